@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# setup.sh build | servers | stop: makes a Debian machine able to build Millrace (`build`) and to run the
+# tests that need servers (`servers`: a container engine, the Kafka image, PostgreSQL). Each step is taken
+# only when its result is missing, is named, and is timed. `stop` removes our containers and ends the
+# engine that `servers` started. Without root it prints what to install and goes on with what is there.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/millrace
+engine=$cache/docker
+image=${KAFKA_IMAGE_NAME:-localhost/kafka-test}:${KAFKA_IMAGE_TAG:-4.3.1}
+mkdir -p "$engine"
+
+say() { echo "setup: $*"; }
+step() {
+  local start=$EPOCHREALTIME; say "$1 ..."; shift; "$@"
+  say "  done in $(( (${EPOCHREALTIME/./} - ${start/./}) / 1000000 )) s"
+}
+has() { command -v "$1" > /dev/null 2>&1; }
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+can_be_root() { [ "$(id -u)" = 0 ] || sudo -n true 2> /dev/null; }
+
+# --- packages -------------------------------------------------------------------------------------------
+
+missing_build_packages() {
+  { has cc && has c++ && has make; } || echo build-essential
+  has cmake || echo cmake
+  has pkg-config || echo pkg-config
+  pkg-config --exists openssl 2> /dev/null || echo libssl-dev
+  pkg-config --exists zlib 2> /dev/null || echo zlib1g-dev
+}
+
+missing_server_packages() {
+  engine_answers || { has docker && has dockerd; } || echo docker.io
+  has_postgres || echo postgresql
+  image_is_current && return
+  has mvn || echo maven
+  jdk > /dev/null || echo openjdk-17-jdk-headless
+}
+
+has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null || has initdb; }
+
+# The first JDK of 17 or newer that can make a small runtime of itself (jlink needs jmods).
+jdk() {
+  local home release
+  for home in "${JAVA_HOME:-}" "$(dirname "$(dirname "$(readlink -f "$(command -v javac)")")")" /usr/lib/jvm/*; do
+    [ -d "$home/jmods" ] && [ -x "$home/bin/jlink" ] || continue
+    release=$(sed -n 's/^JAVA_VERSION="\([0-9]*\).*/\1/p' "$home/release")
+    [ "${release:-0}" -ge 17 ] && { echo "$home"; return; }
+  done
+  return 1
+}
+
+apt() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" \
+    >> "$cache/apt.log" 2>&1 < /dev/null || { tail -20 "$cache/apt.log"; say "apt-get $1 failed"; return 1; }
+}
+
+apt_install() {
+  apt update
+  if [[ " $* " == *" postgresql "* ]]; then
+    # The tests make their own clusters: without this the package creates and starts one.
+    apt install -y --no-install-recommends postgresql-common
+    as_root sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' \
+      /etc/postgresql-common/createcluster.conf
+  fi
+  apt install -y --no-install-recommends "$@"
+}
+
+install_missing() {
+  [ $# -gt 0 ] || return 0
+  if has apt-get && can_be_root; then
+    step "installing $*" apt_install "$@"
+  else
+    say "PLEASE INSTALL, as root: apt-get install --no-install-recommends $*"
+  fi
+}
+
+# --- container engine -----------------------------------------------------------------------------------
+
+engine_answers() { has docker && docker version > /dev/null 2>&1; }
+
+# The engine leaves the machine's firewall and forwarding alone: published ports work through docker-proxy,
+# listen on loopback only, and containers reach each other but nothing outside.
+start_engine() {
+  # An engine that was killed leaves these behind, and a stale pid file alone stops the next one.
+  as_root rm -f "$engine"/dockerd.pid "$engine"/exec/containerd/containerd.pid /var/run/docker.sock
+  as_root setsid nohup dockerd --host=unix:///var/run/docker.sock --data-root="$engine/data" \
+    --exec-root="$engine/exec" --pidfile="$engine/dockerd.pid" --iptables=false --ip6tables=false \
+    --ip-forward=false --ip-masq=false --ip=127.0.0.1 --log-level=warn \
+    > "$engine/dockerd.log" 2>&1 < /dev/null &
+  local attempt
+  for attempt in {1..300}; do engine_answers && return; sleep 0.1; done
+  tail -20 "$engine/dockerd.log"; say "dockerd did not answer within 30 s"; return 1
+}
+
+# --- Kafka image ----------------------------------------------------------------------------------------
+
+context_hash() { (cd "$here/images/kafka" && find . -type f | sort | xargs sha256sum) | sha256sum | cut -c1-16; }
+
+image_is_current() {
+  engine_answers || return 1
+  case $image in
+    localhost/*) [ "$(docker image inspect -f '{{index .Config.Labels "millrace.context"}}' "$image" \
+                      2> /dev/null)" = "$(context_hash)" ] ;;
+    *) docker image inspect "$image" > /dev/null 2>&1 ;;
+  esac
+}
+
+build_image() (
+  context=$(mktemp -d "$cache/kafka-image.XXXXXX"); trap 'rm -rf "$context"' EXIT
+  cp -r "$here/images/kafka/." "$context"; cd "$context"
+  mvn -q -B -Dstyle.color=never dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=libs
+  mkdir -p plugins/connect-file; mv libs/connect-file-*.jar plugins/connect-file/
+  ./make-rootfs.sh rootfs.tar "$(jdk)"
+  DOCKER_BUILDKIT=0 docker build -q --network none --label "millrace.context=$(context_hash)" \
+    -t "$image" . > build.log 2>&1 || { tail -40 build.log; return 1; }
+)
+
+get_image() {
+  case $image in
+    localhost/*) step "building $image from Maven's jars and this machine's JDK" build_image ;;
+    *) step "pulling $image" docker pull -q "$image" ;;
+  esac
+}
+
+# --- commands -------------------------------------------------------------------------------------------
+
+build() { install_missing $(missing_build_packages); }
+
+servers() {
+  install_missing $(missing_server_packages)
+  if ! engine_answers; then
+    { has dockerd && can_be_root; } || { say "no container engine answers: start one, then run this again"; return 1; }
+    step "starting dockerd (loopback only; data in $engine)" start_engine
+  fi
+  image_is_current || get_image
+  say "ready: $(docker version -f 'engine {{.Server.Version}}'), $image"
+}
+
+stop() {
+  local containers
+  containers=$(docker ps -aq --filter label=org.testcontainers.managed-by=testcontainers 2> /dev/null || true)
+  containers+=" $(docker ps -aq --filter label=millrace.test 2> /dev/null || true)"
+  [ -z "${containers// /}" ] || docker rm -f $containers > /dev/null
+  if [ -f "$engine/dockerd.pid" ]; then
+    say "stopping the dockerd that we started"
+    as_root kill "$(cat "$engine/dockerd.pid")" 2> /dev/null || true
+  fi
+}
+
+case ${1:-} in
+  build | servers | stop) "$1" ;;
+  *) sed -n '2,5s/^# //p' "$0"; exit 2 ;;
+esac
