@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# setup.sh build | servers | stop: makes a Debian machine able to build Millrace (`build`) and to run the
+# setup.sh build | servers | clean | stop: makes a Debian machine able to build Millrace (`build`) and to run the
 # tests that need servers (`servers`: a container engine, the Kafka image, PostgreSQL). Each step is taken
-# only when its result is missing, is named, and is timed. `stop` removes our containers and ends the
-# engine that `servers` started. Without root it prints what to install and goes on with what is there.
+# only when its result is missing, is named, and is timed. `clean` removes our containers, `stop` also ends
+# the engine that `servers` started. Without root it prints what to install and goes on with what is there.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/millrace
@@ -137,18 +137,21 @@ servers() {
   say "ready: $(docker version -f 'engine {{.Server.Version}}'), $image"
 }
 
+# Removes the containers of the test run MILLRACE_TEST_RUN, or of all runs.
+clean() {
+  local containers label=millrace.test${MILLRACE_TEST_RUN:+=$MILLRACE_TEST_RUN}
+  containers=$(docker ps -aq --filter "label=$label" 2> /dev/null || true)
+  [ -z "$containers" ] || docker rm -f $containers > /dev/null
+}
+
 stop() {
-  local containers
-  containers=$(docker ps -aq --filter label=org.testcontainers.managed-by=testcontainers 2> /dev/null || true)
-  containers+=" $(docker ps -aq --filter label=millrace.test 2> /dev/null || true)"
-  [ -z "${containers// /}" ] || docker rm -f $containers > /dev/null
-  if [ -f "$engine/dockerd.pid" ]; then
-    say "stopping the dockerd that we started"
-    as_root kill "$(cat "$engine/dockerd.pid")" 2> /dev/null || true
-  fi
+  clean
+  [ -f "$engine/dockerd.pid" ] || return 0
+  say "stopping the dockerd that we started"
+  as_root kill "$(cat "$engine/dockerd.pid")" 2> /dev/null || true
 }
 
 case ${1:-} in
-  build | servers | stop) "$1" ;;
+  build | servers | clean | stop) "$1" ;;
   *) sed -n '2,5s/^# //p' "$0"; exit 2 ;;
 esac

@@ -1,0 +1,70 @@
+# Two commands set a fresh machine up: `make quickstart` and `make test`. Both can be run again.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Outside the clone, so that a fresh clone finds what an earlier one built.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/millrace/target
+export KAFKA_IMAGE_NAME ?= localhost/kafka-test
+export KAFKA_IMAGE_TAG ?= 4.3.1
+
+# In CI nobody watches the hundreds of lines that name each dependency.
+quiet := $(if $(CI),--quiet)
+cargo := cargo --locked
+
+# $(call step,name,command): the name comes first, even when output is held back line by line (-O line).
+define step
+@echo "==> $(1)"
+@start=$$EPOCHSECONDS; $(2); echo "    $$((EPOCHSECONDS - start)) s: $(1)"
+endef
+
+.PHONY: help
+help: ## Show the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+.PHONY: quickstart
+quickstart: build ## Copy a demo database through a Kafka log into Parquet files, with nothing else installed
+	@$(CARGO_TARGET_DIR)/release/millrace quickstart
+
+.PHONY: build
+build: build-needs ## Build the release binary
+	$(call step,building millrace (the first time takes some minutes),$(cargo) build --release -p millrace $(quiet))
+	@echo "    $(CARGO_TARGET_DIR)/release/millrace"
+
+.PHONY: test
+test: build-needs ## Run all checks and tests; installs what they need (a container engine, PostgreSQL)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line checks servers
+	@$(MAKE) --no-print-directory integration
+
+.PHONY: checks
+checks: ## The part of `make test` that needs no servers
+	$(call step,formatting,cargo fmt --all --check)
+	$(call step,lints,$(cargo) clippy --workspace --all-targets $(quiet) -- -D warnings)
+	$(call step,building the tests,$(cargo) test --workspace --exclude millrace-integration --no-run --quiet)
+	$(call step,tests without servers,$(cargo) test --workspace --exclude millrace-integration)
+	$(call step,documentation,RUSTDOCFLAGS='-D warnings' $(cargo) doc --workspace --no-deps $(quiet))
+	$(call step,build without optional features,$(cargo) check -p millrace --no-default-features $(quiet))
+
+.PHONY: integration
+integration: servers ## The part of `make test` that runs against Kafka, Java Connect and PostgreSQL
+	$(call step,building for integration,$(cargo) build -p millrace --quiet && \
+	  $(cargo) test -p millrace-integration --no-run --quiet)
+	$(call step,tests with servers,$(cargo) test -p millrace-integration)
+
+.PHONY: bench
+bench: build-needs ## Run the criterion benchmarks
+	$(cargo) bench -p millrace-benches
+
+.PHONY: clean-servers
+clean-servers: ## Remove our test containers, and stop the container engine if `make test` started it
+	@integration/setup.sh stop
+
+.PHONY: build-needs
+build-needs:
+	@integration/setup.sh build
+	@cargo fetch --locked --quiet
+
+.PHONY: servers
+servers:
+	@integration/setup.sh servers
