@@ -1,0 +1,271 @@
+//! Prints values as Java's `toString` does: this text is what StringConverter and FileStreamSink
+//! write.
+
+use std::fmt;
+
+use num_bigint::{BigInt, Sign};
+
+use crate::data::{Decimal, Struct, Value};
+
+/// A `double` as Java prints it: `1.0`, `1.0E21`, `1.0E-7`, `NaN`, `-Infinity`. The digits are the
+/// shortest that read back as the same number.
+pub fn java_double(number: f64) -> String {
+    java_float(number, format!("{number:e}"))
+}
+
+/// A `float` as Java prints it, from its own shortest digits.
+pub fn java_single(number: f32) -> String {
+    java_float(f64::from(number), format!("{number:e}"))
+}
+
+/// `scientific` is Rust's shortest form, `d.ddde±x`; Java writes plain notation for magnitudes from
+/// 10^-3 up to 10^7, and always a digit after the point.
+fn java_float(number: f64, scientific: String) -> String {
+    if number.is_nan() {
+        return "NaN".into();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        }
+        .into();
+    }
+    let (mantissa, exponent) = scientific
+        .split_once('e')
+        .expect("`{:e}` always has an exponent");
+    let exponent: i32 = exponent.parse().expect("`{:e}` writes a decimal exponent");
+    let (sign, mantissa) = match mantissa.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", mantissa),
+    };
+    let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
+    if number == 0.0 {
+        return format!("{sign}0.0");
+    }
+    if !(-3..7).contains(&exponent) {
+        let fraction = if digits.len() > 1 { &digits[1..] } else { "0" };
+        return format!("{sign}{}.{fraction}E{exponent}", &digits[..1]);
+    }
+    if exponent < 0 {
+        let zeros = "0".repeat(exponent.unsigned_abs() as usize - 1);
+        return format!("{sign}0.{zeros}{digits}");
+    }
+    let whole = exponent as usize + 1;
+    if digits.len() <= whole {
+        format!("{sign}{digits}{}.0", "0".repeat(whole - digits.len()))
+    } else {
+        format!("{sign}{}.{}", &digits[..whole], &digits[whole..])
+    }
+}
+
+/// `BigDecimal.toPlainString`.
+impl Decimal {
+    /// The number without an exponent, with exactly `scale` digits after the point.
+    pub fn to_plain_string(&self) -> String {
+        let (sign, digits) = self.sign_and_digits();
+        if self.scale <= 0 {
+            if self.unscaled == BigInt::ZERO {
+                return "0".into();
+            }
+            return format!(
+                "{sign}{digits}{}",
+                "0".repeat(self.scale.unsigned_abs() as usize)
+            );
+        }
+        let scale = self.scale as usize;
+        if digits.len() > scale {
+            let (whole, fraction) = digits.split_at(digits.len() - scale);
+            format!("{sign}{whole}.{fraction}")
+        } else {
+            format!("{sign}0.{}{digits}", "0".repeat(scale - digits.len()))
+        }
+    }
+
+    fn sign_and_digits(&self) -> (&'static str, String) {
+        let sign = if self.unscaled.sign() == Sign::Minus {
+            "-"
+        } else {
+            ""
+        };
+        (sign, self.unscaled.magnitude().to_string())
+    }
+}
+
+/// `BigDecimal.toString`: plain, or scientific for a negative scale and for tiny numbers.
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sign, digits) = self.sign_and_digits();
+        let adjusted = digits.len() as i64 - 1 - i64::from(self.scale);
+        if self.scale >= 0 && adjusted >= -6 {
+            return f.write_str(&self.to_plain_string());
+        }
+        let (first, rest) = digits.split_at(1);
+        let point = if rest.is_empty() { "" } else { "." };
+        if adjusted == 0 {
+            return write!(f, "{sign}{first}{point}{rest}");
+        }
+        write!(f, "{sign}{first}{point}{rest}E{adjusted:+}")
+    }
+}
+
+/// Days since the epoch as year, month and day (proleptic Gregorian), after Howard Hinnant's
+/// `civil_from_days`.
+pub fn civil_from_days(days: i64) -> (i64, u32, u32) {
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u32;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    } as u32;
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+const MILLIS_A_DAY: i64 = 86_400_000;
+
+/// `java.util.Date.toString` in UTC: `Wed Dec 06 03:54:49 UTC 2023`.
+fn write_java_date(f: &mut fmt::Formatter<'_>, millis: i64) -> fmt::Result {
+    const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let days = millis.div_euclid(MILLIS_A_DAY);
+    let seconds = millis.rem_euclid(MILLIS_A_DAY) / 1000;
+    let (year, month, day) = civil_from_days(days);
+    let weekday = WEEKDAYS[days.rem_euclid(7) as usize];
+    let month = MONTHS[month as usize - 1];
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    write!(
+        f,
+        "{weekday} {month} {day:02} {hour:02}:{minute:02}:{second:02} UTC {year}"
+    )
+}
+
+impl fmt::Display for Struct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Struct{")?;
+        let set = self
+            .schema()
+            .fields()
+            .iter()
+            .zip(self.values())
+            .filter(|(_, v)| !v.is_null());
+        for (i, (field, value)) in set.enumerate() {
+            write!(f, "{}{}={value}", if i == 0 { "" } else { "," }, field.name)?;
+        }
+        f.write_str("}")
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Int8(n) => write!(f, "{n}"),
+            Self::Int16(n) => write!(f, "{n}"),
+            Self::Int32(n) => write!(f, "{n}"),
+            Self::Int64(n) => write!(f, "{n}"),
+            Self::Float32(n) => f.write_str(&java_single(*n)),
+            Self::Float64(n) => f.write_str(&java_double(*n)),
+            Self::Boolean(b) => write!(f, "{b}"),
+            Self::String(s) => f.write_str(s),
+            // Java prints the array's identity, which says nothing and changes from run to run.
+            Self::Bytes(b) => write!(f, "[B@{:x}", b.len()),
+            Self::Array(items) => {
+                f.write_str("[")?;
+                for (i, item) in items.iter().enumerate() {
+                    write!(f, "{}{item}", if i == 0 { "" } else { ", " })?;
+                }
+                f.write_str("]")
+            }
+            Self::Map(entries) => {
+                f.write_str("{")?;
+                for (i, (key, value)) in entries.iter().enumerate() {
+                    write!(f, "{}{key}={value}", if i == 0 { "" } else { ", " })?;
+                }
+                f.write_str("}")
+            }
+            Self::Struct(s) => write!(f, "{s}"),
+            Self::Decimal(d) => write!(f, "{d}"),
+            Self::Date(days) => write_java_date(f, i64::from(*days) * MILLIS_A_DAY),
+            Self::Time(millis) => write_java_date(f, i64::from(*millis)),
+            Self::Timestamp(millis) => write_java_date(f, *millis),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_print_as_in_java() {
+        let cases = [
+            (1.0, "1.0"),
+            (-0.0, "-0.0"),
+            (0.0, "0.0"),
+            (1.5, "1.5"),
+            (1e21, "1.0E21"),
+            (1e-7, "1.0E-7"),
+            (123_456_789.0, "1.23456789E8"),
+            (9_999_999.0, "9999999.0"),
+            (1e7, "1.0E7"),
+            (0.001, "0.001"),
+            (0.00123, "0.00123"),
+            (0.000_999, "9.99E-4"),
+            (100.25, "100.25"),
+            (-12.0, "-12.0"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Infinity"),
+        ];
+        for (number, text) in cases {
+            assert_eq!(java_double(number), text);
+        }
+        assert_eq!(java_single(3.1415927), "3.1415927");
+        assert_eq!(java_single(1e10), "1.0E10");
+    }
+
+    #[test]
+    fn decimals_print_as_in_java() {
+        let cases = [
+            (110, 2, "1.10", "1.10"),
+            (-5, 3, "-0.005", "-0.005"),
+            (5, 0, "5", "5"),
+            (5, -2, "5E+2", "500"),
+            (123, -1, "1.23E+3", "1230"),
+            (1, 7, "1E-7", "0.0000001"),
+            (0, 2, "0.00", "0.00"),
+        ];
+        for (unscaled, scale, text, plain) in cases {
+            let d = Decimal {
+                unscaled: BigInt::from(unscaled),
+                scale,
+            };
+            assert_eq!(
+                (d.to_string().as_str(), d.to_plain_string().as_str()),
+                (text, plain)
+            );
+        }
+    }
+
+    #[test]
+    fn dates_print_as_in_java() {
+        let cases = [
+            (1_701_834_889_000, "Wed Dec 06 03:54:49 UTC 2023"),
+            (0, "Thu Jan 01 00:00:00 UTC 1970"),
+            (-1, "Wed Dec 31 23:59:59 UTC 1969"),
+            (951_782_400_000, "Tue Feb 29 00:00:00 UTC 2000"),
+        ];
+        for (millis, text) in cases {
+            assert_eq!(Value::Timestamp(millis).to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Connect's data model in two forms: a value at a time, and columns of a run of records.
+
+mod cells;
+mod column;
+mod display;
+mod json;
+mod records;
+mod schema;
+mod value;
+
+pub use column::Column;
+pub use display::{civil_from_days, java_double, java_single};
+pub use records::{
+    Header, Headers, Records, RowError, SinkRecords, SourceOffset, SourcePartition, SourceRecords,
+};
+pub use schema::{Field, Kind, Schema, SchemaBuilder, SchemaRef, logical};
+pub use value::{Decimal, Struct, Value};

@@ -1,0 +1,203 @@
+//! A run of records, and where it came from.
+
+use std::sync::Arc;
+
+use arrow::array::BooleanArray;
+use arrow::buffer::ScalarBuffer;
+
+use crate::data::column::keep;
+use crate::data::{Column, SchemaRef, Value};
+use crate::{Error, TopicPartition};
+
+/// A header of a record. Keys may repeat in a record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Header {
+    /// Its key.
+    pub key: Arc<str>,
+    /// What the value looks like, if that is known.
+    pub schema: Option<SchemaRef>,
+    /// Its value.
+    pub value: Value,
+}
+
+/// The headers of a run: one ordered list a record, or nothing at all, which is nearly always so.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Headers(Vec<Vec<Header>>);
+
+impl Headers {
+    /// No record has headers.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// One list a record. Collapses to [`Headers::none`] when all are empty.
+    pub fn from_rows(rows: Vec<Vec<Header>>) -> Self {
+        if rows.iter().all(Vec::is_empty) {
+            Self::none()
+        } else {
+            Self(rows)
+        }
+    }
+
+    /// Whether no record has headers.
+    pub fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// One record's headers.
+    pub fn row(&self, row: usize) -> &[Header] {
+        self.0.get(row).map_or(&[], Vec::as_slice)
+    }
+
+    fn filter(&self, mask: &BooleanArray) -> Self {
+        if self.is_none() {
+            Self::none()
+        } else {
+            Self::from_rows(keep(&self.0, mask))
+        }
+    }
+
+    fn slice(&self, offset: usize, len: usize) -> Self {
+        if self.is_none() {
+            Self::none()
+        } else {
+            Self::from_rows(self.0[offset..offset + len].to_vec())
+        }
+    }
+}
+
+/// A run of consecutive records that share a topic, a partition and both schemas.
+///
+/// Keys, values and whatever else is held a row have the same length; [`Records::filter`] is the
+/// one place where rows are dropped, so they stay aligned.
+#[derive(Clone, Debug)]
+pub struct Records {
+    /// The topic they go to or come from.
+    pub topic: Arc<str>,
+    /// The partition. On the way into Kafka, none lets the producer's partitioner choose.
+    pub partition: Option<i32>,
+    /// The keys.
+    pub key: Column,
+    /// The values.
+    pub value: Column,
+    /// Milliseconds since the epoch; none when no record has a timestamp, and
+    /// [`Records::NO_TIMESTAMP`] for a single one without.
+    pub timestamps: Option<ScalarBuffer<i64>>,
+    /// The headers.
+    pub headers: Headers,
+    /// The offset of each record in Kafka; none on the way into it.
+    pub offsets: Option<ScalarBuffer<i64>>,
+}
+
+impl Records {
+    /// Stands for "no timestamp" in a run where others have one.
+    pub const NO_TIMESTAMP: i64 = -1;
+
+    /// Records with values alone.
+    pub fn new(topic: impl Into<Arc<str>>, value: Column) -> Self {
+        Self {
+            topic: topic.into(),
+            partition: None,
+            key: Column::nulls(value.len()),
+            value,
+            timestamps: None,
+            headers: Headers::none(),
+            offsets: None,
+        }
+    }
+
+    /// How many records.
+    pub fn len(&self) -> usize {
+        self.value.len()
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One record's timestamp.
+    pub fn timestamp(&self, row: usize) -> Option<i64> {
+        self.timestamps
+            .as_ref()
+            .map(|t| t[row])
+            .filter(|t| *t != Self::NO_TIMESTAMP)
+    }
+
+    /// The records where the mask is true; the mask has a bit a record and no nulls.
+    #[must_use]
+    pub fn filter(&self, mask: &BooleanArray) -> Self {
+        let pick = |numbers: &ScalarBuffer<i64>| ScalarBuffer::from(keep(numbers, mask));
+        Self {
+            topic: Arc::clone(&self.topic),
+            partition: self.partition,
+            key: self.key.filter(mask),
+            value: self.value.filter(mask),
+            timestamps: self.timestamps.as_ref().map(pick),
+            headers: self.headers.filter(mask),
+            offsets: self.offsets.as_ref().map(pick),
+        }
+    }
+
+    /// Records `offset..offset + len`; shares the buffers.
+    #[must_use]
+    pub fn slice(&self, offset: usize, len: usize) -> Self {
+        Self {
+            topic: Arc::clone(&self.topic),
+            partition: self.partition,
+            key: self.key.slice(offset, len),
+            value: self.value.slice(offset, len),
+            timestamps: self.timestamps.as_ref().map(|t| t.slice(offset, len)),
+            headers: self.headers.slice(offset, len),
+            offsets: self.offsets.as_ref().map(|o| o.slice(offset, len)),
+        }
+    }
+}
+
+/// What a source calls one of its parts, such as a file or a table: a map of plain values.
+pub type SourcePartition = serde_json::Map<String, serde_json::Value>;
+
+/// How far a source has read one of its parts: a map of plain values.
+pub type SourceOffset = serde_json::Map<String, serde_json::Value>;
+
+/// Records of one source partition, and where to go on once Kafka has acknowledged all of them.
+///
+/// The run is the grain of commits: after a crash a run is sent again as a whole. Keep it to
+/// about 2,000 records or 1 MiB.
+#[derive(Clone, Debug)]
+pub struct SourceRecords {
+    /// The records.
+    pub records: Records,
+    /// The part of the source they came from.
+    pub source_partition: Arc<SourcePartition>,
+    /// Where to go on after the last of them; none when the source keeps no offsets (JDBC bulk).
+    pub source_offset: Option<SourceOffset>,
+}
+
+/// Records of one topic partition on their way to a sink; [`Records::offsets`] is always there.
+#[derive(Clone, Debug)]
+pub struct SinkRecords {
+    /// The records, transformed: their topic may differ from where they came from.
+    pub records: Records,
+    /// Where they came from: the names that offsets are committed under.
+    pub topic_partition: TopicPartition,
+}
+
+impl SinkRecords {
+    /// The offset of each record.
+    pub fn offsets(&self) -> &[i64] {
+        self.records
+            .offsets
+            .as_deref()
+            .expect("the worker gives every sink record its offset")
+    }
+}
+
+/// One row that could not be processed; the rest of the run goes on.
+#[derive(Debug)]
+pub struct RowError {
+    /// The row in the batch that was handed in.
+    pub row: usize,
+    /// What is wrong with it.
+    pub error: Error,
+}

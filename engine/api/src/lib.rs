@@ -1,0 +1,24 @@
+//! What plugins are written against: data, configuration, and the traits of connectors, converters
+//! and transformations.
+#![deny(missing_docs)]
+
+pub mod config;
+mod connector;
+mod converter;
+pub mod data;
+mod error;
+mod plugin;
+mod topic_partition;
+mod transform;
+
+pub use config::{Config, ConfigDef, Props};
+pub use connector::{
+    Connector, ConnectorContext, ConnectorRequests, ErrantRecordReporter, OffsetReader, Offsets,
+    SinkContext, SinkTask, SinkWishes, SourceContext, SourceTask,
+};
+pub use converter::{Converter, ConverterRole, HeaderConverter, Serialized};
+pub use error::{Error, ErrorKind, Result};
+//DERIVE pub use millrace_derive::Config;
+pub use plugin::{Open, Plugin, PluginKind, Sink, Source};
+pub use topic_partition::TopicPartition;
+pub use transform::{Predicate, Transformation};

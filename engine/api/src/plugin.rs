@@ -1,0 +1,302 @@
+//! A plugin as the worker knows it: a class name, a configuration, and how to make one.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use async_trait::async_trait;
+
+use crate::config::{Config, ConfigDef, ConfigError, Props};
+use crate::{
+    Connector, ConnectorContext, Converter, ConverterRole, HeaderConverter, Predicate, Result,
+    SinkContext, SinkTask, SourceContext, SourceTask, Transformation,
+};
+
+/// A source connector as its author writes it.
+///
+/// The class is what users put into `connector.class`. Constructors take the parsed configuration:
+/// whatever is wrong with it was reported before.
+#[async_trait]
+pub trait Source: 'static {
+    /// The Java class name.
+    const CLASS: &'static str;
+    /// The configuration of connector and tasks.
+    type Config: Config + Send;
+
+    /// Starts the connector.
+    async fn connector(
+        config: Self::Config,
+        props: Props,
+        context: ConnectorContext,
+    ) -> Result<Box<dyn Connector>>;
+
+    /// Starts a task from one of [`Connector::task_configs`].
+    async fn task(props: Props, context: SourceContext) -> Result<Box<dyn SourceTask>>;
+
+    /// Checks that reach past single keys. Pure: opens nothing.
+    fn validate(config: &Self::Config) -> Vec<ConfigError> {
+        let _ = config;
+        Vec::new()
+    }
+}
+
+/// A sink connector as its author writes it; see [`Source`].
+#[async_trait]
+pub trait Sink: 'static {
+    /// The Java class name.
+    const CLASS: &'static str;
+    /// The configuration of connector and tasks.
+    type Config: Config + Send;
+
+    /// Starts the connector.
+    async fn connector(
+        config: Self::Config,
+        props: Props,
+        context: ConnectorContext,
+    ) -> Result<Box<dyn Connector>>;
+
+    /// Starts a task from one of [`Connector::task_configs`].
+    async fn task(props: Props, context: SinkContext) -> Result<Box<dyn SinkTask>>;
+
+    /// Checks that reach past single keys. Pure: opens nothing.
+    fn validate(config: &Self::Config) -> Vec<ConfigError> {
+        let _ = config;
+        Vec::new()
+    }
+}
+
+/// What a plugin is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PluginKind {
+    /// A source connector.
+    Source,
+    /// A sink connector.
+    Sink,
+    /// A converter.
+    Converter,
+    /// A header converter.
+    HeaderConverter,
+    /// A transformation.
+    Transformation,
+    /// A predicate.
+    Predicate,
+}
+
+impl PluginKind {
+    /// The `type` that `GET /connector-plugins` shows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Sink => "sink",
+            Self::Converter => "converter",
+            Self::HeaderConverter => "header_converter",
+            Self::Transformation => "transformation",
+            Self::Predicate => "predicate",
+        }
+    }
+
+    /// What Java cuts off the end of a class name to make an alias.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Source | Self::Sink => "Connector",
+            Self::Converter => "Converter",
+            Self::HeaderConverter => "HeaderConverter",
+            Self::Transformation => "Transformation",
+            Self::Predicate => "Predicate",
+        }
+    }
+}
+
+type Boxed<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+/// How to make a plugin, its types erased.
+pub enum Open {
+    /// A source connector.
+    Source {
+        /// Starts the connector.
+        connector: fn(Props, ConnectorContext) -> Boxed<Box<dyn Connector>>,
+        /// Starts a task.
+        task: fn(Props, SourceContext) -> Boxed<Box<dyn SourceTask>>,
+    },
+    /// A sink connector.
+    Sink {
+        /// Starts the connector.
+        connector: fn(Props, ConnectorContext) -> Boxed<Box<dyn Connector>>,
+        /// Starts a task.
+        task: fn(Props, SinkContext) -> Boxed<Box<dyn SinkTask>>,
+    },
+    /// A converter: its keys come without prefix.
+    Converter(fn(&Props, ConverterRole) -> Result<Box<dyn Converter>>),
+    /// A header converter: its keys come without prefix.
+    HeaderConverter(fn(&Props) -> Result<Box<dyn HeaderConverter>>),
+    /// A transformation: its keys come without prefix.
+    Transformation(fn(&Props) -> Result<Box<dyn Transformation>>),
+    /// A predicate: its keys come without prefix.
+    Predicate(fn(&Props) -> Result<Box<dyn Predicate>>),
+}
+
+/// A plugin: what it is called, how it is configured, how it is made.
+pub struct Plugin {
+    class: &'static str,
+    version: &'static str,
+    kind: PluginKind,
+    config_def: fn() -> ConfigDef,
+    validate: fn(&Props) -> Vec<ConfigError>,
+    open: Open,
+}
+
+impl Plugin {
+    /// A source connector.
+    pub fn source<S: Source>() -> Self {
+        let open = Open::Source {
+            connector: |props, context| {
+                Box::pin(async { S::connector(S::Config::parse(&props)?, props, context).await })
+            },
+            task: |props, context| S::task(props, context),
+        };
+        let validate = |props: &Props| S::Config::parse(props).map_or(vec![], |c| S::validate(&c));
+        Self::new(S::CLASS, PluginKind::Source, S::Config::config_def, open).checked_by(validate)
+    }
+
+    /// A sink connector.
+    pub fn sink<S: Sink>() -> Self {
+        let open = Open::Sink {
+            connector: |props, context| {
+                Box::pin(async { S::connector(S::Config::parse(&props)?, props, context).await })
+            },
+            task: |props, context| S::task(props, context),
+        };
+        let validate = |props: &Props| S::Config::parse(props).map_or(vec![], |c| S::validate(&c));
+        Self::new(S::CLASS, PluginKind::Sink, S::Config::config_def, open).checked_by(validate)
+    }
+
+    /// A converter for keys and values.
+    pub fn converter(
+        class: &'static str,
+        config_def: fn() -> ConfigDef,
+        open: fn(&Props, ConverterRole) -> Result<Box<dyn Converter>>,
+    ) -> Self {
+        Self::new(
+            class,
+            PluginKind::Converter,
+            config_def,
+            Open::Converter(open),
+        )
+    }
+
+    /// A converter for header values.
+    pub fn header_converter(
+        class: &'static str,
+        config_def: fn() -> ConfigDef,
+        open: fn(&Props) -> Result<Box<dyn HeaderConverter>>,
+    ) -> Self {
+        Self::new(
+            class,
+            PluginKind::HeaderConverter,
+            config_def,
+            Open::HeaderConverter(open),
+        )
+    }
+
+    /// A transformation.
+    pub fn transformation(
+        class: &'static str,
+        config_def: fn() -> ConfigDef,
+        open: fn(&Props) -> Result<Box<dyn Transformation>>,
+    ) -> Self {
+        Self::new(
+            class,
+            PluginKind::Transformation,
+            config_def,
+            Open::Transformation(open),
+        )
+    }
+
+    /// A predicate.
+    pub fn predicate(
+        class: &'static str,
+        config_def: fn() -> ConfigDef,
+        open: fn(&Props) -> Result<Box<dyn Predicate>>,
+    ) -> Self {
+        Self::new(
+            class,
+            PluginKind::Predicate,
+            config_def,
+            Open::Predicate(open),
+        )
+    }
+
+    fn new(
+        class: &'static str,
+        kind: PluginKind,
+        config_def: fn() -> ConfigDef,
+        open: Open,
+    ) -> Self {
+        let version = env!("CARGO_PKG_VERSION");
+        Self {
+            class,
+            version,
+            kind,
+            config_def,
+            validate: |_| Vec::new(),
+            open,
+        }
+    }
+
+    fn checked_by(mut self, validate: fn(&Props) -> Vec<ConfigError>) -> Self {
+        self.validate = validate;
+        self
+    }
+
+    /// States the version that REST shows, where it is not this project's.
+    #[must_use]
+    pub fn with_version(mut self, version: &'static str) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// The Java class name.
+    pub fn class(&self) -> &'static str {
+        self.class
+    }
+
+    /// The version that REST shows.
+    pub fn version(&self) -> &'static str {
+        self.version
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> PluginKind {
+        self.kind
+    }
+
+    /// Its configuration keys.
+    pub fn config_def(&self) -> ConfigDef {
+        (self.config_def)()
+    }
+
+    /// Its checks that reach past single keys; nothing while single keys are wrong.
+    pub fn validate(&self, props: &Props) -> Vec<ConfigError> {
+        (self.validate)(props)
+    }
+
+    /// How to make one.
+    pub fn open(&self) -> &Open {
+        &self.open
+    }
+
+    /// Whether a user may mean this plugin by `name`: the full class name, the simple one, or the
+    /// simple one without the suffix of its kind (`PluginUtils.simpleName` and `prunedName`).
+    pub fn answers_to(&self, name: &str) -> bool {
+        let simple = self.class.rsplit('.').next().unwrap_or(self.class);
+        let pruned = simple
+            .strip_suffix(self.kind.suffix())
+            .filter(|p| !p.is_empty());
+        name == self.class || name == simple || Some(name) == pruned
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind.name(), self.class)
+    }
+}

@@ -1,0 +1,192 @@
+//! The only crate that speaks to Kafka: decides how records are read from and written to a log,
+//! behind one batch-wise trait, [`Cluster`].
+//!
+//! Two backends exist: [`rdkafka`](open) for real clusters, and [`embedded`] for a log inside this
+//! process. Both take the property names of Kafka's Java clients.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::BinaryViewArray;
+use arrow::buffer::ScalarBuffer;
+use async_trait::async_trait;
+use bytes::Bytes;
+use millrace_api::{Error, Result, TopicPartition};
+
+/// Client settings under the names Kafka's Java clients use. Sorted, so that logs are stable.
+pub type Properties = BTreeMap<String, String>;
+
+/// Consecutive records of one topic partition, as the log holds them.
+///
+/// All columns have the same length. Keys and values are slices of shared buffers: nothing is
+/// copied when a run is cloned or cut.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// Where the records came from.
+    pub topic_partition: TopicPartition,
+    /// The offset of each record, ascending; gaps are legal (compaction, transactions).
+    pub offsets: ScalarBuffer<i64>,
+    /// Milliseconds since the epoch, -1 where the record has none.
+    pub timestamps: ScalarBuffer<i64>,
+    /// Null where the record has no key.
+    pub keys: BinaryViewArray,
+    /// Null is a tombstone.
+    pub values: BinaryViewArray,
+    /// Empty when no record has headers, else one entry a record.
+    pub headers: Vec<RawHeaders>,
+}
+
+/// A record's headers in order; keys may repeat, values may be null.
+pub type RawHeaders = Vec<(Arc<str>, Option<Bytes>)>;
+
+/// Records for one topic, to be appended in order.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The topic to append to.
+    pub topic: Arc<str>,
+    /// The partition, or none: Java's murmur2 over the key decides, and records without a key stay
+    /// together on a partition that changes from run to run (KIP-480).
+    pub partition: Option<i32>,
+    /// Null where a record has no key.
+    pub keys: BinaryViewArray,
+    /// Null is a tombstone.
+    pub values: BinaryViewArray,
+    /// Milliseconds since the epoch; none, or -1 for a record: the producer's clock.
+    pub timestamps: Option<ScalarBuffer<i64>>,
+    /// Empty when no record has headers, else one entry a record.
+    pub headers: Vec<RawHeaders>,
+}
+
+/// Learns what became of a run handed to [`Producer::send`].
+///
+/// Called from the producer's thread: implementations only count. Every record of the run is
+/// reported exactly once, in one call or several; per partition in the order of sending.
+pub trait Acknowledge: Send + Sync {
+    /// So many records of the run are in the log, as durably as `acks` asked for.
+    fn acknowledged(&self, records: usize);
+    /// So many records of the run are lost for good: the producer has used up its retries.
+    fn failed(&self, records: usize, error: &Error);
+}
+
+/// A Kafka cluster, or something that behaves like one.
+#[async_trait]
+pub trait Cluster: Send + Sync {
+    /// Opens a producer. `properties` are a Java producer's.
+    async fn producer(&self, properties: &Properties) -> Result<Box<dyn Producer>>;
+
+    /// Opens a consumer. `properties` are a Java consumer's; `group.id` is needed for
+    /// [`Consumer::subscribe`] and [`Consumer::commit`].
+    async fn consumer(&self, properties: &Properties) -> Result<Box<dyn Consumer>>;
+
+    /// The cluster's id, as `GET /` of the REST API shows it.
+    async fn cluster_id(&self) -> Result<String>;
+
+    /// The partition count of each of these topics; missing topics are absent from the answer.
+    /// All topics when `topics` is none.
+    async fn describe_topics(&self, topics: Option<&[&str]>) -> Result<BTreeMap<String, i32>>;
+
+    /// Creates a topic. [`ErrorKind::Conflict`](millrace_api::ErrorKind) when it exists.
+    async fn create_topic(&self, topic: &NewTopic) -> Result<()>;
+
+    /// Deletes a topic. [`ErrorKind::NotFound`](millrace_api::ErrorKind) when there is none.
+    async fn delete_topic(&self, topic: &str) -> Result<()>;
+
+    /// The offset after the last record of each partition (read uncommitted).
+    async fn end_offsets(&self, partitions: &[TopicPartition])
+    -> Result<BTreeMap<TopicPartition, i64>>;
+
+    /// What a group has committed; partitions without a commit are absent.
+    async fn committed(&self, group: &str, partitions: &[TopicPartition])
+    -> Result<BTreeMap<TopicPartition, i64>>;
+}
+
+/// A topic to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions; none: the broker's default.
+    pub partitions: Option<i32>,
+    /// How many replicas; none: the broker's default.
+    pub replication_factor: Option<i16>,
+    /// Topic configs such as `cleanup.policy`.
+    pub configs: BTreeMap<String, String>,
+}
+
+/// Appends records.
+#[async_trait]
+pub trait Producer: Send {
+    /// Takes a run over and returns once it fits into the buffer (`buffer.memory`): waiting here
+    /// is the back-pressure. Records of one partition are appended in the order of the calls.
+    ///
+    /// `ack` hears of every record that was taken over. An error means that nothing of the run was
+    /// taken over and `ack` stays silent. Cancel-safe in the same sense only when it has not been
+    /// polled; a task that is stopped drops its producer as well.
+    async fn send(&mut self, records: &Outgoing, ack: Arc<dyn Acknowledge>) -> Result<()>;
+
+    /// Waits until everything sent is acknowledged or failed.
+    /// [`ErrorKind::Retriable`](millrace_api::ErrorKind) when `timeout` passes first.
+    async fn flush(&mut self, timeout: Duration) -> Result<()>;
+}
+
+/// What to consume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subscription {
+    /// These topics.
+    Topics(Vec<String>),
+    /// Every topic that this pattern matches as a whole, now or later.
+    Pattern(String),
+}
+
+/// What [`Consumer::poll`] brings.
+#[derive(Debug)]
+pub enum Polled {
+    /// Records, a run per topic partition and buffer; none when the time is up.
+    Records(Vec<Fetched>),
+    /// These partitions were added. Fetching begins at the next poll, so the caller may seek or
+    /// pause first.
+    Assigned(Vec<TopicPartition>),
+    /// These partitions are being taken away. The group waits for the next poll, so the caller
+    /// may commit for them first.
+    Revoked(Vec<TopicPartition>),
+    /// These partitions are gone already; commits for them would be refused.
+    Lost(Vec<TopicPartition>),
+}
+
+/// Reads records, alone or as a member of a group. Dropping it leaves the group.
+#[async_trait]
+pub trait Consumer: Send {
+    /// Joins the group and reads what it is assigned.
+    async fn subscribe(&mut self, subscription: &Subscription) -> Result<()>;
+
+    /// Reads these partitions from these offsets, outside any group.
+    async fn assign(&mut self, partitions: &[(TopicPartition, i64)]) -> Result<()>;
+
+    /// The next records or rebalance event. Waits at most `timeout`; then the answer is
+    /// `Records` without any. At most `max.poll.records` records come at once. Cancel-safe: a
+    /// poll that is dropped has consumed nothing.
+    async fn poll(&mut self, timeout: Duration) -> Result<Polled>;
+
+    /// Where each partition will be read next: the committed offset, or what
+    /// `auto.offset.reset` gives, until records were returned.
+    async fn position(&mut self, partitions: &[TopicPartition])
+    -> Result<BTreeMap<TopicPartition, i64>>;
+
+    /// Reads on from these offsets.
+    async fn seek(&mut self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<()>;
+
+    /// Returns no more records of these partitions until [`Consumer::resume`]; polling goes on, so
+    /// that the group sees a live member.
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()>;
+
+    /// Undoes [`Consumer::pause`].
+    fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()>;
+
+    /// Commits offsets for the group: the next offset to read of each partition. Returns when the
+    /// coordinator has answered.
+    async fn commit(&mut self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<()>;
+
+    /// Leaves the group at once and closes. Rebalance events are not returned any more.
+    async fn close(&mut self) -> Result<()>;
+}
