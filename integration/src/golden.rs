@@ -1,0 +1,157 @@
+//! Decides whether we answer as Java Connect does: files under `golden/` hold questions and Java's answers.
+//!
+//! - `config/CLASS.json`: what `GET /connector-plugins/CLASS/config` answers.
+//! - `rest/*.json`, `validate/*.json`: requests in order, with status and body of each answer.
+//! - `topics/*.json`: given files, topics and connectors, what topics and files hold afterwards.
+//!
+//! Recording asks Java the questions that are in the files and writes the answers beside them; comparing asks Millrace.
+//! What differs from run to run is a placeholder on both sides: `{dir}`, `{worker}`, `{version}`, `{trace}` and so on.
+
+mod exchange;
+mod flow;
+mod json;
+
+use crate::connect::{Connect, Program, Setup};
+use json::differences;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The plugins whose config definitions are compared.
+const CLASSES: [&str; 9] = [
+    "org.apache.kafka.connect.converters.ByteArrayConverter",
+    "org.apache.kafka.connect.file.FileStreamSinkConnector",
+    "org.apache.kafka.connect.file.FileStreamSourceConnector",
+    "org.apache.kafka.connect.json.JsonConverter",
+    "org.apache.kafka.connect.storage.StringConverter",
+    "org.apache.kafka.connect.transforms.HoistField$Key",
+    "org.apache.kafka.connect.transforms.HoistField$Value",
+    "org.apache.kafka.connect.transforms.InsertField$Key",
+    "org.apache.kafka.connect.transforms.InsertField$Value",
+];
+
+/// Whether answers are written down (from Java) or held against what was written (ours).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Record,
+    Compare,
+}
+
+impl Mode {
+    fn program(self) -> Program {
+        match self {
+            Self::Record => Program::Java,
+            Self::Compare => Program::Millrace,
+        }
+    }
+
+    /// Writes `answered` to `file`, or gives the differences to what is there.
+    fn settle(self, file: &Path, answered: &Value) -> Vec<String> {
+        match self {
+            Self::Record => {
+                json::write(file, answered);
+                Vec::new()
+            }
+            Self::Compare => differences(&json::read(file), answered),
+        }
+    }
+}
+
+/// The config definitions of [`CLASSES`].
+#[track_caller]
+pub fn config_definitions(mode: Mode, bootstrap: &str) {
+    let directory = scratch();
+    let connect = worker(mode, directory.path(), bootstrap);
+    let mut wrong = Vec::new();
+    for class in CLASSES {
+        let answer = connect.rest("GET", &format!("/connector-plugins/{class}/config"), None);
+        let file = golden("config").join(format!("{class}.json"));
+        let found = match answer.status {
+            200 => mode.settle(&file, &answer.body),
+            status => vec![format!("status {status}: {}", answer.body)],
+        };
+        wrong.extend(
+            found
+                .into_iter()
+                .map(|difference| format!("{class} {difference}")),
+        );
+    }
+    report(&wrong);
+}
+
+/// The requests in the files of `golden/FOLDER`, each file on a worker of its own.
+#[track_caller]
+pub fn exchanges(mode: Mode, folder: &str, bootstrap: &str) {
+    each_file(folder, |file| {
+        let directory = scratch();
+        let connect = worker(mode, directory.path(), bootstrap);
+        let answered = exchange::run(&connect, directory.path(), &json::read(file));
+        mode.settle(file, &answered)
+    });
+}
+
+/// The flows in `golden/topics`, each on a worker of its own. Topics and connectors of different files differ in name.
+#[track_caller]
+pub fn flows(mode: Mode, bootstrap: &str) {
+    each_file("topics", |file| {
+        let directory = scratch();
+        let answered = flow::run(
+            mode.program(),
+            directory.path(),
+            bootstrap,
+            &json::read(file),
+        );
+        mode.settle(file, &answered)
+    });
+}
+
+#[track_caller]
+fn each_file(folder: &str, mut settle: impl FnMut(&Path) -> Vec<String>) {
+    let entries = fs::read_dir(golden(folder)).expect("golden folders are part of the repository");
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    assert!(!files.is_empty(), "golden/{folder} holds no file");
+    let mut wrong = Vec::new();
+    for file in &files {
+        let name = file.file_name().unwrap_or_default().display();
+        wrong.extend(
+            settle(file)
+                .into_iter()
+                .map(|difference| format!("{folder}/{name} {difference}")),
+        );
+    }
+    report(&wrong);
+}
+
+#[track_caller]
+fn report(wrong: &[String]) {
+    assert!(
+        wrong.is_empty(),
+        "{} differences to Java's answers (`cargo xtask golden` records them anew):\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+fn worker(mode: Mode, directory: &Path, bootstrap: &str) -> Connect {
+    let setup = Setup {
+        directory,
+        bootstrap,
+        worker: Default::default(),
+        connectors: Vec::new(),
+    };
+    Connect::standalone(mode.program(), &setup)
+}
+
+fn golden(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("golden")
+        .join(folder)
+}
+
+fn scratch() -> tempfile::TempDir {
+    let made = tempfile::Builder::new()
+        .prefix("millrace-golden-")
+        .tempdir();
+    made.expect("the temporary directory is writable")
+}

@@ -1,0 +1,48 @@
+//! The harness of the integration tests: real servers, each started when first asked for and ended with the test process.
+//!
+//! - [`broker`]: Kafka in a container, one shared by all tests or one of a test's own.
+//! - [`topic`]: what a topic holds, byte for byte; creating and filling topics.
+//! - [`postgres`]: a throw-away PostgreSQL from the machine's own binaries.
+//! - [`connect`]: a Connect worker, ours or Java's, behind the same handle.
+//! - [`golden`]: what Java Connect answered, and whether we answer the same.
+//!
+//! Everything panics with a message that says what to do: a test has no better use for an error.
+
+pub mod broker;
+pub mod connect;
+pub mod golden;
+pub mod leash;
+pub mod postgres;
+pub mod process;
+pub mod rest;
+pub mod topic;
+mod wait;
+
+pub use wait::wait_until;
+
+use std::future::Future;
+use std::net::TcpListener;
+use std::sync::OnceLock;
+use tokio::runtime::Runtime;
+
+/// Runs `future` to its end on the harness's own runtime; tests themselves are plain functions.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME
+        .get_or_init(|| Runtime::new().expect("a runtime needs only threads and a poll descriptor"))
+        .block_on(future)
+}
+
+/// A port of 127.0.0.1 that nobody listens on now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
+}
+
+/// The name that our containers carry in the label `millrace.test`, so that CI removes its own only.
+fn test_run() -> String {
+    std::env::var("MILLRACE_TEST_RUN").unwrap_or_else(|_| "dev".to_owned())
+}

@@ -1,0 +1,180 @@
+//! Decides what tests see of a topic: every record up to its end, byte for byte.
+
+use crate::{block_on, wait_until};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Header, Headers as _, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use std::time::{Duration, Instant};
+
+/// The time after which a broker that does not answer fails the test.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One record as it lies in a topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    pub partition: i32,
+    pub offset: i64,
+    /// Milliseconds since 1970; absent when the log has none.
+    pub timestamp: Option<i64>,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// Makes a topic and waits until the broker leads all its partitions.
+pub fn create_topic(bootstrap: &str, topic: &str, partitions: i32) {
+    let admin: AdminClient<DefaultClientContext> = client(bootstrap)
+        .create()
+        .expect("the client's settings are right");
+    let topics = [NewTopic::new(topic, partitions, TopicReplication::Fixed(1))];
+    let made = block_on(admin.create_topics(&topics, &AdminOptions::new()));
+    for result in made.expect("the broker answers a request for a new topic") {
+        result.unwrap_or_else(|(name, code)| panic!("topic {name} could not be made: {code}"));
+    }
+    let consumer: BaseConsumer = client(bootstrap)
+        .create()
+        .expect("the client's settings are right");
+    wait_until("leaders of a new topic", PATIENCE, || {
+        (partitions_of(&consumer, topic).len() == partitions as usize).then_some(())
+    });
+}
+
+/// Appends `records` in order; their partitions are honoured, offsets are the broker's.
+pub fn produce(bootstrap: &str, topic: &str, records: &[Record]) {
+    let producer: ThreadedProducer<DefaultProducerContext> = client(bootstrap)
+        .set("linger.ms", "5")
+        .set("enable.idempotence", "true")
+        .create()
+        .expect("the client's settings are right");
+    for record in records {
+        send(&producer, topic, record);
+    }
+    producer
+        .flush(PATIENCE)
+        .expect("the broker takes the records within a minute");
+}
+
+fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, record: &Record) {
+    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+    for (key, value) in &record.headers {
+        headers = headers.insert(Header {
+            key,
+            value: value.as_ref(),
+        });
+    }
+    let mut next = BaseRecord::<[u8], [u8]>::to(topic).partition(record.partition);
+    next.key = record.key.as_deref();
+    next.payload = record.value.as_deref();
+    next.timestamp = record.timestamp;
+    next.headers = (!record.headers.is_empty()).then_some(headers);
+    let start = Instant::now();
+    while let Err((error, same)) = producer.send(next) {
+        let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
+        assert!(
+            error == full && start.elapsed() < PATIENCE,
+            "cannot produce to {topic}: {error}"
+        );
+        // The queue has a bound: let what is in it leave first.
+        let _ = producer.flush(Duration::from_millis(100));
+        next = same;
+    }
+}
+
+/// All records of a topic from its start to its present end, by partition and offset; none if there is no such topic.
+pub fn contents(bootstrap: &str, topic: &str) -> Vec<Record> {
+    let consumer: BaseConsumer = client(bootstrap)
+        .set("group.id", "millrace-integration-reader")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("allow.auto.create.topics", "false")
+        .create()
+        .expect("the client's settings are right");
+    let partitions = partitions_of(&consumer, topic);
+    let mut from_start = TopicPartitionList::new();
+    for &partition in &partitions {
+        from_start
+            .add_partition_offset(topic, partition, Offset::Beginning)
+            .expect("the beginning is an offset");
+    }
+    consumer
+        .assign(&from_start)
+        .expect("an existing partition can be assigned");
+    let mut records = Vec::new();
+    let mut unfinished = partitions.len();
+    let start = Instant::now();
+    while unfinished > 0 {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "the end of topic {topic} did not come"
+        );
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => records.push(record(&message)),
+            Some(Err(KafkaError::PartitionEOF(_))) => unfinished -= 1,
+            Some(Err(error)) => panic!("cannot read topic {topic}: {error}"),
+            None => {}
+        }
+    }
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+/// The number of records between start and end of all partitions, read from the log's ends only.
+pub fn count(bootstrap: &str, topic: &str) -> i64 {
+    let consumer: BaseConsumer = client(bootstrap)
+        .create()
+        .expect("the client's settings are right");
+    let ends = partitions_of(&consumer, topic)
+        .into_iter()
+        .map(|partition| {
+            let (low, high) = consumer
+                .fetch_watermarks(topic, partition, PATIENCE)
+                .expect("the broker knows the ends of its partitions");
+            high - low
+        });
+    ends.sum()
+}
+
+fn client(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap);
+    config
+}
+
+/// The partitions that have a leader.
+fn partitions_of(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
+    let metadata = consumer
+        .fetch_metadata(None, PATIENCE)
+        .unwrap_or_else(|error| panic!("the broker does not answer: {error}"));
+    let found = metadata
+        .topics()
+        .iter()
+        .find(|candidate| candidate.name() == topic);
+    let partitions = found.map(|topic| topic.partitions()).unwrap_or_default();
+    partitions
+        .iter()
+        .filter(|p| p.leader() >= 0)
+        .map(|p| p.id())
+        .collect()
+}
+
+fn record(message: &BorrowedMessage<'_>) -> Record {
+    let headers = message.headers().map(|headers| {
+        headers
+            .iter()
+            .map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec)))
+            .collect()
+    });
+    Record {
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp: message.timestamp().to_millis(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
+    }
+}
