@@ -185,7 +185,10 @@ pub fn millrace() -> Command {
         "{} is missing: run `cargo build -p millrace` (`make integration` does), or set MILLRACE_BINARY",
         binary.display()
     );
-    Command::new(binary)
+    let mut command = Command::new(binary);
+    // A file sink prints dates in the zone it runs in; Java's container gets the same one.
+    command.env("TZ", "UTC");
+    command
 }
 
 /// A command that runs a Java class in the test image, with `directory` under the same path there.
@@ -195,7 +198,16 @@ fn java(directory: &Path) -> (Command, Option<Leash>) {
     let metadata = fs::metadata(directory).expect("the test made its directory");
     let path = directory.display();
     let mut command = Command::new("docker");
-    command.args(["run", "--rm", "--network", "host", "--name", &name]);
+    command.args([
+        "run",
+        "--rm",
+        "--network",
+        "host",
+        "--env",
+        "TZ=UTC",
+        "--name",
+        &name,
+    ]);
     command.args(["--label", &format!("millrace.test={}", test_run())]);
     command.args(["--user", &format!("{}:{}", metadata.uid(), metadata.gid())]);
     command.args([

@@ -85,7 +85,12 @@ pub fn exchanges(mode: Mode, folder: &str, bootstrap: &str) {
     each_file(folder, |file| {
         let directory = scratch();
         let connect = worker(mode, directory.path(), bootstrap);
-        let answered = exchange::run(&connect, directory.path(), &json::read(file));
+        let answered = exchange::run(
+            mode.program(),
+            &connect,
+            directory.path(),
+            &json::read(file),
+        );
         mode.settle(file, &answered)
     });
 }
