@@ -18,7 +18,6 @@ pub use connector::{
 };
 pub use converter::{Converter, ConverterRole, HeaderConverter, Serialized};
 pub use error::{Error, ErrorKind, Result};
-//DERIVE pub use millrace_derive::Config;
 pub use plugin::{Open, Plugin, PluginKind, Sink, Source};
 pub use topic_partition::TopicPartition;
 pub use transform::{Predicate, Transformation};
