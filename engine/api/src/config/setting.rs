@@ -2,6 +2,7 @@
 
 use super::validators::{Validator, one_of, one_of_ignore_case};
 use super::{Type, validate::java_trim};
+use crate::data::java_double;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -144,22 +145,6 @@ impl fmt::Display for Setting {
             Self::Class(name) => write!(f, "{name}"),
             Self::Password(secret) => write!(f, "{secret}"),
         }
-    }
-}
-
-/// `Double.toString` of Java 19 and later: at least one digit after the point, and an exponent
-/// below 10⁻³ and from 10⁷ on.
-fn java_double(n: f64) -> String {
-    if n.is_nan() || n.is_infinite() {
-        return n.to_string().replace("inf", "Infinity");
-    }
-    if n == 0.0 || (1e-3..1e7).contains(&n.abs()) {
-        return format!("{n:?}");
-    }
-    let text = format!("{n:E}");
-    match text.split_once('E') {
-        Some((digits, exponent)) if !digits.contains('.') => format!("{digits}.0E{exponent}"),
-        _ => text,
     }
 }
 
