@@ -2,61 +2,120 @@
 //! write.
 
 use std::fmt;
+use std::io::Write as _;
 
 use num_bigint::{BigInt, Sign};
 
 use crate::data::{Decimal, Struct, Value};
 
 /// A `double` as Java prints it: `1.0`, `1.0E21`, `1.0E-7`, `NaN`, `-Infinity`. The digits are the
-/// shortest that read back as the same number.
+/// shortest that read back as the same number (JDK 19 and later; older ones print some numbers
+/// with a digit too many).
 pub fn java_double(number: f64) -> String {
-    java_float(number, format!("{number:e}"))
+    let mut text = Vec::new();
+    append_java_double(number, &mut text);
+    String::from_utf8(text).expect("numbers are ASCII")
 }
 
 /// A `float` as Java prints it, from its own shortest digits.
 pub fn java_single(number: f32) -> String {
-    java_float(f64::from(number), format!("{number:e}"))
+    let mut text = Vec::new();
+    append_java_single(number, &mut text);
+    String::from_utf8(text).expect("numbers are ASCII")
+}
+
+/// Appends the text of [`java_double`].
+pub fn append_java_double(number: f64, out: &mut Vec<u8>) {
+    let mut digits = Scientific::of(format_args!("{number:e}"));
+    if number.abs() < 2e-322 && digits.has_one_digit() {
+        digits = Scientific::of(format_args!("{number:.1e}"));
+    }
+    append_java_float(number, digits.as_str(), out);
+}
+
+/// Appends the text of [`java_single`].
+pub fn append_java_single(number: f32, out: &mut Vec<u8>) {
+    let mut digits = Scientific::of(format_args!("{number:e}"));
+    if number.abs() < 2e-43 && digits.has_one_digit() {
+        digits = Scientific::of(format_args!("{number:.1e}"));
+    }
+    append_java_float(f64::from(number), digits.as_str(), out);
+}
+
+/// Rust's shortest form of a number, `-1.2345678901234567e-308` at most, on the stack.
+#[derive(Default)]
+struct Scientific {
+    bytes: [u8; 32],
+    len: usize,
+}
+
+impl Scientific {
+    fn of(number: fmt::Arguments<'_>) -> Self {
+        let mut digits = Self::default();
+        fmt::write(&mut digits, number).expect("shortest digits fit");
+        digits
+    }
+
+    /// Java wants two digits where there is a choice, which only the smallest numbers leave.
+    fn has_one_digit(&self) -> bool {
+        !self.as_str().starts_with("0")
+            && !self.as_str().starts_with("-0")
+            && !self.as_str().contains('.')
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.len]).expect("numbers are ASCII")
+    }
+}
+
+impl fmt::Write for Scientific {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len + text.len();
+        let room = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
 }
 
 /// `scientific` is Rust's shortest form, `d.ddde±x`; Java writes plain notation for magnitudes from
 /// 10^-3 up to 10^7, and always a digit after the point.
-fn java_float(number: f64, scientific: String) -> String {
+fn append_java_float(number: f64, scientific: &str, out: &mut Vec<u8>) {
     if number.is_nan() {
-        return "NaN".into();
+        return out.extend_from_slice(b"NaN");
+    }
+    if number.is_sign_negative() {
+        out.push(b'-');
     }
     if number.is_infinite() {
-        return if number > 0.0 {
-            "Infinity"
-        } else {
-            "-Infinity"
-        }
-        .into();
+        return out.extend_from_slice(b"Infinity");
     }
     let (mantissa, exponent) = scientific
         .split_once('e')
         .expect("`{:e}` always has an exponent");
     let exponent: i32 = exponent.parse().expect("`{:e}` writes a decimal exponent");
-    let (sign, mantissa) = match mantissa.strip_prefix('-') {
-        Some(rest) => ("-", rest),
-        None => ("", mantissa),
-    };
-    let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
-    if number == 0.0 {
-        return format!("{sign}0.0");
-    }
+    let mantissa = mantissa.trim_start_matches('-').as_bytes();
+    let (first, rest) = (mantissa[0], mantissa.get(2..).unwrap_or_default());
     if !(-3..7).contains(&exponent) {
-        let fraction = if digits.len() > 1 { &digits[1..] } else { "0" };
-        return format!("{sign}{}.{fraction}E{exponent}", &digits[..1]);
+        out.extend_from_slice(&[first, b'.']);
+        out.extend_from_slice(if rest.is_empty() { b"0" } else { rest });
+        return write!(out, "E{exponent}").expect("memory takes every write");
     }
     if exponent < 0 {
-        let zeros = "0".repeat(exponent.unsigned_abs() as usize - 1);
-        return format!("{sign}0.{zeros}{digits}");
+        out.extend_from_slice(&b"0.000"[..1 + exponent.unsigned_abs() as usize]);
+        out.push(first);
+        return out.extend_from_slice(rest);
     }
-    let whole = exponent as usize + 1;
-    if digits.len() <= whole {
-        format!("{sign}{digits}{}.0", "0".repeat(whole - digits.len()))
+    out.push(first);
+    let whole = exponent as usize;
+    if rest.len() <= whole {
+        out.extend_from_slice(rest);
+        out.resize(out.len() + whole - rest.len(), b'0');
+        out.extend_from_slice(b".0");
     } else {
-        format!("{sign}{}.{}", &digits[..whole], &digits[whole..])
+        out.extend_from_slice(&rest[..whole]);
+        out.push(b'.');
+        out.extend_from_slice(&rest[whole..]);
     }
 }
 
@@ -224,6 +283,13 @@ mod tests {
             (100.25, "100.25"),
             (-12.0, "-12.0"),
             (f64::NAN, "NaN"),
+            (12_345.678, "12345.678"),
+            (-0.012_5, "-0.0125"),
+            (f64::MAX, "1.7976931348623157E308"),
+            (5e-324, "4.9E-324"),
+            (1e-323, "9.9E-324"),
+            (2e-323, "2.0E-323"),
+            (1e-322, "9.9E-323"),
             (f64::NEG_INFINITY, "-Infinity"),
         ];
         for (number, text) in cases {
@@ -231,6 +297,8 @@ mod tests {
         }
         assert_eq!(java_single(3.1415927), "3.1415927");
         assert_eq!(java_single(1e10), "1.0E10");
+        assert_eq!(java_single(f32::from_bits(1)), "1.4E-45");
+        assert_eq!(java_single(2e-44), "2.0E-44");
     }
 
     #[test]

@@ -3,13 +3,15 @@
 mod cells;
 mod column;
 mod display;
-mod json;
+pub mod json;
 mod records;
 mod schema;
 mod value;
 
 pub use column::Column;
-pub use display::{civil_from_days, java_double, java_single};
+pub use display::{
+    append_java_double, append_java_single, civil_from_days, java_double, java_single,
+};
 pub use records::{
     Header, Headers, Records, RowError, SinkRecords, SourceOffset, SourcePartition, SourceRecords,
 };
