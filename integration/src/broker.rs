@@ -1,4 +1,5 @@
-//! Decides which Kafka a test talks to: the shared broker, or one of its own that it may pause and kill.
+//! Decides which Kafka a test talks to: the shared broker, or one of its own that it may pause and
+//! kill.
 
 use crate::leash::Leash;
 use crate::{block_on, free_port, test_run, wait_until};
@@ -44,7 +45,8 @@ impl Broker {
             .with_tag(&tag)
             .with_mapped_port(port, KAFKA_PORT)
             .with_label("millrace.test", test_run())
-            // A broker that was killed comes back only when its old session has run out: 9 s unless told.
+            // A broker that was killed comes back only when its old session has run out: 9 s unless
+            // told.
             .with_env_var("KAFKA_BROKER_SESSION_TIMEOUT_MS", "2000")
             .with_env_var("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "300");
         let container = block_on(request.start()).unwrap_or_else(|error| {

@@ -1,4 +1,5 @@
-//! Decides how a Connect worker runs in a test: Millrace as a process, Java's in the test image, one handle for both.
+//! Decides how a Connect worker runs in a test: Millrace as a process, Java's in the test image,
+//! one handle for both.
 
 use crate::leash::Leash;
 use crate::process::Process;
@@ -29,7 +30,8 @@ pub enum Program {
 /// What a standalone worker is started with.
 #[derive(Debug)]
 pub struct Setup<'a> {
-    /// The working directory: relative paths in configs start here, and logs, offsets and property files lie here.
+    /// The working directory: relative paths in configs start here, and logs, offsets and property
+    /// files lie here.
     pub directory: &'a Path,
     pub bootstrap: &'a str,
     /// Worker keys beside or instead of those Kafka ships in `connect-standalone.properties`.

@@ -1,11 +1,13 @@
-//! Decides whether we answer as Java Connect does: files under `golden/` hold questions and Java's answers.
+//! Decides whether we answer as Java Connect does: files under `golden/` hold questions and Java's
+//! answers.
 //!
 //! - `config/CLASS.json`: what `GET /connector-plugins/CLASS/config` answers.
 //! - `rest/*.json`, `validate/*.json`: requests in order, with status and body of each answer.
 //! - `topics/*.json`: given files, topics and connectors, what topics and files hold afterwards.
 //!
-//! Recording asks Java the questions that are in the files and writes the answers beside them; comparing asks Millrace.
-//! What differs from run to run is a placeholder on both sides: `{dir}`, `{worker}`, `{version}`, `{trace}` and so on.
+//! Recording asks Java the questions that are in the files and writes the answers beside them;
+//! comparing asks Millrace. What differs from run to run is a placeholder on both sides: `{dir}`,
+//! `{worker}`, `{version}`, `{trace}` and so on.
 
 mod exchange;
 mod flow;
@@ -95,7 +97,8 @@ pub fn exchanges(mode: Mode, folder: &str, bootstrap: &str) {
     });
 }
 
-/// The flows in `golden/topics`, each on a worker of its own. Topics and connectors of different files differ in name.
+/// The flows in `golden/topics`, each on a worker of its own. Topics and connectors of different
+/// files differ in name.
 #[track_caller]
 pub fn flows(mode: Mode, bootstrap: &str) {
     each_file("topics", |file| {

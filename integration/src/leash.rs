@@ -1,6 +1,8 @@
-//! Decides what ends with the test process, however that ends: a shell waits on a pipe that only we hold open.
+//! Decides what ends with the test process, however that ends: a shell waits on a pipe that only we
+//! hold open.
 //!
-//! `Drop` alone would leave servers behind: statics are not dropped, and neither is anything after a `kill -9`.
+//! `Drop` alone would leave servers behind: statics are not dropped, and neither is anything after
+//! a `kill -9`.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};

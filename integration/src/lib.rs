@@ -1,4 +1,5 @@
-//! The harness of the integration tests: real servers, each started when first asked for and ended with the test process.
+//! The harness of the integration tests: real servers, each started when first asked for and ended
+//! with the test process.
 //!
 //! - [`broker`]: Kafka in a container, one shared by all tests or one of a test's own.
 //! - [`topic`]: what a topic holds, byte for byte; creating and filling topics.
@@ -42,7 +43,8 @@ pub fn free_port() -> u16 {
         .port()
 }
 
-/// The name that our containers carry in the label `millrace.test`, so that CI removes its own only.
+/// The name that our containers carry in the label `millrace.test`, so that CI removes its own
+/// only.
 fn test_run() -> String {
     std::env::var("MILLRACE_TEST_RUN").unwrap_or_else(|_| "dev".to_owned())
 }

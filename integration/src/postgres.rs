@@ -1,4 +1,5 @@
-//! Decides where tests get a PostgreSQL: a fresh cluster of the machine's own binaries, gone afterwards.
+//! Decides where tests get a PostgreSQL: a fresh cluster of the machine's own binaries, gone
+//! afterwards.
 
 use crate::free_port;
 use crate::leash::Leash;

@@ -1,4 +1,5 @@
-//! Decides how a test holds a child process: its log in a file, signals by name, memory and CPU from `/proc`.
+//! Decides how a test holds a child process: its log in a file, signals by name, memory and CPU
+//! from `/proc`.
 
 use crate::leash::Leash;
 use crate::wait_until;
@@ -104,7 +105,8 @@ impl Process {
     /// CPU seconds used since its start, user and system.
     pub fn cpu_seconds(&self) -> f64 {
         let stat = self.proc("stat");
-        // The command's name may hold spaces; the numbers begin behind its closing bracket, with field 3.
+        // The command's name may hold spaces; the numbers begin behind its closing bracket, with
+        // field 3.
         let (_, fields) = stat
             .rsplit_once(')')
             .expect("stat names the command in brackets");

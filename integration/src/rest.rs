@@ -1,4 +1,5 @@
-//! Decides how tests ask a worker's REST interface: any status is an answer, and a body is JSON if it can be.
+//! Decides how tests ask a worker's REST interface: any status is an answer, and a body is JSON if
+//! it can be.
 
 use serde_json::Value;
 use std::time::Duration;

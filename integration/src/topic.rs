@@ -85,7 +85,8 @@ fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, record
     }
 }
 
-/// All records of a topic from its start to its present end, by partition and offset; none if there is no such topic.
+/// All records of a topic from its start to its present end, by partition and offset; none if there
+/// is no such topic.
 pub fn contents(bootstrap: &str, topic: &str) -> Vec<Record> {
     let consumer: BaseConsumer = client(bootstrap)
         .set("group.id", "millrace-integration-reader")

@@ -1,10 +1,11 @@
-//! Decides how a list of REST requests is replayed: in order, each waiting for its condition, answers made comparable.
+//! Decides how a list of REST requests is replayed: in order, each waiting for its condition,
+//! answers made comparable.
 //!
-//! A file is a list of objects. Questions: `request` (`"GET /path"`), `body` (JSON) or `raw` (text), `until` (JSON pointer
-//! to value: ask again until the answer has it), `keep: "errors"` (of a validation, only keys with errors),
-//! `compare: "status"` (the words are Java's parser's or name its classes, so ours may differ), `compare: "nothing"`
-//! (Java trips over itself there).
-//! Answers: `status`, `response`.
+//! A file is a list of objects. Questions: `request` (`"GET /path"`), `body` (JSON) or `raw`
+//! (text), `until` (JSON pointer to value: ask again until the answer has it), `keep: "errors"` (of
+//! a validation, only keys with errors), `compare: "status"` (the words are Java's parser's or name
+//! its classes, so ours may differ), `compare: "nothing"` (Java trips over itself there). Answers:
+//! `status`, `response`.
 
 use super::json::replace;
 use crate::connect::{Connect, Program};
@@ -110,7 +111,8 @@ fn normalise(value: &mut Value) {
     }
 }
 
-/// Replaces a validation's `configs` by its errors. The keys themselves are in another file already.
+/// Replaces a validation's `configs` by its errors. The keys themselves are in another file
+/// already.
 fn keep_errors(body: &mut Value) {
     let Some(members) = body.as_object_mut() else {
         return;

@@ -1,8 +1,10 @@
-//! Decides how records are led through connectors and what is looked at afterwards: topics byte for byte, files, states.
+//! Decides how records are led through connectors and what is looked at afterwards: topics byte for
+//! byte, files, states.
 //!
-//! A file has `given` (`worker` keys, `files`, `topics`, `connectors`), `wait` (`topics` and `lines`: how many records or
-//! lines end the wait; `failed`: connectors whose task must fail), and the `answer` (`topics`, `files`, `states`).
-//! Bytes are a string when they are UTF-8, else `{"hex": …}`.
+//! A file has `given` (`worker` keys, `files`, `topics`, `connectors`), `wait` (`topics` and
+//! `lines`: how many records or lines end the wait; `failed`: connectors whose task must fail), and
+//! the `answer` (`topics`, `files`, `states`). Bytes are a string when they are UTF-8, else
+//! `{"hex": …}`.
 
 use crate::connect::{Connect, Program, Properties, Setup};
 use crate::topic::{self, Record};

@@ -24,7 +24,8 @@ pub(super) fn write(file: &Path, value: &Value) {
         .unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
 }
 
-/// Where two values differ, as `/path: Java VALUE, ours VALUE`. The order of an object's keys does not count.
+/// Where two values differ, as `/path: Java VALUE, ours VALUE`. The order of an object's keys does
+/// not count.
 pub(super) fn differences(java: &Value, ours: &Value) -> Vec<String> {
     let mut found = Vec::new();
     compare("", java, ours, &mut found);
