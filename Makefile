@@ -9,6 +9,9 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/millrace/target
 export KAFKA_IMAGE_NAME ?= localhost/kafka-test
 export KAFKA_IMAGE_TAG ?= 4.3.1
 
+# Cargo would take the job server of a make that runs two targets at once for its own, and miss it.
+unexport MAKEFLAGS MFLAGS
+
 # In CI nobody watches the hundreds of lines that name each dependency.
 quiet := $(if $(CI),--quiet)
 cargo := cargo --locked
@@ -42,7 +45,7 @@ checks: ## The part of `make test` that needs no servers
 	$(call step,formatting,cargo fmt --all --check)
 	$(call step,lints,$(cargo) clippy --workspace --all-targets $(quiet) -- -D warnings)
 	$(call step,building the tests,$(cargo) test --workspace --exclude millrace-integration --no-run --quiet)
-	$(call step,tests without servers,$(cargo) test --workspace --exclude millrace-integration)
+	$(call step,tests without servers,$(cargo) test --workspace --exclude millrace-integration --no-fail-fast)
 	$(call step,documentation,RUSTDOCFLAGS='-D warnings' $(cargo) doc --workspace --no-deps $(quiet))
 	$(call step,build without optional features,$(cargo) check -p millrace --no-default-features $(quiet))
 
