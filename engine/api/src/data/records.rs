@@ -57,7 +57,9 @@ impl Headers {
         }
     }
 
-    fn slice(&self, offset: usize, len: usize) -> Self {
+    /// The headers of records `offset..offset + len`.
+    #[must_use]
+    pub fn slice(&self, offset: usize, len: usize) -> Self {
         if self.is_none() {
             Self::none()
         } else {

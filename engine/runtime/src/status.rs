@@ -1,0 +1,138 @@
+//! What connectors and tasks are doing, as `GET /connectors/C/status` tells it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use millrace_api::Error;
+use serde::Serialize;
+
+use crate::task::TaskId;
+
+/// The state of a connector or a task (`AbstractStatus.State`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum State {
+    /// Nobody runs it.
+    Unassigned,
+    /// It works.
+    Running,
+    /// It rests until resumed.
+    Paused,
+    /// It ended with an error and stays so until restarted.
+    Failed,
+    /// It is being restarted.
+    Restarting,
+    /// It was stopped: it has no tasks and its offsets may be changed.
+    Stopped,
+}
+
+/// A state, who is in it, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The state.
+    pub state: State,
+    /// `host:port` of the worker.
+    pub worker_id: String,
+    /// The plugin's version.
+    pub version: Option<String>,
+    /// The error that led to [`State::Failed`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+}
+
+/// A connector's status and its tasks'.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConnectorStatuses {
+    pub(crate) connector: Option<Status>,
+    pub(crate) tasks: BTreeMap<usize, Status>,
+}
+
+/// All statuses of this worker, in memory.
+#[derive(Default)]
+pub(crate) struct StatusStore(Mutex<BTreeMap<String, ConnectorStatuses>>);
+
+impl StatusStore {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, ConnectorStatuses>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn of(&self, connector: &str) -> Option<ConnectorStatuses> {
+        self.lock().get(connector).cloned()
+    }
+
+    pub(crate) fn put_connector(&self, connector: &str, status: Status) {
+        self.lock()
+            .entry(connector.to_owned())
+            .or_default()
+            .connector = Some(status);
+    }
+
+    pub(crate) fn put_task(&self, id: &TaskId, status: Status) {
+        let mut all = self.lock();
+        all.entry(id.connector.to_string())
+            .or_default()
+            .tasks
+            .insert(id.task, status);
+    }
+
+    /// Forgets tasks numbered from `first` on.
+    pub(crate) fn forget_tasks(&self, connector: &str, first: usize) {
+        if let Some(statuses) = self.lock().get_mut(connector) {
+            statuses.tasks.retain(|task, _| *task < first);
+        }
+    }
+
+    pub(crate) fn forget(&self, connector: &str) {
+        self.lock().remove(connector);
+    }
+}
+
+/// Writes the status of one run of one task. Once cancelled it writes nothing: a task that was
+/// given up must not speak over its successor.
+#[derive(Clone)]
+pub(crate) struct StatusWriter {
+    id: TaskId,
+    store: Arc<StatusStore>,
+    template: Status,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl StatusWriter {
+    /// `template` names worker and version.
+    pub(crate) fn new(id: TaskId, store: Arc<StatusStore>, template: Status) -> Self {
+        Self {
+            id,
+            store,
+            template,
+            cancelled: Arc::default(),
+        }
+    }
+
+    pub(crate) fn write(&self, state: State) {
+        self.put(Status {
+            state,
+            trace: None,
+            ..self.template.clone()
+        });
+    }
+
+    pub(crate) fn write_failure(&self, error: &Error) {
+        let trace = Some(error.trace());
+        self.put(Status {
+            state: State::Failed,
+            trace,
+            ..self.template.clone()
+        });
+    }
+
+    fn put(&self, status: Status) {
+        if !self.cancelled.load(Ordering::Acquire) {
+            self.store.put_task(&self.id, status);
+        }
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+    }
+}

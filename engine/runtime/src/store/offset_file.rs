@@ -1,0 +1,183 @@
+//! Source offsets in a local file, for standalone mode: Java's format, replaced as a whole by a
+//! durable rename.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use millrace_api::{Error, Result};
+use tokio::sync::Mutex;
+
+use super::java_map;
+use super::offsets::{OffsetStore, canonical};
+
+/// `offset.storage.file.filename`. Unlike Java's, a commit either happens or does not: the new file
+/// is complete on disk before it takes the old one's name.
+pub struct OffsetFile {
+    path: Arc<Path>,
+    /// By canonical key: the key as it was written, and the value.
+    entries: Mutex<Entries>,
+}
+
+type Entries = BTreeMap<Vec<u8>, (Vec<u8>, Vec<u8>)>;
+
+impl OffsetFile {
+    /// Reads the file; one that does not exist, or is empty, holds no offsets. Checks that it can
+    /// be written, so that a worker fails at start rather than at its first commit.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path: PathBuf = path.into();
+        let failed = |what: &'static str| {
+            let path = path.display().to_string();
+            move |e: io::Error| {
+                Error::config(what)
+                    .context("offset.storage.file.filename", path)
+                    .context("remedy", "use a file in a directory this user may write to")
+                    .with_source(e)
+            }
+        };
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(failed("cannot read the offset file")(e)),
+        };
+        let read = java_map::read(&bytes).map_err(|damage| {
+            Error::config("the offset file is damaged")
+                .context("offset.storage.file.filename", path.display())
+                .context("damage", damage)
+                .context(
+                    "remedy",
+                    "restore a copy, or move it away to read all sources from their beginning",
+                )
+        })?;
+        let temporary = temporary(&path);
+        File::create(&temporary).map_err(failed("cannot write beside the offset file"))?;
+        fs::remove_file(&temporary).map_err(failed("cannot write beside the offset file"))?;
+        let alive = read.into_iter().filter_map(|(k, v)| Some((k, v?)));
+        let entries = alive.map(|(k, v)| (canonical(&k), (k, v))).collect();
+        Ok(Self {
+            path: path.into(),
+            entries: Mutex::new(entries),
+        })
+    }
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    path.with_file_name(name)
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = temporary(path);
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[async_trait]
+impl OffsetStore for OffsetFile {
+    async fn get(&self, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Vec<u8>>>> {
+        let entries = self.entries.lock().await;
+        Ok(keys
+            .iter()
+            .map(|k| entries.get(&canonical(k)).map(|(_, v)| v.clone()))
+            .collect())
+    }
+
+    async fn set(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
+        let mut entries = self.entries.lock().await;
+        let mut changed = entries.clone();
+        for (key, value) in changes {
+            let canonical = canonical(&key);
+            match value {
+                // The key keeps the bytes it was first written with: Java looks keys up by bytes.
+                Some(value) => changed.entry(canonical).or_insert((key, Vec::new())).1 = value,
+                None => drop(changed.remove(&canonical)),
+            }
+        }
+        let bytes = java_map::write(changed.values().map(|(k, v)| (k.as_slice(), v.as_slice())));
+        let path = Arc::clone(&self.path);
+        let written = tokio::task::spawn_blocking(move || replace(&path, &bytes)).await;
+        written
+            .map_err(io::Error::other)
+            .and_then(|r| r)
+            .map_err(|e| {
+                Error::retriable("cannot write the offset file")
+                    .context("offset.storage.file.filename", self.path.display())
+                    .with_source(e)
+            })?;
+        *entries = changed;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(key: &str, value: &str) -> (Vec<u8>, Option<Vec<u8>>) {
+        (key.into(), Some(value.into()))
+    }
+
+    #[tokio::test]
+    async fn offsets_survive_and_keys_are_found_in_any_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("connect.offsets");
+        let file = OffsetFile::open(&path).unwrap();
+        file.set(vec![entry(r#"["c",{"b":1,"a":2}]"#, "1")])
+            .await
+            .unwrap();
+        file.set(vec![entry(r#"["c",{"a":2,"b":1}]"#, "2")])
+            .await
+            .unwrap();
+        let file = OffsetFile::open(&path).unwrap();
+        let keys = vec![br#"["c",{"a":2,"b":1}]"#.to_vec(), b"none".to_vec()];
+        assert_eq!(file.get(keys).await.unwrap(), [Some(b"2".to_vec()), None]);
+        let raw = fs::read(&path).unwrap();
+        assert!(
+            raw.windows(19).any(|w| w == br#"["c",{"b":1,"a":2}]"#),
+            "the first bytes stay"
+        );
+        file.set(vec![(br#"["c",{"b":1,"a":2}]"#.to_vec(), None)])
+            .await
+            .unwrap();
+        assert!(
+            OffsetFile::open(&path)
+                .unwrap()
+                .entries
+                .lock()
+                .await
+                .is_empty()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_file_cut_in_half_is_refused_with_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("connect.offsets");
+        let file = OffsetFile::open(&path).unwrap();
+        file.set(vec![entry("k", "v")]).await.unwrap();
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        let error = OffsetFile::open(&path).err().unwrap().to_string();
+        assert!(
+            error.contains("connect.offsets") && error.contains("remedy"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_refused_at_start() {
+        let error = OffsetFile::open("/proc/nowhere/offsets")
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("/proc/nowhere/offsets"), "{error}");
+    }
+}

@@ -1,0 +1,313 @@
+//! Decides what becomes of a record that cannot be processed: `errors.tolerance`, the log, and the
+//! dead letter queue (KIP-298).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arrow::array::BooleanArray;
+use arrow::buffer::ScalarBuffer;
+use async_trait::async_trait;
+use bytes::Bytes;
+use millrace_api::data::{RowError, SinkRecords};
+use millrace_api::{ErrantRecordReporter, Error, Result};
+use millrace_kafka::{Acknowledge, Fetched, Outgoing, Producer, RawHeaders};
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::task::TaskId;
+
+/// Where in a record's way an error happened (`Stage` in Java).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Transformation,
+    KeyConverter,
+    ValueConverter,
+    HeaderConverter,
+    TaskPut,
+}
+
+impl Stage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Transformation => "TRANSFORMATION",
+            Self::KeyConverter => "KEY_CONVERTER",
+            Self::ValueConverter => "VALUE_CONVERTER",
+            Self::HeaderConverter => "HEADER_CONVERTER",
+            Self::TaskPut => "TASK_PUT",
+        }
+    }
+}
+
+/// A record as it came from Kafka.
+#[derive(Clone, Copy)]
+pub(crate) struct Original<'a> {
+    pub(crate) run: &'a Fetched,
+    pub(crate) row: usize,
+}
+
+/// The rows of a batch that failed at one stage.
+pub(crate) struct Failures<'a> {
+    pub(crate) stage: Stage,
+    /// The class that was executing.
+    pub(crate) class: &'a str,
+    pub(crate) rows: &'a [RowError],
+}
+
+/// `errors.*` of a connector.
+#[derive(Clone, Debug)]
+pub(crate) struct ErrorConfig {
+    pub(crate) tolerate_all: bool,
+    pub(crate) log: bool,
+    pub(crate) log_messages: bool,
+    /// Topic and whether to add context headers.
+    pub(crate) dead_letter_queue: Option<(String, bool)>,
+}
+
+/// One task's error policy.
+pub(crate) struct ErrorPolicy {
+    id: TaskId,
+    config: ErrorConfig,
+    skipped: AtomicU64,
+    dead_letters: Option<AsyncMutex<Box<dyn Producer>>>,
+    /// The runs of the batch a sink task is working on.
+    originals: Mutex<Vec<Fetched>>,
+}
+
+impl ErrorPolicy {
+    /// `dead_letters` is the producer of the dead letter queue, if one is configured.
+    pub(crate) fn new(
+        id: TaskId,
+        config: ErrorConfig,
+        dead_letters: Option<Box<dyn Producer>>,
+    ) -> Self {
+        let dead_letters = dead_letters.map(AsyncMutex::new);
+        Self {
+            id,
+            config,
+            skipped: AtomicU64::new(0),
+            dead_letters,
+            originals: Mutex::default(),
+        }
+    }
+
+    /// Reports each row, then fails unless all may be skipped. `original` finds a row's record as
+    /// it came from Kafka; a source has none.
+    ///
+    /// Records reach the dead letter queue before this returns, also when the task is about to
+    /// fail, so no offset can be committed past a record that is nowhere.
+    pub(crate) async fn handle<'a>(
+        &self,
+        failures: Failures<'_>,
+        original: impl Fn(usize) -> Option<Original<'a>>,
+    ) -> Result<()> {
+        for RowError { row, error } in failures.rows {
+            let original = original(*row);
+            self.log(&failures, error, original);
+            if let Some(original) = original {
+                self.bury(&failures, error, original).await?;
+            }
+        }
+        let Some(first) = failures.rows.first().filter(|_| !self.config.tolerate_all) else {
+            self.skipped
+                .fetch_add(failures.rows.len() as u64, Ordering::Relaxed);
+            return Ok(());
+        };
+        let mut error = Error::fatal("Tolerance exceeded in error handler")
+            .context("stage", failures.stage.name())
+            .context("class", failures.class);
+        if let Some(Original { run, row }) = original(first.row) {
+            error = error
+                .context("topic", &run.topic_partition.topic)
+                .context("partition", run.topic_partition.partition)
+                .context("offset", run.offsets[row]);
+        }
+        let cause = Error::new(first.error.kind(), first.error.trace());
+        Err(error
+            .context("remedy", "mend the record or the configuration, or skip such records by errors.tolerance=all")
+            .with_source(cause))
+    }
+
+    fn log(&self, failures: &Failures<'_>, error: &Error, original: Option<Original<'_>>) {
+        if !self.config.log {
+            return;
+        }
+        let (stage, class) = (failures.stage.name(), failures.class);
+        let place = match original.filter(|_| self.config.log_messages) {
+            Some(Original { run, row }) => format!(
+                ", where consumed record is {{topic='{}', partition={}, offset={}, timestamp={}, \
+                 timestampType=CreateTime}}",
+                run.topic_partition.topic,
+                run.topic_partition.partition,
+                run.offsets[row],
+                run.timestamps[row],
+            ),
+            None => String::new(),
+        };
+        tracing::error!(
+            "Error encountered in task {}. Executing stage '{stage}' with class '{class}'{place}. \
+             {error}",
+            self.id
+        );
+    }
+
+    /// Writes a record to the dead letter queue and waits until it is there.
+    async fn bury(
+        &self,
+        failures: &Failures<'_>,
+        error: &Error,
+        Original { run, row }: Original<'_>,
+    ) -> Result<()> {
+        let (Some(producer), Some((topic, context))) =
+            (&self.dead_letters, &self.config.dead_letter_queue)
+        else {
+            return Ok(());
+        };
+        let mut headers = run.headers.get(row).cloned().unwrap_or_default();
+        if *context {
+            self.add_context(&mut headers, failures, error, Original { run, row });
+        }
+        let letter = Outgoing {
+            topic: topic.as_str().into(),
+            partition: None,
+            keys: run.keys.slice(row, 1),
+            values: run.values.slice(row, 1),
+            timestamps: Some(ScalarBuffer::from(vec![run.timestamps[row]])),
+            headers: if headers.is_empty() {
+                Vec::new()
+            } else {
+                vec![headers]
+            },
+        };
+        let receipt = Arc::new(Receipt::default());
+        let mut producer = producer.lock().await;
+        producer
+            .send(&letter, Arc::clone(&receipt) as Arc<dyn Acknowledge>)
+            .await?;
+        producer.flush(DEAD_LETTER_TIMEOUT).await?;
+        receipt.result().map_err(|e| {
+            Error::fatal("cannot write to the dead letter queue")
+                .context("topic", topic)
+                .with_source(e)
+        })
+    }
+
+    fn add_context(
+        &self,
+        headers: &mut RawHeaders,
+        failures: &Failures<'_>,
+        error: &Error,
+        Original { run, row }: Original<'_>,
+    ) {
+        let mut add = |name: &str, value: String| {
+            headers.push((
+                format!("__connect.errors.{name}").into(),
+                Some(Bytes::from(value)),
+            ));
+        };
+        add("topic", run.topic_partition.topic.to_string());
+        add("partition", run.topic_partition.partition.to_string());
+        add("offset", run.offsets[row].to_string());
+        add("connector.name", self.id.connector.to_string());
+        add("task.id", self.id.task.to_string());
+        add("stage", failures.stage.name().into());
+        add("class.name", failures.class.into());
+        add("exception.class.name", error.kind().java_class().into());
+        add("exception.message", error.to_string());
+        add("exception.stacktrace", error.trace());
+    }
+}
+
+/// How long a dead letter may take; the producer itself retries within it.
+const DEAD_LETTER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Learns whether one dead letter arrived.
+#[derive(Default)]
+struct Receipt(Mutex<Option<Error>>);
+
+impl Receipt {
+    fn result(&self) -> Result<()> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .map_or(Ok(()), Err)
+    }
+}
+
+impl Acknowledge for Receipt {
+    fn acknowledged(&self, _records: usize) {}
+
+    fn failed(&self, _records: usize, error: &Error) {
+        let error = Error::new(error.kind(), error.to_string());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+}
+
+/// The rows that have not failed: a bit a row.
+pub(crate) fn survivors(rows: usize, failed: impl IntoIterator<Item = usize>) -> BooleanArray {
+    let mut mask = vec![true; rows];
+    for row in failed {
+        mask[row] = false;
+    }
+    mask.into()
+}
+
+/// What a sink task reports errant records to (KIP-610).
+struct Reporter(Arc<ErrorPolicy>);
+
+#[async_trait]
+impl ErrantRecordReporter for Reporter {
+    async fn report(&self, records: &SinkRecords, row: usize, error: Error) -> Result<()> {
+        let offset = records.offsets()[row];
+        let run = self.0.original_run(records, offset);
+        let rows = [RowError { row, error }];
+        let failures = Failures {
+            stage: Stage::TaskPut,
+            class: SINK_TASK,
+            rows: &rows,
+        };
+        let original = |_| {
+            let run = run.as_ref()?;
+            let row = run.offsets.binary_search(&offset).ok()?;
+            Some(Original { run, row })
+        };
+        self.0.handle(failures, original).await
+    }
+}
+
+/// The class that Java names at stage TASK_PUT.
+const SINK_TASK: &str = "org.apache.kafka.connect.sink.SinkTask";
+
+impl ErrorPolicy {
+    /// What to give to a sink task; none unless somebody would hear of a report.
+    pub(crate) fn reporter(self: &Arc<Self>) -> Option<Arc<dyn ErrantRecordReporter>> {
+        let heard = self.config.log || self.dead_letters.is_some();
+        heard.then(|| Arc::new(Reporter(Arc::clone(self))) as Arc<dyn ErrantRecordReporter>)
+    }
+
+    /// Keeps a run as it came from Kafka, in case the task reports one of its records.
+    pub(crate) fn remember(&self, run: &Fetched) {
+        if self.dead_letters.is_some() {
+            self.lock_originals().push(run.clone());
+        }
+    }
+
+    /// The task has taken over everything remembered.
+    pub(crate) fn forget(&self) {
+        self.lock_originals().clear();
+    }
+
+    fn original_run(&self, records: &SinkRecords, offset: i64) -> Option<Fetched> {
+        let held = |run: &&Fetched| {
+            run.topic_partition == records.topic_partition
+                && run.offsets.binary_search(&offset).is_ok()
+        };
+        self.lock_originals().iter().find(held).cloned()
+    }
+
+    fn lock_originals(&self) -> MutexGuard<'_, Vec<Fetched>> {
+        self.originals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,65 @@
+//! One task from its first record to its last commit.
+
+pub(crate) mod chain;
+pub(crate) mod errors;
+pub(crate) mod offsets;
+pub(crate) mod serde;
+pub(crate) mod sink;
+pub(crate) mod source;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// A task of a connector. Prints as Java's `ConnectorTaskId` does: `name-0`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId {
+    /// The connector's name.
+    pub connector: Arc<str>,
+    /// The task's number, from 0.
+    pub task: usize,
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.connector, self.task)
+    }
+}
+
+/// What a task should be doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Moving records.
+    Run,
+    /// Nothing, but keeping what it has.
+    Pause,
+    /// Committing and ending.
+    Stop,
+}
+
+/// A task's end of its worker's wishes.
+pub(crate) struct Wishes(watch::Receiver<Wanted>);
+
+impl Wishes {
+    pub(crate) fn new(receiver: watch::Receiver<Wanted>) -> Self {
+        Self(receiver)
+    }
+
+    /// What is wanted now. A worker that is gone wants its tasks to stop.
+    pub(crate) fn now(&self) -> Wanted {
+        if self.0.has_changed().is_err() {
+            Wanted::Stop
+        } else {
+            *self.0.borrow()
+        }
+    }
+
+    /// Waits until something other than `known` is wanted, and returns it.
+    pub(crate) async fn other_than(&mut self, known: Wanted) -> Wanted {
+        match self.0.wait_for(|wanted| *wanted != known).await {
+            Ok(wanted) => *wanted,
+            Err(_) => Wanted::Stop,
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! A sink task's loop: consume, convert, transform, put, commit (`WorkerSinkTask` in Java).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrace_api::data::{Records, SinkRecords};
+use millrace_api::{Error, Offsets, Result, SinkContext, SinkTask, TopicPartition};
+use millrace_kafka::{Consumer, Fetched, Polled};
+use tokio::time::Instant;
+
+use crate::status::{State, StatusWriter};
+use crate::task::chain::TransformationChain;
+use crate::task::errors::{ErrorPolicy, Failures, Original, Stage};
+use crate::task::serde::Converters;
+use crate::task::{Wanted, Wishes};
+
+/// A task's `put` is called at least so often, with nothing if there is nothing: a task that acts
+/// on time relies on it. Java waits up to `offset.flush.interval.ms`.
+const LONGEST_POLL: Duration = Duration::from_secs(1);
+
+/// What a sink task is made of.
+pub(crate) struct SinkTaskLoop {
+    pub(crate) task: Box<dyn SinkTask>,
+    pub(crate) context: SinkContext,
+    pub(crate) pipeline: SinkPipeline,
+    pub(crate) consumer: Box<dyn Consumer>,
+    pub(crate) wishes: Wishes,
+    pub(crate) status: StatusWriter,
+    pub(crate) state: SinkState,
+}
+
+/// The way of a run from the consumer to the task.
+pub(crate) struct SinkPipeline {
+    pub(crate) chain: TransformationChain,
+    pub(crate) converters: Converters,
+    pub(crate) errors: Arc<ErrorPolicy>,
+}
+
+/// How far a sink task has got.
+pub(crate) struct SinkState {
+    /// `offset.flush.interval.ms`
+    interval: Duration,
+    /// `offset.flush.timeout.ms`
+    timeout: Duration,
+    next_commit: Instant,
+    /// What the group has committed, as far as we know.
+    last_committed: Offsets,
+    /// What was put successfully: the next offset of each partition.
+    current: Offsets,
+    /// Converted, but not yet put successfully; offered again after a retriable error.
+    batch: Vec<SinkRecords>,
+    /// The next offsets once the batch is put: records that were dropped count too.
+    batch_end: Offsets,
+    /// Whether everything is paused because the task asked for the batch to come again.
+    redelivery: bool,
+    /// What the consumer has paused for the task's sake.
+    task_paused: BTreeSet<TopicPartition>,
+}
+
+impl SinkState {
+    /// `interval` and `timeout` are `offset.flush.{interval,timeout}.ms`.
+    pub(crate) fn new(interval: Duration, timeout: Duration) -> Self {
+        Self {
+            interval,
+            timeout,
+            next_commit: Instant::now() + interval,
+            last_committed: Offsets::new(),
+            current: Offsets::new(),
+            batch: Vec::new(),
+            batch_end: Offsets::new(),
+            redelivery: false,
+            task_paused: BTreeSet::new(),
+        }
+    }
+}
+
+impl SinkTaskLoop {
+    /// Moves records until told to stop; then commits, closes and leaves the group.
+    pub(crate) async fn run(mut self) -> Result<()> {
+        self.status.write(State::Running);
+        let moved = self.move_records().await;
+        if moved.is_ok() {
+            let all: Vec<_> = self.state.current.keys().cloned().collect();
+            if !all.is_empty() {
+                self.commit_and_close(&all).await;
+            }
+        }
+        let stopped = self.task.stop().await;
+        let closed = self.consumer.close().await;
+        moved.and(stopped).and(closed)
+    }
+
+    async fn move_records(&mut self) -> Result<()> {
+        let mut paused = false;
+        loop {
+            match self.wishes.now() {
+                Wanted::Stop => return Ok(()),
+                Wanted::Pause if !paused => {
+                    paused = true;
+                    self.consumer.pause(&self.assigned())?;
+                    self.context.request_commit();
+                    self.status.write(State::Paused);
+                }
+                Wanted::Run if paused => {
+                    paused = false;
+                    self.resume_what_may()?;
+                    self.status.write(State::Running);
+                }
+                Wanted::Run | Wanted::Pause => {}
+            }
+            self.commit_if_due().await?;
+            self.take_up_wishes(paused).await?;
+            let timeout = self.poll_timeout();
+            let known = if paused { Wanted::Pause } else { Wanted::Run };
+            let polled = tokio::select! {
+                biased;
+                _ = self.wishes.other_than(known) => continue,
+                polled = self.consumer.poll(timeout) => polled?,
+            };
+            match polled {
+                Polled::Assigned(partitions) => self.assigned_now(&partitions, paused).await?,
+                Polled::Revoked(partitions) => self.commit_and_close(&partitions).await,
+                Polled::Lost(partitions) => self.forget(&partitions, true).await?,
+                Polled::Records(runs) => {
+                    self.convert(runs).await?;
+                    self.deliver(paused).await?;
+                }
+            }
+        }
+    }
+
+    /// Until the next commit, the task's own time-out, or a second, whichever is first.
+    fn poll_timeout(&mut self) -> Duration {
+        let until_commit = self
+            .state
+            .next_commit
+            .saturating_duration_since(Instant::now());
+        let wished = self.context.wishes().timeout.take().unwrap_or(LONGEST_POLL);
+        until_commit.min(wished).min(LONGEST_POLL)
+    }
+
+    fn assigned(&self) -> Vec<TopicPartition> {
+        self.context.wishes().assignment.iter().cloned().collect()
+    }
+
+    /// Carries out rewinds and pauses that the task asked for.
+    async fn take_up_wishes(&mut self, paused: bool) -> Result<()> {
+        let (rewinds, wanted) = {
+            let mut wishes = self.context.wishes();
+            let wanted = wishes
+                .paused
+                .intersection(&wishes.assignment)
+                .cloned()
+                .collect();
+            (std::mem::take(&mut wishes.rewinds), wanted)
+        };
+        if !rewinds.is_empty() {
+            let assignment = self.context.assignment();
+            let known = |(p, _): &(TopicPartition, i64)| assignment.contains(p);
+            self.rewind(rewinds.into_iter().filter(known).collect())
+                .await?;
+        }
+        let wanted: BTreeSet<TopicPartition> = wanted;
+        if wanted != self.state.task_paused {
+            let resumed: Vec<_> = self
+                .state
+                .task_paused
+                .difference(&wanted)
+                .cloned()
+                .collect();
+            let added: Vec<_> = wanted
+                .difference(&self.state.task_paused)
+                .cloned()
+                .collect();
+            self.consumer.pause(&added)?;
+            if !paused && !self.state.redelivery {
+                self.consumer.resume(&resumed)?;
+            }
+            self.state.task_paused = wanted;
+        }
+        Ok(())
+    }
+
+    /// Reads on from these offsets; what was put beyond them is put again.
+    async fn rewind(&mut self, offsets: Offsets) -> Result<()> {
+        self.consumer.seek(&offsets).await?;
+        self.state
+            .batch
+            .retain(|run| !offsets.contains_key(&run.topic_partition));
+        self.state
+            .batch_end
+            .retain(|partition, _| !offsets.contains_key(partition));
+        for (partition, offset) in offsets {
+            self.state.last_committed.insert(partition.clone(), offset);
+            self.state.current.insert(partition, offset);
+        }
+        Ok(())
+    }
+
+    /// Lets everything flow again but what the task itself has paused.
+    fn resume_what_may(&mut self) -> Result<()> {
+        if self.state.redelivery {
+            return Ok(());
+        }
+        let mut flowing = self.assigned();
+        flowing.retain(|p| !self.state.task_paused.contains(p));
+        self.consumer.resume(&flowing)
+    }
+
+    /// Converts and transforms what was fetched, and adds it to the batch.
+    async fn convert(&mut self, runs: Vec<Fetched>) -> Result<()> {
+        for run in runs {
+            let Some(last) = run.offsets.last() else {
+                continue;
+            };
+            self.state
+                .batch_end
+                .insert(run.topic_partition.clone(), last + 1);
+            let records = self.pipeline.prepare(&run).await?;
+            self.state.batch.extend(records);
+        }
+        Ok(())
+    }
+
+    /// Offers the batch to the task. After a retriable error nothing more is fetched, and the same
+    /// batch is offered again by the next round.
+    async fn deliver(&mut self, paused: bool) -> Result<()> {
+        match self.task.put(&self.state.batch).await {
+            Ok(()) => {
+                self.state.batch.clear();
+                self.pipeline.errors.forget();
+                self.state.current.append(&mut self.state.batch_end);
+                if self.state.redelivery {
+                    self.state.redelivery = false;
+                    if !paused {
+                        self.resume_what_may()?;
+                    }
+                }
+                Ok(())
+            }
+            Err(e) if e.is_retriable() => {
+                tracing::warn!("put failed and is repeated: {e}");
+                self.state.redelivery = true;
+                self.consumer.pause(&self.assigned())
+            }
+            Err(e) => Err(
+                Error::fatal("Exiting WorkerSinkTask due to unrecoverable exception.")
+                    .with_source(e),
+            ),
+        }
+    }
+
+    async fn commit_if_due(&mut self) -> Result<()> {
+        let requested = std::mem::take(&mut self.context.wishes().commit);
+        if !requested && Instant::now() < self.state.next_commit {
+            return Ok(());
+        }
+        self.state.next_commit = Instant::now() + self.state.interval;
+        let consumed = self.state.current.clone();
+        if consumed.is_empty() {
+            return Ok(());
+        }
+        match self.task.pre_commit(&consumed).await {
+            Ok(offsets) => {
+                let offsets = self.committable(offsets, &consumed);
+                self.commit(offsets).await;
+                Ok(())
+            }
+            Err(e) => {
+                tracing::error!("pre-commit failed, going back to the last committed offsets: {e}");
+                let committed = self.state.last_committed.clone();
+                self.rewind(committed).await
+            }
+        }
+    }
+
+    /// What the task says may be committed, as far as it is true: nothing beyond what was put, and
+    /// nothing of partitions that are not ours.
+    fn committable(&self, offsets: Offsets, consumed: &Offsets) -> Offsets {
+        let mut committable = Offsets::new();
+        for (partition, offset) in offsets {
+            match consumed.get(&partition) {
+                Some(end) if offset <= *end => {
+                    if self.state.last_committed.get(&partition) != Some(&offset) {
+                        committable.insert(partition, offset);
+                    }
+                }
+                Some(end) => tracing::warn!(
+                    "ignoring the task's offset {offset} for {partition}: only {end} was put"
+                ),
+                None => tracing::debug!("ignoring the task's offset for {partition}"),
+            }
+        }
+        committable
+    }
+
+    /// Commits for the group. A failure is logged only: the next commit covers it.
+    async fn commit(&mut self, offsets: Offsets) {
+        if offsets.is_empty() {
+            return;
+        }
+        let committed = tokio::time::timeout(self.state.timeout, self.consumer.commit(&offsets));
+        match committed.await {
+            Ok(Ok(())) => self.state.last_committed.extend(offsets),
+            Ok(Err(e)) => tracing::error!("cannot commit offsets {offsets:?}: {e}"),
+            Err(_) => tracing::error!(
+                "committing offsets took longer than offset.flush.timeout.ms={}",
+                self.state.timeout.as_millis()
+            ),
+        }
+    }
+
+    async fn assigned_now(&mut self, partitions: &[TopicPartition], paused: bool) -> Result<()> {
+        let positions = self.consumer.position(partitions).await?;
+        for (partition, offset) in positions {
+            self.state.last_committed.insert(partition.clone(), offset);
+            self.state.current.insert(partition, offset);
+        }
+        self.context
+            .wishes()
+            .assignment
+            .extend(partitions.iter().cloned());
+        if paused || self.state.redelivery {
+            self.consumer.pause(partitions)?;
+        }
+        if !partitions.is_empty() {
+            tracing::info!("assigned {}", list(partitions));
+            self.task.open(partitions).await?;
+        }
+        Ok(())
+    }
+
+    /// The last chance to commit for partitions that are being taken away.
+    async fn commit_and_close(&mut self, partitions: &[TopicPartition]) {
+        let ours = |(p, _): &(&TopicPartition, &i64)| partitions.contains(p);
+        let consumed: Offsets = self
+            .state
+            .current
+            .iter()
+            .filter(ours)
+            .map(|(p, o)| (p.clone(), *o))
+            .collect();
+        let offsets = match self.task.pre_commit(&consumed).await {
+            Ok(offsets) => self.committable(offsets, &consumed),
+            Err(e) => {
+                tracing::error!("pre-commit failed while closing {}: {e}", list(partitions));
+                Offsets::new()
+            }
+        };
+        let closed = self.forget(partitions, false).await;
+        self.commit(offsets).await;
+        self.state
+            .last_committed
+            .retain(|p, _| !partitions.contains(p));
+        if let Err(e) = closed {
+            tracing::error!("closing {} failed: {e}", list(partitions));
+        }
+    }
+
+    /// Closes partitions and drops what is held of them.
+    async fn forget(&mut self, partitions: &[TopicPartition], lost: bool) -> Result<()> {
+        tracing::info!(
+            "{} {}",
+            if lost { "lost" } else { "closing" },
+            list(partitions)
+        );
+        let closed = self.task.close(partitions).await;
+        let gone = |p: &TopicPartition| partitions.contains(p);
+        let state = &mut self.state;
+        state.current.retain(|p, _| !gone(p));
+        state.batch_end.retain(|p, _| !gone(p));
+        state.batch.retain(|run| !gone(&run.topic_partition));
+        state.task_paused.retain(|p| !gone(p));
+        if lost {
+            state.last_committed.retain(|p, _| !gone(p));
+        }
+        let mut wishes = self.context.wishes();
+        wishes.assignment.retain(|p| !gone(p));
+        wishes.rewinds.retain(|p, _| !gone(p));
+        closed
+    }
+}
+
+fn list(partitions: &[TopicPartition]) -> String {
+    partitions
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+impl SinkPipeline {
+    /// Deserializes and transforms a run. Failed records are dealt with by `errors.tolerance`.
+    async fn prepare(&mut self, run: &Fetched) -> Result<Vec<SinkRecords>> {
+        self.errors.remember(run);
+        let (runs, failures) = self.converters.deserialize(run)?;
+        for failed in &failures {
+            let (stage, class, rows) = (failed.stage, failed.class, failed.rows.as_slice());
+            let original = |row| Some(Original { run, row });
+            self.errors
+                .handle(Failures { stage, class, rows }, original)
+                .await?;
+        }
+        let mut records = Vec::with_capacity(runs.len());
+        for part in runs {
+            let (transformed, failures) = self.chain.apply(part)?;
+            for failed in &failures {
+                let (class, rows) = (failed.class, failed.rows.as_slice());
+                let original = |row| original(run, &failed.run, row);
+                let failures = Failures {
+                    stage: Stage::Transformation,
+                    class,
+                    rows,
+                };
+                self.errors.handle(failures, original).await?;
+            }
+            records.extend(transformed.into_iter().map(|records| SinkRecords {
+                records,
+                topic_partition: run.topic_partition.clone(),
+            }));
+        }
+        Ok(records)
+    }
+}
+
+/// The record that a row was before it was converted: offsets tell.
+fn original<'a>(run: &'a Fetched, records: &Records, row: usize) -> Option<Original<'a>> {
+    let offset = records.offsets.as_ref()?[row];
+    let row = run.offsets.binary_search(&offset).ok()?;
+    Some(Original { run, row })
+}

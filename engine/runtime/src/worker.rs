@@ -1,0 +1,381 @@
+//! Starts and stops connectors and tasks in this process.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use millrace_api::{
+    Connector, ConnectorContext, ConnectorRequests, Error, OffsetReader, Open, Plugin, Props,
+    Result, SinkContext, SourceContext,
+};
+use millrace_kafka::Cluster;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::catalog::Catalog;
+use crate::config::connector::ConnectorConfig;
+use crate::config::worker::WorkerConfig;
+use crate::config::{clients, plugins};
+use crate::status::{State, Status, StatusStore, StatusWriter};
+use crate::store::offsets::{ConnectorOffsets, OffsetStore};
+use crate::task::errors::ErrorPolicy;
+use crate::task::offsets::SubmittedRecords;
+use crate::task::sink::{SinkPipeline, SinkState, SinkTaskLoop};
+use crate::task::source::{Committer, SourcePipeline, SourceTaskLoop};
+use crate::task::{TaskId, Wanted, Wishes};
+
+/// How long a connector may take to stop (`CONNECTOR_GRACEFUL_SHUTDOWN_TIMEOUT_MS`).
+const CONNECTOR_STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What connectors and tasks share in this process.
+pub(crate) struct Worker {
+    pub(crate) id: String,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) config: WorkerConfig,
+    pub(crate) cluster: Arc<dyn Cluster>,
+    pub(crate) offsets: Arc<dyn OffsetStore>,
+    pub(crate) statuses: Arc<StatusStore>,
+}
+
+/// A connector that was started.
+pub(crate) struct RunningConnector(Box<dyn Connector>);
+
+/// A task that was started; dropping it gives the task up.
+pub(crate) struct RunningTask {
+    wanted: watch::Sender<Wanted>,
+    handle: Option<JoinHandle<()>>,
+    status: StatusWriter,
+}
+
+impl Worker {
+    /// The status a connector or task of this worker is in.
+    pub(crate) fn status(&self, plugin: Option<&Plugin>, state: State) -> Status {
+        let version = plugin.map(|p| p.version().to_owned());
+        Status {
+            state,
+            worker_id: self.id.clone(),
+            version,
+            trace: None,
+        }
+    }
+
+    fn connector_offsets(&self, name: &str) -> ConnectorOffsets {
+        ConnectorOffsets::new(name, Arc::clone(&self.offsets))
+    }
+
+    /// Starts a connector. A panic in its constructor is an error like any other.
+    pub(crate) async fn start_connector(
+        &self,
+        name: &str,
+        props: &Props,
+        requests: Arc<dyn ConnectorRequests>,
+    ) -> Result<RunningConnector> {
+        let plugin = self
+            .catalog
+            .connector(props.get("connector.class").map_or("", |c| c.trim()))?;
+        let (Open::Source { connector, .. } | Open::Sink { connector, .. }) = plugin.open() else {
+            unreachable!("the catalog was asked for a connector")
+        };
+        let offsets: Arc<dyn OffsetReader> = Arc::new(self.connector_offsets(name));
+        let context = ConnectorContext::new(name, offsets, requests);
+        contain(connector(props.clone(), context))
+            .await
+            .map(RunningConnector)
+    }
+
+    /// Starts a task. It runs, and writes its status, until it ends or is stopped.
+    pub(crate) fn start_task(
+        self: &Arc<Self>,
+        id: TaskId,
+        connector: Props,
+        task: Props,
+        wanted: Wanted,
+    ) -> RunningTask {
+        let plugin = connector
+            .get("connector.class")
+            .and_then(|c| self.catalog.connector(c).ok());
+        let template = self.status(plugin, State::Unassigned);
+        let status = StatusWriter::new(id.clone(), Arc::clone(&self.statuses), template);
+        let (sender, receiver) = watch::channel(wanted);
+        let (worker, writer) = (Arc::clone(self), status.clone());
+        let span = tracing::info_span!("task", connector = %id.connector, task = id.task);
+        let life = async move {
+            let ran = contain(worker.run_task(&id, connector, task, receiver, &writer)).await;
+            match ran {
+                Ok(()) => writer.write(State::Unassigned),
+                Err(error) => {
+                    tracing::error!(
+                        "task {id} failed and stays so until it is restarted: {}",
+                        error.trace()
+                    );
+                    writer.write_failure(&error);
+                }
+            }
+        };
+        let handle = Some(tokio::spawn(life.instrument(span)));
+        RunningTask {
+            wanted: sender,
+            handle,
+            status,
+        }
+    }
+
+    async fn run_task(
+        &self,
+        id: &TaskId,
+        connector: Props,
+        task: Props,
+        receiver: watch::Receiver<Wanted>,
+        status: &StatusWriter,
+    ) -> Result<()> {
+        let class = connector.get("connector.class").map_or("", |c| c.trim());
+        let plugin = self.catalog.connector(class)?;
+        let config = ConnectorConfig::parse(plugin.kind(), &connector)?;
+        let mut wishes = Wishes::new(receiver);
+        if wishes.now() == Wanted::Pause {
+            // As in Java, a task that begins paused is not constructed before it is resumed.
+            status.write(State::Paused);
+            if wishes.other_than(Wanted::Pause).await == Wanted::Stop {
+                return Ok(());
+            }
+        }
+        match plugin.open() {
+            Open::Source { task: open, .. } => {
+                let offsets: Arc<dyn OffsetReader> =
+                    Arc::new(self.connector_offsets(&id.connector));
+                let pipeline = self.source_pipeline(id, &config).await?;
+                let context = SourceContext::new(Arc::clone(&id.connector), offsets);
+                let task = open(task, context).await?;
+                let committer = self.committer(id, &config);
+                let status = status.clone();
+                SourceTaskLoop {
+                    task,
+                    pipeline,
+                    committer,
+                    wishes,
+                    status,
+                }
+                .run()
+                .await
+            }
+            Open::Sink { task: open, .. } => {
+                let errors = Arc::new(self.sink_errors(id, &config).await?);
+                let context = SinkContext::new(Arc::clone(&id.connector), errors.reporter());
+                let task = open(task, context.clone()).await?;
+                let pipeline = self.sink_pipeline(&config, errors)?;
+                let properties = clients::consumer(&self.config.props, &connector, id);
+                let mut consumer = self.cluster.consumer(&properties).await?;
+                consumer.subscribe(&config.subscription()?).await?;
+                let state = SinkState::new(self.config.commit_interval, self.config.commit_timeout);
+                let status = status.clone();
+                SinkTaskLoop {
+                    task,
+                    context,
+                    pipeline,
+                    consumer,
+                    wishes,
+                    status,
+                    state,
+                }
+                .run()
+                .await
+            }
+            _ => unreachable!("the catalog was asked for a connector"),
+        }
+    }
+
+    async fn source_pipeline(
+        &self,
+        id: &TaskId,
+        config: &ConnectorConfig,
+    ) -> Result<SourcePipeline> {
+        let properties = clients::producer(&self.config.props, &config.props, id);
+        let (catalog, common, props) = (&self.catalog, &config.common, &config.props);
+        Ok(SourcePipeline {
+            chain: plugins::chain(catalog, common, props)?,
+            converters: plugins::converters(catalog, &self.config, common, props)?,
+            errors: ErrorPolicy::new(id.clone(), config.errors(), None),
+            producer: self.cluster.producer(&properties).await?,
+        })
+    }
+
+    fn committer(&self, id: &TaskId, config: &ConnectorConfig) -> Committer {
+        let submitted = SubmittedRecords::new(config.errors().tolerate_all);
+        let offsets = self.connector_offsets(&id.connector);
+        let WorkerConfig {
+            commit_interval,
+            commit_timeout,
+            ..
+        } = self.config;
+        Committer::new(submitted, offsets, commit_interval, commit_timeout)
+    }
+
+    fn sink_pipeline(
+        &self,
+        config: &ConnectorConfig,
+        errors: Arc<ErrorPolicy>,
+    ) -> Result<SinkPipeline> {
+        let (catalog, common, props) = (&self.catalog, &config.common, &config.props);
+        Ok(SinkPipeline {
+            chain: plugins::chain(catalog, common, props)?,
+            converters: plugins::converters(catalog, &self.config, common, props)?,
+            errors,
+        })
+    }
+
+    async fn sink_errors(&self, id: &TaskId, config: &ConnectorConfig) -> Result<ErrorPolicy> {
+        let errors = config.errors();
+        let producer = match (&errors.dead_letter_queue, &config.sink) {
+            (Some((topic, _)), Some(keys)) => {
+                self.create_dead_letter_queue(topic, keys.dead_letter_queue_replication_factor)
+                    .await?;
+                let worker = &self.config.props;
+                let properties = clients::dead_letter_producer(worker, &config.props, id);
+                Some(self.cluster.producer(&properties).await?)
+            }
+            _ => None,
+        };
+        Ok(ErrorPolicy::new(id.clone(), errors, producer))
+    }
+
+    async fn create_dead_letter_queue(&self, topic: &str, replication_factor: i16) -> Result<()> {
+        if self
+            .cluster
+            .describe_topics(Some(&[topic]))
+            .await?
+            .contains_key(topic)
+        {
+            return Ok(());
+        }
+        let topic = millrace_kafka::NewTopic {
+            name: topic.to_owned(),
+            partitions: Some(1),
+            replication_factor: Some(replication_factor),
+            configs: Default::default(),
+        };
+        match self.cluster.create_topic(&topic).await {
+            Err(e) if e.kind() != millrace_api::ErrorKind::Conflict => {
+                Err(Error::fatal("Could not initialize dead letter queue topic")
+                    .context("topic", topic.name)
+                    .with_source(e))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl RunningConnector {
+    /// The task configurations the connector wants now.
+    pub(crate) async fn task_configs(&mut self, tasks_max: usize) -> Result<Vec<Props>> {
+        contain(self.0.task_configs(tasks_max)).await
+    }
+
+    /// Stops the connector; one that takes too long is given up.
+    pub(crate) async fn stop(mut self) {
+        match tokio::time::timeout(CONNECTOR_STOP_TIMEOUT, contain(self.0.stop())).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::error!("stopping the connector failed: {e}"),
+            Err(_) => tracing::error!("the connector does not stop and is given up"),
+        }
+    }
+}
+
+impl RunningTask {
+    pub(crate) fn want(&self, wanted: Wanted) {
+        self.wanted.send_replace(wanted);
+    }
+
+    /// Waits until `deadline` for a task that was told to stop, then gives it up: it is cancelled at
+    /// its next await and writes no status any more.
+    async fn stopped(mut self, deadline: Instant) {
+        let Some(mut handle) = self.handle.take() else {
+            return;
+        };
+        if tokio::time::timeout_at(deadline, &mut handle)
+            .await
+            .is_err()
+        {
+            tracing::error!(
+                "a task did not stop within task.shutdown.graceful.timeout.ms and is given up"
+            );
+            self.status.cancel();
+            handle.abort();
+        }
+    }
+}
+
+impl Drop for RunningTask {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            self.status.cancel();
+            handle.abort();
+        }
+    }
+}
+
+/// Stops tasks: all are told first, then waited for; the time is one budget for all of them.
+pub(crate) async fn stop_tasks(tasks: Vec<RunningTask>, budget: Duration) {
+    let deadline = Instant::now() + budget;
+    for task in &tasks {
+        task.want(Wanted::Stop);
+    }
+    for task in tasks {
+        task.stopped(deadline).await;
+    }
+}
+
+/// Turns a panic of a plugin into an error: one bad plugin must not take others along.
+async fn contain<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    match AssertUnwindSafe(future).catch_unwind().await {
+        Ok(result) => result,
+        Err(panic) => Err(Error::fatal("the plugin panicked").context("panic", words(&*panic))),
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "?".into())
+}
+
+/// Remembers what a connector asks for until the herder takes it up.
+#[derive(Default)]
+pub(crate) struct Requests {
+    raised: Mutex<Option<Error>>,
+    reconfigure: std::sync::atomic::AtomicBool,
+    pub(crate) news: tokio::sync::Notify,
+}
+
+impl Requests {
+    pub(crate) fn take_error(&self) -> Option<Error> {
+        self.raised
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    pub(crate) fn take_reconfiguration(&self) -> bool {
+        self.reconfigure
+            .swap(false, std::sync::atomic::Ordering::AcqRel)
+    }
+}
+
+impl ConnectorRequests for Requests {
+    fn request_task_reconfiguration(&self) {
+        self.reconfigure
+            .store(true, std::sync::atomic::Ordering::Release);
+        self.news.notify_one();
+    }
+
+    fn raise_error(&self, error: Error) {
+        self.raised
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(error);
+        self.news.notify_one();
+    }
+}
