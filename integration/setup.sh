@@ -9,6 +9,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/millrace
 engine=$cache/docker
 image=${KAFKA_IMAGE_NAME:-localhost/kafka-test}:${KAFKA_IMAGE_TAG:-4.3.1}
 mkdir -p "$engine"
+PATH=$PATH:/usr/sbin:/sbin  # where servers lie, and where a user's own path does not look
 
 say() { echo "setup: $*"; }
 step() {
@@ -130,7 +131,11 @@ build() { install_missing $(missing_build_packages); }
 servers() {
   install_missing $(missing_server_packages)
   if ! engine_answers; then
-    { has dockerd && can_be_root; } || { say "no container engine answers: start one, then run this again"; return 1; }
+    { has dockerd && can_be_root; } || {
+      say "no container engine answers; start one that this user may use, then run this again:"
+      docker version 2>&1 > /dev/null | sed 's/^/setup:   /'
+      return 1
+    }
     step "starting dockerd (loopback only; data in $engine)" start_engine
   fi
   image_is_current || get_image

@@ -32,17 +32,21 @@ const CLASSES: [&str; 9] = [
     "org.apache.kafka.connect.transforms.InsertField$Value",
 ];
 
-/// Whether answers are written down (from Java) or held against what was written (ours).
+/// Who is asked, and whether answers are written down or held against what was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
+    /// Java is asked; what it answers is the new golden file.
     Record,
+    /// Java is asked whether it still answers so.
+    Recheck,
+    /// Millrace is asked.
     Compare,
 }
 
 impl Mode {
     fn program(self) -> Program {
         match self {
-            Self::Record => Program::Java,
+            Self::Record | Self::Recheck => Program::Java,
             Self::Compare => Program::Millrace,
         }
     }
@@ -54,7 +58,7 @@ impl Mode {
                 json::write(file, answered);
                 Vec::new()
             }
-            Self::Compare => differences(&json::read(file), answered),
+            Self::Recheck | Self::Compare => differences(&json::read(file), answered),
         }
     }
 }

@@ -24,6 +24,11 @@ fn topics_and_files() {
 }
 
 #[test]
+fn java_still_answers_as_recorded() {
+    golden::config_definitions(Mode::Recheck, kafka());
+}
+
+#[test]
 #[ignore = "asks Java Connect and overwrites the golden files: `cargo xtask golden`"]
 fn record() {
     golden::config_definitions(Mode::Record, kafka());
