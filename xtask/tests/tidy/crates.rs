@@ -106,7 +106,7 @@ const HOMES: [(&str, &[&str], &str); 9] = [
     ),
     ("clap", &["millrace"], "only the binary has a command line"),
     (
-        "testcontainers",
+        "testcontainers-modules",
         &["millrace-integration"],
         "only integration tests start containers",
     ),
