@@ -1,0 +1,534 @@
+//! Decides how the cluster is asked: one request, one reply queue, a bounded wait.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, c_char};
+use std::ptr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrace_api::{Error, ErrorKind, Result, TopicPartition};
+use rdkafka::bindings as sys;
+use rdkafka::types::RDKafkaRespErr as Code;
+use sys::rd_kafka_admin_op_t as Operation;
+use tokio::time::{Instant, sleep};
+
+use super::error::{self, rd_kafka_error_code, rd_kafka_topic_result_error, text};
+use super::native::{Client, Event, PartitionList, Queue, c_string, off_thread, read_list};
+use crate::NewTopic;
+use crate::properties::OffsetReset;
+
+/// An end of the log, and for whom it is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    spec: i32,
+    read_committed: bool,
+}
+
+impl Start {
+    pub(super) fn end(read_committed: bool) -> Self {
+        let spec = sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i32;
+        Self {
+            spec,
+            read_committed,
+        }
+    }
+
+    /// Where `auto.offset.reset` begins, if it says.
+    pub(super) fn of_reset(reset: OffsetReset, read_committed: bool) -> Option<Self> {
+        match reset {
+            OffsetReset::Latest => Some(Self::end(read_committed)),
+            OffsetReset::Earliest => {
+                let spec = sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST as i32;
+                Some(Self {
+                    spec,
+                    read_committed,
+                })
+            }
+            OffsetReset::None => None,
+        }
+    }
+}
+
+/// Options of a request, freed when dropped.
+struct Options(*mut sys::rd_kafka_AdminOptions_t);
+
+impl Options {
+    fn new(client: &Client, operation: Operation, timeout: Duration) -> Self {
+        let timeout = i32::try_from(timeout.as_millis())
+            .unwrap_or(i32::MAX)
+            .clamp(1, 3_600_000);
+        // SAFETY: the client is live; `Drop` frees the options. The range of the timeout is legal.
+        let options = unsafe {
+            let options = sys::rd_kafka_AdminOptions_new(client.raw(), operation);
+            sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout, ptr::null_mut(), 0);
+            options
+        };
+        assert!(!options.is_null(), "the operation is one librdkafka knows");
+        Self(options)
+    }
+
+    fn read_committed(self, read_committed: bool) -> Self {
+        use sys::rd_kafka_IsolationLevel_t as Level;
+        let level = if read_committed {
+            Level::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
+        } else {
+            Level::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
+        };
+        // SAFETY: the options are live and for an operation that has this option.
+        let refused = unsafe { sys::rd_kafka_AdminOptions_set_isolation_level(self.0, level) };
+        debug_assert!(refused.is_null(), "ListOffsets has an isolation level");
+        self
+    }
+
+    /// Lets the controller wait until the brokers know of a change.
+    fn wait_for_brokers(self, timeout: Duration) -> Self {
+        let timeout = i32::try_from(timeout.as_millis())
+            .unwrap_or(i32::MAX)
+            .clamp(1, 30_000);
+        // SAFETY: the options are live and for an operation that has this option.
+        unsafe {
+            let none = ptr::null_mut();
+            sys::rd_kafka_AdminOptions_set_operation_timeout(self.0, timeout, none, 0);
+        }
+        self
+    }
+}
+
+impl Drop for Options {
+    fn drop(&mut self) {
+        // SAFETY: the options are ours; librdkafka copies what it needs of them.
+        unsafe { sys::rd_kafka_AdminOptions_destroy(self.0) }
+    }
+}
+
+/// Waits for the reply to a request that `send` has put on its way.
+async fn ask(
+    client: &Arc<Client>,
+    what: &str,
+    timeout: Duration,
+    send: impl FnOnce(&Queue),
+) -> Result<Event> {
+    let queue = Queue::new(client);
+    send(&queue);
+    // librdkafka answers by itself at the timeout; the rest is for its threads to get there.
+    let deadline = Instant::now() + timeout + Duration::from_secs(1);
+    let Some(event) = queue.reply(deadline).await else {
+        return Err(client.timed_out(what, timeout));
+    };
+    match event.error() {
+        None => Ok(event),
+        Some((code, reason)) => Err(client.error(code, what, &reason)),
+    }
+}
+
+pub(super) async fn cluster_id(client: &Arc<Client>, timeout: Duration) -> Result<String> {
+    let event = ask(
+        client,
+        "the cluster cannot be described",
+        timeout,
+        |queue| {
+            let operation = Operation::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER;
+            let options = Options::new(client, operation, timeout);
+            // SAFETY: client, options and queue are live.
+            unsafe { sys::rd_kafka_DescribeCluster(client.raw(), options.0, queue.raw()) }
+        },
+    )
+    .await?;
+    // SAFETY: the event is a DescribeCluster result, and lives until its text is copied.
+    Ok(unsafe {
+        let result = sys::rd_kafka_event_DescribeCluster_result(event.raw());
+        text(sys::rd_kafka_DescribeCluster_result_cluster_id(result))
+    })
+}
+
+pub(super) async fn describe_topics(
+    client: &Arc<Client>,
+    names: &[&str],
+    timeout: Duration,
+) -> Result<BTreeMap<String, i32>> {
+    let event = ask(client, "topics cannot be described", timeout, |queue| {
+        let names: Vec<CString> = names.iter().map(|name| c_string(name)).collect();
+        let mut names: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+        let operation = Operation::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        let options = Options::new(client, operation, timeout);
+        // SAFETY: all handles are live; librdkafka copies names and collection.
+        unsafe {
+            let array = names.as_mut_ptr();
+            let topics = sys::rd_kafka_TopicCollection_of_topic_names(array, names.len());
+            sys::rd_kafka_DescribeTopics(client.raw(), topics, options.0, queue.raw());
+            sys::rd_kafka_TopicCollection_destroy(topics);
+        }
+    })
+    .await?;
+    let mut described = BTreeMap::new();
+    let mut count = 0;
+    // SAFETY: the event is a DescribeTopics result; what it lends lives as long as it does.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeTopics_result(event.raw());
+        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        for i in 0..count {
+            let topic = *topics.add(i);
+            let name = text(sys::rd_kafka_TopicDescription_name(topic));
+            let failure = sys::rd_kafka_TopicDescription_error(topic);
+            let code = if failure.is_null() {
+                error::NONE
+            } else {
+                rd_kafka_error_code(failure)
+            };
+            if is_described(client, &name, code)? {
+                let mut partitions = 0;
+                sys::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+                described.insert(name, i32::try_from(partitions).unwrap_or(i32::MAX));
+            }
+        }
+    }
+    Ok(described)
+}
+
+/// Whether a topic is there: a missing one is no error.
+fn is_described(client: &Client, name: &str, code: i32) -> Result<bool> {
+    const MISSING: &[Code] = &[
+        Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+        Code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
+    ];
+    match code {
+        error::NONE => Ok(true),
+        code if MISSING.iter().any(|missing| *missing as i32 == code) => Ok(false),
+        code => Err(client
+            .error(code, "the topic cannot be described", "")
+            .context("topic", name)),
+    }
+}
+
+/// All topics and their partition counts.
+pub(super) async fn all_topics(
+    client: &Arc<Client>,
+    timeout: Duration,
+) -> Result<BTreeMap<String, i32>> {
+    const TRY: Duration = Duration::from_secs(5);
+    const PAUSE: Duration = Duration::from_millis(200);
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let asked = client.clone();
+        let answer = off_thread(move || read_metadata(&asked, left.min(TRY))).await?;
+        match answer {
+            Ok(topics) => return Ok(topics),
+            Err(e) if !e.is_retriable() || left <= TRY => return Err(e),
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}
+
+/// All topics, by a call that blocks. On a consumer it also lets the group see new topics.
+pub(super) fn read_metadata(client: &Client, timeout: Duration) -> Result<BTreeMap<String, i32>> {
+    let mut metadata: *const sys::rd_kafka_metadata = ptr::null();
+    let timeout = i32::try_from(timeout.as_millis())
+        .unwrap_or(i32::MAX)
+        .max(1);
+    // SAFETY: the client is live; on success librdkafka hands over the metadata.
+    let code = unsafe {
+        sys::rd_kafka_metadata(client.raw(), 1, ptr::null_mut(), &raw mut metadata, timeout)
+    } as i32;
+    if code != error::NONE {
+        return Err(client.error(code, "topics cannot be listed", ""));
+    }
+    let mut topics = BTreeMap::new();
+    // SAFETY: the metadata are ours until they are destroyed, after the last read.
+    unsafe {
+        let count = usize::try_from((*metadata).topic_cnt).unwrap_or(0);
+        for i in 0..count {
+            let topic = (*metadata).topics.add(i);
+            if error::read(&raw const (*topic).err) == error::NONE {
+                topics.insert(text((*topic).topic), (*topic).partition_cnt);
+            }
+        }
+        sys::rd_kafka_metadata_destroy(metadata);
+    }
+    Ok(topics)
+}
+
+/// A topic to create, in librdkafka's form.
+struct Description(*mut sys::rd_kafka_NewTopic_t);
+
+// SAFETY: the description is plain memory with one owner.
+unsafe impl Send for Description {}
+
+impl Description {
+    fn new(topic: &NewTopic) -> Result<Self> {
+        let name = c_string(&topic.name);
+        let partitions = topic.partitions.unwrap_or(-1);
+        let replicas = topic.replication_factor.map_or(-1, i32::from);
+        let mut reason: [c_char; 512] = [0; 512];
+        // SAFETY: name and buffer are live; the result is freed by `Drop`.
+        let new = unsafe {
+            let (buffer, size) = (reason.as_mut_ptr(), reason.len());
+            sys::rd_kafka_NewTopic_new(name.as_ptr(), partitions, replicas, buffer, size)
+        };
+        if new.is_null() {
+            // SAFETY: librdkafka wrote a C string into the buffer.
+            let reason = unsafe { text(reason.as_ptr()) };
+            return Err(
+                Error::config(format!("the topic cannot be created: {reason}"))
+                    .context("topic", &topic.name),
+            );
+        }
+        let new = Self(new);
+        for (key, value) in &topic.configs {
+            let (key, value) = (c_string(key), c_string(value));
+            // SAFETY: the description is live; librdkafka copies both strings.
+            unsafe { sys::rd_kafka_NewTopic_set_config(new.0, key.as_ptr(), value.as_ptr()) };
+        }
+        Ok(new)
+    }
+
+    /// The array of one that the request wants.
+    fn array(&mut self) -> *mut *mut sys::rd_kafka_NewTopic_t {
+        &raw mut self.0
+    }
+}
+
+impl Drop for Description {
+    fn drop(&mut self) {
+        // SAFETY: the description is ours.
+        unsafe { sys::rd_kafka_NewTopic_destroy(self.0) }
+    }
+}
+
+pub(super) async fn create_topic(
+    client: &Arc<Client>,
+    topic: &NewTopic,
+    timeout: Duration,
+) -> Result<()> {
+    const WHAT: &str = "the topic cannot be created";
+    let mut description = Description::new(topic)?;
+    let event = ask(client, WHAT, timeout, move |queue| {
+        let operation = Operation::RD_KAFKA_ADMIN_OP_CREATETOPICS;
+        let options = Options::new(client, operation, timeout).wait_for_brokers(timeout);
+        let array = description.array();
+        // SAFETY: all handles are live; librdkafka copies the description.
+        unsafe { sys::rd_kafka_CreateTopics(client.raw(), array, 1, options.0, queue.raw()) }
+    })
+    .await
+    .map_err(|e| e.context("topic", &topic.name))?;
+    // SAFETY: the event is a CreateTopics result.
+    let failure = unsafe {
+        let mut count = 0;
+        let result = sys::rd_kafka_event_CreateTopics_result(event.raw());
+        let topics = sys::rd_kafka_CreateTopics_result_topics(result, &raw mut count);
+        first_failure(topics, count)
+    };
+    match failure {
+        None => Ok(()),
+        Some((code, reason)) => Err(client
+            .error(code, WHAT, &reason)
+            .context("topic", &topic.name)),
+    }
+}
+
+pub(super) async fn delete_topic(
+    client: &Arc<Client>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<()> {
+    const WHAT: &str = "the topic cannot be deleted";
+    let name = c_string(topic);
+    let event = ask(client, WHAT, timeout, move |queue| {
+        let operation = Operation::RD_KAFKA_ADMIN_OP_DELETETOPICS;
+        let options = Options::new(client, operation, timeout).wait_for_brokers(timeout);
+        // SAFETY: all handles are live; librdkafka copies the request, which is then freed.
+        unsafe {
+            let mut request = sys::rd_kafka_DeleteTopic_new(name.as_ptr());
+            let array = &raw mut request;
+            sys::rd_kafka_DeleteTopics(client.raw(), array, 1, options.0, queue.raw());
+            sys::rd_kafka_DeleteTopic_destroy(request);
+        }
+    })
+    .await
+    .map_err(|e| e.context("topic", topic))?;
+    // SAFETY: the event is a DeleteTopics result.
+    let failure = unsafe {
+        let mut count = 0;
+        let result = sys::rd_kafka_event_DeleteTopics_result(event.raw());
+        let topics = sys::rd_kafka_DeleteTopics_result_topics(result, &raw mut count);
+        first_failure(topics, count)
+    };
+    match failure {
+        None => Ok(()),
+        Some((code, _)) if code == Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART as i32 => {
+            let error = Error::new(ErrorKind::NotFound, "the topic to delete does not exist");
+            Err(error.context("topic", topic))
+        }
+        Some((code, reason)) => Err(client.error(code, WHAT, &reason).context("topic", topic)),
+    }
+}
+
+/// # Safety
+///
+/// `topics` must hold `count` live results.
+unsafe fn first_failure(
+    topics: *mut *const sys::rd_kafka_topic_result_t,
+    count: usize,
+) -> Option<(i32, String)> {
+    (0..count).find_map(|i| {
+        // SAFETY: the caller promises `count` live results.
+        unsafe {
+            let topic = *topics.add(i);
+            match rd_kafka_topic_result_error(topic) {
+                error::NONE => None,
+                code => Some((code, text(sys::rd_kafka_topic_result_error_string(topic)))),
+            }
+        }
+    })
+}
+
+/// The offset at one end of each partition.
+pub(super) async fn list_offsets(
+    client: &Arc<Client>,
+    partitions: &[TopicPartition],
+    start: Start,
+    timeout: Duration,
+) -> Result<BTreeMap<TopicPartition, i64>> {
+    if partitions.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let list = PartitionList::new(partitions.iter().map(|p| (p, i64::from(start.spec))));
+    let event = ask(client, "offsets cannot be listed", timeout, move |queue| {
+        let operation = Operation::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
+        let options = Options::new(client, operation, timeout);
+        let options = options.read_committed(start.read_committed);
+        // SAFETY: all handles are live; librdkafka copies the list.
+        unsafe { sys::rd_kafka_ListOffsets(client.raw(), list.raw(), options.0, queue.raw()) }
+    })
+    .await?;
+    let mut listed = Vec::new();
+    // SAFETY: the event is a ListOffsets result; what it lends lives as long as it does.
+    unsafe {
+        let mut count = 0;
+        let result = sys::rd_kafka_event_ListOffsets_result(event.raw());
+        let infos = sys::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
+        for i in 0..count {
+            let entry = sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*infos.add(i));
+            let partition = TopicPartition::new(text((*entry).topic), (*entry).partition);
+            listed.push((
+                partition,
+                (*entry).offset,
+                error::read(&raw const (*entry).err),
+            ));
+        }
+    }
+    offsets(client, listed, "the partition's offset cannot be listed")
+}
+
+/// What a group has committed; partitions without a commit are absent.
+pub(super) async fn committed(
+    client: &Arc<Client>,
+    group: &str,
+    partitions: &[TopicPartition],
+    timeout: Duration,
+) -> Result<BTreeMap<TopicPartition, i64>> {
+    if partitions.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let invalid = i64::from(sys::RD_KAFKA_OFFSET_INVALID);
+    let list = PartitionList::new(partitions.iter().map(|p| (p, invalid)));
+    let name = c_string(group);
+    let event = ask(
+        client,
+        "committed offsets cannot be read",
+        timeout,
+        move |queue| {
+            let operation = Operation::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
+            let options = Options::new(client, operation, timeout);
+            // SAFETY: all handles are live; librdkafka copies the request, which is then freed.
+            unsafe {
+                let mut request =
+                    sys::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), list.raw());
+                let array = &raw mut request;
+                let (raw, queue) = (client.raw(), queue.raw());
+                sys::rd_kafka_ListConsumerGroupOffsets(raw, array, 1, options.0, queue);
+                sys::rd_kafka_ListConsumerGroupOffsets_destroy(request);
+            }
+        },
+    )
+    .await
+    .map_err(|e| e.context("group.id", group))?;
+    let mut listed = Vec::new();
+    // SAFETY: the event is a ListConsumerGroupOffsets result; what it lends lives as long.
+    unsafe {
+        let mut count = 0;
+        let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(event.raw());
+        let groups = sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &raw mut count);
+        for i in 0..count {
+            let answer = *groups.add(i);
+            let failure = sys::rd_kafka_group_result_error(answer);
+            if !failure.is_null() {
+                let reason = text(sys::rd_kafka_error_string(failure));
+                let code = rd_kafka_error_code(failure);
+                let error = client.error(code, "committed offsets cannot be read", &reason);
+                return Err(error.context("group.id", group));
+            }
+            listed.extend(read_list(sys::rd_kafka_group_result_partitions(answer)));
+        }
+    }
+    listed.retain(|(_, offset, code)| *offset >= 0 || *code != error::NONE);
+    offsets(
+        client,
+        listed,
+        "the partition's committed offset cannot be read",
+    )
+}
+
+/// The offsets of an answer, unless one of its partitions failed.
+fn offsets(
+    client: &Client,
+    listed: Vec<(TopicPartition, i64, i32)>,
+    what: &str,
+) -> Result<BTreeMap<TopicPartition, i64>> {
+    let mut offsets = BTreeMap::new();
+    for (partition, offset, code) in listed {
+        if code != error::NONE {
+            return Err(client.error(code, what, "").context("partition", partition));
+        }
+        offsets.insert(partition, offset);
+    }
+    Ok(offsets)
+}
+
+/// Commits a group's offsets from one of its members.
+pub(super) async fn commit(
+    client: &Arc<Client>,
+    offsets: &BTreeMap<TopicPartition, i64>,
+    timeout: Duration,
+) -> Result<()> {
+    const WHAT: &str = "offsets were not committed";
+    let list = PartitionList::new(offsets.iter().map(|(p, offset)| (p, *offset)));
+    let queue = Queue::new(client);
+    // SAFETY: all handles are live; librdkafka copies the list. Without a callback the answer is
+    // an event on the queue.
+    let code = unsafe {
+        let (raw, list) = (client.raw(), list.raw());
+        sys::rd_kafka_commit_queue(raw, list, queue.raw(), None, ptr::null_mut())
+    } as i32;
+    if code != error::NONE {
+        return Err(client.error(code, WHAT, ""));
+    }
+    let Some(event) = queue.reply(Instant::now() + timeout).await else {
+        return Err(client.timed_out(WHAT, timeout));
+    };
+    // The whole may fail because of one partition, so the partitions' own errors come first.
+    // SAFETY: the event is the answer to a commit; its list lives as long as it does.
+    let answers = unsafe { read_list(sys::rd_kafka_event_topic_partition_list(event.raw())) };
+    for (partition, offset, code) in answers {
+        if code != error::NONE {
+            let error = client.error(code, WHAT, "");
+            return Err(error
+                .context("partition", partition)
+                .context("offset", offset));
+        }
+    }
+    match event.error() {
+        None => Ok(()),
+        Some((code, _)) => Err(client.error(code, WHAT, "")),
+    }
+}

@@ -1,0 +1,205 @@
+//! Decides how delivery reports become acknowledgements: counted per run, several in one call.
+
+use std::ffi::c_void;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use millrace_api::{Error, Result};
+use rdkafka::bindings as sys;
+use rdkafka::types::RDKafkaRespErr as Code;
+use tokio::sync::Notify;
+
+use super::error;
+use super::native::{Event, Queue, on_event};
+use crate::Acknowledge;
+
+/// A run on its way. Each of its records carries a pointer to it; together, the records that are
+/// not settled own one reference.
+pub(super) struct Run {
+    ack: Arc<dyn Acknowledge>,
+    unsettled: AtomicUsize,
+    /// Chooses the partition of records without a key.
+    pub(super) keyless: i32,
+}
+
+impl Run {
+    /// The opaque pointer for the run's records.
+    pub(super) fn opaque(self: &Arc<Self>) -> *mut c_void {
+        Arc::as_ptr(self).cast_mut().cast()
+    }
+
+    /// The run a record belongs to.
+    ///
+    /// # Safety
+    ///
+    /// `opaque` must come from [`Run::opaque`] and its record must not be settled before the
+    /// returned reference is last used.
+    pub(super) unsafe fn of<'a>(opaque: *mut c_void) -> &'a Self {
+        // SAFETY: unsettled records own a reference, so the run is alive.
+        unsafe { &*opaque.cast::<Self>() }
+    }
+}
+
+/// What became of records.
+pub(super) enum Outcome<'a> {
+    InLog,
+    Failed(&'a Error),
+    /// Taken back: nobody is told.
+    Withdrawn,
+}
+
+/// The records a producer has not settled yet, and who waits for that.
+#[derive(Debug, Default)]
+pub(super) struct Delivery {
+    unsettled: AtomicUsize,
+    closing: AtomicBool,
+    /// Woken when reports came in: there may be room again, or nothing left.
+    pub(super) progress: Notify,
+}
+
+impl Delivery {
+    /// Takes a run of `records` on.
+    pub(super) fn begin(
+        &self,
+        ack: Arc<dyn Acknowledge>,
+        records: usize,
+        keyless: i32,
+    ) -> Arc<Run> {
+        self.unsettled.fetch_add(records, Ordering::SeqCst);
+        let run = Arc::new(Run {
+            ack,
+            unsettled: AtomicUsize::new(records),
+            keyless,
+        });
+        // The reference that the records own; the last one to be settled gives it back.
+        let _ = Arc::into_raw(run.clone());
+        run
+    }
+
+    pub(super) fn unsettled(&self) -> usize {
+        self.unsettled.load(Ordering::SeqCst)
+    }
+
+    /// Settles records of a run.
+    ///
+    /// # Safety
+    ///
+    /// The caller must not have settled these records before: over its life, a run is settled for
+    /// as many records as it began with.
+    pub(super) unsafe fn settle(&self, run: *const Run, records: usize, outcome: &Outcome<'_>) {
+        if records == 0 {
+            return;
+        }
+        // SAFETY: unsettled records own a reference, so the run is alive.
+        let alive = unsafe { &*run };
+        match outcome {
+            Outcome::InLog => alive.ack.acknowledged(records),
+            Outcome::Failed(error) => alive.ack.failed(records, error),
+            Outcome::Withdrawn => {}
+        }
+        let before = alive.unsettled.fetch_sub(records, Ordering::SeqCst);
+        debug_assert!(before >= records, "a run is settled once");
+        if before == records {
+            // SAFETY: these were the last records, so their reference is given back.
+            drop(unsafe { Arc::from_raw(run) });
+        }
+        self.unsettled.fetch_sub(records, Ordering::SeqCst);
+    }
+
+    /// Settles the records of one report event. Neighbours of one run with one outcome are told
+    /// in one call.
+    pub(super) fn settle_reports(&self, event: &Event) {
+        let mut messages = [std::ptr::null(); 256];
+        let mut group: Option<(*const Run, i32, usize)> = None;
+        loop {
+            // SAFETY: the event is live and holds reports; the array has the size given.
+            let count = unsafe {
+                let (array, size) = (messages.as_mut_ptr(), messages.len());
+                sys::rd_kafka_event_message_array(event.raw(), array, size)
+            };
+            for message in &messages[..count] {
+                // SAFETY: the messages live as long as the event.
+                let (run, code) = unsafe {
+                    let code = error::read(&raw const (**message).err);
+                    ((**message)._private.cast_const().cast::<Run>(), code)
+                };
+                match &mut group {
+                    Some((same, outcome, records)) if *same == run && *outcome == code => {
+                        *records += 1;
+                    }
+                    _ => {
+                        self.settle_group(group.replace((run, code, 1)));
+                    }
+                }
+            }
+            if count < messages.len() {
+                break;
+            }
+        }
+        self.settle_group(group);
+        self.progress.notify_one();
+    }
+
+    fn settle_group(&self, group: Option<(*const Run, i32, usize)>) {
+        let Some((run, code, records)) = group else {
+            return;
+        };
+        // SAFETY: librdkafka reports each record that it took once, and only those.
+        unsafe {
+            match code {
+                error::NONE => self.settle(run, records, &Outcome::InLog),
+                code => self.settle(run, records, &Outcome::Failed(&failure(code))),
+            }
+        }
+    }
+
+    /// Tells the thread to give up what is left.
+    pub(super) fn close(&self, queue: &Queue) {
+        self.closing.store(true, Ordering::SeqCst);
+        queue.interrupt();
+    }
+}
+
+fn failure(code: i32) -> Error {
+    const PURGED: &[Code] = &[
+        Code::RD_KAFKA_RESP_ERR__PURGE_QUEUE,
+        Code::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT,
+    ];
+    if PURGED.iter().any(|purged| *purged as i32 == code) {
+        return Error::fatal("the producer was closed before the records were acknowledged");
+    }
+    error::error(code, "records were not written", "")
+}
+
+/// Starts the thread that settles what librdkafka reports. It ends, with the client, after
+/// [`Delivery::close`].
+pub(super) fn start(queue: Arc<Queue>, delivery: Arc<Delivery>) -> Result<()> {
+    thread::Builder::new()
+        .name("kafka-reports".to_owned())
+        .spawn(move || run(&queue, &delivery))
+        .map_err(|e| Error::retriable("no thread for delivery reports").with_source(e))?;
+    Ok(())
+}
+
+fn run(queue: &Queue, delivery: &Delivery) {
+    const IDLE: Duration = Duration::from_secs(1);
+    const GIVE_UP: Duration = Duration::from_secs(10);
+    while !delivery.closing.load(Ordering::SeqCst) {
+        if let Some(event) = queue.poll(IDLE) {
+            on_event(queue, delivery, &event);
+        }
+    }
+    // SAFETY: the client is live. Records in the queue and in flight are reported as purged.
+    unsafe {
+        let all = sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT;
+        sys::rd_kafka_purge(queue.client().raw(), all);
+    }
+    let end = Instant::now() + GIVE_UP;
+    while delivery.unsettled() > 0 && Instant::now() < end {
+        if let Some(event) = queue.poll(Duration::from_millis(100)) {
+            on_event(queue, delivery, &event);
+        }
+    }
+}

@@ -1,0 +1,577 @@
+//! Decides what a property of Kafka's Java clients means to librdkafka: names, defaults, ranges.
+//!
+//! Users write Java's names and expect Java's defaults and Java's complaints. What librdkafka has
+//! no equal of is either done by us (`max.poll.records`) or ignored with a warning that names it.
+
+use std::time::Duration;
+
+use millrace_api::{Error, Result};
+
+use crate::Properties;
+
+mod assignor;
+mod reader;
+mod security;
+#[cfg(test)]
+mod tests;
+
+use reader::{Reader, invalid, missing};
+
+/// Which client the properties are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Producer,
+    Consumer,
+    Admin,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// One setting in librdkafka's words, and the Java key to name when it is refused.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Setting {
+    pub(crate) name: &'static str,
+    pub(crate) value: String,
+    pub(crate) java_key: &'static str,
+    /// Whether the value must never be printed.
+    pub(crate) secret: bool,
+}
+
+impl std::fmt::Debug for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}={}",
+            self.name,
+            if self.secret { "[hidden]" } else { &self.value }
+        )
+    }
+}
+
+/// Where a partition without a committed offset begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OffsetReset {
+    Earliest,
+    Latest,
+    None,
+}
+
+/// A client's properties, translated.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) role: Role,
+    /// To be handed to librdkafka in this order.
+    pub(crate) librdkafka: Vec<Setting>,
+    pub(crate) bootstrap_servers: String,
+    /// `max.block.ms`: how long a send waits for room.
+    pub(crate) max_block: Duration,
+    /// `default.api.timeout.ms`: how long a call that asks the cluster something takes at most.
+    pub(crate) api_timeout: Duration,
+    pub(crate) group_id: Option<String>,
+    pub(crate) offset_reset: OffsetReset,
+    pub(crate) read_committed: bool,
+    pub(crate) max_poll_records: usize,
+    /// `metadata.max.age.ms`: how often the topics of a pattern are looked up.
+    pub(crate) metadata_max_age: Duration,
+    pub(crate) exclude_internal_topics: bool,
+}
+
+/// Longer waits are as good as for ever, and sums with them do not overflow a clock.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Translates a Java client's properties.
+///
+/// # Errors
+///
+/// [`ErrorKind::Config`](millrace_api::ErrorKind), naming the key and, unless it is a secret, the
+/// value.
+pub(crate) fn translate(role: Role, properties: &Properties) -> Result<Settings> {
+    let mut reader = Reader::new(properties);
+    let mut settings = common(role, &mut reader)?;
+    match role {
+        Role::Producer => producer(&mut reader, &mut settings)?,
+        Role::Consumer => consumer(&mut reader, &mut settings)?,
+        Role::Admin => {}
+    }
+    security::translate(&mut reader, &mut settings.librdkafka)?;
+    let ignored = reader.ignored();
+    if !ignored.is_empty() {
+        // The worker hands an admin client all of its own properties, most of them no client's.
+        match role {
+            Role::Admin => tracing::debug!("properties not used by the admin client: {ignored}"),
+            _ => tracing::warn!("properties not used by the {}: {ignored}", role.name()),
+        }
+    }
+    Ok(settings)
+}
+
+fn common(role: Role, reader: &mut Reader<'_>) -> Result<Settings> {
+    let bootstrap_servers = match reader.text("bootstrap.servers") {
+        Some(servers) if !servers.is_empty() => servers.to_owned(),
+        _ => return Err(missing("bootstrap.servers")),
+    };
+    let mut out = Vec::new();
+    keep(&mut out, "bootstrap.servers", &bootstrap_servers);
+    // Java's client makes a name of its own; a fixed one keeps quotas and broker logs readable.
+    let client_id = reader
+        .text("client.id")
+        .filter(|id| !id.is_empty())
+        .unwrap_or("millrace");
+    keep(&mut out, "client.id", client_id);
+    for key in ["client.rack", "client.dns.lookup"] {
+        if let Some(value) = reader.text(key) {
+            keep(&mut out, key, value);
+        }
+    }
+    if let Some(push_metrics) = reader.boolean("enable.metrics.push")? {
+        keep(&mut out, "enable.metrics.push", push_metrics);
+    }
+    reader.numbers(COMMON, &mut out)?;
+    back_offs(reader, &mut out)?;
+    let max_age = reader.number("metadata.max.age.ms", 0)?.unwrap_or(300_000);
+    let refresh = max_age.clamp(100, 3_600_000);
+    push(
+        &mut out,
+        "metadata.max.age.ms",
+        "topic.metadata.refresh.interval.ms",
+        refresh,
+    );
+    keep(&mut out, "metadata.max.age.ms", refresh * 3);
+    keep(&mut out, "log.connection.close", false);
+    if role == Role::Admin {
+        request_timeout(reader, &mut out, 0)?;
+    }
+    let api_timeout = reader
+        .number("default.api.timeout.ms", 0)?
+        .unwrap_or(60_000);
+    Ok(Settings {
+        role,
+        librdkafka: out,
+        bootstrap_servers,
+        max_block: Duration::from_secs(60),
+        api_timeout: millis(api_timeout),
+        group_id: None,
+        offset_reset: OffsetReset::Latest,
+        read_committed: false,
+        max_poll_records: 500,
+        metadata_max_age: millis(max_age),
+        exclude_internal_topics: true,
+    })
+}
+
+/// Java lets the first back-off be longer than the longest one; librdkafka refuses that.
+fn back_offs(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<()> {
+    for (first_key, first, longest_key, longest, range) in [
+        (
+            "reconnect.backoff.ms",
+            50,
+            "reconnect.backoff.max.ms",
+            1_000,
+            (0, 3_600_000),
+        ),
+        (
+            "retry.backoff.ms",
+            100,
+            "retry.backoff.max.ms",
+            1_000,
+            (1, 300_000),
+        ),
+    ] {
+        let first = reader
+            .number(first_key, 0)?
+            .unwrap_or(first)
+            .clamp(range.0, range.1);
+        let longest = reader
+            .number(longest_key, 0)?
+            .unwrap_or(longest)
+            .clamp(range.0, range.1);
+        keep(out, first_key, first);
+        keep(out, longest_key, longest.max(first));
+    }
+    Ok(())
+}
+
+/// Returns `request.timeout.ms`, which must leave room for requests that wait `longest_wait`.
+fn request_timeout(
+    reader: &mut Reader<'_>,
+    out: &mut Vec<Setting>,
+    longest_wait: i64,
+) -> Result<i64> {
+    let timeout = reader.number("request.timeout.ms", 0)?.unwrap_or(30_000);
+    let socket = timeout
+        .clamp(10, 300_000)
+        .max(longest_wait + 1_000)
+        .min(300_000);
+    push(out, "request.timeout.ms", "socket.timeout.ms", socket);
+    Ok(timeout)
+}
+
+fn producer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
+    let out = &mut settings.librdkafka;
+    let request = request_timeout(reader, out, 0)?;
+    keep(out, "request.timeout.ms", request.clamp(1, 900_000));
+    reader.numbers(PRODUCER, out)?;
+    let linger = reader.number("linger.ms", 0)?.unwrap_or(5);
+    keep(out, "linger.ms", linger.min(900_000));
+    delivery_timeout(reader, out, linger + request)?;
+    durability(reader, out)?;
+    compression(reader, out)?;
+
+    let max_request = reader.number("max.request.size", 0)?.unwrap_or(1_048_576);
+    let max_request = max_request.clamp(1_000, 1_000_000_000);
+    push(out, "max.request.size", "message.max.bytes", max_request);
+    // A record that fits into a request must fit into the buffer, or it would wait for ever.
+    let buffer = reader
+        .number("buffer.memory", 0)?
+        .unwrap_or(33_554_432)
+        .max(max_request);
+    push(
+        out,
+        "buffer.memory",
+        "queue.buffering.max.kbytes",
+        (buffer / 1_024 + 1).min(2_147_483_647),
+    );
+    // Small records cost librdkafka more in bookkeeping than in bytes.
+    let records = (buffer / 256).clamp(1_000, 10_000_000);
+    push(
+        out,
+        "buffer.memory",
+        "queue.buffering.max.messages",
+        records,
+    );
+
+    let max_block = reader.number("max.block.ms", 0)?.unwrap_or(60_000);
+    settings.max_block = millis(max_block);
+    // Java waits in send() for a topic that does not exist; librdkafka in its queue.
+    let unknown_topic = max_block.min(3_600_000);
+    push(
+        out,
+        "max.block.ms",
+        "topic.metadata.propagation.max.ms",
+        unknown_topic,
+    );
+    if let Some(id) = reader.text("transactional.id") {
+        keep(out, "transactional.id", id);
+        let timeout = reader
+            .number("transaction.timeout.ms", 1)?
+            .unwrap_or(60_000);
+        keep(out, "transaction.timeout.ms", timeout.clamp(1_000, INT_MAX));
+    }
+    // Keyless runs are placed by our own partitioner, which sees whole runs.
+    push(out, "partitioner.class", "sticky.partitioning.linger.ms", 0);
+    match reader.text("partitioner.class") {
+        None | Some("" | "org.apache.kafka.clients.producer.internals.DefaultPartitioner") => {}
+        Some(class) => {
+            tracing::warn!("partitioner.class={class} is ignored: Kafka's default is used");
+        }
+    }
+    Ok(())
+}
+
+fn delivery_timeout(reader: &mut Reader<'_>, out: &mut Vec<Setting>, least: i64) -> Result<()> {
+    const KEY: &str = "delivery.timeout.ms";
+    let timeout = match reader.number(KEY, 0)? {
+        Some(timeout) if timeout < least => {
+            return Err(Error::config(format!(
+                "{KEY} should be equal to or larger than linger.ms + request.timeout.ms"
+            ))
+            .context(KEY, timeout)
+            .context("linger.ms + request.timeout.ms", least));
+        }
+        Some(timeout) => timeout,
+        None => least.max(120_000),
+    };
+    // 0 means for ever to librdkafka, and the wait must be longer than linger.ms.
+    keep(out, KEY, timeout.clamp(10, INT_MAX));
+    Ok(())
+}
+
+/// `acks`, idempotence and what they ask of each other.
+fn durability(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<()> {
+    let acks = reader
+        .choice("acks", &["all", "-1", "0", "1"])?
+        .unwrap_or("all");
+    let retries = reader.number("retries", 0)?.unwrap_or(INT_MAX);
+    let in_flight = reader
+        .number("max.in.flight.requests.per.connection", 1)?
+        .unwrap_or(5);
+    let wanted = reader.boolean("enable.idempotence")?;
+    let conflict = if !matches!(acks, "all" | "-1") {
+        Some(
+            "Must set acks to all in order to use the idempotent producer. Otherwise we cannot guarantee idempotence.",
+        )
+    } else if retries == 0 {
+        Some("Must set retries to non-zero when using the idempotent producer.")
+    } else if in_flight > 5 {
+        Some(
+            "Must set max.in.flight.requests.per.connection to at most 5 to use the idempotent producer.",
+        )
+    } else {
+        None
+    };
+    let idempotent = match (wanted, conflict) {
+        (Some(true), Some(conflict)) => return Err(Error::config(conflict)),
+        (Some(wanted), _) => wanted,
+        (None, conflict) => conflict.is_none(),
+    };
+    keep(out, "acks", if acks == "-1" { "all" } else { acks });
+    keep(out, "retries", retries);
+    let key = "max.in.flight.requests.per.connection";
+    keep(out, key, in_flight.min(1_000_000));
+    keep(out, "enable.idempotence", idempotent);
+    Ok(())
+}
+
+fn compression(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<()> {
+    const KEY: &str = "compression.type";
+    let codec = reader
+        .choice(KEY, &["none", "gzip", "snappy", "lz4", "zstd"])?
+        .unwrap_or("none");
+    keep(out, KEY, codec);
+    for (name, key, lowest, highest) in [
+        ("gzip", "compression.gzip.level", -1, 9),
+        ("lz4", "compression.lz4.level", 1, 17),
+        ("zstd", "compression.zstd.level", -131_072, 22),
+    ] {
+        let Some(level) = reader.number(key, lowest)? else {
+            continue;
+        };
+        if level > highest || (name == "gzip" && level == 0) {
+            return Err(invalid(
+                key,
+                &level.to_string(),
+                &format!("Value must be no more than {highest}"),
+            ));
+        }
+        if codec == name {
+            push(out, key, "compression.level", level.clamp(-1, 12));
+        }
+    }
+    Ok(())
+}
+
+fn consumer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
+    let out = &mut settings.librdkafka;
+    let wait = reader
+        .number("fetch.max.wait.ms", 0)?
+        .unwrap_or(500)
+        .min(290_000);
+    push(out, "fetch.max.wait.ms", "fetch.wait.max.ms", wait);
+    request_timeout(reader, out, wait)?;
+    reader.numbers(CONSUMER, out)?;
+    let fetch = reader.number("fetch.max.bytes", 0)?.unwrap_or(52_428_800);
+    let fetch = fetch.clamp(1_000, 2_147_483_135);
+    keep(out, "fetch.max.bytes", fetch);
+    // librdkafka wants no record larger than a fetch; a consumer has no other use for this.
+    push(
+        out,
+        "fetch.max.bytes",
+        "message.max.bytes",
+        fetch.min(1_000_000),
+    );
+    // By default a full queue pauses fetching for a second, which a fast task drains in less.
+    keep(out, "fetch.queue.backoff.ms", 20);
+    keep(
+        out,
+        "check.crcs",
+        reader.boolean("check.crcs")?.unwrap_or(true),
+    );
+    let create = reader.boolean("allow.auto.create.topics")?.unwrap_or(true);
+    keep(out, "allow.auto.create.topics", create);
+
+    let isolation = ["read_uncommitted", "read_committed"];
+    let isolation = reader
+        .choice("isolation.level", &isolation)?
+        .unwrap_or("read_uncommitted");
+    keep(out, "isolation.level", isolation);
+    settings.read_committed = isolation == "read_committed";
+    let reset = reader.choice("auto.offset.reset", &["latest", "earliest", "none"])?;
+    let (reset, name) = match reset {
+        Some("earliest") => (OffsetReset::Earliest, "earliest"),
+        Some("none") => (OffsetReset::None, "error"),
+        _ => (OffsetReset::Latest, "latest"),
+    };
+    keep(out, "auto.offset.reset", name);
+    settings.offset_reset = reset;
+
+    if reader.boolean("enable.auto.commit")? == Some(true) {
+        tracing::warn!("enable.auto.commit=true is ignored: offsets are committed after delivery");
+    }
+    reader.text("auto.commit.interval.ms");
+    keep(out, "enable.auto.commit", false);
+    push(out, "enable.auto.commit", "enable.auto.offset.store", false);
+    let records = reader
+        .number("max.poll.records", 1)?
+        .unwrap_or(500)
+        .min(1_000_000);
+    settings.max_poll_records = usize::try_from(records).expect("lies in 1..=1,000,000");
+    settings.exclude_internal_topics = reader.boolean("exclude.internal.topics")?.unwrap_or(true);
+    group(reader, settings)
+}
+
+fn group(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
+    let out = &mut settings.librdkafka;
+    settings.group_id = reader
+        .text("group.id")
+        .filter(|id| !id.is_empty())
+        .map(str::to_owned);
+    // librdkafka's consumer is always a member of some group; one that never joins is harmless.
+    let id = settings
+        .group_id
+        .clone()
+        .unwrap_or_else(|| "millrace-no-group".to_owned());
+    keep(out, "group.id", id);
+    if let Some(id) = reader.text("group.instance.id") {
+        keep(out, "group.instance.id", id);
+    }
+    let protocol = reader
+        .choice("group.protocol", &["classic", "consumer"])?
+        .unwrap_or("classic");
+    keep(out, "group.protocol", protocol);
+    let interval = reader.number("max.poll.interval.ms", 1)?.unwrap_or(300_000);
+    let session = reader
+        .number("session.timeout.ms", 1)?
+        .unwrap_or(45_000)
+        .min(3_600_000);
+    let heartbeat = reader
+        .number("heartbeat.interval.ms", 1)?
+        .unwrap_or(3_000)
+        .min(3_600_000);
+    let strategy = reader.text("partition.assignment.strategy");
+    if protocol == "consumer" {
+        // The broker decides these for the new protocol.
+        keep(out, "max.poll.interval.ms", interval.min(86_400_000));
+        if let Some(assignor) = reader.text("group.remote.assignor") {
+            keep(out, "group.remote.assignor", assignor);
+        }
+        return Ok(());
+    }
+    let interval = interval.min(86_400_000).max(session);
+    keep(out, "max.poll.interval.ms", interval);
+    keep(out, "session.timeout.ms", session);
+    keep(out, "heartbeat.interval.ms", heartbeat);
+    let names = assignor::names(strategy)?;
+    keep(out, "partition.assignment.strategy", names);
+    Ok(())
+}
+
+const INT_MAX: i64 = i32::MAX as i64;
+
+/// A number that only changes its name. Without a default, librdkafka's holds.
+struct Number {
+    java_key: &'static str,
+    name: &'static str,
+    default: Option<i64>,
+    /// Java refuses less.
+    least: i64,
+    /// librdkafka's range, into which legal values are cut.
+    range: (i64, i64),
+}
+
+const fn number(
+    java_key: &'static str,
+    name: &'static str,
+    default: Option<i64>,
+    least: i64,
+    range: (i64, i64),
+) -> Number {
+    Number {
+        java_key,
+        name,
+        default,
+        least,
+        range,
+    }
+}
+
+const COMMON: &[Number] = &[
+    number(
+        "connections.max.idle.ms",
+        "connections.max.idle.ms",
+        None,
+        -1,
+        (0, INT_MAX),
+    ),
+    number(
+        "send.buffer.bytes",
+        "socket.send.buffer.bytes",
+        None,
+        -1,
+        (0, 100_000_000),
+    ),
+    number(
+        "receive.buffer.bytes",
+        "socket.receive.buffer.bytes",
+        None,
+        -1,
+        (0, 100_000_000),
+    ),
+    number(
+        "socket.connection.setup.timeout.ms",
+        "socket.connection.setup.timeout.ms",
+        Some(10_000),
+        0,
+        (1_000, INT_MAX),
+    ),
+];
+
+/// `batch.size` is librdkafka's unless set: it sends one batch a partition and request, so Java's
+/// 16 KiB would cost throughput and buy nothing.
+const PRODUCER: &[Number] = &[number("batch.size", "batch.size", None, 0, (1, INT_MAX))];
+
+const CONSUMER: &[Number] = &[
+    number(
+        "fetch.min.bytes",
+        "fetch.min.bytes",
+        Some(1),
+        0,
+        (1, 100_000_000),
+    ),
+    number(
+        "max.partition.fetch.bytes",
+        "fetch.message.max.bytes",
+        Some(1_048_576),
+        0,
+        (1, 1_000_000_000),
+    ),
+];
+
+/// A setting that has the same name on both sides.
+fn keep(out: &mut Vec<Setting>, key: &'static str, value: impl std::fmt::Display) {
+    push(out, key, key, value);
+}
+
+fn push(
+    out: &mut Vec<Setting>,
+    java_key: &'static str,
+    name: &'static str,
+    value: impl std::fmt::Display,
+) {
+    out.push(Setting {
+        name,
+        value: value.to_string(),
+        java_key,
+        secret: false,
+    });
+}
+
+fn push_secret(out: &mut Vec<Setting>, java_key: &'static str, name: &'static str, value: &str) {
+    out.push(Setting {
+        name,
+        value: value.to_owned(),
+        java_key,
+        secret: true,
+    });
+}
+
+fn millis(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(FOR_EVER)
+}

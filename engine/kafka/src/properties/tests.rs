@@ -1,0 +1,391 @@
+use expect_test::{Expect, expect};
+use millrace_api::ErrorKind;
+
+use super::*;
+
+fn properties(text: &str) -> Properties {
+    let lines = text.lines().filter_map(|line| line.trim().split_once('='));
+    let mut properties: Properties = lines.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    properties
+        .entry("bootstrap.servers".to_owned())
+        .or_insert_with(|| "h:9092".to_owned());
+    properties
+}
+
+/// What differs from the translation of no properties at all.
+fn check(role: Role, text: &str, expected: &Expect) {
+    let plain = translate(role, &properties("")).expect("the defaults are legal");
+    let translated = translate(role, &properties(text)).expect("the properties are legal");
+    let mut lines = String::new();
+    for setting in &translated.librdkafka {
+        if !plain.librdkafka.contains(setting) {
+            lines += &format!("{setting:?}\n");
+        }
+    }
+    expected.assert_eq(&lines);
+}
+
+fn complaint(role: Role, text: &str) -> String {
+    let error = translate(role, &properties(text)).expect_err("the properties are not legal");
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    error.to_string()
+}
+
+#[test]
+fn defaults_are_javas() {
+    let all = |role| {
+        let settings = translate(role, &properties("")).expect("the defaults are legal");
+        let lines: Vec<_> = settings
+            .librdkafka
+            .iter()
+            .map(|s| format!("{s:?}\n"))
+            .collect();
+        lines.concat()
+    };
+    expect![[r#"
+        bootstrap.servers=h:9092
+        client.id=millrace
+        socket.connection.setup.timeout.ms=10000
+        reconnect.backoff.ms=50
+        reconnect.backoff.max.ms=1000
+        retry.backoff.ms=100
+        retry.backoff.max.ms=1000
+        topic.metadata.refresh.interval.ms=300000
+        metadata.max.age.ms=900000
+        log.connection.close=false
+        socket.timeout.ms=30000
+        request.timeout.ms=30000
+        linger.ms=5
+        delivery.timeout.ms=120000
+        acks=all
+        retries=2147483647
+        max.in.flight.requests.per.connection=5
+        enable.idempotence=true
+        compression.type=none
+        message.max.bytes=1048576
+        queue.buffering.max.kbytes=32769
+        queue.buffering.max.messages=131072
+        topic.metadata.propagation.max.ms=60000
+        sticky.partitioning.linger.ms=0
+        security.protocol=plaintext
+    "#]]
+    .assert_eq(&all(Role::Producer));
+    expect![[r#"
+        bootstrap.servers=h:9092
+        client.id=millrace
+        socket.connection.setup.timeout.ms=10000
+        reconnect.backoff.ms=50
+        reconnect.backoff.max.ms=1000
+        retry.backoff.ms=100
+        retry.backoff.max.ms=1000
+        topic.metadata.refresh.interval.ms=300000
+        metadata.max.age.ms=900000
+        log.connection.close=false
+        fetch.wait.max.ms=500
+        socket.timeout.ms=30000
+        fetch.min.bytes=1
+        fetch.message.max.bytes=1048576
+        fetch.max.bytes=52428800
+        message.max.bytes=1000000
+        fetch.queue.backoff.ms=20
+        check.crcs=true
+        allow.auto.create.topics=true
+        isolation.level=read_uncommitted
+        auto.offset.reset=latest
+        enable.auto.commit=false
+        enable.auto.offset.store=false
+        group.id=millrace-no-group
+        group.protocol=classic
+        max.poll.interval.ms=300000
+        session.timeout.ms=45000
+        heartbeat.interval.ms=3000
+        partition.assignment.strategy=range
+        security.protocol=plaintext
+    "#]]
+    .assert_eq(&all(Role::Consumer));
+}
+
+#[test]
+fn connects_source_producer() {
+    check(
+        Role::Producer,
+        "max.block.ms=9223372036854775807
+         enable.idempotence=false
+         acks=-1
+         max.in.flight.requests.per.connection=1
+         delivery.timeout.ms=2147483647
+         client.id=connector-producer-x-0
+         key.serializer=org.apache.kafka.common.serialization.ByteArraySerializer",
+        &expect![[r#"
+            client.id=connector-producer-x-0
+            delivery.timeout.ms=2147483647
+            max.in.flight.requests.per.connection=1
+            enable.idempotence=false
+            topic.metadata.propagation.max.ms=3600000
+        "#]],
+    );
+}
+
+#[test]
+fn producer_settings_change_their_names() {
+    check(
+        Role::Producer,
+        "linger.ms=0
+         batch.size=0
+         buffer.memory=1048576
+         max.request.size=2000000
+         compression.type=zstd
+         compression.zstd.level=-5
+         compression.gzip.level=9
+         retries=0
+         acks=1
+         retry.backoff.ms=0
+         reconnect.backoff.ms=5000
+         connections.max.idle.ms=-1
+         send.buffer.bytes=-1
+         receive.buffer.bytes=65536
+         transactional.id=t",
+        &expect![[r#"
+            connections.max.idle.ms=0
+            socket.send.buffer.bytes=0
+            socket.receive.buffer.bytes=65536
+            reconnect.backoff.ms=5000
+            reconnect.backoff.max.ms=5000
+            retry.backoff.ms=1
+            batch.size=1
+            linger.ms=0
+            acks=1
+            retries=0
+            enable.idempotence=false
+            compression.type=zstd
+            compression.level=-1
+            message.max.bytes=2000000
+            queue.buffering.max.kbytes=1954
+            queue.buffering.max.messages=7812
+            transactional.id=t
+            transaction.timeout.ms=60000
+        "#]],
+    );
+}
+
+#[test]
+fn connects_sink_consumer() {
+    let text = "group.id=connect-x
+         enable.auto.commit=false
+         auto.offset.reset=earliest
+         isolation.level=READ_COMMITTED
+         max.poll.records=7
+         fetch.max.wait.ms=100
+         session.timeout.ms=400000
+         partition.assignment.strategy=org.apache.kafka.clients.consumer.CooperativeStickyAssignor";
+    check(
+        Role::Consumer,
+        text,
+        &expect![[r#"
+            fetch.wait.max.ms=100
+            isolation.level=read_committed
+            auto.offset.reset=earliest
+            group.id=connect-x
+            max.poll.interval.ms=400000
+            session.timeout.ms=400000
+            partition.assignment.strategy=cooperative-sticky
+        "#]],
+    );
+    let settings = translate(Role::Consumer, &properties(text)).unwrap();
+    assert_eq!(settings.max_poll_records, 7);
+    assert_eq!(settings.offset_reset, OffsetReset::Earliest);
+    assert!(settings.read_committed);
+    assert_eq!(settings.group_id.as_deref(), Some("connect-x"));
+}
+
+#[test]
+fn the_new_group_protocol_leaves_timeouts_to_the_broker() {
+    let text =
+        "group.id=g\ngroup.protocol=CONSUMER\ngroup.remote.assignor=uniform\nsession.timeout.ms=5";
+    let settings = translate(Role::Consumer, &properties(text)).unwrap();
+    let has = |name| {
+        settings
+            .librdkafka
+            .iter()
+            .any(|setting| setting.name == name)
+    };
+    assert!(has("group.remote.assignor") && has("max.poll.interval.ms"));
+    assert!(!has("session.timeout.ms") && !has("partition.assignment.strategy"));
+}
+
+#[test]
+fn assignors() {
+    let names = |strategy: &str| assignor::names(Some(strategy)).expect("legal");
+    let package = "org.apache.kafka.clients.consumer";
+    assert_eq!(names(""), "range");
+    assert_eq!(
+        names(&format!(
+            "{package}.RangeAssignor, {package}.CooperativeStickyAssignor"
+        )),
+        "range"
+    );
+    assert_eq!(
+        names(&format!(
+            "{package}.RoundRobinAssignor,{package}.RangeAssignor"
+        )),
+        "roundrobin,range"
+    );
+    assert_eq!(
+        names(&format!("{package}.StickyAssignor,{package}.RangeAssignor")),
+        "range"
+    );
+    let error = assignor::names(Some(&format!("{package}.StickyAssignor"))).expect_err("alone");
+    assert!(
+        error.message().contains("CooperativeStickyAssignor"),
+        "{error}"
+    );
+}
+
+#[test]
+fn sasl_and_ssl() {
+    check(
+        Role::Admin,
+        r#"security.protocol=SASL_SSL
+           sasl.mechanism=SCRAM-SHA-512
+           sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="al ice" password='s"e;c\\ret';
+           ssl.truststore.type=PEM
+           ssl.truststore.location=/ca.pem
+           ssl.keystore.type=PKCS12
+           ssl.keystore.location=/me.p12
+           ssl.keystore.password=store
+           ssl.key.password=key
+           ssl.endpoint.identification.algorithm="#,
+        &expect![[r#"
+            security.protocol=sasl_ssl
+            sasl.mechanisms=SCRAM-SHA-512
+            sasl.username=al ice
+            sasl.password=[hidden]
+            ssl.endpoint.identification.algorithm=none
+            ssl.ca.location=/ca.pem
+            ssl.key.password=[hidden]
+            ssl.keystore.location=/me.p12
+            ssl.keystore.password=[hidden]
+        "#]],
+    );
+    let settings = translate(
+        Role::Admin,
+        &properties(
+            r#"security.protocol=SASL_PLAINTEXT
+               sasl.mechanism=PLAIN
+               sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username=u password="a\"b\\c";"#,
+        ),
+    )
+    .unwrap();
+    let password = settings
+        .librdkafka
+        .iter()
+        .find(|s| s.name == "sasl.password")
+        .unwrap();
+    assert_eq!(password.value, r#"a"b\c"#);
+    assert!(!format!("{settings:?}").contains("a\"b"));
+}
+
+const COMPLAINTS: &[(Role, &str, &str)] = &[
+    (
+        Role::Producer,
+        "linger.ms=x",
+        "Invalid value x for configuration linger.ms: Not a number of type LONG",
+    ),
+    (
+        Role::Producer,
+        "linger.ms=-1",
+        "Invalid value -1 for configuration linger.ms: Value must be at least 0",
+    ),
+    (
+        Role::Producer,
+        "acks=2",
+        "Invalid value 2 for configuration acks: String must be one of: all, -1, 0, 1",
+    ),
+    (
+        Role::Producer,
+        "enable.idempotence=true\nacks=1",
+        "Must set acks to all in order to use the idempotent producer. Otherwise we cannot guarantee idempotence.",
+    ),
+    (
+        Role::Producer,
+        "enable.idempotence=yes",
+        "Invalid value yes for configuration enable.idempotence: Expected value to be either true or false",
+    ),
+    (
+        Role::Producer,
+        "delivery.timeout.ms=1000",
+        "delivery.timeout.ms should be equal to or larger than linger.ms + request.timeout.ms (delivery.timeout.ms: 1000, linger.ms + request.timeout.ms: 30005)",
+    ),
+    (
+        Role::Producer,
+        "compression.gzip.level=10",
+        "Invalid value 10 for configuration compression.gzip.level: Value must be no more than 9",
+    ),
+    (
+        Role::Consumer,
+        "auto.offset.reset=first",
+        "Invalid value first for configuration auto.offset.reset: String must be one of: latest, earliest, none",
+    ),
+    (
+        Role::Consumer,
+        "max.poll.records=0",
+        "Invalid value 0 for configuration max.poll.records: Value must be at least 1",
+    ),
+    (
+        Role::Admin,
+        "bootstrap.servers=",
+        "Missing required configuration \"bootstrap.servers\" which has no default value.",
+    ),
+    (
+        Role::Admin,
+        "security.protocol=TLS",
+        "Invalid value TLS for configuration security.protocol: String must be one of: PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL",
+    ),
+    (
+        Role::Admin,
+        "security.protocol=SASL_SSL\nsasl.mechanism=PLAIN",
+        "Missing required configuration \"sasl.jaas.config\" which has no default value.",
+    ),
+    (
+        Role::Admin,
+        "security.protocol=SASL_SSL",
+        "Invalid value GSSAPI for configuration sasl.mechanism: this build supports PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512",
+    ),
+    (
+        Role::Admin,
+        "security.protocol=SSL\nssl.truststore.location=/x.jks",
+        "Invalid value JKS for configuration ssl.truststore.type: convert the store to PEM (keytool -exportcert -rfc, or openssl pkcs12) and set PEM",
+    ),
+];
+
+#[test]
+fn complaints_name_the_key_and_hide_secrets() {
+    for (role, text, expected) in COMPLAINTS {
+        assert_eq!(complaint(*role, text), *expected);
+    }
+    for jaas in [
+        "org.apache.kafka.common.security.plain.PlainLoginModule required username=u password=hush",
+        "org.apache.kafka.common.security.plain.PlainLoginModule required username=u password=\"hush",
+        "org.apache.kafka.common.security.scram.ScramLoginModule required username=u password=hush;",
+        "org.apache.kafka.common.security.plain.PlainLoginModule required password=hush;",
+        "org.apache.kafka.common.security.plain.PlainLoginModule;",
+    ] {
+        let text =
+            format!("security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\nsasl.jaas.config={jaas}");
+        let complaint = complaint(Role::Admin, &text);
+        assert!(
+            complaint.contains("sasl.jaas.config") && !complaint.contains("hush"),
+            "{complaint}"
+        );
+    }
+}
+
+#[test]
+fn ignored_keys_are_named_once() {
+    let properties =
+        properties("no.such.key=1\nvalue.serializer=x\nmetrics.context.a=b\nlinger.ms=1");
+    let mut reader = Reader::new(&properties);
+    reader.text("linger.ms");
+    reader.text("bootstrap.servers");
+    assert_eq!(reader.ignored(), "no.such.key");
+}
