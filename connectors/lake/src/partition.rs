@@ -61,10 +61,15 @@ impl Partition {
     }
 
     /// Up to where offsets may be committed, when the worker has handed over all before `consumed`.
-    /// Never past that, though a call that failed half way may have published more.
-    pub(crate) fn committable(&self, consumed: Option<i64>) -> Option<i64> {
-        let safe = self.unsafe_from.unwrap_or(i64::MAX);
-        consumed.map(|consumed| consumed.min(safe))
+    ///
+    /// It is always where a file starts, or will: to go on from the middle of a published file
+    /// would write the rest of it twice. So there is no answer after a call that published more
+    /// and then failed, for which `consumed` stands still.
+    pub(crate) fn committable(&self, consumed: i64) -> Option<i64> {
+        match self.unsafe_from {
+            Some(start) => (start <= consumed).then_some(start),
+            None => (self.next <= Some(consumed)).then_some(consumed),
+        }
     }
 
     /// Takes note of offsets that come now, and says how many of them, from the first, are in the

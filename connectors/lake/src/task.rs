@@ -199,7 +199,7 @@ impl SinkTask for LakeSinkTask {
 
     async fn pre_commit(&mut self, consumed: &Offsets) -> Result<Offsets> {
         let committable = |(source, partition): (&TopicPartition, &Partition)| {
-            let offset = partition.committable(consumed.get(source).copied())?;
+            let offset = partition.committable(*consumed.get(source)?)?;
             Some((source.clone(), offset))
         };
         Ok(self.partitions.iter().filter_map(committable).collect())
