@@ -1,0 +1,233 @@
+//! Decides what a request's body means: as Jackson reads it for Java Connect.
+//!
+//! Numbers and booleans become their text; what follows the first JSON value is ignored. Messages
+//! never repeat values: they may be secrets.
+
+use std::collections::BTreeMap;
+
+use millrace_api::config::{ConfigInfo, ConfigInfos, ConfigValue};
+use millrace_api::{Error, Props};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::error::RestError;
+use crate::herder::TargetState;
+
+/// What a create request is made of.
+const CREATE_MEMBERS: &[&str] = &["config", "name", "initial_state"];
+const NULL_VALUE: &str = "Null value can not be supplied as the configuration value.";
+
+type Members = BTreeMap<String, Box<RawValue>>;
+
+/// A connector's configuration as it came.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ConfigBody {
+    pub(super) props: Props,
+    /// Keys whose value is null, which no configuration may have.
+    pub(super) nulls: Vec<String>,
+}
+
+/// `CreateConnectorRequest` in Java.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct CreateRequest {
+    pub(super) name: String,
+    pub(super) config: ConfigBody,
+    pub(super) initial: Option<TargetState>,
+}
+
+impl ConfigBody {
+    /// Reads a body that is a configuration.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, RestError> {
+        let members = object(body, "the request body")?;
+        Self::from_members(members.ok_or_else(|| {
+            RestError::unreadable("the request body is empty: a connector configuration is expected")
+        })?)
+    }
+
+    fn from_members(members: Members) -> Result<Self, RestError> {
+        let mut config = Self::default();
+        for (key, value) in members {
+            match scalar(&value, &key)? {
+                Some(value) => {
+                    config.props.insert(key, value);
+                }
+                None => config.nulls.push(key),
+            }
+        }
+        Ok(config)
+    }
+
+    /// Adds the connector's name, or checks it.
+    pub(super) fn named(mut self, name: &str) -> Result<Self, Error> {
+        self.nulls.retain(|key| key != "name");
+        match self.props.get("name") {
+            Some(included) if included != name => Err(Error::config(format!(
+                "Connector name configuration ({included}) doesn't match connector name in the \
+                 URL ({name})"
+            ))),
+            Some(_) => Ok(self),
+            None => {
+                self.props.insert("name".into(), name.into());
+                Ok(self)
+            }
+        }
+    }
+
+    /// Marks the nulls as errors in what validation found about the rest.
+    pub(super) fn mark_nulls(&self, infos: &mut ConfigInfos) {
+        for key in &self.nulls {
+            let is_meant = |info: &&mut ConfigInfo| {
+                info.value.as_ref().is_some_and(|value| value.name == *key)
+            };
+            let found = infos.configs.iter_mut().find(is_meant);
+            let errors = match found.and_then(|info| info.value.as_mut()) {
+                Some(value) => &mut value.errors,
+                None => {
+                    let value = ConfigInfo {
+                        definition: None,
+                        value: Some(ConfigValue::new(key.clone()).into()),
+                    };
+                    infos.configs.insert(0, value);
+                    let added = infos.configs[0].value.as_mut();
+                    &mut added.expect("it was made with one").errors
+                }
+            };
+            // The key is there, after all.
+            let before = errors.len();
+            errors.retain(|message| !message.starts_with("Missing required configuration"));
+            errors.push(NULL_VALUE.to_owned());
+            infos.error_count = infos.error_count - before + errors.len();
+        }
+    }
+}
+
+impl CreateRequest {
+    /// Reads a body that asks for a connector.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, RestError> {
+        let expected = || RestError::unreadable(r#"expected {"name": "…", "config": {…}}"#);
+        let mut members = object(body, "the request body")?.ok_or_else(expected)?;
+        if let Some(stranger) = members.keys().find(|m| !CREATE_MEMBERS.contains(&m.as_str())) {
+            return Err(RestError::unreadable(format!(
+                "Unrecognized field \"{stranger}\" (known properties: \"config\", \"name\", \
+                 \"initial_state\")"
+            )));
+        }
+        let mut text = |member: &str| match members.remove(member) {
+            Some(value) => scalar(&value, member),
+            None => Ok(None),
+        };
+        let name = text("name")?.unwrap_or_default();
+        let initial = text("initial_state")?.map(|s| state(&s)).transpose()?;
+        let config = members.remove("config").ok_or_else(expected)?;
+        let config = object(config.get().as_bytes(), "config")?.ok_or_else(expected)?;
+        Ok(Self {
+            name: name.trim().to_owned(),
+            config: ConfigBody::from_members(config)?,
+            initial,
+        })
+    }
+}
+
+fn state(text: &str) -> Result<TargetState, RestError> {
+    match text.to_uppercase().as_str() {
+        "RUNNING" => Ok(TargetState::Started),
+        "PAUSED" => Ok(TargetState::Paused),
+        "STOPPED" => Err(Error::config(
+            "Invalid value STOPPED for initial_state: this worker cannot create stopped \
+             connectors yet, use PAUSED",
+        )
+        .into()),
+        _ => Err(RestError::unreadable(
+            "initial_state must be RUNNING or PAUSED",
+        )),
+    }
+}
+
+/// The members of an object; none for `null` and for nothing at all. Of members that repeat, the
+/// last counts.
+fn object(text: &[u8], what: &str) -> Result<Option<Members>, RestError> {
+    if text.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    Option::<Members>::deserialize(&mut reader).map_err(|e| {
+        // The parser's messages about types repeat the value.
+        RestError::unreadable(match e.is_data() {
+            true => format!(
+                "{what} must be a JSON object (line {}, column {})",
+                e.line(),
+                e.column()
+            ),
+            false => format!("{what} is not valid JSON: {e}"),
+        })
+    })
+}
+
+/// A value as text; none for `null`.
+fn scalar(value: &RawValue, member: &str) -> Result<Option<String>, RestError> {
+    let wrong = |what: &str| Err(RestError::unreadable(format!("the value of {member} {what}")));
+    match value.get().as_bytes().first() {
+        Some(b'"') => match serde_json::from_str(value.get()) {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => wrong("is not a valid JSON string"),
+        },
+        Some(b'{' | b'[') => wrong("must be a string, a number or a boolean"),
+        _ if value.get() == "null" => Ok(None),
+        _ => Ok(Some(value.get().to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> ConfigBody {
+        ConfigBody::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn scalars_become_their_text_as_written() {
+        let body = config(r#"{"a":"x\u00e9","b":1.50,"c":true,"d":-1e3,"e":null,"a":"last"} {"#);
+        let props: Vec<_> = body.props.iter().map(|(k, v)| (&**k, &**v)).collect();
+        assert_eq!(props, [("a", "last"), ("b", "1.50"), ("c", "true"), ("d", "-1e3")]);
+        assert_eq!(body.nulls, ["e"]);
+    }
+
+    #[test]
+    fn unreadable_bodies_do_not_repeat_values() {
+        for text in [
+            "",
+            "null",
+            "{",
+            "\"secret\"",
+            "[\"secret\"]",
+            "secret",
+            r#"{"a":{"b":"secret"}}"#,
+            r#"{"a":["secret"]}"#,
+            r#"{"a":"secret"#,
+        ] {
+            let error = ConfigBody::parse(text.as_bytes()).unwrap_err();
+            assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn create_requests_are_trimmed_and_checked() {
+        let parse = |text: &str| CreateRequest::parse(text.as_bytes());
+        let request = parse(r#"{"name":" a ","config":{},"initial_state":"paused"}"#).unwrap();
+        assert_eq!(request.name, "a");
+        assert_eq!(request.initial, Some(TargetState::Paused));
+        assert_eq!(parse(r#"{"config":{}}"#).unwrap().name, "");
+        for wrong in [
+            "{}",
+            r#"{"name":"a"}"#,
+            r#"{"name":"a","config":null}"#,
+            r#"{"name":"a","config":"text"}"#,
+            r#"{"name":"a","config":{},"extra":1}"#,
+            r#"{"name":"a","config":{},"initial_state":"NOWHERE"}"#,
+            r#"{"name":"a","config":{},"initial_state":"STOPPED"}"#,
+        ] {
+            parse(wrong).unwrap_err();
+        }
+    }
+}

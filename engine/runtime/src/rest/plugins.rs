@@ -1,0 +1,83 @@
+//! `/connector-plugins`: what may be configured, and whether a configuration is right.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::{get, put};
+use axum::{Json, Router};
+use millrace_api::config::{ConfigInfos, ConfigKeyInfo};
+use millrace_api::{Error, PluginKind};
+
+use super::Rest;
+use super::body::ConfigBody;
+use super::error::RestError;
+use super::parameters::{Parameters, PathOf, route};
+use crate::herder::PluginInfo;
+
+pub(super) fn routes() -> Router<Rest> {
+    let router = route(Router::new(), "/connector-plugins", get(list));
+    let router = route(router, "/connector-plugins/{plugin}/config", get(config));
+    let path = "/connector-plugins/{plugin}/config/validate";
+    route(router, path, put(validate))
+}
+
+async fn list(State(rest): State<Rest>, query: Parameters) -> Json<Vec<PluginInfo>> {
+    let kinds: &[PluginKind] = match query.flag("connectorsOnly", true) {
+        true => &[PluginKind::Sink, PluginKind::Source],
+        false => &[],
+    };
+    Json(rest.herder.plugins(kinds))
+}
+
+async fn config(
+    State(rest): State<Rest>,
+    PathOf(plugin): PathOf<String>,
+) -> Result<Json<Vec<ConfigKeyInfo>>, RestError> {
+    let keys = move |herder: std::sync::Arc<dyn crate::Herder>| async move {
+        herder.plugin_config(&plugin)
+    };
+    rest.carry_out(keys).await.map(Json)
+}
+
+async fn validate(
+    State(rest): State<Rest>,
+    PathOf(plugin): PathOf<String>,
+    body: Bytes,
+) -> Result<Json<ConfigInfos>, RestError> {
+    let config = ConfigBody::parse(&body)?;
+    if let Some(class) = config.props.get("connector.class")
+        && !without_suffix(class).ends_with(without_suffix(&plugin))
+    {
+        let message =
+            format!("Included connector type {class} does not match request type {plugin}");
+        return Err(Error::config(message).into());
+    }
+    let infos = rest.validated(&config).await?;
+    infos.map(Json).map_err(|e| RestError::in_validation(&e))
+}
+
+fn without_suffix(name: &str) -> &str {
+    match name.strip_suffix("Connector") {
+        Some(short) if !short.is_empty() => short,
+        _ => name,
+    }
+}
+
+impl Rest {
+    /// Validates a configuration, nulls and all. The inner result is the herder's.
+    pub(super) async fn validated(
+        &self,
+        config: &ConfigBody,
+    ) -> Result<millrace_api::Result<ConfigInfos>, RestError> {
+        let props = config.props.clone();
+        let found = self
+            .carry_out(move |herder| async move {
+                let class = props.get("connector.class").map_or("", |class| class.trim());
+                Ok(herder.validate(class, &props).await)
+            })
+            .await?;
+        Ok(found.map(|mut infos| {
+            config.mark_nulls(&mut infos);
+            infos
+        }))
+    }
+}
