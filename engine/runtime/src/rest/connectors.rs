@@ -31,8 +31,14 @@ pub(super) fn routes() -> Router<Rest> {
         ("/connectors/{connector}/config", config),
         ("/connectors/{connector}/status", get(status)),
         ("/connectors/{connector}/tasks", get(tasks)),
-        ("/connectors/{connector}/tasks/{task}/status", get(task_status)),
-        ("/connectors/{connector}/tasks/{task}/restart", post(restart_task)),
+        (
+            "/connectors/{connector}/tasks/{task}/status",
+            get(task_status),
+        ),
+        (
+            "/connectors/{connector}/tasks/{task}/restart",
+            post(restart_task),
+        ),
         ("/connectors/{connector}/pause", put(pause)),
         ("/connectors/{connector}/resume", put(resume)),
         ("/connectors/{connector}/restart", post(restart)),
@@ -155,10 +161,7 @@ fn encoded(name: &str) -> String {
     path
 }
 
-async fn info(
-    State(rest): State<Rest>,
-    PathOf(name): PathOf<String>,
-) -> Answer<ConnectorInfo> {
+async fn info(State(rest): State<Rest>, PathOf(name): PathOf<String>) -> Answer<ConnectorInfo> {
     rest.read(rest.herder.connector_info(&name)).await.map(Json)
 }
 
@@ -176,17 +179,11 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn status(
-    State(rest): State<Rest>,
-    PathOf(name): PathOf<String>,
-) -> Answer<ConnectorStatus> {
+async fn status(State(rest): State<Rest>, PathOf(name): PathOf<String>) -> Answer<ConnectorStatus> {
     rest.read(rest.herder.status(&name)).await.map(Json)
 }
 
-async fn tasks(
-    State(rest): State<Rest>,
-    PathOf(name): PathOf<String>,
-) -> Answer<Vec<TaskInfo>> {
+async fn tasks(State(rest): State<Rest>, PathOf(name): PathOf<String>) -> Answer<Vec<TaskInfo>> {
     rest.read(rest.herder.tasks(&name)).await.map(Json)
 }
 

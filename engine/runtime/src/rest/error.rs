@@ -1,8 +1,8 @@
 //! Decides which HTTP status an error becomes, and how it is written.
 
 use axum::Json;
-use axum::http::header::CONTENT_TYPE;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use millrace_api::{Error, ErrorKind};
 use serde::Serialize;

@@ -35,7 +35,9 @@ fn failure(listener: &Listener, cause: io::Error) -> Error {
             "end the process that uses the port, or set listeners to another port, such as \
              http://localhost:8084"
         }
-        ErrorKind::PermissionDenied => "set listeners to a port from 1024 on, which needs no rights",
+        ErrorKind::PermissionDenied => {
+            "set listeners to a port from 1024 on, which needs no rights"
+        }
         _ => "set listeners to a host name or address of this machine, or leave the host out",
     };
     let address = format!("http://{}", authority(&listener.host, listener.port));

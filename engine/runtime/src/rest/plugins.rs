@@ -71,7 +71,9 @@ impl Rest {
         let props = config.props.clone();
         let found = self
             .carry_out(move |herder| async move {
-                let class = props.get("connector.class").map_or("", |class| class.trim());
+                let class = props
+                    .get("connector.class")
+                    .map_or("", |class| class.trim());
                 Ok(herder.validate(class, &props).await)
             })
             .await?;

@@ -31,9 +31,9 @@ pub(super) async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     let listeners = listeners.into_iter().map(TcpListener::from_std);
-    let listeners: Vec<_> = listeners.collect::<io::Result<_>>().map_err(|e| {
-        Error::fatal("cannot listen for REST requests").with_source(e)
-    })?;
+    let listeners: Vec<_> = listeners
+        .collect::<io::Result<_>>()
+        .map_err(|e| Error::fatal("cannot listen for REST requests").with_source(e))?;
     let mut shutdown = pin!(shutdown);
     let (stop, stopping) = watch::channel(());
     let mut connections = JoinSet::new();
