@@ -57,7 +57,7 @@ fn format(config: &LakeSinkConfig) -> Result<Format> {
                 let precision = u8::try_from(config.parquet_decimal_precision).unwrap_or(38);
                 Format::Parquet(Parquet::new(config.parquet_codec, precision))
             }
-            FormatName::Json => Format::JsonLines(JsonLines::default()),
+            FormatName::Json => Format::JsonLines(JsonLines::new()),
         },
     )
 }
