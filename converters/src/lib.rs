@@ -1,0 +1,36 @@
+//! The converters that ship with Connect: strings, bytes, JSON, and the default of headers.
+#![deny(missing_docs)]
+
+mod byte_array;
+mod charset;
+mod json;
+mod role;
+mod row_buffer;
+mod simple_header;
+mod string;
+mod texts;
+
+pub use json::{DecimalFormat, JsonOptions, JsonWriter};
+
+use millrace_api::Plugin;
+
+/// All plugins of this crate.
+pub fn plugins() -> Vec<Plugin> {
+    vec![
+        Plugin::converter(string::CLASS, string::config_def, string::converter),
+        Plugin::header_converter(string::CLASS, string::config_def, string::header_converter),
+        Plugin::converter(byte_array::CLASS, byte_array::config_def, byte_array::converter),
+        Plugin::header_converter(
+            byte_array::CLASS,
+            byte_array::config_def,
+            byte_array::header_converter,
+        ),
+        Plugin::converter(json::CLASS, json::config_def, json::converter),
+        Plugin::header_converter(json::CLASS, json::config_def, json::header_converter),
+        Plugin::header_converter(
+            simple_header::CLASS,
+            simple_header::config_def,
+            simple_header::header_converter,
+        ),
+    ]
+}
