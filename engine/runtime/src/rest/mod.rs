@@ -125,16 +125,19 @@ impl RestServer {
 }
 
 fn router(rest: Rest) -> Router {
-    connectors::routes()
+    let routes = connectors::routes()
         .merge(plugins::routes())
         .route_layer(from_fn(layers::json_only))
         .merge(root::routes())
         .layer(from_fn_with_state(rest.clone(), layers::whole_body))
         .fallback(|| async { RestError::no_such_path() })
         .method_not_allowed_fallback(|| async { RestError::method_not_allowed() })
+        .with_state(rest);
+    // Outside of the routes, since these say only at their end which methods they have.
+    Router::new()
+        .fallback_service(routes)
         .layer(from_fn(layers::describe_options))
         .layer(from_fn(layers::log_access))
-        .with_state(rest)
 }
 
 /// What every handler has at hand.

@@ -128,21 +128,21 @@ async fn plugins_are_listed_in_javas_order() {
 async fn nulls_are_refused_beside_what_else_is_wrong() {
     let worker = Worker::start().await;
     let config = r#"{"connector.class":"FileStreamSource","topic":null,"x":null,"batch.size":"y"}"#;
-    let null = "Null value can not be supplied as the configuration value.";
+    let refusal = "Null value can not be supplied as the configuration value.";
     let answer = worker.ask("PUT /connectors/a/config", config).await;
     assert_eq!(answer.status, 400);
     let message = answer.message();
     assert!(message.starts_with(
         "Connector configuration is invalid and contains the following 3 error(s):\n"
     ));
-    assert_eq!(message.matches(null).count(), 2, "{message}");
+    assert_eq!(message.matches(refusal).count(), 2, "{message}");
     assert!(message.contains("Not a number of type INT"), "{message}");
 
     let path = "PUT /connector-plugins/FileStreamSource/config/validate";
     let infos = worker.ask(path, config).await.json();
     assert_eq!(infos["error_count"], 4, "the name is missing as well");
     assert_eq!(infos["configs"][0]["value"]["name"], "x");
-    assert_eq!(infos["configs"][0]["value"]["errors"], json!([null]));
+    assert_eq!(infos["configs"][0]["value"]["errors"], json!([refusal]));
     assert_eq!(infos["configs"][0]["definition"], json!(null));
 
     let nameless = r#"{"connector.class":"FileStreamSource","topic":"t","name":null}"#;

@@ -7,7 +7,8 @@ use millrace_api::data::{SourceOffset, SourcePartition};
 use millrace_api::{Error, OffsetReader, Result};
 use serde_json::Value as Json;
 
-use crate::task::offsets::Committable;
+/// A source partition and the offset to store for it; none deletes what was stored.
+pub(crate) type Committable = (Arc<SourcePartition>, Option<SourceOffset>);
 
 /// Keeps source offsets: JSON bytes under JSON bytes, as in Connect's offset topic and file.
 #[async_trait]

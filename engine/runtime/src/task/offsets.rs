@@ -11,8 +11,7 @@ use millrace_api::{Error, ErrorKind, Result};
 use millrace_kafka::Acknowledge;
 use tokio::sync::Notify;
 
-/// A source partition and the offset to commit for it; none deletes what was committed.
-pub(crate) type Committable = (Arc<SourcePartition>, Option<SourceOffset>);
+use crate::store::offsets::Committable;
 
 /// The runs of one task that were handed to the producer and whose offsets are not yet committed.
 ///

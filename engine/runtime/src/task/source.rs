@@ -10,10 +10,10 @@ use millrace_kafka::{Acknowledge, Outgoing, Producer};
 use tokio::time::{Instant, sleep_until};
 
 use crate::status::{State, StatusWriter};
-use crate::store::offsets::ConnectorOffsets;
+use crate::store::offsets::{Committable, ConnectorOffsets};
 use crate::task::chain::TransformationChain;
 use crate::task::errors::{ErrorPolicy, Failures, Stage};
-use crate::task::offsets::{Committable, SubmittedRecords};
+use crate::task::offsets::SubmittedRecords;
 use crate::task::serde::Converters;
 use crate::task::{Wanted, Wishes};
 

@@ -1,0 +1,22 @@
+//! One module a subcommand.
+
+pub mod plugins;
+pub mod quickstart;
+pub mod standalone;
+pub mod version;
+
+use std::future::Future;
+use std::io;
+
+/// Returns when the process is told to end: SIGTERM, or Ctrl-C.
+pub(crate) fn told_to_end() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,64 @@
+//! A bar for each table on its way into a topic, and for each topic on its way into the lake.
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::shop::Shop;
+
+/// How far a table has got.
+pub(super) struct TableCounts {
+    pub(super) name: &'static str,
+    pub(super) rows: u64,
+    pub(super) topic: u64,
+    pub(super) lake: u64,
+}
+
+/// The bars. Not drawn when standard error is no terminal.
+pub(super) struct Progress {
+    bars: MultiProgress,
+    tables: Vec<(ProgressBar, ProgressBar)>,
+}
+
+const BAR: &str = "{prefix:>28} [{bar:30}] {pos:>9}/{len} {per_sec:>14} {eta:>5}";
+
+impl Progress {
+    pub(super) fn start(shop: &Shop) -> Self {
+        let bars = MultiProgress::new();
+        let style = ProgressStyle::with_template(BAR)
+            .expect("the template is right")
+            .progress_chars("=> ");
+        let bar = |rows: u64, prefix: String| {
+            bars.add(
+                ProgressBar::new(rows)
+                    .with_style(style.clone())
+                    .with_prefix(prefix),
+            )
+        };
+        let table = |name: &str, rows| {
+            let topic = bar(rows, format!("{name} → topic"));
+            (topic, bar(rows, format!("{name} topic → Parquet")))
+        };
+        let tables = shop.tables.iter().map(|t| table(t.name, t.rows)).collect();
+        Self { bars, tables }
+    }
+
+    pub(super) fn show(&self, counts: &[TableCounts]) {
+        for ((topic, lake), count) in self.tables.iter().zip(counts) {
+            topic.set_position(count.topic);
+            lake.set_position(count.lake);
+            if count.topic >= count.rows {
+                topic.abandon();
+            }
+            if count.lake >= count.rows {
+                lake.abandon();
+            }
+        }
+    }
+
+    pub(super) fn finish(self) {
+        for (topic, lake) in &self.tables {
+            topic.abandon();
+            lake.abandon();
+        }
+        drop(self.bars);
+    }
+}

@@ -1,0 +1,123 @@
+//! How log lines look: as Connect's do, with the connector and task they belong to, or as JSON.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+
+use clap::ValueEnum;
+use tracing::field::{Field, Visit};
+use tracing::span::Attributes;
+use tracing::{Event, Id, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// `[time] LEVEL [connector|task-0] message (module)`
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Begins to log to standard error. `MILLRACE_LOG` sets levels, such as
+/// `info,millrace_kafka=debug`; without it `level` does.
+pub fn start_logging(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_from_env("MILLRACE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(ConnectorContext);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    match format {
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
+        LogFormat::Text => {
+            let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            registry
+                .with(lines.with_ansi(ansi).event_format(ConnectLine))
+                .init();
+        }
+    }
+}
+
+/// What stands before the message of everything that happens in a span: KIP-449's
+/// `connector.context`.
+struct Prefix(String);
+
+/// Computes the prefix once a span, not once a line.
+struct ConnectorContext;
+
+#[derive(Default)]
+struct SpanFields {
+    connector: Option<String>,
+    task: Option<u64>,
+}
+
+impl Visit for SpanFields {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "task" {
+            self.task = Some(value);
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "connector" {
+            self.connector = Some(value.to_owned());
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "connector" {
+            self.connector = Some(format!("{value:?}"));
+        }
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ConnectorContext {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = SpanFields::default();
+        attributes.record(&mut fields);
+        if let (Some(connector), Some(span)) = (fields.connector, context.span(id)) {
+            let scope = fields
+                .task
+                .map_or("worker".to_owned(), |task| format!("task-{task}"));
+            span.extensions_mut()
+                .insert(Prefix(format!("[{connector}|{scope}] ")));
+        }
+    }
+}
+
+/// Kafka's own layout.
+struct ConnectLine;
+
+impl<S, N> FormatEvent<S, N> for ConnectLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        write!(writer, "[")?;
+        SystemTime.format_time(&mut writer)?;
+        let metadata = event.metadata();
+        write!(writer, "] {} ", metadata.level())?;
+        let spans = context.event_scope().into_iter().flatten();
+        for span in spans {
+            if let Some(Prefix(prefix)) = span.extensions().get::<Prefix>() {
+                write!(writer, "{prefix}")?;
+                break;
+            }
+        }
+        context
+            .field_format()
+            .format_fields(writer.by_ref(), event)?;
+        writeln!(writer, " ({})", metadata.target())
+    }
+}

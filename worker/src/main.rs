@@ -1,0 +1,77 @@
+//! The `millrace` binary: reads its arguments and runs one command.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use millrace::commands::{plugins, quickstart, standalone, version};
+use millrace::{LogFormat, start_logging};
+
+// The system's allocator gives every thread arenas of its own, which long runs of large buffers
+// fragment.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Kafka Connect in one binary: the same worker properties, connector configs and REST calls.
+#[derive(Parser)]
+#[command(name = "millrace", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Arguments {
+    /// The form of log lines.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  See a database flow into a lake, with nothing installed:
+    millrace quickstart
+  Run what connect-standalone.sh runs:
+    millrace standalone connect-standalone.properties connect-file-source.properties
+  The same without a broker, on a log in a directory:
+    set bootstrap.servers=embedded:/var/lib/millrace in the worker properties
+
+Environment:
+  MILLRACE_LOG   levels of log lines, such as info or warn,millrace_kafka=debug
+  NO_COLOR       no colours in log lines";
+
+#[derive(Subcommand)]
+enum Command {
+    Standalone(standalone::Arguments),
+    Quickstart(quickstart::Arguments),
+    Plugins(plugins::Arguments),
+    /// Print the version and what this binary was built with.
+    Version,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(e) => {
+            // Help and version were asked for; everything else is a usage error, 1 as in Java.
+            let _ = e.print();
+            return ExitCode::from(u8::from(e.use_stderr()));
+        }
+    };
+    let level = match arguments.command {
+        Command::Standalone(_) => "info",
+        _ => "error",
+    };
+    start_logging(arguments.log_format, level);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            tracing::error!("cannot start threads: {e}");
+            return ExitCode::from(2);
+        }
+    };
+    let code = match arguments.command {
+        Command::Standalone(arguments) => runtime.block_on(standalone::run(arguments)),
+        Command::Quickstart(arguments) => runtime.block_on(quickstart::run(arguments)),
+        Command::Plugins(arguments) => plugins::run(&arguments),
+        Command::Version => version::run(),
+    };
+    // A plugin that blocks a thread must not keep the process from ending.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    code
+}
