@@ -1,10 +1,11 @@
 //! The only crate that speaks to Kafka: decides how records are read from and written to a log,
 //! behind one batch-wise trait, [`Cluster`].
 //!
-//! Two backends exist: [`rdkafka`](open) for real clusters, and [`embedded`] for a log inside this
-//! process. Both take the property names of Kafka's Java clients.
+//! Two backends exist: [`librdkafka`] for real clusters, and [`embedded`] for a log inside this
+//! process. Both take the property names of Kafka's Java clients; [`connect`] chooses.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,14 @@ use arrow::buffer::ScalarBuffer;
 use async_trait::async_trait;
 use bytes::Bytes;
 use millrace_api::{Error, Result, TopicPartition};
+
+pub mod embedded;
+pub mod librdkafka;
+pub mod partitioner;
+mod properties;
+pub mod record_batch;
+
+use embedded::EmbeddedCluster;
 
 /// Client settings under the names Kafka's Java clients use. Sorted, so that logs are stable.
 pub type Properties = BTreeMap<String, String>;
@@ -93,12 +102,43 @@ pub trait Cluster: Send + Sync {
     async fn delete_topic(&self, topic: &str) -> Result<()>;
 
     /// The offset after the last record of each partition (read uncommitted).
-    async fn end_offsets(&self, partitions: &[TopicPartition])
-    -> Result<BTreeMap<TopicPartition, i64>>;
+    async fn end_offsets(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, i64>>;
 
     /// What a group has committed; partitions without a commit are absent.
-    async fn committed(&self, group: &str, partitions: &[TopicPartition])
-    -> Result<BTreeMap<TopicPartition, i64>>;
+    async fn committed(
+        &self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, i64>>;
+}
+
+/// What `bootstrap.servers` begins with when it names no servers.
+const EMBEDDED: &str = "embedded:";
+
+/// Opens the cluster that `bootstrap.servers` names: `embedded:DIR` is an
+/// [embedded cluster](embedded) in that directory, `embedded:` a new one in memory, and everything
+/// else a Kafka cluster.
+pub fn connect(properties: &Properties) -> Result<Arc<dyn Cluster>> {
+    let servers = properties
+        .get("bootstrap.servers")
+        .map(|servers| servers.trim());
+    let Some(servers) = servers.filter(|servers| !servers.is_empty()) else {
+        return Err(Error::config(
+            "Missing required configuration \"bootstrap.servers\": name a Kafka cluster's \
+             host:port, or embedded:DIR for a log inside this process",
+        ));
+    };
+    let Some(directory) = servers.strip_prefix(EMBEDDED) else {
+        return Ok(Arc::new(librdkafka::RdKafkaCluster::new(properties)?));
+    };
+    let settings = embedded::Settings::from_properties(properties)?;
+    Ok(Arc::new(match directory {
+        "" => EmbeddedCluster::in_memory_with(settings)?,
+        directory => EmbeddedCluster::open(Path::new(directory), settings)?,
+    }))
 }
 
 /// A topic to create.
@@ -170,8 +210,10 @@ pub trait Consumer: Send {
 
     /// Where each partition will be read next: the committed offset, or what
     /// `auto.offset.reset` gives, until records were returned.
-    async fn position(&mut self, partitions: &[TopicPartition])
-    -> Result<BTreeMap<TopicPartition, i64>>;
+    async fn position(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, i64>>;
 
     /// Reads on from these offsets.
     async fn seek(&mut self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<()>;

@@ -1,0 +1,408 @@
+//! A Kafka-like log inside this process: decides how topics, groups and offsets work without a
+//! broker.
+//!
+//! **It is one process on one machine: no replication, no network, no access from a second
+//! process, no transactions, no retention. It does not replace Kafka.** It is for trying things
+//! out, for tests, and for pipelines that need no more than that.
+//!
+//! What is there behaves as Kafka's: segment files of record batches in its own format, offsets,
+//! murmur2 partitioning, consumer groups with rebalances and fencing, committed offsets,
+//! compaction. What was acknowledged has been handed to the operating system, so killing the
+//! process loses nothing; like Kafka with its default settings it leaves it to the operating
+//! system when to write to the disk, so a crash of the machine may lose the last seconds.
+//!
+//! A cluster in memory keeps every record until its topic is deleted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::Path;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use millrace_api::{Error, ErrorKind, Result, TopicPartition};
+
+use crate::{Cluster, Consumer, NewTopic, Producer, Properties};
+
+mod compaction;
+mod consumer;
+mod directory;
+mod group;
+mod log;
+mod offsets;
+mod partition;
+mod producer;
+mod recovery;
+mod segment;
+mod settings;
+
+#[cfg(test)]
+mod tests;
+
+pub use settings::Settings;
+
+use consumer::EmbeddedConsumer;
+use directory::{ClusterFile, Directory, TopicEntry};
+use group::Groups;
+use log::Log;
+use offsets::Offsets;
+use producer::EmbeddedProducer;
+use settings::{ConsumerSettings, ProducerSettings, TopicSettings};
+
+/// Kafka's limit, which leaves room for `-N` in a file name.
+const LONGEST_TOPIC: usize = 249;
+/// Each partition costs an open file.
+const MAX_PARTITIONS: i32 = 10_000;
+
+/// A cluster inside this process; see the [module](self). Clones are the same cluster. A directory
+/// stays locked until the last clone, producer and consumer are gone.
+#[derive(Clone)]
+pub struct EmbeddedCluster(Arc<Shared>);
+
+/// What producers and consumers share.
+struct Shared {
+    settings: Settings,
+    directory: Option<Directory>,
+    cluster_id: String,
+    topics: Mutex<BTreeMap<Arc<str>, Arc<Topic>>>,
+    groups: Mutex<Groups>,
+    offsets: Offsets,
+    producers: AtomicI32,
+}
+
+/// A topic and its logs.
+#[derive(Debug)]
+struct Topic {
+    logs: Vec<Arc<Log>>,
+    configs: BTreeMap<String, String>,
+}
+
+impl Topic {
+    fn is_compacted(&self) -> bool {
+        self.logs
+            .first()
+            .is_some_and(|log| log.settings.is_compacted)
+    }
+}
+
+impl EmbeddedCluster {
+    /// A new cluster in memory.
+    pub fn in_memory() -> Self {
+        Self::in_memory_with(Settings::default()).expect("memory is always there")
+    }
+
+    /// A new cluster in memory with these settings.
+    pub fn in_memory_with(settings: Settings) -> Result<Self> {
+        let offsets = Offsets::create(&settings, None)?;
+        Ok(Self::new(
+            settings,
+            None,
+            random_id(),
+            BTreeMap::new(),
+            offsets,
+        ))
+    }
+
+    /// Opens the cluster in this directory, or makes a new one. Errors when another process has it,
+    /// and when what is there cannot be trusted.
+    pub fn open(path: &Path, settings: Settings) -> Result<Self> {
+        let directory = Directory::open(path)?;
+        let Some(file) = directory.load()? else {
+            let offsets = Offsets::create(&settings, Some(&directory))?;
+            let file = ClusterFile::new(random_id());
+            directory.save(&file)?;
+            let id = file.cluster_id;
+            return Ok(Self::new(
+                settings,
+                Some(directory),
+                id,
+                BTreeMap::new(),
+                offsets,
+            ));
+        };
+        let mut topics = BTreeMap::new();
+        for (name, entry) in file.topics {
+            let name: Arc<str> = name.into();
+            topics.insert(
+                name.clone(),
+                Arc::new(open_topic(&name, entry, &settings, &directory)?),
+            );
+        }
+        let offsets = Offsets::open(&settings, &directory)?;
+        let cluster = Self::new(settings, Some(directory), file.cluster_id, topics, offsets);
+        let shared = &cluster.0;
+        shared
+            .offsets
+            .warn_of_lost_records(|tp| Some(shared.log(tp).ok()?.offsets().1));
+        Ok(cluster)
+    }
+
+    fn new(
+        settings: Settings,
+        directory: Option<Directory>,
+        cluster_id: String,
+        topics: BTreeMap<Arc<str>, Arc<Topic>>,
+        offsets: Offsets,
+    ) -> Self {
+        let mut groups = Groups::default();
+        groups.topics_changed(partition_counts(&topics));
+        Self(Arc::new(Shared {
+            settings,
+            directory,
+            cluster_id,
+            topics: Mutex::new(topics),
+            groups: Mutex::new(groups),
+            offsets,
+            producers: AtomicI32::new(0),
+        }))
+    }
+}
+
+impl fmt::Debug for EmbeddedCluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let directory = self.0.directory.as_ref().map(Directory::path);
+        f.debug_struct("EmbeddedCluster")
+            .field("directory", &directory)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn topic(&self, name: &str) -> Result<Arc<Topic>> {
+        lock(&self.topics).get(name).cloned().ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "the topic does not exist").context("topic", name)
+        })
+    }
+
+    fn log(&self, tp: &TopicPartition) -> Result<Arc<Log>> {
+        let topic = self.topic(&tp.topic)?;
+        let log = usize::try_from(tp.partition)
+            .ok()
+            .and_then(|p| topic.logs.get(p));
+        log.cloned().ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "the topic has no such partition")
+                .context("partition", tp)
+                .context("partitions", topic.logs.len())
+        })
+    }
+
+    fn topic_or_create(&self, name: &str) -> Result<Arc<Topic>> {
+        match self.topic(name) {
+            Err(_) if self.settings.auto_create_topics => {}
+            other => return other,
+        }
+        let topic = NewTopic {
+            name: name.to_owned(),
+            partitions: None,
+            replication_factor: None,
+            configs: BTreeMap::new(),
+        };
+        match self.create(&topic) {
+            // Somebody else was quicker.
+            Err(e) if e.kind() == ErrorKind::Conflict => {}
+            other => other?,
+        }
+        self.topic(name)
+    }
+
+    fn create(&self, new: &NewTopic) -> Result<()> {
+        check_name(&new.name)?;
+        let partitions = new.partitions.unwrap_or(self.settings.partitions);
+        if !(1..=MAX_PARTITIONS).contains(&partitions) {
+            return Err(Error::config(format!(
+                "a topic has from 1 to {MAX_PARTITIONS} partitions"
+            ))
+            .context("topic", &new.name)
+            .context("partitions", partitions));
+        }
+        let settings = TopicSettings::new(&new.configs, &self.settings)?;
+        let mut topics = lock(&self.topics);
+        if topics.contains_key(&*new.name) {
+            return Err(Error::new(ErrorKind::Conflict, "the topic exists already")
+                .context("topic", &new.name));
+        }
+        let name: Arc<str> = new.name.as_str().into();
+        let log = |partition| {
+            let (tp, settings) = (
+                TopicPartition::new(name.clone(), partition),
+                settings.clone(),
+            );
+            let log = match &self.directory {
+                None => Log::in_memory(tp, settings, &self.settings),
+                Some(directory) => Log::create(tp, settings, &self.settings, directory)?,
+            };
+            Ok(Arc::new(log))
+        };
+        let logs = (0..partitions).map(log).collect::<Result<_>>()?;
+        topics.insert(
+            name.clone(),
+            Arc::new(Topic {
+                logs,
+                configs: new.configs.clone(),
+            }),
+        );
+        // The logs come first: a list that names a topic without them would not open.
+        if let Err(e) = self.save(&topics) {
+            topics.remove(&name);
+            return Err(e);
+        }
+        lock(&self.groups).topics_changed(partition_counts(&topics));
+        Ok(())
+    }
+
+    fn delete(&self, name: &str) -> Result<()> {
+        let mut topics = lock(&self.topics);
+        let Some((name, topic)) = topics.remove_entry(name) else {
+            return Err(
+                Error::new(ErrorKind::NotFound, "the topic does not exist").context("topic", name)
+            );
+        };
+        if let Err(e) = self.save(&topics) {
+            topics.insert(name, topic);
+            return Err(e);
+        }
+        for log in &topic.logs {
+            log.delete();
+        }
+        lock(&self.groups).topics_changed(partition_counts(&topics));
+        self.offsets.forget(&name)
+    }
+
+    fn save(&self, topics: &BTreeMap<Arc<str>, Arc<Topic>>) -> Result<()> {
+        let Some(directory) = &self.directory else {
+            return Ok(());
+        };
+        let mut file = ClusterFile::new(self.cluster_id.clone());
+        for (name, topic) in topics {
+            let partitions = topic.logs.len() as i32;
+            let entry = TopicEntry {
+                partitions,
+                configs: topic.configs.clone(),
+            };
+            file.topics.insert(name.to_string(), entry);
+        }
+        directory.save(&file)
+    }
+}
+
+#[async_trait]
+impl Cluster for EmbeddedCluster {
+    async fn producer(&self, properties: &Properties) -> Result<Box<dyn Producer>> {
+        let settings = ProducerSettings::new(properties)?;
+        let number = self.0.producers.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(EmbeddedProducer::new(
+            self.0.clone(),
+            settings,
+            number,
+        )))
+    }
+
+    async fn consumer(&self, properties: &Properties) -> Result<Box<dyn Consumer>> {
+        let settings = ConsumerSettings::new(properties)?;
+        Ok(Box::new(EmbeddedConsumer::new(self.0.clone(), settings)))
+    }
+
+    async fn cluster_id(&self) -> Result<String> {
+        Ok(self.0.cluster_id.clone())
+    }
+
+    async fn describe_topics(&self, topics: Option<&[&str]>) -> Result<BTreeMap<String, i32>> {
+        let all = lock(&self.0.topics);
+        let wanted = all
+            .iter()
+            .filter(|(name, _)| topics.is_none_or(|t| t.contains(&&***name)));
+        Ok(wanted
+            .map(|(name, topic)| (name.to_string(), topic.logs.len() as i32))
+            .collect())
+    }
+
+    async fn create_topic(&self, topic: &NewTopic) -> Result<()> {
+        self.0.create(topic)
+    }
+
+    async fn delete_topic(&self, topic: &str) -> Result<()> {
+        self.0.delete(topic)
+    }
+
+    async fn end_offsets(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, i64>> {
+        let end = |tp: &TopicPartition| Ok((tp.clone(), self.0.log(tp)?.offsets().1));
+        partitions.iter().map(end).collect()
+    }
+
+    async fn committed(
+        &self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, i64>> {
+        Ok(self.0.offsets.committed(group, partitions))
+    }
+}
+
+fn open_topic(
+    name: &Arc<str>,
+    entry: TopicEntry,
+    cluster: &Settings,
+    directory: &Directory,
+) -> Result<Topic> {
+    let settings = TopicSettings::new(&entry.configs, cluster)?;
+    let open = |partition| {
+        let tp = TopicPartition::new(name.clone(), partition);
+        Log::open(tp, settings.clone(), cluster, directory)
+    };
+    let logs = (0..entry.partitions).map(open).collect::<Result<_>>()?;
+    Ok(Topic {
+        logs,
+        configs: entry.configs,
+    })
+}
+
+fn partition_counts(topics: &BTreeMap<Arc<str>, Arc<Topic>>) -> BTreeMap<Arc<str>, i32> {
+    topics
+        .iter()
+        .map(|(name, topic)| (name.clone(), topic.logs.len() as i32))
+        .collect()
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let why = if name.is_empty() || name.len() > LONGEST_TOPIC {
+        "a topic's name has from 1 to 249 characters"
+    } else if name == "." || name == ".." || !name.chars().all(is_legal) {
+        "a topic's name has only letters, digits, '.', '_' and '-', and is neither '.' nor '..'"
+    } else if name == offsets::TOPIC {
+        "this topic's name is reserved for committed offsets"
+    } else {
+        return Ok(());
+    };
+    Err(Error::config(why).context("topic", name))
+}
+
+/// 128 random bits in 22 characters, as Kafka's cluster ids.
+fn random_id() -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    // Each state is seeded by the operating system's randomness.
+    let random = || u128::from(RandomState::new().build_hasher().finish());
+    let bits = random() << 64 | random();
+    (0..22)
+        .map(|i| char::from(DIGITS[(bits >> (6 * i)) as usize & 63]))
+        .collect()
+}
+
+/// Milliseconds since the epoch.
+fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Locks. A panic elsewhere does not make the data worse: every change here is complete or undone
+/// before anything can panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

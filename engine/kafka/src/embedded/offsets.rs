@@ -1,0 +1,269 @@
+//! Decides where committed offsets are kept: a compacted log of Kafka's own commit records.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use arrow::array::Array;
+use bytes::{Buf, BufMut};
+use millrace_api::{Error, Result, TopicPartition};
+
+use super::directory::Directory;
+use super::log::{Log, Read};
+use super::settings::{Settings, TopicSettings};
+use super::{lock, now_ms};
+use crate::record_batch::{Columns, Compression, Record, Writer};
+
+/// The topic Kafka keeps them in. Here it is no topic that can be read or written.
+pub(super) const TOPIC: &str = "__consumer_offsets";
+
+const READ_BYTES: usize = 1 << 20;
+
+/// The committed offsets of all groups.
+#[derive(Debug)]
+pub(super) struct Offsets {
+    log: Arc<Log>,
+    groups: Mutex<HashMap<String, BTreeMap<TopicPartition, i64>>>,
+}
+
+impl Offsets {
+    /// None yet. In files when there is a directory.
+    pub(super) fn create(cluster: &Settings, directory: Option<&Directory>) -> Result<Self> {
+        let (name, settings) = (TopicPartition::new(TOPIC, 0), TopicSettings::of_offsets());
+        let log = match directory {
+            None => Log::in_memory(name, settings, cluster),
+            Some(directory) => Log::create(name, settings, cluster, directory)?,
+        };
+        Ok(Self {
+            log: Arc::new(log),
+            groups: Mutex::default(),
+        })
+    }
+
+    /// Those that were committed before.
+    pub(super) fn open(cluster: &Settings, directory: &Directory) -> Result<Self> {
+        let name = TopicPartition::new(TOPIC, 0);
+        let log = Log::open(name, TopicSettings::of_offsets(), cluster, directory)?;
+        let offsets = Self {
+            log,
+            groups: Mutex::default(),
+        };
+        offsets.load()?;
+        Ok(offsets)
+    }
+
+    /// What a group has committed of these partitions.
+    pub(super) fn committed(
+        &self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> BTreeMap<TopicPartition, i64> {
+        let groups = lock(&self.groups);
+        let Some(offsets) = groups.get(group) else {
+            return BTreeMap::new();
+        };
+        partitions
+            .iter()
+            .filter_map(|tp| Some((tp.clone(), *offsets.get(tp)?)))
+            .collect()
+    }
+
+    /// Commits, all or nothing.
+    pub(super) fn commit(
+        &self,
+        group: &str,
+        offsets: &BTreeMap<TopicPartition, i64>,
+    ) -> Result<()> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let changes: Vec<_> = offsets
+            .iter()
+            .map(|(tp, offset)| (group, tp, Some(*offset)))
+            .collect();
+        // Held over the append, so that memory and log agree on the order.
+        let mut groups = lock(&self.groups);
+        self.append(&changes)?;
+        let committed = groups.entry(group.to_owned()).or_default();
+        committed.extend(offsets.iter().map(|(tp, offset)| (tp.clone(), *offset)));
+        Ok(())
+    }
+
+    /// Forgets what was committed for a topic that is deleted.
+    pub(super) fn forget(&self, topic: &str) -> Result<()> {
+        let mut groups = lock(&self.groups);
+        let all = groups.iter().flat_map(|(group, offsets)| {
+            let of_topic = offsets.keys().filter(|tp| &*tp.topic == topic);
+            of_topic.map(|tp| (group.as_str(), tp, None))
+        });
+        let changes: Vec<_> = all.collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.append(&changes)?;
+        for offsets in groups.values_mut() {
+            offsets.retain(|tp, _| &*tp.topic != topic);
+        }
+        Ok(())
+    }
+
+    /// Says of every commit beyond the end of its partition that records were lost: recovery can
+    /// only cut what was never acknowledged, so a disk or a person took them.
+    pub(super) fn warn_of_lost_records(&self, end: impl Fn(&TopicPartition) -> Option<i64>) {
+        let groups = lock(&self.groups).clone();
+        for (group, offsets) in &groups {
+            for (tp, offset) in offsets {
+                if let Some(end) = end(tp).filter(|end| end < offset) {
+                    tracing::error!(
+                        group,
+                        partition = %tp,
+                        committed = offset,
+                        log_end = end,
+                        "records that were consumed are missing from the end of the log; the \
+                         group will go on as auto.offset.reset says"
+                    );
+                }
+            }
+        }
+    }
+
+    fn append(&self, changes: &[(&str, &TopicPartition, Option<i64>)]) -> Result<()> {
+        let now = now_ms();
+        let mut writer = Writer::new(Compression::None);
+        for (group, tp, offset) in changes {
+            let key = encode_key(group, tp)?;
+            let value = offset.map(|offset| encode_value(offset, now));
+            writer.push(&Record::new(now, Some(&key), value.as_deref()))?;
+        }
+        self.log.append(writer.finish()?).map(drop)
+    }
+
+    fn load(&self) -> Result<()> {
+        let (mut offset, end) = self.log.offsets();
+        while offset < end {
+            match self.log.read(offset, READ_BYTES, self.log.limits)? {
+                Read::Nothing | Read::OutOfRange => break,
+                Read::Records {
+                    columns,
+                    next_offset,
+                    ..
+                } => {
+                    self.apply(&columns)?;
+                    offset = next_offset;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, columns: &Columns) -> Result<()> {
+        let mut groups = lock(&self.groups);
+        for row in 0..columns.offsets.len() {
+            let malformed = || {
+                Error::fatal(
+                    "a committed offset cannot be read: restore the log of committed offsets \
+                     from a backup, or remove it to let every group begin anew",
+                )
+                .context("log", TOPIC)
+                .context("offset", columns.offsets[row])
+            };
+            let (group, tp) = decode_key(columns.keys.value(row)).ok_or_else(malformed)?;
+            let offsets = groups.entry(group).or_default();
+            if columns.values.is_null(row) {
+                offsets.remove(&tp);
+            } else {
+                let offset = decode_value(columns.values.value(row)).ok_or_else(malformed)?;
+                offsets.insert(tp, offset);
+            }
+        }
+        Ok(())
+    }
+}
+
+const KEY_VERSION: i16 = 1;
+const VALUE_VERSION: i16 = 3;
+
+fn encode_key(group: &str, tp: &TopicPartition) -> Result<Vec<u8>> {
+    let mut key = Vec::with_capacity(10 + group.len() + tp.topic.len());
+    key.put_i16(KEY_VERSION);
+    for text in [group, &tp.topic] {
+        let length = i16::try_from(text.len())
+            .map_err(|_| Error::config("group.id has more than 32767 bytes"))?;
+        key.put_i16(length);
+        key.put_slice(text.as_bytes());
+    }
+    key.put_i32(tp.partition);
+    Ok(key)
+}
+
+fn decode_key(mut key: &[u8]) -> Option<(String, TopicPartition)> {
+    if key.try_get_i16().ok()? != KEY_VERSION {
+        return None;
+    }
+    let group = text(&mut key)?.to_owned();
+    let topic = text(&mut key)?;
+    let partition = key.try_get_i32().ok()?;
+    Some((group, TopicPartition::new(topic, partition)))
+}
+
+fn text<'a>(from: &mut &'a [u8]) -> Option<&'a str> {
+    let length = usize::try_from(from.try_get_i16().ok()?).ok()?;
+    let (text, rest) = from.split_at_checked(length)?;
+    *from = rest;
+    std::str::from_utf8(text).ok()
+}
+
+/// The offset, no leader epoch, no metadata, the time.
+fn encode_value(offset: i64, now: i64) -> Vec<u8> {
+    let mut value = Vec::with_capacity(24);
+    value.put_i16(VALUE_VERSION);
+    value.put_i64(offset);
+    value.put_i32(-1);
+    value.put_i16(0);
+    value.put_i64(now);
+    value
+}
+
+fn decode_value(mut value: &[u8]) -> Option<i64> {
+    let version = value.try_get_i16().ok()?;
+    (version == VALUE_VERSION).then(|| value.try_get_i64().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_survive_opening_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        let settings = Settings::default();
+        let (a, b) = (TopicPartition::new("a", 0), TopicPartition::new("b", 7));
+        let offsets = Offsets::create(&settings, Some(&directory)).unwrap();
+        for offset in 0..50 {
+            offsets
+                .commit("g", &BTreeMap::from([(a.clone(), offset)]))
+                .unwrap();
+        }
+        offsets
+            .commit("h", &BTreeMap::from([(a.clone(), 3), (b.clone(), 4)]))
+            .unwrap();
+        offsets.forget("b").unwrap();
+        drop(offsets);
+
+        let offsets = Offsets::open(&settings, &directory).unwrap();
+        let both = [a.clone(), b];
+        assert_eq!(
+            offsets.committed("g", &both),
+            BTreeMap::from([(a.clone(), 49)])
+        );
+        assert_eq!(offsets.committed("h", &both), BTreeMap::from([(a, 3)]));
+        assert_eq!(offsets.committed("none", &both), BTreeMap::new());
+    }
+
+    #[test]
+    fn keys_are_kafkas() {
+        let key = encode_key("g", &TopicPartition::new("t", 2)).unwrap();
+        assert_eq!(key, [0, 1, 0, 1, b'g', 0, 1, b't', 0, 0, 0, 2]);
+        assert_eq!(decode_key(&key[..11]), None);
+    }
+}

@@ -1,0 +1,304 @@
+//! Decides how batches become columns: views into the batches' own buffers.
+
+use std::sync::Arc;
+
+use arrow::array::BinaryViewArray;
+use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
+use bytes::Bytes;
+use millrace_api::{Result, TopicPartition};
+
+use super::index::{Batch, Row, Span, nullable};
+use super::{BatchHeader, Corrupt, Limits};
+use crate::{Fetched, RawHeaders};
+
+/// Up to this length a view holds its bytes itself.
+const INLINE: usize = 12;
+
+/// Headers seldom have more different names than this.
+const NAMES: usize = 16;
+
+/// Reads consecutive batches into columns.
+#[derive(Debug)]
+pub struct Reader {
+    limits: Limits,
+    from_offset: i64,
+    next_offset: Option<i64>,
+    run_bytes: usize,
+    offsets: Vec<i64>,
+    timestamps: Vec<i64>,
+    keys: Views,
+    values: Views,
+    headers: Vec<RawHeaders>,
+    names: Vec<Arc<str>>,
+}
+
+/// Records as columns of equal length; see [`Fetched`] for what each holds.
+#[derive(Clone, Debug)]
+pub struct Columns {
+    /// Ascending; gaps are legal.
+    pub offsets: ScalarBuffer<i64>,
+    /// Milliseconds since the epoch.
+    pub timestamps: ScalarBuffer<i64>,
+    /// Null: no key.
+    pub keys: BinaryViewArray,
+    /// Null: a tombstone.
+    pub values: BinaryViewArray,
+    /// Empty when no record has headers.
+    pub headers: Vec<RawHeaders>,
+}
+
+impl Columns {
+    /// The same, with the name of where they came from.
+    pub fn fetched_from(self, topic_partition: TopicPartition) -> Fetched {
+        Fetched {
+            topic_partition,
+            offsets: self.offsets,
+            timestamps: self.timestamps,
+            keys: self.keys,
+            values: self.values,
+            headers: self.headers,
+        }
+    }
+}
+
+impl Reader {
+    /// A reader that takes every record.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            from_offset: i64::MIN,
+            next_offset: None,
+            run_bytes: 0,
+            offsets: Vec::new(),
+            timestamps: Vec::new(),
+            keys: Views::default(),
+            values: Views::default(),
+            headers: Vec::new(),
+            names: Vec::new(),
+        }
+    }
+
+    /// Leaves out records before this offset: a fetch begins with the batch that holds the offset
+    /// asked for.
+    #[must_use]
+    pub fn from_offset(mut self, offset: i64) -> Self {
+        self.from_offset = offset;
+        self
+    }
+
+    /// Reads the whole batches at the beginning of `batches` and says how many bytes they had:
+    /// the rest is a batch that was cut off, or was left because `max_run_bytes` are read.
+    /// `at` is the position of `batches` in their file or response and only named in errors.
+    ///
+    /// On an error the batches before the damaged one are read, and nothing of it is.
+    pub fn read(&mut self, batches: &Bytes, at: u64) -> Result<usize> {
+        let mut start = 0;
+        while self.run_bytes < self.limits.max_run_bytes {
+            match self.read_one(batches, start) {
+                Ok(0) => break,
+                Ok(length) => start += length,
+                Err(corrupt) => return Err(corrupt.at(at + start as u64)),
+            }
+        }
+        Ok(start)
+    }
+
+    /// How many records are read.
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Whether none are read.
+    pub fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    /// The offset after the last batch that was read or passed over; none before the first.
+    pub fn next_offset(&self) -> Option<i64> {
+        self.next_offset
+    }
+
+    /// What was read, as columns.
+    pub fn finish(self) -> Columns {
+        Columns {
+            offsets: self.offsets.into(),
+            timestamps: self.timestamps.into(),
+            keys: self.keys.finish(),
+            values: self.values.finish(),
+            headers: self.headers,
+        }
+    }
+
+    /// Reads the batch at `start`. 0: it is cut off.
+    fn read_one(&mut self, batches: &Bytes, start: usize) -> Result<usize, Corrupt> {
+        let rest = &batches[start..];
+        let Some(header) = BatchHeader::parse(rest)? else {
+            return Ok(0);
+        };
+        if header.length > rest.len() {
+            return Ok(0);
+        }
+        if !header.is_control() && header.last_offset() >= self.from_offset {
+            let batch = Batch::open(batches, start, header, &self.limits)?;
+            let before = self.len();
+            if let Err(corrupt) = self.append(&batch) {
+                self.truncate(before);
+                return Err(corrupt);
+            }
+            self.run_bytes += batch.record_bytes();
+        }
+        self.next_offset = Some(header.last_offset() + 1);
+        Ok(header.length)
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<(), Corrupt> {
+        let count = batch.header().count as usize;
+        self.offsets.reserve(count);
+        self.timestamps.reserve(count);
+        self.keys.begin(count);
+        self.values.begin(count);
+        for row in batch.rows() {
+            let row = row?;
+            if row.offset < self.from_offset {
+                continue;
+            }
+            self.offsets.push(row.offset);
+            self.timestamps.push(row.timestamp);
+            self.keys.push(batch.buffer(), row.key);
+            self.values.push(batch.buffer(), row.value);
+            if row.header_count > 0 || !self.headers.is_empty() {
+                self.push_headers(batch.buffer(), &row)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn push_headers(&mut self, buffer: &Bytes, row: &Row) -> Result<(), Corrupt> {
+        // Records before the first with headers have none.
+        self.headers.resize_with(self.len() - 1, Vec::new);
+        let malformed = || {
+            Corrupt::new(format!(
+                "the headers of offset {} are malformed",
+                row.offset
+            ))
+        };
+        let record = &buffer[..row.headers.start + row.headers.length];
+        let mut position = row.headers.start;
+        let mut headers = RawHeaders::new();
+        for _ in 0..row.header_count {
+            let name = nullable(record, &mut position)
+                .flatten()
+                .ok_or_else(malformed)?;
+            let name = self.name(name.of(record)).ok_or_else(malformed)?;
+            let value = nullable(record, &mut position).ok_or_else(malformed)?;
+            headers.push((name, value.map(|span| buffer.slice(span.range()))));
+        }
+        if position != record.len() {
+            return Err(malformed());
+        }
+        self.headers.push(headers);
+        Ok(())
+    }
+
+    /// The header name with these bytes, shared with the records before; none: not UTF-8.
+    fn name(&mut self, bytes: &[u8]) -> Option<Arc<str>> {
+        if let Some(name) = self.names.iter().find(|name| name.as_bytes() == bytes) {
+            return Some(name.clone());
+        }
+        let name: Arc<str> = std::str::from_utf8(bytes).ok()?.into();
+        if self.names.len() < NAMES {
+            self.names.push(name.clone());
+        }
+        Some(name)
+    }
+
+    /// Forgets every record from the one with this index on.
+    fn truncate(&mut self, length: usize) {
+        self.offsets.truncate(length);
+        self.timestamps.truncate(length);
+        self.keys.truncate(length);
+        self.values.truncate(length);
+        self.headers.truncate(length);
+        if self.headers.iter().all(Vec::is_empty) {
+            self.headers.clear();
+        }
+    }
+}
+
+/// A `BinaryViewArray` in the making.
+#[derive(Debug, Default)]
+struct Views {
+    views: Vec<u128>,
+    valid: Vec<bool>,
+    /// Stays false while nothing is null; `valid` is empty as long.
+    has_nulls: bool,
+    buffers: Vec<Buffer>,
+    /// The last of `buffers`, as the batch has it, so that batches in one buffer share it.
+    last: Option<Bytes>,
+}
+
+impl Views {
+    fn begin(&mut self, count: usize) {
+        self.views.reserve(count);
+        if self.has_nulls {
+            self.valid.reserve(count);
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, buffer: &Bytes, span: Option<Span>) {
+        if self.has_nulls || span.is_none() {
+            self.push_validity(span.is_some());
+        }
+        let Some(span) = span else {
+            self.views.push(0);
+            return;
+        };
+        let bytes = span.of(buffer);
+        let mut view = [0; 16];
+        view[..4].copy_from_slice(&(span.length as u32).to_le_bytes());
+        if span.length <= INLINE {
+            view[4..4 + span.length].copy_from_slice(bytes);
+        } else {
+            view[4..8].copy_from_slice(&bytes[..4]);
+            view[8..12].copy_from_slice(&self.buffer_index(buffer).to_le_bytes());
+            view[12..].copy_from_slice(&(span.start as u32).to_le_bytes());
+        }
+        self.views.push(u128::from_le_bytes(view));
+    }
+
+    #[inline]
+    fn push_validity(&mut self, is_valid: bool) {
+        if !self.has_nulls {
+            self.has_nulls = true;
+            self.valid.resize(self.views.len(), true);
+        }
+        self.valid.push(is_valid);
+    }
+
+    #[inline]
+    fn buffer_index(&mut self, buffer: &Bytes) -> u32 {
+        let known = self
+            .last
+            .as_ref()
+            .is_some_and(|last| last.as_ptr() == buffer.as_ptr() && last.len() == buffer.len());
+        if !known {
+            self.buffers.push(Buffer::from(buffer.clone()));
+            self.last = Some(buffer.clone());
+        }
+        (self.buffers.len() - 1) as u32
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.views.truncate(length);
+        self.valid.truncate(length);
+    }
+
+    fn finish(self) -> BinaryViewArray {
+        let nulls = self.has_nulls.then(|| NullBuffer::from(self.valid));
+        // Checks every view again, for about a nanosecond each; the way round it is `unsafe`.
+        BinaryViewArray::try_new(self.views.into(), self.buffers, nulls)
+            .expect("every view was made from a span inside its buffer")
+    }
+}

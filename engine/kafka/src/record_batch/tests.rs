@@ -1,0 +1,399 @@
+//! What the codec promises as a whole: round trips, no copies, no panics.
+
+use std::sync::Arc;
+
+use arrow::array::Array;
+use bytes::{Bytes, BytesMut};
+use proptest::collection::vec;
+use proptest::option::{of, weighted};
+use proptest::prelude::*;
+
+use super::*;
+use crate::RawHeaders;
+
+#[derive(Clone, Debug, PartialEq)]
+struct Owned {
+    timestamp: i64,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: RawHeaders,
+}
+
+fn owned() -> impl Strategy<Value = Owned> {
+    let bytes = || of(vec(any::<u8>(), 0..40));
+    let header = ("[a-zäöü]{0,5}", of(vec(any::<u8>(), 0..20)))
+        .prop_map(|(name, value)| (Arc::from(name), value.map(Bytes::from)));
+    let headers = weighted(0.3, vec(header, 0..4)).prop_map(Option::unwrap_or_default);
+    (any::<i64>(), bytes(), bytes(), headers).prop_map(|(timestamp, key, value, headers)| Owned {
+        timestamp,
+        key,
+        value,
+        headers,
+    })
+}
+
+fn write(writer: &mut Writer, records: &[Owned], base_offset: i64) -> Bytes {
+    for record in records {
+        writer
+            .push(&Record {
+                timestamp: record.timestamp,
+                key: record.key.as_deref(),
+                value: record.value.as_deref(),
+                headers: Headers::List(&record.headers),
+            })
+            .unwrap();
+    }
+    let mut batch = writer.finish().unwrap();
+    set_base_offset(&mut batch, base_offset);
+    batch.freeze()
+}
+
+fn encode(compression: Compression, records: &[Owned], base_offset: i64) -> Bytes {
+    write(&mut Writer::new(compression), records, base_offset)
+}
+
+fn read(bytes: &Bytes) -> Result<Columns, Error> {
+    let mut reader = Reader::new(Limits::default());
+    reader.read(bytes, 0)?;
+    Ok(reader.finish())
+}
+
+fn rows(columns: &Columns) -> Vec<Owned> {
+    let cell = |array: &arrow::array::BinaryViewArray, i: usize| {
+        array.is_valid(i).then(|| array.value(i).to_vec())
+    };
+    (0..columns.offsets.len())
+        .map(|i| Owned {
+            timestamp: columns.timestamps[i],
+            key: cell(&columns.keys, i),
+            value: cell(&columns.values, i),
+            headers: columns.headers.get(i).cloned().unwrap_or_default(),
+        })
+        .collect()
+}
+
+fn compression() -> impl Strategy<Value = Compression> {
+    proptest::sample::select(&Compression::ALL[..])
+}
+
+proptest! {
+    #[test]
+    fn reading_gives_what_was_written(
+        batches in vec(vec(owned(), 1..40), 1..4),
+        compression in compression(),
+    ) {
+        let mut writer = Writer::new(compression);
+        let mut bytes = BytesMut::new();
+        let mut offset = 7;
+        for batch in &batches {
+            bytes.extend_from_slice(&write(&mut writer, batch, offset));
+            offset += batch.len() as i64;
+        }
+        let columns = read(&bytes.freeze()).unwrap();
+        prop_assert_eq!(rows(&columns), batches.concat());
+        prop_assert_eq!(columns.offsets.to_vec(), (7..offset).collect::<Vec<_>>());
+        if batches.iter().flatten().all(|r| r.headers.is_empty()) {
+            prop_assert!(columns.headers.is_empty());
+        }
+    }
+
+    #[test]
+    fn random_bytes_never_panic(bytes in vec(any::<u8>(), 0..300)) {
+        let mut reader = Reader::new(Limits { check_crcs: false, ..Limits::default() });
+        let _ = reader.read(&bytes.into(), 0);
+        reader.finish();
+    }
+
+    /// With the checksum out of the way, so that the parser itself meets the damage.
+    #[test]
+    fn damaged_batches_never_panic(
+        records in vec(owned(), 1..20),
+        compression in compression(),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        keep in any::<prop::sample::Index>(),
+    ) {
+        let whole = encode(compression, &records, 0);
+        let mut bytes = whole.to_vec();
+        for (index, byte) in damage {
+            // Not the length and the format, which would only end it early.
+            let at = HEADER_LENGTH.min(23) + index.index(bytes.len() - 23);
+            bytes[at] = byte;
+        }
+        bytes.truncate(HEADER_LENGTH + keep.index(bytes.len() - HEADER_LENGTH + 1));
+        let length = (bytes.len() - 12) as i32;
+        bytes[8..12].copy_from_slice(&length.to_be_bytes());
+        let limits = Limits {
+            check_crcs: false,
+            max_decompressed_bytes: 1 << 20,
+            ..Limits::default()
+        };
+        let mut reader = Reader::new(limits);
+        let _ = reader.read(&bytes.into(), 0);
+        let columns = reader.finish();
+        prop_assert_eq!(columns.keys.len(), columns.offsets.len());
+        prop_assert_eq!(columns.values.len(), columns.offsets.len());
+        prop_assert!(columns.headers.is_empty() || columns.headers.len() == columns.offsets.len());
+    }
+
+    #[test]
+    fn a_flipped_bit_is_noticed(
+        records in vec(owned(), 1..10),
+        compression in compression(),
+        at in any::<prop::sample::Index>(),
+        bit in 0..8u8,
+    ) {
+        let whole = encode(compression, &records, 0);
+        let mut bytes = whole.to_vec();
+        let at = 17 + at.index(bytes.len() - 17);
+        bytes[at] ^= 1 << bit;
+        prop_assert!(read(&bytes.into()).is_err());
+    }
+}
+
+fn record(key: &[u8], value: &[u8]) -> Owned {
+    Owned {
+        timestamp: 1_000,
+        key: Some(key.to_vec()),
+        value: Some(value.to_vec()),
+        headers: Vec::new(),
+    }
+}
+
+fn contains(buffer: &[u8], part: &[u8]) -> bool {
+    buffer.as_ptr_range().contains(&part.as_ptr())
+        && part.as_ptr_range().end <= buffer.as_ptr_range().end
+}
+
+#[test]
+fn long_values_lie_in_the_bytes_that_were_read() {
+    let mut bytes = encode(Compression::None, &[record(b"k", &[7; 100])], 0).to_vec();
+    bytes.extend_from_slice(&encode(Compression::None, &[record(b"k", &[8; 100])], 1));
+    let bytes = Bytes::from(bytes);
+    let columns = read(&bytes).unwrap();
+    assert!(contains(&bytes, columns.values.value(0)));
+    assert!(contains(&bytes, columns.values.value(1)));
+    assert_eq!(
+        columns.values.data_buffers().len(),
+        1,
+        "both batches share one buffer"
+    );
+    assert_eq!(columns.keys.data_buffers().len(), 0, "short keys need none");
+}
+
+#[test]
+fn long_values_of_a_compressed_batch_lie_in_one_buffer() {
+    for compression in Compression::ALL {
+        let bytes = encode(
+            compression,
+            &[record(b"k", &[7; 100]), record(b"k", &[8; 100])],
+            0,
+        );
+        let columns = read(&bytes).unwrap();
+        let buffers = columns.values.data_buffers();
+        assert_eq!(buffers.len(), 1, "{compression:?}");
+        assert!(
+            contains(&buffers[0], columns.values.value(1)),
+            "{compression:?}"
+        );
+    }
+}
+
+#[test]
+fn bare_snappy_is_read_too() {
+    let framed = encode(Compression::Snappy, &[record(b"k", &[7; 100])], 0);
+    let plain = encode(Compression::None, &[record(b"k", &[7; 100])], 0);
+    let bare = snap::raw::Encoder::new()
+        .compress_vec(&plain[HEADER_LENGTH..])
+        .unwrap();
+    let mut bytes = framed[..HEADER_LENGTH].to_vec();
+    bytes.extend_from_slice(&bare);
+    BatchHeader::parse(&framed)
+        .unwrap()
+        .unwrap()
+        .seal(&mut bytes);
+    assert_eq!(read(&bytes.into()).unwrap().values.value(0), &[7; 100]);
+}
+
+#[test]
+fn a_cut_batch_is_left_for_the_next_read() {
+    let first = encode(Compression::None, &[record(b"k", b"1")], 0);
+    let second = encode(Compression::None, &[record(b"k", b"2")], 1);
+    let both = [&first[..], &second[..]].concat();
+    for length in first.len()..both.len() {
+        let mut reader = Reader::new(Limits::default());
+        assert_eq!(
+            reader.read(&both[..length].to_vec().into(), 0).unwrap(),
+            first.len()
+        );
+        assert_eq!(reader.len(), 1);
+        assert_eq!(reader.next_offset(), Some(1));
+    }
+}
+
+#[test]
+fn batches_before_a_damaged_one_are_read() {
+    let first = encode(Compression::None, &[record(b"k", b"1")], 0);
+    let mut both = [
+        &first[..],
+        &encode(Compression::None, &[record(b"k", b"2")], 1),
+    ]
+    .concat();
+    *both.last_mut().unwrap() ^= 1;
+    let mut reader = Reader::new(Limits::default());
+    let error = reader.read(&both.into(), 1_000).unwrap_err();
+    assert_eq!(reader.len(), 1);
+    let message = error.to_string();
+    assert!(message.contains("checksum"), "{message}");
+    assert!(
+        message.contains(&format!("position: {}", 1_000 + first.len())),
+        "{message}"
+    );
+}
+
+#[test]
+fn reading_from_an_offset_leaves_out_what_is_before() {
+    let records: Vec<_> = (0..10u8).map(|i| record(b"k", &[i])).collect();
+    let bytes = encode(Compression::Zstd, &records, 100);
+    let mut reader = Reader::new(Limits::default()).from_offset(107);
+    reader.read(&bytes, 0).unwrap();
+    let columns = reader.finish();
+    assert_eq!(columns.offsets.to_vec(), [107, 108, 109]);
+    assert_eq!(columns.values.value(0), [7]);
+}
+
+#[test]
+fn old_formats_are_refused_by_name() {
+    for magic in [0, 1] {
+        let mut bytes = encode(Compression::None, &[record(b"k", b"v")], 0).to_vec();
+        bytes[16] = magic;
+        let message = read(&bytes.into()).unwrap_err().to_string();
+        assert!(message.contains(&format!("format {magic}")), "{message}");
+        assert!(message.contains("0.11"), "{message}");
+    }
+}
+
+#[test]
+fn decompression_stops_at_the_limit() {
+    let bytes = 17 << 20;
+    for compression in Compression::ALL
+        .into_iter()
+        .filter(|c| *c != Compression::None)
+    {
+        let batch = encode(compression, &[record(b"k", &vec![0; bytes])], 0);
+        for limits in [
+            Limits {
+                max_decompressed_bytes: bytes,
+                ..Limits::default()
+            },
+            Limits {
+                max_ratio: 2,
+                ..Limits::default()
+            },
+        ] {
+            let mut reader = Reader::new(limits);
+            let message = reader.read(&batch, 0).unwrap_err().to_string();
+            assert!(
+                message.contains("grows beyond"),
+                "{compression:?}: {message}"
+            );
+        }
+        let mut reader = Reader::new(Limits {
+            max_ratio: usize::MAX,
+            ..Limits::default()
+        });
+        reader.read(&batch, 0).unwrap();
+        assert_eq!(reader.finish().values.value(0).len(), bytes);
+    }
+}
+
+#[test]
+fn a_run_stops_at_its_limit() {
+    let batch = encode(Compression::None, &[record(b"k", &[0; 1_000])], 0);
+    let three = Bytes::from([&batch[..], &batch[..], &batch[..]].concat());
+    let mut reader = Reader::new(Limits {
+        max_run_bytes: 1_500,
+        ..Limits::default()
+    });
+    assert_eq!(reader.read(&three, 0).unwrap(), 2 * batch.len());
+}
+
+#[test]
+fn control_batches_are_passed_over() {
+    let mut bytes = encode(Compression::None, &[record(b"k", b"v")], 5).to_vec();
+    let mut header = BatchHeader::parse(&bytes).unwrap().unwrap();
+    header.attributes |= 1 << 5 | 1 << 4;
+    header.seal(&mut bytes);
+    let mut reader = Reader::new(Limits::default());
+    reader.read(&bytes.into(), 0).unwrap();
+    assert!(reader.is_empty());
+    assert_eq!(reader.next_offset(), Some(6));
+}
+
+#[test]
+fn log_append_time_replaces_the_producers() {
+    let mut writer = Writer::new(Compression::None);
+    writer.set_append_time(Some(77));
+    let batch = write(&mut writer, &[record(b"k", b"1"), record(b"k", b"2")], 0);
+    assert_eq!(read(&batch).unwrap().timestamps.to_vec(), [77, 77]);
+}
+
+#[test]
+fn gaps_and_ends_of_compacted_batches_survive() {
+    let mut writer = Writer::new(Compression::None);
+    writer.set_delete_horizon(500);
+    writer
+        .push_at(3, &Record::new(400, Some(b"k"), None))
+        .unwrap();
+    writer
+        .push_at(8, &Record::new(600, Some(b"l"), Some(b"v")))
+        .unwrap();
+    writer.extend_to(11);
+    let batch = Bytes::from(writer.finish().unwrap());
+    let header = BatchHeader::parse(&batch).unwrap().unwrap();
+    assert_eq!(header.delete_horizon(), Some(500));
+    assert_eq!(header.last_offset(), 11);
+    let columns = read(&batch).unwrap();
+    assert_eq!(columns.offsets.to_vec(), [3, 8]);
+    assert_eq!(columns.timestamps.to_vec(), [400, 600]);
+    assert!(columns.values.is_null(0));
+}
+
+#[test]
+fn an_empty_batch_has_no_records() {
+    let mut writer = Writer::new(Compression::None);
+    writer.extend_to(4);
+    let batch = Bytes::from(writer.finish().unwrap());
+    let mut reader = Reader::new(Limits::default());
+    assert_eq!(reader.read(&batch, 0).unwrap(), HEADER_LENGTH);
+    assert_eq!(reader.next_offset(), Some(5));
+}
+
+/// Put together by hand from the protocol's description, so that reader and writer cannot agree on
+/// a mistake.
+#[test]
+fn a_batch_known_byte_for_byte() {
+    let mut expected = Vec::new();
+    expected.extend_from_slice(&5i64.to_be_bytes()); // base offset
+    expected.extend_from_slice(&61i32.to_be_bytes()); // length: what follows
+    expected.extend_from_slice(&0i32.to_be_bytes()); // leader epoch
+    expected.push(2); // magic
+    expected.extend_from_slice(&[0; 4]); // checksum
+    expected.extend_from_slice(&0i16.to_be_bytes()); // attributes
+    expected.extend_from_slice(&0i32.to_be_bytes()); // last offset delta
+    expected.extend_from_slice(&1_000i64.to_be_bytes()); // base timestamp
+    expected.extend_from_slice(&1_000i64.to_be_bytes()); // max timestamp
+    expected.extend_from_slice(&(-1i64).to_be_bytes()); // producer id
+    expected.extend_from_slice(&(-1i16).to_be_bytes()); // producer epoch
+    expected.extend_from_slice(&(-1i32).to_be_bytes()); // base sequence
+    expected.extend_from_slice(&1i32.to_be_bytes()); // records
+    // length 11, attributes, timestamp delta, offset delta, "k", "v", one header "h" -> null
+    expected.extend_from_slice(&[22, 0, 0, 0, 2, b'k', 2, b'v', 2, 2, b'h', 1]);
+    let crc = crc32c::crc32c(&expected[21..]);
+    expected[17..21].copy_from_slice(&crc.to_be_bytes());
+
+    let record = Owned {
+        headers: vec![("h".into(), None)],
+        ..record(b"k", b"v")
+    };
+    assert_eq!(encode(Compression::None, &[record], 5), expected);
+}

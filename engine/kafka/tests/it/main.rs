@@ -1,0 +1,12 @@
+//! Both backends, seen through `dyn Cluster` only.
+#![allow(
+    clippy::unwrap_used,
+    reason = "tests may, but clippy only sees those that are not shared between tests"
+)]
+
+#[macro_use]
+mod conformance;
+mod embedded;
+mod faults;
+mod fixture;
+mod real;
