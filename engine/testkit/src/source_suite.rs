@@ -17,7 +17,7 @@ use crate::plugin_host::{MemoryOffsets, connector, run, source_task};
 pub trait SourceFixture: Send + Sync {
     /// The source.
     fn plugin(&self) -> Plugin;
-    /// Its configuration. A poll should give a few records only, so that there is more than one run.
+    /// Its configuration. A poll should give a few records only, so that there are several runs.
     fn props(&self) -> Props;
     /// Adds the records of these numbers; numbers come in order, each once.
     async fn add(&self, numbers: Range<usize>);
