@@ -1,0 +1,262 @@
+//! Decides how dates and times of a database become days and milliseconds since the epoch.
+
+use millrace_api::data::civil_from_days;
+use millrace_api::{Error, Result};
+
+use crate::cells::Misfit;
+
+/// Milliseconds of a day.
+pub(crate) const DAY: i64 = 86_400_000;
+/// 1582-10-15, the first day of the Gregorian calendar.
+const GREGORIAN: i64 = -141_427;
+
+/// How dates and times are read (`date.calendar.system` and `db.timezone`).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Calendar {
+    /// Days before 1582-10-15 keep their name in the Julian calendar, as `java.util` has it.
+    pub(crate) julian: bool,
+    /// How far clocks in the database's zone are ahead of UTC.
+    pub(crate) ahead_ms: i64,
+}
+
+impl Calendar {
+    /// A day. `day` counts from the epoch in the calendar that SQL uses, the Gregorian one carried
+    /// back before its time.
+    pub(crate) fn date(self, day: i64) -> Result<i32, Misfit> {
+        i32::try_from(self.legacy(day)).map_err(|_| Misfit::new("a date out of range"))
+    }
+
+    /// A point in time with a zone of its own.
+    pub(crate) fn instant(self, millis: i64) -> i64 {
+        if !self.julian || millis >= GREGORIAN * DAY {
+            return millis;
+        }
+        let day = millis.div_euclid(DAY);
+        millis + (self.legacy(day) - day) * DAY
+    }
+
+    /// A date and time without zone.
+    pub(crate) fn timestamp(self, millis: i64) -> i64 {
+        self.instant(millis.saturating_sub(self.ahead_ms))
+    }
+
+    /// A time of day without zone.
+    pub(crate) fn time(self, millis: i64) -> Result<i32, Misfit> {
+        if !(0..DAY).contains(&millis) {
+            return Err(Misfit::new("a time of day that is not below 24:00"));
+        }
+        let millis = (millis - self.ahead_ms).rem_euclid(DAY);
+        Ok(i32::try_from(millis).expect("a day has fewer milliseconds than an int32 holds"))
+    }
+
+    fn legacy(self, day: i64) -> i64 {
+        if !self.julian || day >= GREGORIAN {
+            return day;
+        }
+        let (year, month, day) = civil_from_days(day);
+        days_from_julian(year, month, day)
+    }
+}
+
+/// The day of a date in the Julian calendar, counted from the epoch.
+fn days_from_julian(year: i64, month: u32, day: u32) -> i64 {
+    let (year, month) = march_first(year, month);
+    365 * year + year.div_euclid(4) + (153 * month + 2) / 5 + i64::from(day) - 1 - 719_470
+}
+
+/// The day of a date in the Gregorian calendar, counted from the epoch.
+pub(crate) fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
+    let (year, month) = march_first(year, month);
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    365 * year + leap_days + (153 * month + 2) / 5 + i64::from(day) - 1 - 719_468
+}
+
+/// Years that begin in March have their leap day at the end.
+fn march_first(year: i64, month: u32) -> (i64, i64) {
+    let month = i64::from(month);
+    if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    }
+}
+
+/// The offset of a zone from UTC in milliseconds (`db.timezone`).
+pub(crate) fn zone(name: &str) -> Result<i64> {
+    let bare = ["UTC", "GMT", "UT"]
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))
+        .unwrap_or(name);
+    match (name, bare) {
+        ("", _) => {}
+        (_, "" | "Z") | ("Etc/UTC" | "Etc/GMT" | "Zulu", _) => return Ok(0),
+        _ => {
+            if let Some(ahead) = fixed(bare) {
+                return Ok(ahead);
+            }
+        }
+    }
+    let message = "db.timezone must be UTC or a fixed offset such as +02:00; named zones are not \
+                   supported yet";
+    Err(Error::config(message).context("db.timezone", name))
+}
+
+/// `+2`, `+02`, `+0200`, `+02:00`, up to 18 hours.
+fn fixed(text: &str) -> Option<i64> {
+    let sign = match text.chars().next()? {
+        '+' => 1,
+        '-' => -1,
+        _ => return None,
+    };
+    let digits = text[1..].replace(':', "");
+    if !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let (hours, minutes) = match digits.len() {
+        1 | 2 => (digits.parse::<i64>().ok()?, 0),
+        4 => (digits[..2].parse().ok()?, digits[2..].parse().ok()?),
+        _ => return None,
+    };
+    let total = hours * 60 + minutes;
+    (minutes < 60 && total <= 18 * 60).then_some(sign * total * 60_000)
+}
+
+/// A date in text, `2026-11-21`, as days since the epoch.
+pub(crate) fn parse_date(text: &str) -> Option<i64> {
+    let (bare, sign) = match text.strip_prefix('-') {
+        Some(bare) => (bare, -1),
+        None => (text, 1),
+    };
+    let mut parts = bare.splitn(3, '-');
+    let mut number = || -> Option<u32> {
+        let part = parts.next()?;
+        let digits = (1..=6).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| part.parse().ok())?
+    };
+    let (year, month, day) = (number()?, number()?, number()?);
+    let year = i64::from(year) * sign;
+    let day_number = days_from_civil(year, month, day);
+    // Only real days come back as they went in.
+    (civil_from_days(day_number) == (year, month, day)).then_some(day_number)
+}
+
+/// A time of day in text, `12:34` or `12:34:56.789`, as milliseconds.
+pub(crate) fn parse_time(text: &str) -> Option<i64> {
+    let (clock, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let parts: Vec<&str> = clock.split(':').collect();
+    let number = |part: &&str| -> Option<i64> {
+        let digits = (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| part.parse().ok())?
+    };
+    let parts = parts.iter().map(number).collect::<Option<Vec<_>>>()?;
+    let seconds = match parts[..] {
+        [h @ 0..24, m @ 0..60] => h * 3600 + m * 60,
+        [h @ 0..24, m @ 0..60, s @ 0..60] => h * 3600 + m * 60 + s,
+        _ => return None,
+    };
+    if fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let millis: i64 = format!("{fraction:0<3}")[..3].parse().ok()?;
+    Some(seconds * 1000 + millis)
+}
+
+/// A date and time in text as milliseconds since the epoch, and whether it names its zone: then
+/// they count in UTC. Date and time are parted by a space or a `T`.
+pub(crate) fn parse_timestamp(text: &str) -> Option<(i64, bool)> {
+    let Some((date, time)) = text.split_once([' ', 'T']) else {
+        return Some((parse_date(text)? * DAY, false));
+    };
+    let day = parse_date(date)? * DAY;
+    let zoned = match time.strip_suffix('Z') {
+        Some(time) => Some((time, 0)),
+        None => time.find(['+', '-']).and_then(|at| {
+            let (time, zone) = time.split_at(at);
+            Some((time.trim_end(), fixed(zone)?))
+        }),
+    };
+    Some(match zoned {
+        Some((time, ahead)) => (day + parse_time(time)? - ahead, true),
+        None => (day + parse_time(time)?, false),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const JAVA: Calendar = Calendar {
+        julian: true,
+        ahead_ms: 0,
+    };
+
+    #[test]
+    fn zones() {
+        let check = |name: &str, minutes: i64| assert_eq!(zone(name).unwrap(), minutes * 60_000);
+        check("UTC", 0);
+        check("Z", 0);
+        check("GMT+2", 120);
+        check("+02:00", 120);
+        check("-0330", -210);
+        for name in ["Europe/Berlin", "EST", "", "+25", "+1:2:3", "+02:99", "+x"] {
+            let message = zone(name).unwrap_err().to_string();
+            assert!(message.contains("db.timezone"), "{message}");
+        }
+    }
+
+    #[test]
+    fn days_before_the_gregorian_calendar_keep_their_name() {
+        let day = |y, m, d| JAVA.date(days_from_civil(y, m, d)).unwrap();
+        assert_eq!(day(1582, 10, 15), -141_427);
+        // What java.util.GregorianCalendar gives for these, in days.
+        assert_eq!(day(1582, 10, 4), -141_428);
+        assert_eq!(day(1, 1, 1), -719_164);
+        assert_eq!(day(1000, 1, 1), -354_280);
+        let noon = days_from_civil(1000, 1, 1) * DAY + DAY / 2;
+        assert_eq!(JAVA.timestamp(noon), -354_280 * DAY + DAY / 2);
+        let plain = Calendar::default();
+        assert_eq!(plain.date(days_from_civil(1, 1, 1)).unwrap(), -719_162);
+    }
+
+    #[test]
+    fn zones_move_times_without_one() {
+        let berlin = Calendar {
+            julian: true,
+            ahead_ms: 7_200_000,
+        };
+        assert_eq!(berlin.timestamp(7_200_000), 0);
+        assert_eq!(berlin.time(0).unwrap(), 79_200_000);
+        assert_eq!(berlin.date(3).unwrap(), 3);
+        assert!(berlin.time(DAY).is_err());
+    }
+
+    #[test]
+    fn texts() {
+        assert_eq!(parse_date("1970-01-02"), Some(1));
+        assert_eq!(parse_date("2024-02-30"), None);
+        assert_eq!(parse_date("2024-02"), None);
+        assert_eq!(parse_date("1970-01-02 "), None);
+        assert_eq!(parse_time("00:01"), Some(60_000));
+        assert_eq!(parse_time("00:00:01.5"), Some(1_500));
+        assert_eq!(parse_time("00:00:01.123456"), Some(1_123));
+        for text in ["24:00", "1", "00:00:60", "0:0:0.", "a:b", "00:00:01.x"] {
+            assert_eq!(parse_time(text), None, "{text}");
+        }
+        assert_eq!(parse_timestamp("1970-01-02"), Some((DAY, false)));
+        assert_eq!(parse_timestamp("1970-01-01 00:00:01"), Some((1000, false)));
+        assert_eq!(parse_timestamp("1970-01-01T00:00:01Z"), Some((1000, true)));
+        let zoned = parse_timestamp("1970-01-01 02:00:00+02:00");
+        assert_eq!(zoned, Some((0, true)));
+        assert_eq!(parse_timestamp("yesterday"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn days_come_back(day in -1_000_000i64..1_000_000) {
+            let (y, m, d) = civil_from_days(day);
+            prop_assert_eq!(days_from_civil(y, m, d), day);
+        }
+    }
+}

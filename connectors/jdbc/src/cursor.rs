@@ -1,0 +1,62 @@
+//! Keeps one reading of a query between polls: what was begun goes on, whenever it is asked.
+//!
+//! Nothing is spawned. The reading is a future that owns its connection and hands batches through
+//! a channel of one; it advances only while somebody waits for a batch. So a poll that is dropped
+//! loses nothing, and a task that is not polled holds two batches at most.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use millrace_api::Result;
+use tokio::sync::mpsc;
+
+use crate::batch::Batch;
+use crate::dialect::Connection;
+
+type Reading = Pin<Box<dyn Future<Output = Result<Box<dyn Connection>>> + Send>>;
+
+/// A query that is being read.
+pub(crate) struct Cursor {
+    reading: Reading,
+    batches: mpsc::Receiver<Batch>,
+    outcome: Option<Result<Box<dyn Connection>>>,
+}
+
+/// What a cursor gives next.
+pub(crate) enum Next {
+    Batch(Batch),
+    /// All rows were given. The connection may be used again.
+    End(Box<dyn Connection>),
+}
+
+impl Cursor {
+    /// Begins a reading. It gets where to hand batches, and returns its connection at the end.
+    pub(crate) fn new<F>(read: impl FnOnce(mpsc::Sender<Batch>) -> F) -> Self
+    where
+        F: Future<Output = Result<Box<dyn Connection>>> + Send + 'static,
+    {
+        let (sender, batches) = mpsc::channel(1);
+        Self {
+            reading: Box::pin(read(sender)),
+            batches,
+            outcome: None,
+        }
+    }
+
+    /// The next batch, the end, or what went wrong after the batches before. Cancel-safe. Not to
+    /// be called again after the end or an error.
+    pub(crate) async fn next(&mut self) -> Result<Next> {
+        while self.outcome.is_none() {
+            tokio::select! {
+                biased;
+                Some(batch) = self.batches.recv() => return Ok(Next::Batch(batch)),
+                outcome = &mut self.reading => self.outcome = Some(outcome),
+            }
+        }
+        if let Ok(batch) = self.batches.try_recv() {
+            return Ok(Next::Batch(batch));
+        }
+        let outcome = self.outcome.take().expect("the loop ends with an outcome");
+        outcome.map(Next::End)
+    }
+}

@@ -1,0 +1,205 @@
+//! What a database must be able to do, whichever it is; and how its errors are judged.
+
+mod judge;
+pub(crate) mod postgres;
+pub(crate) mod sqlite;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use millrace_api::{Error, Result};
+use tokio::sync::mpsc;
+
+use crate::batch::{Batch, Limits};
+use crate::calendar::Calendar;
+use crate::form::NumericMapping;
+use crate::table::{Quoting, TableId};
+
+/// A kind of database, and where one is.
+#[async_trait]
+pub(crate) trait Dialect: Send + Sync {
+    /// The mark that names are quoted with.
+    fn quote_mark(&self) -> char;
+
+    /// Opens a connection: one attempt. [`Retriable`](millrace_api::ErrorKind::Retriable) says
+    /// that another may succeed.
+    async fn connect(&self) -> Result<Box<dyn Connection>>;
+}
+
+/// An open connection. Dropping a call half-way makes it useless: drop it then, too.
+#[async_trait]
+pub(crate) trait Connection: Send {
+    /// The tables there are, ordered by name.
+    async fn tables(&mut self, filter: &TableFilter) -> Result<Vec<TableId>>;
+
+    /// A table's columns that could count up, and whether they may be NULL.
+    async fn columns(&mut self, table: &TableId) -> Result<Vec<TableColumn>>;
+
+    /// Runs a query to its end. Batches are handed over as they fill; rows before one that fails
+    /// are handed over before the error is returned.
+    async fn read(&mut self, select: &Select, batches: &mpsc::Sender<Batch>) -> Result<()>;
+
+    /// Closes in good manner.
+    async fn close(self: Box<Self>);
+}
+
+/// Which tables are looked for (`table.types`, `schema.pattern`, `catalog.pattern`).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TableFilter {
+    pub(crate) types: Vec<String>,
+    pub(crate) schema_pattern: Option<String>,
+    pub(crate) catalog_pattern: Option<String>,
+}
+
+/// A column as the catalog has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TableColumn {
+    pub(crate) name: String,
+    pub(crate) nullable: bool,
+    pub(crate) counts_up: bool,
+}
+
+/// Where rows come from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum From {
+    Table(TableId),
+    /// A `SELECT` that the user wrote.
+    Query(String),
+}
+
+/// One reading of a table or query, and how its rows are made records.
+#[derive(Clone, Debug)]
+pub(crate) struct Select {
+    pub(crate) from: From,
+    /// The incrementing column, and the value that was read last.
+    pub(crate) after: Option<(String, i64)>,
+    pub(crate) suffix: String,
+    pub(crate) quoting: Quoting,
+    pub(crate) mapping: NumericMapping,
+    pub(crate) calendar: Calendar,
+    pub(crate) limits: Limits,
+    pub(crate) warnings: Warnings,
+}
+
+impl Select {
+    /// The SQL. `columns` stands between SELECT and FROM.
+    pub(crate) fn sql(&self, columns: &str) -> String {
+        let (from, qualifier) = match &self.from {
+            From::Table(table) => {
+                let table = table.sql(self.quoting);
+                (table.clone(), format!("{table}."))
+            }
+            // A comment at its end must not swallow what follows.
+            From::Query(query) => {
+                let query = query.trim().trim_end_matches(';');
+                (format!("({query}\n) AS millrace_query"), String::new())
+            }
+        };
+        let mut sql = format!("SELECT {columns} FROM {from}");
+        if let Some((column, after)) = &self.after {
+            let column = format!("{qualifier}{}", self.quoting.sql(column));
+            sql.push_str(&format!(" WHERE {column} > {after} ORDER BY {column} ASC"));
+        }
+        if !self.suffix.is_empty() {
+            sql.push(' ');
+            sql.push_str(&self.suffix);
+        }
+        sql
+    }
+
+    /// The name of the records' schema.
+    pub(crate) fn record_name(&self) -> Option<&str> {
+        match &self.from {
+            From::Table(table) => Some(&table.name),
+            From::Query(_) => None,
+        }
+    }
+
+    /// How messages name what is read.
+    pub(crate) fn place(&self) -> String {
+        match &self.from {
+            From::Table(table) => table.to_string(),
+            From::Query(_) => "the query".to_owned(),
+        }
+    }
+}
+
+/// Makes each warning appear once a task, not once a poll.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Warnings(Arc<Mutex<BTreeSet<String>>>);
+
+impl Warnings {
+    /// Logs a warning unless it was logged before.
+    pub(crate) fn once(&self, warning: String) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !seen.contains(&warning) {
+            tracing::warn!("{warning}");
+            seen.insert(warning);
+        }
+    }
+}
+
+/// Hands a batch over. Nobody takes it any more: the reading was given up.
+pub(crate) async fn hand_over(batches: &mpsc::Sender<Batch>, batch: Option<Batch>) -> Result<()> {
+    match batch {
+        Some(batch) => batches
+            .send(batch)
+            .await
+            .map_err(|_| Error::retriable("the reading was given up")),
+        None => Ok(()),
+    }
+}
+
+/// Whether a column that is NOT NULL in its table may still be NULL: on the outer side of a join.
+pub(crate) fn joins_outside(from: &From) -> bool {
+    let From::Query(query) = from else {
+        return false;
+    };
+    let words = query.to_ascii_uppercase();
+    words.contains("JOIN") && ["LEFT", "RIGHT", "FULL"].iter().any(|w| words.contains(w))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn select(from: From, after: Option<(&str, i64)>) -> Select {
+        Select {
+            from,
+            after: after.map(|(column, value)| (column.to_owned(), value)),
+            suffix: String::new(),
+            quoting: Quoting::Always('"'),
+            mapping: NumericMapping::None,
+            calendar: Calendar::default(),
+            limits: Limits {
+                rows: 1000,
+                bytes: 1 << 20,
+            },
+            warnings: Warnings::default(),
+        }
+    }
+
+    #[test]
+    fn queries() {
+        let table = || From::Table(TableId::new(Some("s"), "t"));
+        let bulk = select(table(), None);
+        assert_eq!(bulk.sql("*"), r#"SELECT * FROM "s"."t""#);
+        let mut incrementing = select(table(), Some(("id", -1)));
+        assert_eq!(
+            incrementing.sql("*"),
+            r#"SELECT * FROM "s"."t" WHERE "s"."t"."id" > -1 ORDER BY "s"."t"."id" ASC"#
+        );
+        incrementing.suffix = "LIMIT 5".into();
+        assert!(incrementing.sql("*").ends_with("ASC LIMIT 5"));
+        incrementing.quoting = Quoting::Never;
+        let expected = "SELECT * FROM s.t WHERE s.t.id > -1 ORDER BY s.t.id ASC LIMIT 5";
+        assert_eq!(incrementing.sql("*"), expected);
+        let query = From::Query("SELECT * FROM a WHERE b -- c;\n; ".into());
+        assert_eq!(
+            select(query, Some(("id", 7))).sql("\"x\""),
+            "SELECT \"x\" FROM (SELECT * FROM a WHERE b -- c;\n\n) AS millrace_query \
+             WHERE \"id\" > 7 ORDER BY \"id\" ASC"
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! Judges what a database's error means: whether trying again may help, and what the user can do.
+
+use millrace_api::Error;
+use sqlx::Error as SqlError;
+
+/// What is being done when an error comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doing<'a> {
+    Connecting,
+    Listing,
+    /// Reading this table, or the query.
+    Reading(&'a str),
+}
+
+/// An error of a database as one of ours.
+pub(crate) fn judge(error: SqlError, doing: Doing<'_>) -> Error {
+    let (passing, remedy) = match &error {
+        SqlError::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            // SQLite's codes are numbers, PostgreSQL's have five places.
+            if code.len() == 5 {
+                postgres(&code)
+            } else {
+                sqlite(&code, database.message())
+            }
+        }
+        SqlError::Io(_) | SqlError::WorkerCrashed => (true, None),
+        SqlError::Protocol(_) => (doing != Doing::Connecting, None),
+        SqlError::Tls(_) => (
+            false,
+            Some("check sslmode and sslrootcert in connection.url"),
+        ),
+        _ => (false, None),
+    };
+    let (what, place) = match doing {
+        Doing::Connecting => ("could not connect to the database", None),
+        Doing::Listing => ("could not list the tables", None),
+        Doing::Reading(place) if passing => ("reading was interrupted", Some(place)),
+        Doing::Reading(place) => ("cannot read", Some(place)),
+    };
+    let mut message = what.to_owned();
+    if let Some(place) = place {
+        message.push_str(": ");
+        message.push_str(place);
+    }
+    if let Some(remedy) = remedy {
+        message.push_str("; ");
+        message.push_str(remedy);
+    }
+    let ours = if passing {
+        Error::retriable(message)
+    } else {
+        Error::fatal(message)
+    };
+    match &error {
+        SqlError::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            let text = database.message().to_owned();
+            ours.context("error", text).context("SQLState", code)
+        }
+        other => ours.context("error", other),
+    }
+    .with_source(error)
+}
+
+const GONE: &str = "the table or view was dropped or renamed, or is not in the search path; take \
+                    it out of table.whitelist or create it again. Without a whitelist the \
+                    connector leaves it out by itself after table.poll.interval.ms";
+const NO_COLUMN: &str =
+    "a column was dropped or renamed; check incrementing.column.name and query, then restart";
+const SYNTAX: &str = "check query, query.suffix and quote.sql.identifiers";
+
+/// Whether it may pass, and a remedy, by the class of the SQLState.
+fn postgres(code: &str) -> (bool, Option<&'static str>) {
+    match code {
+        "42P01" | "3F000" => (false, Some(GONE)),
+        "42703" => (false, Some(NO_COLUMN)),
+        "42501" => (
+            false,
+            Some("give connection.user the right: GRANT SELECT ON the table, USAGE on its schema"),
+        ),
+        "42601" | "42702" => (false, Some(SYNTAX)),
+        "3D000" => (false, Some("name an existing database in connection.url")),
+        "42883" => (
+            false,
+            Some(
+                "a column has no binary form or the incrementing column is no number; leave it \
+                  out with query or cast it there",
+            ),
+        ),
+        _ => match &code[..2] {
+            "28" => (false, Some("check connection.user and connection.password")),
+            // Connection lost, transaction rolled back, out of resources, shut down or starting.
+            "08" | "40" | "53" | "57" | "58" => (true, None),
+            "55" => (true, Some("something else locks it")),
+            _ => (false, None),
+        },
+    }
+}
+
+/// The same by SQLite's result code; its low byte is the kind.
+fn sqlite(code: &str, message: &str) -> (bool, Option<&'static str>) {
+    const BUSY: i32 = 5;
+    const LOCKED: i32 = 6;
+    const IO: i32 = 10;
+    const CORRUPT: i32 = 11;
+    const CANNOT_OPEN: i32 = 14;
+    const SCHEMA_CHANGED: i32 = 17;
+    const NOT_A_DATABASE: i32 = 26;
+    match code.parse::<i32>().unwrap_or_default() & 0xff {
+        BUSY | LOCKED => (true, Some("another program writes to the database")),
+        SCHEMA_CHANGED => (true, None),
+        IO => (true, Some("check the disk that holds the database")),
+        CORRUPT => (
+            false,
+            Some("the database file is damaged: check it with PRAGMA integrity_check"),
+        ),
+        CANNOT_OPEN => (
+            false,
+            Some("connection.url must name an existing file that this user may read"),
+        ),
+        NOT_A_DATABASE => (
+            false,
+            Some("connection.url names a file that is no SQLite database"),
+        ),
+        _ if message.contains("no such table") => (false, Some(GONE)),
+        _ if message.contains("no such column") => (false, Some(NO_COLUMN)),
+        _ if message.contains("syntax error") => (false, Some(SYNTAX)),
+        _ => (false, None),
+    }
+}

@@ -1,0 +1,136 @@
+//! Translates the settings of a JDBC URL, by pgjdbc's names, into connection options.
+
+use std::time::Duration;
+
+use millrace_api::{Error, Result};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+use crate::url::{PostgresUrl, Settings};
+
+/// Settings of pgjdbc that mean nothing here: they tune that driver or its writing side.
+const WITHOUT_EFFECT: &[&str] = &[
+    "adaptiveFetch",
+    "allowEncodingChanges",
+    "assumeMinServerVersion",
+    "autosave",
+    "binaryTransfer",
+    "characterEncoding",
+    "defaultRowFetchSize",
+    "loggerLevel",
+    "logUnclosedConnections",
+    "preferQueryMode",
+    "prepareThreshold",
+    "preparedStatementCacheQueries",
+    "preparedStatementCacheSizeMiB",
+    "reWriteBatchedInserts",
+    "stringtype",
+    "tcpKeepAlive",
+    "tcpNoDelay",
+    "useUnicode",
+];
+
+/// Options for each host of a URL.
+pub(super) fn of_hosts(url: &PostgresUrl) -> Result<Vec<PgConnectOptions>> {
+    let settings = &url.settings;
+    let mut options = PgConnectOptions::new_without_pgpass().ssl_mode(ssl_mode(settings)?);
+    for (name, value) in settings.iter() {
+        options = match name {
+            "user" => options.username(value),
+            "password" => options.password(value),
+            "ApplicationName" => options.application_name(value),
+            "currentSchema" => options.options([("search_path", value)]),
+            "sslrootcert" => options.ssl_root_cert(value),
+            "sslcert" => options.ssl_client_cert(value),
+            "sslkey" => options.ssl_client_key(value),
+            "ssl" | "sslmode" | "connectTimeout" | "loginTimeout" => options,
+            _ => {
+                if !WITHOUT_EFFECT.contains(&name) {
+                    tracing::warn!("setting {name} of connection.url is not known and ignored");
+                }
+                options
+            }
+        };
+    }
+    if let Some(database) = url.database.as_deref().or(settings.get("user")) {
+        options = options.database(database);
+    }
+    let of_host = |(host, port): &(String, u16)| options.clone().host(host).port(*port);
+    Ok(url.hosts.iter().map(of_host).collect())
+}
+
+fn ssl_mode(settings: &Settings) -> Result<PgSslMode> {
+    if let Some(mode) = settings.get("sslmode") {
+        return mode.parse().map_err(|_| {
+            Error::config(
+                "sslmode in connection.url must be disable, allow, prefer, require, verify-ca or \
+                 verify-full",
+            )
+            .context("sslmode", mode)
+        });
+    }
+    Ok(match settings.get("ssl") {
+        Some("" | "true") => PgSslMode::VerifyFull,
+        _ => PgSslMode::Prefer,
+    })
+}
+
+/// How long one attempt may take, in seconds in the URL; 0 and nothing stand for the default.
+pub(super) fn connect_timeout(settings: &Settings) -> Result<Duration> {
+    const DEFAULT: Duration = Duration::from_secs(10);
+    for name in ["loginTimeout", "connectTimeout"] {
+        match settings.get(name).map(str::parse::<u64>) {
+            None | Some(Ok(0)) => {}
+            Some(Ok(seconds)) => return Ok(Duration::from_secs(seconds)),
+            Some(Err(_)) => {
+                let message = "a time-out in connection.url must be a number of seconds";
+                let error = Error::config(message);
+                return Err(error.context(name, settings.get(name).unwrap_or_default()));
+            }
+        }
+    }
+    Ok(DEFAULT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::url::JdbcUrl;
+
+    fn options(url: &str) -> Result<Vec<PgConnectOptions>> {
+        let JdbcUrl::Postgres(url) = JdbcUrl::parse(url)? else {
+            panic!("a PostgreSQL URL")
+        };
+        connect_timeout(&url.settings)?;
+        of_hosts(&url)
+    }
+
+    #[test]
+    fn settings_take_effect() {
+        let url = "jdbc:postgresql://a,b:7/shop?user=u&ssl=true&currentSchema=s";
+        let hosts = options(url).unwrap();
+        let seen: Vec<_> = hosts.iter().map(|o| (o.get_host(), o.get_port())).collect();
+        assert_eq!(seen, [("a", 5432), ("b", 7)]);
+        let first = &hosts[0];
+        assert_eq!(first.get_username(), "u");
+        assert_eq!(first.get_database(), Some("shop"));
+        assert_eq!(first.get_options(), Some("-c search_path=s"));
+        assert!(matches!(first.get_ssl_mode(), PgSslMode::VerifyFull));
+        let plain = options("jdbc:postgresql:shop?sslmode=disable").unwrap();
+        assert!(matches!(plain[0].get_ssl_mode(), PgSslMode::Disable));
+        let unnamed = options("jdbc:postgresql://a/?user=u").unwrap();
+        assert_eq!(unnamed[0].get_database(), Some("u"));
+    }
+
+    #[test]
+    fn bad_settings_are_named() {
+        let check = |url: &str, expected: &str| {
+            let message = options(url).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        };
+        check("jdbc:postgresql://a/b?sslmode=maybe", "sslmode: maybe");
+        check(
+            "jdbc:postgresql://a/b?connectTimeout=soon",
+            "connectTimeout: soon",
+        );
+    }
+}

@@ -1,0 +1,306 @@
+//! Reads SQLite: its catalog by pragmas, its rows one by one. A column has a declared type, but
+//! each value has a type of its own: the first decides the column's form, the second may not fit.
+
+mod values;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use millrace_api::{Error, Result};
+use sqlx::Connection as _;
+use sqlx::Statement as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{AssertSqlSafe, Column, ConnectOptions, Executor, Row, SqlSafeStr, SqliteConnection};
+use tokio::sync::mpsc;
+
+use self::values::{Declared, Reader, Stored};
+use crate::batch::{Batch, Batcher, Field, RowName, Shape};
+use crate::dialect::judge::{Doing, judge};
+use crate::dialect::{
+    Connection, Dialect, Select, TableColumn, TableFilter, hand_over, joins_outside,
+};
+use crate::table::TableId;
+use crate::url::SqliteUrl;
+
+/// One SQLite database file.
+pub(crate) struct Sqlite {
+    options: SqliteConnectOptions,
+    path: String,
+}
+
+impl Sqlite {
+    /// Understands a URL.
+    pub(crate) fn new(url: &SqliteUrl) -> Result<Self> {
+        let mut options = SqliteConnectOptions::new()
+            .filename(&url.path)
+            .create_if_missing(false)
+            // A reader that waits a moment for a writer is better than one that fails.
+            .busy_timeout(Duration::from_secs(5))
+            .pragma("query_only", "ON");
+        for (name, value) in url.settings.iter() {
+            match name {
+                "busy_timeout" => {
+                    let millis = value.parse().map_err(|_| {
+                        Error::config("busy_timeout in connection.url must be milliseconds")
+                            .context("busy_timeout", value)
+                    })?;
+                    options = options.busy_timeout(Duration::from_millis(millis));
+                }
+                // A file has no users: some configurations name one nevertheless.
+                "user" | "password" => {}
+                _ => tracing::warn!("setting {name} of connection.url is not known and ignored"),
+            }
+        }
+        let path = url.path.display().to_string();
+        Ok(Self { options, path })
+    }
+}
+
+#[async_trait]
+impl Dialect for Sqlite {
+    fn quote_mark(&self) -> char {
+        '`'
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Connection>> {
+        let connection = self.options.connect().await;
+        let connection =
+            connection.map_err(|e| judge(e, Doing::Connecting).context("file", &self.path))?;
+        Ok(Box::new(SqliteReader(connection)))
+    }
+}
+
+struct SqliteReader(SqliteConnection);
+
+/// What a pragma tells of a column of a table.
+#[derive(Clone, Debug, Default)]
+struct Pragma {
+    name: String,
+    declared: String,
+    not_null: bool,
+    /// The position in the primary key, from 1; 0 outside of it.
+    key: i64,
+}
+
+#[async_trait]
+impl Connection for SqliteReader {
+    async fn tables(&mut self, filter: &TableFilter) -> Result<Vec<TableId>> {
+        let wants = |kind: &str| filter.types.iter().any(|t| t.eq_ignore_ascii_case(kind));
+        let sql = "SELECT name FROM sqlite_schema \
+                   WHERE ((type = 'table' AND ?1) OR (type = 'view' AND ?2)) \
+                       AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+                   ORDER BY name";
+        let rows = sqlx::query(sql)
+            .bind(wants("TABLE"))
+            .bind(wants("VIEW"))
+            .persistent(false)
+            .fetch_all(&mut self.0)
+            .await
+            .map_err(|e| judge(e, Doing::Listing))?;
+        let table = |row: &SqliteRow| row.try_get(0).map(|name| TableId::new(None, name));
+        let tables: Result<_, sqlx::Error> = rows.iter().map(table).collect();
+        tables.map_err(|e| judge(e, Doing::Listing))
+    }
+
+    async fn columns(&mut self, table: &TableId) -> Result<Vec<TableColumn>> {
+        let columns = self.pragma(&table.name, &table.to_string()).await?;
+        let keys = columns.iter().filter(|c| c.key > 0).count();
+        let column = |c: &Pragma| TableColumn {
+            name: c.name.clone(),
+            nullable: !c.not_null && c.key == 0,
+            // Such a column is the row id by another name.
+            counts_up: keys == 1 && c.key == 1 && c.declared.eq_ignore_ascii_case("INTEGER"),
+        };
+        Ok(columns.iter().map(column).collect())
+    }
+
+    async fn read(&mut self, select: &Select, batches: &mpsc::Sender<Batch>) -> Result<()> {
+        let place = select.place();
+        let judged = |error| judge(error, Doing::Reading(&place));
+        // From the first statement on, all see the database as it is then.
+        sqlx::raw_sql("BEGIN")
+            .execute(&mut self.0)
+            .await
+            .map_err(judged)?;
+        let columns = self.describe(select, &place).await?;
+        let mut rows = Rows {
+            select,
+            columns,
+            state: None,
+            count: 0,
+        };
+        let query = sqlx::query(AssertSqlSafe(select.sql("*"))).persistent(false);
+        let mut stream = query.fetch(&mut self.0);
+        while let Some(row) = stream.try_next().await.map_err(judged)? {
+            rows.add(&row, batches).await?;
+        }
+        drop(stream);
+        if let Some((batcher, _)) = &mut rows.state {
+            hand_over(batches, batcher.take()?).await?;
+        }
+        sqlx::raw_sql("COMMIT")
+            .execute(&mut self.0)
+            .await
+            .map_err(judged)?;
+        Ok(())
+    }
+
+    async fn close(self: Box<Self>) {
+        // Nothing was written, so nothing can be lost.
+        let _ = self.0.close().await;
+    }
+}
+
+/// A column of a result.
+#[derive(Clone, Debug)]
+struct ResultColumn {
+    name: String,
+    declared: Declared,
+    optional: bool,
+}
+
+impl SqliteReader {
+    /// The columns of a table, as its definition has them.
+    async fn pragma(&mut self, table: &str, place: &str) -> Result<Vec<Pragma>> {
+        let judged = |error| judge(error, Doing::Reading(place));
+        let sql = "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo(?1)";
+        let rows = sqlx::query(sql)
+            .bind(table.to_owned())
+            .persistent(false)
+            .fetch_all(&mut self.0)
+            .await
+            .map_err(judged)?;
+        let column = |row: &SqliteRow| {
+            Ok(Pragma {
+                name: row.try_get(0)?,
+                declared: row.try_get::<Option<String>, _>(1)?.unwrap_or_default(),
+                not_null: row.try_get::<i64, _>(2)? != 0,
+                key: row.try_get(3)?,
+            })
+        };
+        let columns: Result<_, sqlx::Error> = rows.iter().map(column).collect();
+        columns.map_err(judged)
+    }
+
+    /// The columns of a query, each with its definition in the table it comes from.
+    async fn describe(&mut self, select: &Select, place: &str) -> Result<Vec<ResultColumn>> {
+        let judged = |error| judge(error, Doing::Reading(place));
+        self.0.clear_cached_statements().await.map_err(judged)?;
+        let sql = AssertSqlSafe(select.sql("*")).into_sql_str();
+        let statement = (&mut self.0).prepare(sql).await.map_err(judged)?;
+        let mut tables: Vec<(String, Vec<Pragma>)> = Vec::new();
+        let mut columns = Vec::new();
+        for column in statement.columns() {
+            let mut declared = String::new();
+            let mut optional = true;
+            if let Some(origin) = column.origin().table_column() {
+                if !tables.iter().any(|(name, _)| **name == *origin.table) {
+                    let pragma = self.pragma(&origin.table, place).await?;
+                    tables.push((origin.table.to_string(), pragma));
+                }
+                let of_table = tables.iter().find(|(name, _)| **name == *origin.table);
+                let of_table = of_table.map_or(&[][..], |(_, columns)| columns);
+                if let Some(found) = of_table.iter().find(|c| *c.name == *origin.name) {
+                    declared.clone_from(&found.declared);
+                    optional = !found.not_null && found.key == 0;
+                }
+            }
+            columns.push(ResultColumn {
+                name: column.name().to_owned(),
+                declared: Declared::parse(&declared),
+                optional: optional || joins_outside(&select.from),
+            });
+        }
+        Ok(columns)
+    }
+}
+
+/// The rows of one query on their way into columns.
+struct Rows<'a> {
+    select: &'a Select,
+    columns: Vec<ResultColumn>,
+    /// Made at the first row, whose values have a say in the forms.
+    state: Option<(Batcher, Vec<Reader>)>,
+    count: u64,
+}
+
+impl Rows<'_> {
+    async fn add(&mut self, row: &SqliteRow, batches: &mpsc::Sender<Batch>) -> Result<()> {
+        self.count += 1;
+        let batch = match self.decode(row) {
+            Ok(false) => return Ok(()),
+            Ok(true) => self.take()?,
+            Err(error) => {
+                let before = self.take()?;
+                hand_over(batches, before).await?;
+                return Err(error.context("table", self.select.place()));
+            }
+        };
+        hand_over(batches, batch).await
+    }
+
+    fn take(&mut self) -> Result<Option<Batch>> {
+        match &mut self.state {
+            Some((batcher, _)) => batcher.take(),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes up a row. Says whether the batch is full.
+    fn decode(&mut self, row: &SqliteRow) -> Result<bool> {
+        let (batcher, readers) = match &mut self.state {
+            Some(state) => state,
+            None => self.state.insert(plan(self.select, &self.columns, row)?),
+        };
+        let mut bytes = 0;
+        for (i, reader) in readers.iter().enumerate() {
+            let stored = Stored::of(row, i);
+            let cells = &mut batcher.cells()[i];
+            let read = stored.and_then(|value| {
+                bytes += value.len();
+                reader.read(value, cells, self.select.calendar)
+            });
+            if let Err(misfit) = read {
+                let name = row_name(batcher, row, self.count);
+                return Err(batcher.misfit(i, &misfit, &name));
+            }
+        }
+        Ok(batcher.row_done(bytes))
+    }
+}
+
+fn row_name(batcher: &Batcher, row: &SqliteRow, count: u64) -> RowName {
+    let shape = batcher.shape();
+    match shape.incrementing.map(|at| (at, Stored::of(row, at))) {
+        Some((at, Ok(Stored::Integer(value)))) => RowName::Incrementing {
+            column: shape.fields[at].name.clone(),
+            value: value.to_string(),
+        },
+        _ => RowName::Counted(count),
+    }
+}
+
+/// Decides each column's form, by its declaration and where that leaves it open by the first row.
+fn plan(
+    select: &Select,
+    columns: &[ResultColumn],
+    first: &SqliteRow,
+) -> Result<(Batcher, Vec<Reader>)> {
+    let mut fields = Vec::new();
+    let mut readers = Vec::new();
+    for (i, column) in columns.iter().enumerate() {
+        let value = Stored::of(first, i).unwrap_or(Stored::Null);
+        let form = column.declared.form(value, select.mapping);
+        readers.push(Reader::new(form, column.optional));
+        fields.push(Field {
+            name: column.name.clone(),
+            form,
+            optional: column.optional,
+        });
+    }
+    let incrementing = select.after.as_ref().map(|(column, _)| column.as_str());
+    let shape = Shape::new(select.record_name(), fields, incrementing)
+        .map_err(|e| e.context("table", select.place()))?;
+    Ok((Batcher::new(shape, select.limits), readers))
+}

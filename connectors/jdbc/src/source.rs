@@ -1,0 +1,65 @@
+//! The source connector, under the two names that configurations call it by.
+
+mod config;
+mod connector;
+mod task;
+
+use async_trait::async_trait;
+use millrace_api::config::{ConfigError, Props};
+use millrace_api::{Connector, ConnectorContext, Result, Source, SourceContext, SourceTask};
+
+use self::config::SourceConfig;
+use self::connector::JdbcConnector;
+use self::task::JdbcTask;
+
+/// Confluent's name.
+pub(crate) struct Confluent;
+
+/// The name in Aiven's fork.
+pub(crate) struct Aiven;
+
+#[async_trait]
+impl Source for Confluent {
+    const CLASS: &'static str = "io.confluent.connect.jdbc.JdbcSourceConnector";
+    type Config = SourceConfig;
+
+    async fn connector(
+        config: SourceConfig,
+        props: Props,
+        context: ConnectorContext,
+    ) -> Result<Box<dyn Connector>> {
+        Ok(Box::new(
+            JdbcConnector::start(config, props, context).await?,
+        ))
+    }
+
+    async fn task(props: Props, context: SourceContext) -> Result<Box<dyn SourceTask>> {
+        Ok(Box::new(JdbcTask::start(&props, context).await?))
+    }
+
+    fn validate(config: &SourceConfig) -> Vec<ConfigError> {
+        config.problems()
+    }
+}
+
+#[async_trait]
+impl Source for Aiven {
+    const CLASS: &'static str = "io.aiven.connect.jdbc.JdbcSourceConnector";
+    type Config = SourceConfig;
+
+    async fn connector(
+        config: SourceConfig,
+        props: Props,
+        context: ConnectorContext,
+    ) -> Result<Box<dyn Connector>> {
+        Confluent::connector(config, props, context).await
+    }
+
+    async fn task(props: Props, context: SourceContext) -> Result<Box<dyn SourceTask>> {
+        Confluent::task(props, context).await
+    }
+
+    fn validate(config: &SourceConfig) -> Vec<ConfigError> {
+        config.problems()
+    }
+}

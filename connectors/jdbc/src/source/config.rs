@@ -1,0 +1,512 @@
+//! The configuration of the source: Confluent's keys, and which of their values work here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrace_api::config::validators::{at_least, list_of, one_of, one_of_ignore_case};
+use millrace_api::config::{ClassName, Config, ConfigError, Password, Props, Validator};
+use millrace_api::{Error, Result};
+
+use crate::calendar::{self, Calendar};
+use crate::dialect::postgres::Postgres;
+use crate::dialect::sqlite::Sqlite;
+use crate::dialect::{Dialect, From, TableFilter};
+use crate::form::NumericMapping;
+use crate::table::Quoting;
+use crate::url::JdbcUrl;
+
+const DEFAULT_PROVIDER: &str = "io.confluent.connect.jdbc.util.DefaultJdbcCredentialsProvider";
+const DATABASE: &str = "Database";
+const MODE: &str = "Mode";
+const CONNECTOR: &str = "Connector";
+
+/// The keys of connector and tasks, in Confluent's order.
+#[derive(Config)]
+pub(crate) struct SourceConfig {
+    /// JDBC URL of the database: jdbc:postgresql://host:port/database?setting=value or
+    /// jdbc:sqlite:/path/to/file.
+    #[config(key = "connection.url", importance = High, default = "", group = DATABASE)]
+    connection_url: String,
+    /// The user to connect as.
+    #[config(key = "connection.user", importance = High, group = DATABASE)]
+    connection_user: Option<String>,
+    /// The user's password.
+    #[config(key = "connection.password", importance = High, group = DATABASE)]
+    connection_password: Option<Password>,
+    /// A class that provides credentials. Only the default, which takes connection.user and
+    /// connection.password, is supported.
+    #[config(key = "jdbc.credentials.provider.class", importance = Low, group = DATABASE,
+        default = DEFAULT_PROVIDER)]
+    credentials_provider: ClassName,
+    /// How often to try to get a connection before the task fails.
+    #[config(key = "connection.attempts", importance = Low, default = 3, validate = at_least(1),
+        group = DATABASE)]
+    pub(crate) connection_attempts: i32,
+    /// How long to wait between two attempts, in milliseconds.
+    #[config(key = "connection.backoff.ms", importance = Low, default = 10_000, group = DATABASE)]
+    connection_backoff_ms: i64,
+    /// Tables to copy, by their names or their qualified names. Empty: all.
+    #[config(key = "table.whitelist", importance = Medium, default = "", group = DATABASE)]
+    pub(crate) table_whitelist: Vec<String>,
+    /// Tables not to copy. Not together with table.whitelist.
+    #[config(key = "table.blacklist", importance = Medium, default = "", group = DATABASE)]
+    pub(crate) table_blacklist: Vec<String>,
+    /// Regular expressions for tables to copy. Not supported yet.
+    #[config(key = "table.include.list", importance = Medium, default = "", group = DATABASE)]
+    table_include_list: Vec<String>,
+    /// Regular expressions for tables not to copy. Not supported yet.
+    #[config(key = "table.exclude.list", importance = Medium, default = "", group = DATABASE)]
+    table_exclude_list: Vec<String>,
+    /// A LIKE pattern for the catalog (on PostgreSQL the database) that tables are looked for in.
+    #[config(key = "catalog.pattern", importance = Medium, group = DATABASE)]
+    catalog_pattern: Option<String>,
+    /// A LIKE pattern for the schemas that tables are looked for in.
+    #[config(key = "schema.pattern", importance = High, group = DATABASE)]
+    schema_pattern: Option<String>,
+    /// Deprecated: true is numeric.mapping=precision_only where that is not set.
+    #[config(key = "numeric.precision.mapping", importance = Low, default = false,
+        group = DATABASE)]
+    numeric_precision_mapping: bool,
+    /// What NUMERIC columns become: none (Decimal), precision_only (integers where there are no
+    /// digits after the point and at most 18 before), best_fit (also doubles for up to 18 digits)
+    /// or best_fit_eager_double (doubles for all with digits after the point).
+    #[config(key = "numeric.mapping", importance = Low, group = DATABASE,
+        validate = one_of_ignore_case(MAPPINGS).or_null())]
+    numeric_mapping: Option<String>,
+    /// The dialect, where connection.url should not decide it.
+    #[config(key = "dialect.name", importance = Low, default = "", group = DATABASE,
+        validate = one_of_ignore_case(DIALECTS))]
+    dialect_name: String,
+    /// How dates before 1582-10-15 are counted: LEGACY keeps their names in the Julian calendar,
+    /// as Java's old classes do; PROLEPTIC_GREGORIAN keeps the days that SQL and Parquet mean.
+    #[config(key = "date.calendar.system", importance = Low, default = "LEGACY", group = DATABASE,
+        validate = one_of_ignore_case(["LEGACY", "PROLEPTIC_GREGORIAN"]))]
+    date_calendar_system: String,
+
+    /// How new rows are found: bulk reads the whole table each time; incrementing reads rows whose
+    /// incrementing column is above the last one read. The timestamp modes come later.
+    #[config(key = "mode", importance = High, default = "", group = MODE,
+        validate = one_of(MODES))]
+    pub(crate) mode: String,
+    /// The column that only ever goes up in new rows. Empty: the table's auto-increment column.
+    #[config(key = "incrementing.column.name", importance = Medium, default = "", group = MODE)]
+    pub(crate) incrementing_column_name: String,
+    /// Columns that say when a row was written; for the timestamp modes.
+    #[config(key = "timestamp.column.name", importance = Medium, default = "", group = MODE)]
+    #[expect(
+        dead_code,
+        reason = "accepted in every mode; only the timestamp modes look at it"
+    )]
+    timestamp_column_name: Vec<String>,
+    /// Timestamp columns by table. Not supported yet.
+    #[config(key = "timestamp.columns.mapping", importance = Medium, default = "", group = MODE)]
+    timestamp_columns_mapping: Vec<String>,
+    /// Incrementing columns by table. Not supported yet.
+    #[config(key = "incrementing.column.mapping", importance = Medium, default = "", group = MODE)]
+    incrementing_column_mapping: Vec<String>,
+    /// Where the timestamp modes begin, in milliseconds since 1970; -1 for now.
+    #[config(key = "timestamp.initial", importance = Low, group = MODE)]
+    #[expect(
+        dead_code,
+        reason = "accepted in every mode; only the timestamp modes look at it"
+    )]
+    timestamp_initial: Option<i64>,
+    /// Refuse an incrementing column that may be NULL: such rows are never read.
+    #[config(key = "validate.non.null", importance = Low, default = true, group = MODE)]
+    pub(crate) validate_non_null: bool,
+    /// A SELECT to read instead of tables. In incrementing mode it is wrapped, so that it may have
+    /// a WHERE of its own.
+    #[config(key = "query", importance = Medium, default = "", group = MODE,
+        validate = select_or_nothing)]
+    query: String,
+    /// The same as query, but never shown.
+    #[config(key = "query.masked", importance = Medium, default = "", group = MODE)]
+    query_masked: Password,
+    /// Whether names are quoted in the SQL that is made: always or never.
+    #[config(key = "quote.sql.identifiers", importance = Medium, default = "ALWAYS", group = MODE,
+        validate = one_of_ignore_case(["ALWAYS", "NEVER"]))]
+    quote_sql_identifiers: String,
+    /// Text to append to the SQL that is made, such as a LIMIT.
+    #[config(key = "query.suffix", importance = Low, default = "", group = MODE)]
+    pub(crate) query_suffix: String,
+    /// The isolation level to read at. Only DEFAULT is supported.
+    #[config(key = "transaction.isolation.mode", importance = Low, default = "DEFAULT",
+        group = MODE, validate = one_of_ignore_case(ISOLATION))]
+    transaction_isolation_mode: String,
+    /// How often a query is tried again after a passing error; -1: for ever.
+    #[config(key = "query.retry.attempts", importance = Low, default = -1, group = MODE,
+        validate = at_least(-1))]
+    pub(crate) query_retry_attempts: i32,
+
+    /// Which kinds of tables are looked for.
+    #[config(key = "table.types", importance = Low, default = "TABLE", group = CONNECTOR,
+        validate = list_of(TABLE_TYPES))]
+    table_types: Vec<String>,
+    /// How long to wait after a table was read before it is read again, in milliseconds.
+    #[config(key = "poll.interval.ms", importance = High, default = 5_000, group = CONNECTOR,
+        validate = at_least(0))]
+    poll_interval_ms: i32,
+    /// The most rows that one poll returns. A poll returns fewer when they come to about 1 MiB.
+    #[config(key = "batch.max.rows", importance = Low, default = 1_000, group = CONNECTOR,
+        validate = at_least(1))]
+    pub(crate) batch_max_rows: i32,
+    /// Accepted and without effect: at most two batches are held.
+    #[config(key = "max.buffer.size", importance = Low, default = 0, group = CONNECTOR)]
+    #[expect(dead_code, reason = "accepted, so that configurations need no change")]
+    max_buffer_size: i32,
+    /// Accepted and without effect: a poll without rows waits for a second.
+    #[config(key = "poll.linger.ms", importance = Low, default = 5_000, group = CONNECTOR)]
+    #[expect(dead_code, reason = "accepted, so that configurations need no change")]
+    poll_linger_ms: i64,
+    /// Accepted and without effect: tables are listed before the first task starts.
+    #[config(key = "table.monitoring.startup.polling.limit.ms", importance = Low,
+        default = 10_000, group = CONNECTOR, internal)]
+    #[expect(dead_code, reason = "accepted, so that configurations need no change")]
+    table_monitoring_startup_polling_limit_ms: i64,
+    /// How often to look for tables that were added or dropped, in milliseconds.
+    #[config(key = "table.poll.interval.ms", importance = Low, default = 60_000,
+        group = CONNECTOR, validate = at_least(1))]
+    table_poll_interval_ms: i64,
+    /// What stands before a table's name in the name of its topic; with a query, the whole name of
+    /// the topic.
+    #[config(key = "topic.prefix", importance = High, default = "", group = CONNECTOR,
+        validate = topic_prefix_rule)]
+    topic_prefix: String,
+    /// How far the timestamp modes stay behind now, in milliseconds.
+    #[config(key = "timestamp.delay.interval.ms", importance = High, default = 0,
+        group = CONNECTOR)]
+    #[expect(
+        dead_code,
+        reason = "accepted in every mode; only the timestamp modes look at it"
+    )]
+    timestamp_delay_interval_ms: i64,
+    /// The zone of dates and times that are stored without one: UTC or a fixed offset.
+    #[config(key = "db.timezone", importance = Medium, default = "UTC", group = CONNECTOR)]
+    db_timezone: String,
+    /// What TIMESTAMP columns become. Only connect_logical is supported.
+    #[config(key = "timestamp.granularity", importance = Low, default = "connect_logical",
+        group = CONNECTOR, validate = one_of_ignore_case(GRANULARITIES))]
+    timestamp_granularity: String,
+}
+
+const MAPPINGS: [&str; 4] = [
+    "none",
+    "precision_only",
+    "best_fit",
+    "best_fit_eager_double",
+];
+const MODES: [&str; 5] = [
+    "",
+    "bulk",
+    "timestamp",
+    "incrementing",
+    "timestamp+incrementing",
+];
+const ISOLATION: [&str; 6] = [
+    "DEFAULT",
+    "READ_UNCOMMITTED",
+    "READ_COMMITTED",
+    "REPEATABLE_READ",
+    "SERIALIZABLE",
+    "SQL_SERVER_SNAPSHOT",
+];
+const TABLE_TYPES: [&str; 7] = [
+    "TABLE",
+    "VIEW",
+    "SYSTEM TABLE",
+    "GLOBAL TEMPORARY",
+    "LOCAL TEMPORARY",
+    "ALIAS",
+    "SYNONYM",
+];
+const DIALECTS: [&str; 12] = [
+    "",
+    "Db2DatabaseDialect",
+    "DerbyDatabaseDialect",
+    "GenericDatabaseDialect",
+    "MySqlDatabaseDialect",
+    "OracleDatabaseDialect",
+    "PostgreSqlDatabaseDialect",
+    "SapHanaDatabaseDialect",
+    "SqlServerDatabaseDialect",
+    "SqliteDatabaseDialect",
+    "SybaseDatabaseDialect",
+    "VerticaDatabaseDialect",
+];
+const GRANULARITIES: [&str; 7] = [
+    "connect_logical",
+    "micros_long",
+    "micros_string",
+    "micros_iso_datetime_string",
+    "nanos_long",
+    "nanos_string",
+    "nanos_iso_datetime_string",
+];
+
+/// The query is not repeated in the message: it may hold secrets.
+fn select_or_nothing() -> Validator {
+    let description = "Empty, or a statement that begins with SELECT";
+    Validator::with_message(description, |name, value| {
+        let query = value.as_str().unwrap_or_default().trim_start();
+        if query.is_empty() || is_select(query) {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "Invalid value for configuration {name}: the statement must begin with SELECT"
+        )))
+    })
+}
+
+fn is_select(query: &str) -> bool {
+    let word = query.trim_start().get(..6).unwrap_or_default();
+    word.eq_ignore_ascii_case("select")
+}
+
+const LONGEST_TOPIC: usize = 249;
+
+fn topic_prefix_rule() -> Validator {
+    let description = "at most 249 letters, digits, points, underscores and hyphens";
+    Validator::new(description, |value| {
+        let prefix = value.as_str().unwrap_or_default().trim();
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if prefix.len() > LONGEST_TOPIC {
+            Err("a topic's name has at most 249 characters".to_owned())
+        } else if !prefix.chars().all(legal) {
+            Err("a topic's name has letters, digits, '.', '_' and '-' only".to_owned())
+        } else {
+            Ok(())
+        }
+    })
+}
+
+impl SourceConfig {
+    /// What is wrong that no single key shows. Opens nothing.
+    pub(crate) fn problems(&self) -> Vec<ConfigError> {
+        let mut problems = self.unsupported();
+        let mut add = |key: &str, message: &str| {
+            problems.push(ConfigError {
+                key: key.to_owned(),
+                message: message.to_owned(),
+            });
+        };
+        let set = |list: &[String]| !list.is_empty();
+        if set(&self.table_whitelist) && set(&self.table_blacklist) {
+            for key in ["table.whitelist", "table.blacklist"] {
+                add(
+                    key,
+                    "table.whitelist and table.blacklist exclude each other; set one",
+                );
+            }
+        }
+        if !self.query.is_empty() && !self.query_masked.value().is_empty() {
+            for key in ["query", "query.masked"] {
+                add(key, "query and query.masked exclude each other; set one");
+            }
+        }
+        let masked = self.query_masked.value();
+        if !masked.trim().is_empty() && !is_select(masked) {
+            add("query.masked", "the statement must begin with SELECT");
+        }
+        let filters = [
+            ("table.whitelist", &self.table_whitelist),
+            ("table.blacklist", &self.table_blacklist),
+        ];
+        if self.reads_query() {
+            for (key, _) in filters.into_iter().filter(|(_, list)| set(list)) {
+                add(
+                    key,
+                    "a query names its tables itself: leave this out with query",
+                );
+            }
+            if self.mode == "incrementing" && self.incrementing_column_name.trim().is_empty() {
+                let message = "incrementing mode with a query needs the name of the column";
+                add("incrementing.column.name", message);
+            }
+        }
+        if self.mode.is_empty() {
+            add("mode", "Query mode must be specified: bulk or incrementing");
+        }
+        // The class of the error is not needed where each stands at its key.
+        let mut add_error = |key: &str, result: Result<()>| {
+            if let Err(error) = result {
+                add(key, &error.to_string());
+            }
+        };
+        let no_props = Props::new();
+        add_error("connection.url", self.dialect(&no_props).map(|_| ()));
+        add_error(
+            "db.timezone",
+            calendar::zone(self.db_timezone.trim()).map(|_| ()),
+        );
+        problems
+    }
+
+    /// Values that Confluent's connector knows and this one does not yet.
+    fn unsupported(&self) -> Vec<ConfigError> {
+        let checks = [
+            (
+                "jdbc.credentials.provider.class",
+                self.credentials_provider.as_str() != DEFAULT_PROVIDER,
+                "set connection.user and connection.password",
+            ),
+            (
+                "table.include.list",
+                !self.table_include_list.is_empty(),
+                "name the tables in table.whitelist",
+            ),
+            (
+                "table.exclude.list",
+                !self.table_exclude_list.is_empty(),
+                "name the tables in table.blacklist",
+            ),
+            (
+                "mode",
+                self.mode.starts_with("timestamp"),
+                "the timestamp modes come later; use incrementing or bulk",
+            ),
+            (
+                "timestamp.columns.mapping",
+                !self.timestamp_columns_mapping.is_empty(),
+                "the timestamp modes come later",
+            ),
+            (
+                "incrementing.column.mapping",
+                !self.incrementing_column_mapping.is_empty(),
+                "set incrementing.column.name, or leave it empty to use each table's own",
+            ),
+            (
+                "transaction.isolation.mode",
+                !self
+                    .transaction_isolation_mode
+                    .eq_ignore_ascii_case("DEFAULT"),
+                "set the default isolation level of the user in the database",
+            ),
+            (
+                "timestamp.granularity",
+                !self
+                    .timestamp_granularity
+                    .eq_ignore_ascii_case("connect_logical"),
+                "use connect_logical",
+            ),
+        ];
+        let problem = |(key, wrong, remedy): &(&str, bool, &str)| {
+            wrong.then(|| ConfigError {
+                key: (*key).to_owned(),
+                message: format!("this value of {key} is not supported yet; {remedy}"),
+            })
+        };
+        checks.iter().filter_map(problem).collect()
+    }
+
+    /// The first problem as an error, for those who start without having asked.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.problems().into_iter().next() {
+            Some(problem) => Err(Error::config(problem.message).context("key", problem.key)),
+            None => Ok(()),
+        }
+    }
+
+    /// The database. `props` may hold driver settings as `connection.NAME`.
+    pub(crate) fn dialect(&self, props: &Props) -> Result<Arc<dyn Dialect>> {
+        const OURS: [&str; 5] = ["url", "user", "password", "attempts", "backoff.ms"];
+        let mut url = JdbcUrl::parse(self.connection_url.trim())?;
+        let wanted = match &url {
+            JdbcUrl::Postgres(_) => "PostgreSqlDatabaseDialect",
+            JdbcUrl::Sqlite(_) => "SqliteDatabaseDialect",
+        };
+        let name = &self.dialect_name;
+        if !name.is_empty() && !name.eq_ignore_ascii_case(wanted) {
+            let message = "dialect.name does not go with connection.url; leave it out";
+            return Err(Error::config(message).context("dialect.name", name));
+        }
+        let settings = url.settings_mut();
+        if let Some(user) = &self.connection_user {
+            settings.add("user", user);
+        }
+        if let Some(password) = &self.connection_password {
+            settings.add("password", password.value());
+        }
+        for (key, value) in props {
+            if let Some(name) = key
+                .strip_prefix("connection.")
+                .filter(|n| !OURS.contains(n))
+            {
+                settings.add(name, value);
+            }
+        }
+        Ok(match url {
+            JdbcUrl::Postgres(url) => Arc::new(Postgres::new(&url)?),
+            JdbcUrl::Sqlite(url) => Arc::new(Sqlite::new(&url)?),
+        })
+    }
+
+    /// Whether a query is read instead of tables.
+    pub(crate) fn reads_query(&self) -> bool {
+        self.query().is_some()
+    }
+
+    /// The query.
+    pub(crate) fn query(&self) -> Option<From> {
+        let queries = [self.query.trim(), self.query_masked.value().trim()];
+        let query = queries.into_iter().find(|q| !q.is_empty())?;
+        Some(From::Query(query.to_owned()))
+    }
+
+    pub(crate) fn is_incrementing(&self) -> bool {
+        self.mode == "incrementing"
+    }
+
+    pub(crate) fn mapping(&self) -> NumericMapping {
+        match self.numeric_mapping.as_deref().map(str::to_ascii_lowercase) {
+            None if self.numeric_precision_mapping => NumericMapping::PrecisionOnly,
+            Some(name) if name == "precision_only" => NumericMapping::PrecisionOnly,
+            Some(name) if name == "best_fit" => NumericMapping::BestFit,
+            Some(name) if name == "best_fit_eager_double" => NumericMapping::BestFitEagerDouble,
+            _ => NumericMapping::None,
+        }
+    }
+
+    pub(crate) fn calendar(&self) -> Result<Calendar> {
+        Ok(Calendar {
+            julian: self.date_calendar_system.eq_ignore_ascii_case("LEGACY"),
+            ahead_ms: calendar::zone(self.db_timezone.trim())?,
+        })
+    }
+
+    pub(crate) fn quoting(&self, mark: char) -> Quoting {
+        if self.quote_sql_identifiers.eq_ignore_ascii_case("NEVER") {
+            Quoting::Never
+        } else {
+            Quoting::Always(mark)
+        }
+    }
+
+    pub(crate) fn table_filter(&self) -> TableFilter {
+        TableFilter {
+            types: self.table_types.clone(),
+            schema_pattern: self.schema_pattern.clone(),
+            catalog_pattern: self.catalog_pattern.clone(),
+        }
+    }
+
+    /// The topic of a table; without one, of the query.
+    pub(crate) fn topic(&self, table: Option<&str>) -> String {
+        format!("{}{}", self.topic_prefix.trim(), table.unwrap_or_default())
+    }
+
+    pub(crate) fn connection_backoff(&self) -> Duration {
+        millis(self.connection_backoff_ms)
+    }
+
+    pub(crate) fn poll_interval(&self) -> Duration {
+        millis(self.poll_interval_ms.into())
+    }
+
+    pub(crate) fn table_poll_interval(&self) -> Duration {
+        millis(self.table_poll_interval_ms)
+    }
+}
+
+fn millis(number: i64) -> Duration {
+    Duration::from_millis(u64::try_from(number).unwrap_or(0))
+}

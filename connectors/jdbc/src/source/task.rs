@@ -1,0 +1,356 @@
+//! Reads its tables one at a time, the longest waiting first, and keeps the position of each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use millrace_api::config::{Config, Props};
+use millrace_api::data::{Records, SourceOffset, SourcePartition, SourceRecords};
+use millrace_api::{Error, Result, SourceContext, SourceTask};
+use serde_json::Value as Json;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::batch::{Batch, Limits};
+use crate::cursor::{Cursor, Next};
+use crate::dialect::{Connection, Dialect, From, Select, Warnings};
+use crate::source::config::SourceConfig;
+use crate::source::connector::{TABLES, connect};
+use crate::table::{self, Quoting};
+
+/// How long a poll without rows waits.
+const POLL: Duration = Duration::from_secs(1);
+/// A batch is cut here, however many rows a user allows.
+const BATCH_BYTES: usize = 1 << 20;
+/// The first wait after a passing error; it doubles up to `connection.backoff.ms`.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// One share of the tables, or the query.
+pub(crate) struct JdbcTask {
+    settings: Arc<Settings>,
+    reads: Vec<Read>,
+    /// Kept between two readings.
+    connection: Option<Box<dyn Connection>>,
+    /// What is being read, and which of `reads` it is.
+    cursor: Option<(usize, Cursor)>,
+}
+
+/// What all readings of a task share.
+struct Settings {
+    config: SourceConfig,
+    dialect: Arc<dyn Dialect>,
+    template: Select,
+}
+
+/// A table or the query, and how far it was read.
+struct Read {
+    from: From,
+    topic: Arc<str>,
+    partition: Arc<SourcePartition>,
+    /// The last value of the incrementing column; none in bulk mode.
+    position: Option<i64>,
+    due: Instant,
+    failures: u32,
+}
+
+/// What stands for "from the start": Confluent's connector reads no ids below 0 either.
+const NOTHING_READ: i64 = -1;
+
+impl JdbcTask {
+    /// Starts from where the task's tables were committed last.
+    pub(crate) async fn start(props: &Props, context: SourceContext) -> Result<Self> {
+        let config = SourceConfig::parse(props)?;
+        config.check()?;
+        let dialect = config.dialect(props)?;
+        let mark = dialect.quote_mark();
+        let sources = match config.query() {
+            Some(query) => vec![query],
+            None => {
+                let tables = props.get(TABLES).map_or("", String::as_str);
+                let tables = table::split(tables, mark)?;
+                tables.into_iter().map(From::Table).collect()
+            }
+        };
+        if sources.is_empty() {
+            let message = "Task is being killed because it was not assigned a table nor a query \
+                           to execute. If run in table mode please make sure that the tables \
+                           exist on the database, that table.whitelist spells them as the \
+                           database does, and that schema.pattern and table.types let them in";
+            return Err(Error::fatal(message));
+        }
+        let incrementing = config.is_incrementing();
+        let mut reads = Vec::new();
+        for from in sources {
+            let mut read = Read::new(from, &config);
+            if incrementing {
+                read.position = Some(committed(&read.from, &context).await?);
+            }
+            reads.push(read);
+        }
+        let template = template(&config, config.quoting(mark))?;
+        Ok(Self {
+            settings: Arc::new(Settings {
+                config,
+                dialect,
+                template,
+            }),
+            reads,
+            connection: None,
+            cursor: None,
+        })
+    }
+
+    /// Begins to read the table that waits longest, once it is due. False: none is until then.
+    async fn begin(&mut self, deadline: Instant) -> bool {
+        let next = (0..self.reads.len()).min_by_key(|&i| self.reads[i].due);
+        let next = next.expect("a task has a table or a query");
+        let due = self.reads[next].due;
+        tokio::time::sleep_until(due.min(deadline)).await;
+        if due > deadline {
+            return false;
+        }
+        let (from, position) = (self.reads[next].from.clone(), self.reads[next].position);
+        let settings = Arc::clone(&self.settings);
+        let connection = self.connection.take();
+        let cursor = Cursor::new(|batches| read(settings, connection, (from, position), batches));
+        self.cursor = Some((next, cursor));
+        true
+    }
+
+    /// The records of a batch. The position moves with it: nothing can stop the batch any more.
+    fn records(&mut self, index: usize, batch: Batch) -> SourceRecords {
+        let read = &mut self.reads[index];
+        read.failures = 0;
+        let mut source_offset = None;
+        if let Some(last) = batch.last {
+            read.position = Some(last);
+            source_offset = Some(SourceOffset::from_iter([(
+                "incrementing".to_owned(),
+                Json::from(last),
+            )]));
+        }
+        SourceRecords {
+            records: Records::new(Arc::clone(&read.topic), batch.column),
+            source_partition: Arc::clone(&read.partition),
+            source_offset,
+        }
+    }
+
+    /// A reading failed. The table is read again, from where it stopped, after a pause.
+    fn failed(&mut self, index: usize, error: Error) -> Error {
+        if !error.is_retriable() {
+            return error;
+        }
+        let config = &self.settings.config;
+        let read = &mut self.reads[index];
+        read.failures += 1;
+        let longest = config.connection_backoff().max(FIRST_PAUSE);
+        let pause = FIRST_PAUSE * 2u32.pow(read.failures.min(10) - 1);
+        read.due = Instant::now() + pause.min(longest);
+        match u32::try_from(config.query_retry_attempts) {
+            Ok(attempts) if read.failures > attempts => Error::fatal(
+                "a query failed as often as query.retry.attempts allows; see what is wrong with \
+                 the database, then restart",
+            )
+            .context("query.retry.attempts", attempts)
+            .with_source(error),
+            _ => error,
+        }
+    }
+}
+
+impl Read {
+    fn new(from: From, config: &SourceConfig) -> Self {
+        let (topic, partition) = match &from {
+            From::Table(table) if config.is_incrementing() => (
+                config.topic(Some(&table.name)),
+                versioned(&table.to_string()),
+            ),
+            From::Table(table) => (config.topic(Some(&table.name)), unversioned(&table.name)),
+            From::Query(_) => (config.topic(None), of_query()),
+        };
+        Self {
+            from,
+            topic: topic.into(),
+            partition: Arc::new(partition),
+            position: None,
+            due: Instant::now(),
+            failures: 0,
+        }
+    }
+}
+
+/// A map of strings.
+fn partition<const N: usize>(entries: [(&str, &str); N]) -> SourcePartition {
+    let entries = entries.into_iter();
+    entries
+        .map(|(k, v)| (k.to_owned(), Json::from(v)))
+        .collect()
+}
+
+/// The source partition of a table in an incremental mode.
+fn versioned(qualified: &str) -> SourcePartition {
+    partition([("protocol", "1"), ("table", qualified)])
+}
+
+/// The source partition of a table in bulk mode, and in offsets of very old versions.
+fn unversioned(name: &str) -> SourcePartition {
+    partition([("table", name)])
+}
+
+fn of_query() -> SourcePartition {
+    partition([("query", "query")])
+}
+
+/// How far a table or the query was read, by the newest offset that there is.
+async fn committed(from: &From, context: &SourceContext) -> Result<i64> {
+    let partitions = match from {
+        From::Table(table) => vec![versioned(&table.to_string()), unversioned(&table.name)],
+        From::Query(_) => vec![of_query()],
+    };
+    let offsets = context.offsets().offsets(&partitions).await?;
+    let Some(offset) = offsets.into_iter().flatten().next() else {
+        return Ok(NOTHING_READ);
+    };
+    match offset.get("incrementing") {
+        None | Some(Json::Null) => Ok(NOTHING_READ),
+        Some(number) => number.as_i64().ok_or_else(|| {
+            let message = "the committed offset is no whole number; correct or delete it";
+            Error::fatal(message)
+                .context("incrementing", number)
+                .context("connector", context.connector())
+        }),
+    }
+}
+
+/// What all readings have in common.
+fn template(config: &SourceConfig, quoting: Quoting) -> Result<Select> {
+    Ok(Select {
+        from: From::Query(String::new()),
+        after: None,
+        suffix: config.query_suffix.trim().to_owned(),
+        quoting,
+        mapping: config.mapping(),
+        calendar: config.calendar()?,
+        limits: Limits {
+            rows: usize::try_from(config.batch_max_rows).unwrap_or(1),
+            bytes: BATCH_BYTES,
+        },
+        warnings: Warnings::default(),
+    })
+}
+
+/// One reading from connecting to its end.
+async fn read(
+    settings: Arc<Settings>,
+    connection: Option<Box<dyn Connection>>,
+    (from, position): (From, Option<i64>),
+    batches: mpsc::Sender<Batch>,
+) -> Result<Box<dyn Connection>> {
+    let mut connection = match connection {
+        Some(connection) => connection,
+        None => connect(&*settings.dialect, &settings.config).await?,
+    };
+    let mut select = Select {
+        from,
+        ..settings.template.clone()
+    };
+    if let Some(position) = position {
+        let column = incrementing_column(&settings, &mut *connection, &select).await?;
+        select.after = Some((column, position));
+    }
+    connection.read(&select, &batches).await?;
+    Ok(connection)
+}
+
+/// The incrementing column of a table, as configured or found; checked either way.
+async fn incrementing_column(
+    settings: &Settings,
+    connection: &mut dyn Connection,
+    select: &Select,
+) -> Result<String> {
+    let configured = settings.config.incrementing_column_name.trim();
+    let From::Table(table) = &select.from else {
+        return Ok(configured.to_owned());
+    };
+    let columns = connection.columns(table).await?;
+    if columns.is_empty() {
+        let message = "the table is not there any more; without a table.whitelist the connector \
+                       leaves it out by itself after table.poll.interval.ms";
+        return Err(Error::fatal(message).context("table", table));
+    }
+    let found = if configured.is_empty() {
+        columns.iter().find(|c| c.counts_up)
+    } else {
+        let exact = columns.iter().find(|c| c.name == configured);
+        exact.or_else(|| {
+            columns
+                .iter()
+                .find(|c| c.name.eq_ignore_ascii_case(configured))
+        })
+    };
+    let Some(column) = found else {
+        let message = if configured.is_empty() {
+            "the table has no auto-increment column; set incrementing.column.name, or use mode=bulk"
+        } else {
+            "the table has no such column; set incrementing.column.name to one that it has"
+        };
+        return Err(Error::fatal(message)
+            .context("table", table)
+            .context("incrementing.column.name", configured));
+    };
+    if column.nullable && settings.config.validate_non_null {
+        let message = "the incrementing column may be NULL, and rows where it is would never be \
+                       read; declare it NOT NULL, choose another, or set validate.non.null=false \
+                       to leave such rows out";
+        return Err(Error::fatal(message)
+            .context("table", table)
+            .context("column", &column.name));
+    }
+    if column.nullable {
+        select.warnings.once(format!(
+            "rows of {table} where {} is NULL are never read, since NULL is above no number",
+            column.name
+        ));
+    }
+    Ok(column.name.clone())
+}
+
+#[async_trait]
+impl SourceTask for JdbcTask {
+    async fn poll(&mut self) -> Result<Vec<SourceRecords>> {
+        let deadline = Instant::now() + POLL;
+        loop {
+            let Some((index, cursor)) = &mut self.cursor else {
+                if self.begin(deadline).await {
+                    continue;
+                }
+                return Ok(Vec::new());
+            };
+            let index = *index;
+            match tokio::time::timeout_at(deadline, cursor.next()).await {
+                Err(_) => return Ok(Vec::new()),
+                Ok(Ok(Next::Batch(batch))) => return Ok(vec![self.records(index, batch)]),
+                Ok(Ok(Next::End(connection))) => {
+                    self.cursor = None;
+                    self.connection = Some(connection);
+                    self.reads[index].failures = 0;
+                    self.reads[index].due = Instant::now() + self.settings.config.poll_interval();
+                }
+                Ok(Err(error)) => {
+                    self.cursor = None;
+                    return Err(self.failed(index, error));
+                }
+            }
+        }
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        // A query that is being read ends with its connection.
+        self.cursor = None;
+        if let Some(connection) = self.connection.take() {
+            connection.close().await;
+        }
+        Ok(())
+    }
+}
