@@ -250,8 +250,9 @@ fn producer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
 
     let max_block = reader.number("max.block.ms", 0)?.unwrap_or(60_000);
     settings.max_block = millis(max_block);
-    // Java waits in send() for a topic that does not exist; librdkafka in its queue.
-    let unknown_topic = max_block.min(3_600_000);
+    // Java waits in send() for a topic that does not exist; librdkafka in its queue. It counts in
+    // microseconds in 32 bits: past 2,147,483 ms it would not wait at all.
+    let unknown_topic = max_block.min(2_000_000);
     push(
         out,
         "max.block.ms",

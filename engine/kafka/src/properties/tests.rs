@@ -121,7 +121,7 @@ fn connects_source_producer() {
             delivery.timeout.ms=2147483647
             max.in.flight.requests.per.connection=1
             enable.idempotence=false
-            topic.metadata.propagation.max.ms=3600000
+            topic.metadata.propagation.max.ms=2000000
         "#]],
     );
 }
