@@ -179,7 +179,7 @@ async fn the_initial_state_is_taken_or_refused() {
 #[tokio::test]
 async fn connectors_that_do_not_start_keep_nobody_waiting() {
     let worker = Worker::start_with(Limits {
-        operation: Duration::from_millis(300),
+        operation: Duration::from_secs(1),
         ..Limits::default()
     })
     .await;

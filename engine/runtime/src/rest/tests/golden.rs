@@ -65,6 +65,8 @@ async fn differences(worker: &Worker, exchange: &Value) -> Option<String> {
         (_, Value::Null) => String::new(),
         (_, body) => body.to_string().replace("{dir}", &directory),
     };
+    let mut exchange = exchange.clone();
+    spare_values(&mut exchange["response"]);
     let until = |answer: &Answer| meets(answer, &exchange["until"]);
     let answer = worker.ask_until(request, &body, until).await;
     let text = answer.text.replace(&directory, "{dir}");
@@ -77,6 +79,17 @@ async fn differences(worker: &Worker, exchange: &Value) -> Option<String> {
     let recorded = [exchange["status"].clone(), exchange["response"].clone()];
     let same = compared == recorded;
     (!same).then(|| format!("{request} {body}\n  Java {recorded:?}\n  ours {compared:?}"))
+}
+
+/// Java's message repeats a configuration with its values, secrets among them; ours names the keys.
+fn spare_values(response: &mut Value) {
+    let Some(Value::String(message)) = response.get_mut("message") else {
+        return;
+    };
+    if message.ends_with("contains no connector type") {
+        let values = regex::Regex::new("=[^,}]*").unwrap();
+        *message = values.replace_all(message, "").into_owned();
+    }
 }
 
 fn meets(answer: &Answer, until: &Value) -> bool {
