@@ -312,26 +312,33 @@ pub(crate) mod faults {
 
     use millrace_api::Result;
 
-    /// Steps until the fault, and the fault; the steps gone by are kept.
+    /// Counts steps, and fails one of them.
     #[derive(Clone, Default)]
-    pub(crate) struct Faults(Arc<Mutex<(usize, Option<(usize, std::io::ErrorKind)>)>>);
+    pub(crate) struct Faults(Arc<Mutex<State>>);
+
+    #[derive(Default)]
+    struct State {
+        steps: usize,
+        fault: Option<(usize, std::io::ErrorKind)>,
+    }
 
     impl Faults {
         /// Fails the step of this number, from 0.
         pub(crate) fn at(&self, step: usize, kind: std::io::ErrorKind) {
-            *self.0.lock().unwrap() = (0, Some((step, kind)));
+            let fault = Some((step, kind));
+            *self.0.lock().unwrap() = State { steps: 0, fault };
         }
 
         /// How many steps there were.
         pub(crate) fn steps(&self) -> usize {
-            self.0.lock().unwrap().0
+            self.0.lock().unwrap().steps
         }
 
         pub(super) fn strike(&self, step: &'static str, path: &Path) -> Result<()> {
             let mut state = self.0.lock().unwrap();
-            state.0 += 1;
-            match state.1 {
-                Some((at, kind)) if at + 1 == state.0 => {
+            state.steps += 1;
+            match state.fault {
+                Some((at, kind)) if at + 1 == state.steps => {
                     Err(super::trouble(step, path, std::io::Error::from(kind)))
                 }
                 _ => Ok(()),

@@ -24,6 +24,7 @@ const MEMORY: usize = 128 << 20;
 pub(crate) struct LakeSinkTask {
     out: Output,
     judge: Judge,
+    memory: usize,
     partitions: BTreeMap<TopicPartition, Partition>,
 }
 
@@ -86,6 +87,7 @@ impl LakeSinkTask {
                 null_values: settings.null_values,
                 reporter: context.errant_record_reporter().cloned(),
             },
+            memory: MEMORY,
             partitions: BTreeMap::new(),
         })
     }
@@ -153,7 +155,9 @@ impl LakeSinkTask {
                 }
             }
             match largest {
-                Some((_, partition)) if total > MEMORY => partition.spill(&self.out.store).await?,
+                Some((_, partition)) if total > self.memory => {
+                    partition.spill(&self.out.store).await?
+                }
                 _ => return Ok(()),
             }
         }

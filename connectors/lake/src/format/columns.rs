@@ -3,7 +3,7 @@
 //! Fields that are not optional are `required` in Parquet. Where a null stands in such a field its
 //! default takes the place, as `Struct.get` has it in Java; without a default the row does not fit.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, Scalar, StructArray,
@@ -29,6 +29,8 @@ pub(crate) struct Columns {
     source: DataType,
     /// What is inside the file.
     pub(super) arrow: ArrowRef,
+    /// The columns that a dictionary does not pay for, by name, once that is known.
+    pub(super) unique: OnceLock<Vec<String>>,
 }
 
 impl Columns {
@@ -47,6 +49,7 @@ impl Columns {
             connect: Arc::clone(connect),
             source,
             arrow: Arc::new(ArrowSchema::new(fields)),
+            unique: OnceLock::new(),
         })
     }
 

@@ -25,7 +25,7 @@ pub(crate) enum Prepared {
 
 /// The inside of an open file.
 pub(crate) enum Encoder {
-    Parquet(parquet::Encoder),
+    Parquet(Box<parquet::Encoder>),
     JsonLines(json::Encoder),
 }
 
@@ -51,7 +51,7 @@ impl Format {
     pub(crate) fn encoder(&self, first: &Prepared) -> Encoder {
         match (self, first) {
             (Self::Parquet(format), Prepared::Parquet(rows)) => {
-                Encoder::Parquet(format.encoder(rows))
+                Encoder::Parquet(Box::new(format.encoder(rows)))
             }
             _ => Encoder::JsonLines(json::Encoder::default()),
         }

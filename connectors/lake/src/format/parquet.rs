@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef as ArrowRef;
 use arrow::row::{RowConverter, SortField};
 use bytes::Bytes;
 use millrace_api::config::ConfigEnum;
@@ -25,6 +24,8 @@ const ROW_GROUP_BYTES: usize = 64 << 20;
 const ROW_GROUP_ROWS: usize = 1 << 20;
 /// Dictionaries are decided by so many first rows of a file.
 const SAMPLE_ROWS: usize = 1024;
+/// Fewer rows than this say nothing about a column.
+const LEAST_ROWS: usize = 256;
 /// Layouts of so many schemas are remembered.
 const KNOWN_SCHEMAS: usize = 16;
 
@@ -75,6 +76,7 @@ pub(crate) struct Parquet {
 
 /// Rows in the columns of a file.
 pub(crate) struct Rows {
+    columns: Arc<Columns>,
     batch: RecordBatch,
 }
 
@@ -102,7 +104,7 @@ impl Parquet {
         if let Ok(array) = &whole
             && let Ok(batch) = columns.batch(array)
         {
-            return Ok(Rows { batch });
+            return Ok(Rows { columns, batch });
         }
         let failed = |row: usize| {
             let one = values.slice(row, 1).to_array().and_then(|array| {
@@ -143,7 +145,7 @@ impl Parquet {
     pub(super) fn encoder(&self, first: &Rows) -> Encoder {
         Encoder {
             codec: self.codec,
-            schema: first.batch.schema(),
+            columns: Arc::clone(&first.columns),
             sample: Vec::new(),
             sampled: 0,
             writer: None,
@@ -154,7 +156,7 @@ impl Parquet {
 /// The inside of an open Parquet file.
 pub(crate) struct Encoder {
     codec: Codec,
-    schema: ArrowRef,
+    columns: Arc<Columns>,
     /// The first rows, until there are enough to choose encodings by.
     sample: Vec<RecordBatch>,
     sampled: usize,
@@ -179,14 +181,14 @@ impl Encoder {
 
     /// Chooses the encodings, and writes the rows they were chosen by.
     fn begin(&mut self) -> Result<&mut ArrowWriter<Vec<u8>>> {
-        let head = concat_batches(&self.schema, &self.sample).map_err(unwritten)?;
-        let properties = properties(self.codec, &head);
+        let head = concat_batches(&self.columns.arrow, &self.sample).map_err(unwritten)?;
+        let properties = properties(self.codec, &self.columns, &head);
         let options = ArrowWriterOptions::new()
             .with_properties(properties)
             // Parquet's own types say all that these columns need; older readers stumble over
             // Arrow's view types.
             .with_skip_arrow_metadata(true);
-        let schema = Arc::clone(&self.schema);
+        let schema = Arc::clone(&self.columns.arrow);
         let mut writer =
             ArrowWriter::try_new_with_options(Vec::new(), schema, options).map_err(unwritten)?;
         writer.write(&head).map_err(unwritten)?;
@@ -231,22 +233,32 @@ fn unwritten(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::fatal("cannot write Parquet").with_source(error)
 }
 
-fn properties(codec: Codec, sample: &RecordBatch) -> WriterProperties {
+fn properties(codec: Codec, columns: &Columns, sample: &RecordBatch) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_compression(codec.compression())
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES));
-    for (field, column) in sample.schema().fields().iter().zip(sample.columns()) {
-        if !field.data_type().is_nested() && !repeats(column) {
-            let path = ColumnPath::new(vec![field.name().clone()]);
+    if sample.num_rows() >= LEAST_ROWS {
+        let unique = columns.unique.get_or_init(|| unique_columns(sample));
+        for name in unique {
+            let path = ColumnPath::new(vec![name.clone()]);
             properties = properties.set_column_dictionary_enabled(path, false);
         }
     }
     properties.build()
 }
 
-/// Whether at most half of a column's first values are distinct. A dictionary of unique values
-/// costs its building and makes the file longer.
+/// The columns of whose first values more than half are distinct. A dictionary of unique values
+/// costs its building and makes the file longer. Parts of nested columns keep theirs.
+fn unique_columns(sample: &RecordBatch) -> Vec<String> {
+    let schema = sample.schema();
+    let columns = schema.fields().iter().zip(sample.columns());
+    columns
+        .filter(|(field, column)| !field.data_type().is_nested() && !repeats(column))
+        .map(|(field, _)| field.name().clone())
+        .collect()
+}
+
 fn repeats(column: &ArrayRef) -> bool {
     let column = column.slice(0, column.len().min(SAMPLE_ROWS));
     let rows = RowConverter::new(vec![SortField::new(column.data_type().clone())])
@@ -255,4 +267,26 @@ fn repeats(column: &ArrayRef) -> bool {
         let distinct: HashSet<&[u8]> = rows.iter().map(|row| row.data()).collect();
         distinct.len() * 2 <= column.len()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{BooleanArray, Int64Array, StringViewArray};
+
+    use super::*;
+
+    #[test]
+    fn columns_of_unique_values_get_no_dictionary() {
+        let rows = 2000;
+        let id = Int64Array::from_iter_values(0..rows);
+        let status = |i| ["new", "paid"][usize::from(i % 2 == 0)];
+        let status = StringViewArray::from_iter_values((0..rows).map(status));
+        let paid = BooleanArray::from_iter((0..rows).map(|i| Some(i % 2 == 0)));
+        let sample = RecordBatch::try_from_iter([
+            ("id", Arc::new(id) as ArrayRef),
+            ("status", Arc::new(status)),
+            ("paid", Arc::new(paid)),
+        ]);
+        assert_eq!(unique_columns(&sample.unwrap()), ["id"]);
+    }
 }

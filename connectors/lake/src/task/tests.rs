@@ -7,19 +7,20 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::buffer::ScalarBuffer;
-use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::compute::concat_batches;
+use arrow::datatypes::Int64Type;
 use millrace_api::config::{Config, Props};
 use millrace_api::data::{Column, Kind, Schema, SchemaRef, Struct, Value};
-use millrace_testkit::arbitrary::Shape;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
 use crate::config::LakeSinkConfig;
+
+mod crashes;
+mod values;
 
 /// A directory, and how tasks that write to it are configured.
 struct Lake {
@@ -434,6 +435,30 @@ async fn json_lines_take_what_has_no_schema() {
 }
 
 #[tokio::test]
+async fn files_that_take_too_much_memory_get_more_row_groups_and_lose_nothing() {
+    let lake = Lake::new(&[("flush.size", "5000")]);
+    let sources = [orders(), TopicPartition::new("orders", 1)];
+    let mut task = lake.task_for(&sources, false).await;
+    task.memory = 20_000;
+    let offsets: Vec<i64> = (0..5000).collect();
+    for part in offsets.chunks(500) {
+        let runs: Vec<_> = sources
+            .iter()
+            .map(|s| run_of(s, &id_schema(), part))
+            .collect();
+        task.put(&runs).await.unwrap();
+        let held: usize = task.partitions.values().map(Partition::memory).sum();
+        assert!(held <= 20_000, "{held} bytes are held");
+    }
+    let files = lake.files();
+    assert_eq!(files.len(), 2);
+    assert!(files.values().all(|ids| *ids == offsets));
+    let file = File::open(lake.directory.path().join(key(0))).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    assert!(reader.metadata().num_row_groups() > 1);
+}
+
+#[tokio::test]
 async fn partitions_do_not_mix() {
     let lake = Lake::new(&[]);
     let sources = [
@@ -462,155 +487,6 @@ async fn partitions_do_not_mix() {
             .contains("not open (partition: orders-11)"),
         "{error}"
     );
-}
-
-/// The files of a run that nothing disturbs.
-async fn undisturbed(lake: &Lake, batches: &[SinkRecords]) -> BTreeMap<String, Vec<i64>> {
-    let calm = Lake {
-        directory: tempfile::tempdir().unwrap(),
-        ..Lake::new(&[])
-    };
-    let url = format!("file://{}", calm.directory.path().display());
-    let mut props = lake.props.clone();
-    props.insert("store.url".into(), url);
-    let calm = Lake { props, ..calm };
-    let mut task = calm.task().await;
-    for batch in batches {
-        task.put(std::slice::from_ref(batch)).await.unwrap();
-    }
-    calm.files()
-}
-
-/// Puts batches and commits after each, as the worker would; at an error or after so many calls the
-/// task is gone without a word, and another takes over from what was committed.
-struct Crashing<'a> {
-    lake: &'a Lake,
-    committed: i64,
-}
-
-impl Crashing<'_> {
-    async fn go(&mut self, task: &mut LakeSinkTask, batches: &[SinkRecords], mut calls: usize) {
-        let mut consumed = self.committed;
-        for batch in batches {
-            let records = &batch.records;
-            let from = batch.offsets().partition_point(|o| *o < self.committed);
-            if from == records.len() {
-                continue;
-            }
-            let mut rest = batch.clone();
-            rest.records = records.slice(from, records.len() - from);
-            for call in ["put", "pre_commit"] {
-                if calls == 0 {
-                    return;
-                }
-                calls -= 1;
-                if call == "put" {
-                    let put = task.put(std::slice::from_ref(&rest)).await;
-                    if put.is_ok() {
-                        consumed = rest.offsets().last().unwrap() + 1;
-                    }
-                    // The worker commits once more when a task fails.
-                    if put.is_err() {
-                        self.commit(task, consumed).await;
-                        return;
-                    }
-                } else {
-                    self.commit(task, consumed).await;
-                }
-            }
-        }
-    }
-
-    async fn commit(&mut self, task: &mut LakeSinkTask, consumed: i64) {
-        if let Some(safe) = committed(task, consumed).await {
-            assert!(safe >= self.committed, "commits go forward");
-            assert!(safe <= consumed, "and not past what was put");
-            self.committed = safe;
-        }
-    }
-
-    async fn finish(&mut self, batches: &[SinkRecords]) {
-        let mut task = self.lake.task().await;
-        self.go(&mut task, batches, usize::MAX).await;
-    }
-}
-
-fn batches() -> Vec<SinkRecords> {
-    let other = id_schema().to_builder().version(2).build();
-    vec![
-        run(0..3),
-        run(3..9),
-        run(9..10),
-        run_of(&orders(), &other, &[10, 11, 12, 13, 14, 15]),
-        run_of(&orders(), &other, &[17]),
-        run(20..29),
-    ]
-}
-
-#[tokio::test]
-async fn a_crash_between_any_two_calls_changes_nothing() {
-    let mut calls = 0;
-    loop {
-        let lake = Lake::new(&[]);
-        let mut crashing = Crashing {
-            lake: &lake,
-            committed: 0,
-        };
-        let mut task = lake.task().await;
-        crashing.go(&mut task, &batches(), calls).await;
-        drop(task);
-        crashing.finish(&batches()).await;
-        assert_eq!(
-            lake.files(),
-            undisturbed(&lake, &batches()).await,
-            "after {calls} calls"
-        );
-        calls += 1;
-        if calls > 2 * batches().len() {
-            return;
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_error_at_any_step_at_the_store_changes_nothing() {
-    for format in ["parquet", "json"] {
-        let mut step = 0;
-        loop {
-            let lake = Lake::new(&[("format.class", format)]);
-            let mut crashing = Crashing {
-                lake: &lake,
-                committed: 0,
-            };
-            let mut task = lake.task().await;
-            task.out.store.faults.at(step, Io::StorageFull);
-            let batches = if format == "json" {
-                json_batches()
-            } else {
-                batches()
-            };
-            crashing.go(&mut task, &batches, usize::MAX).await;
-            let steps = task.out.store.faults.steps();
-            assert_eq!(lake.unfinished(), 0, "nothing lies about after an error");
-            drop(task);
-            crashing.finish(&batches).await;
-            let expected = undisturbed(&lake, &batches).await;
-            assert_eq!(lake.files(), expected, "{format}, step {step} went wrong");
-            if step >= steps {
-                break;
-            }
-            step += 1;
-        }
-    }
-}
-
-fn json_batches() -> Vec<SinkRecords> {
-    let batch = |ids: std::ops::Range<i64>| {
-        let texts: Vec<_> = ids.clone().map(|id| id.to_string()).collect();
-        let column = Column::Json(texts.iter().map(|t| Some(t.as_str())).collect());
-        put_together(&orders(), column, &ids.collect::<Vec<_>>())
-    };
-    vec![batch(0..3), batch(3..4), batch(4..11), batch(11..13)]
 }
 
 #[tokio::test]
@@ -783,223 +659,4 @@ fn keys_that_are_wrong_are_explained() {
         missing.contains("\"store.url\" which has no default value"),
         "{missing}"
     );
-}
-
-/// What Parquet gives back, as Connect values.
-fn value_of(schema: &SchemaRef, array: &ArrayRef, row: usize) -> Value {
-    let plain = match schema.arrow_type().unwrap() {
-        DataType::List(_) | DataType::Map(..) | DataType::Struct(_) => Arc::clone(array),
-        flat => cast(array, &flat).unwrap(),
-    };
-    if plain.is_null(row) {
-        return Value::Null;
-    }
-    match schema.kind() {
-        Kind::Array => {
-            let items = plain.as_list::<i32>().value(row);
-            let item = schema.value_schema().unwrap();
-            Value::Array(
-                (0..items.len())
-                    .map(|i| value_of(item, &items, i))
-                    .collect(),
-            )
-        }
-        Kind::Map => {
-            let entries = plain.as_map().value(row);
-            let (key, value) = (schema.key_schema().unwrap(), schema.value_schema().unwrap());
-            let entry = |i| {
-                (
-                    value_of(key, entries.column(0), i),
-                    value_of(value, entries.column(1), i),
-                )
-            };
-            Value::Map((0..entries.len()).map(entry).collect())
-        }
-        Kind::Struct => {
-            let fields = schema.fields().iter().zip(plain.as_struct().columns());
-            let values = fields
-                .map(|(f, column)| value_of(&f.schema, column, row))
-                .collect();
-            Value::Struct(Struct::new(Arc::clone(schema), values))
-        }
-        _ => {
-            let column = Column::Typed {
-                schema: Arc::clone(schema),
-                array: plain,
-            };
-            column.value(row).unwrap()
-        }
-    }
-}
-
-/// The value with the defaults of struct fields in place of their nulls, as `Struct.get` gives it.
-fn with_defaults(value: &Value) -> Value {
-    match value {
-        Value::Struct(s) => {
-            let field = |f: &millrace_api::data::Field| with_defaults(s.get(&f.name).unwrap());
-            let values = s.schema().fields().iter().map(field).collect();
-            Value::Struct(Struct::new(Arc::clone(s.schema()), values))
-        }
-        Value::Array(items) => Value::Array(items.iter().map(with_defaults).collect()),
-        Value::Map(entries) => {
-            let entry = |(k, v): &(Value, Value)| (with_defaults(k), with_defaults(v));
-            Value::Map(entries.iter().map(entry).collect())
-        }
-        other => other.clone(),
-    }
-}
-
-fn has_empty_struct(schema: &Schema) -> bool {
-    schema.kind() == Kind::Struct && schema.fields().is_empty()
-        || schema.fields().iter().any(|f| has_empty_struct(&f.schema))
-        || [schema.key_schema(), schema.value_schema()]
-            .into_iter()
-            .flatten()
-            .any(|s| has_empty_struct(s))
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// Every value of every schema comes back from Parquet.
-    #[test]
-    fn parquet_gives_back_what_was_put(
-        column in Shape::default().columns(),
-        codec in prop::sample::select(&["none", "snappy", "gzip", "lz4", "lz4_raw", "zstd"][..]),
-    ) {
-        let schema = Arc::clone(column.schema().unwrap());
-        prop_assume!(!has_empty_struct(&schema));
-        let present: Vec<Value> =
-            column.rows().unwrap().iter().filter(|v| !v.is_null()).map(with_defaults).collect();
-        let lake = Lake::new(&[
-            ("behavior.on.null.values", "ignore"),
-            ("parquet.decimal.precision", "60"),
-            ("parquet.codec", codec),
-            ("rotate.interval.ms", "1"),
-            ("flush.size", "1000"),
-        ]);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let mut task = lake.task().await;
-            let offsets: Vec<i64> = (0..column.len() as i64).collect();
-            task.put(&[put_together(&orders(), column.clone(), &offsets)]).await.unwrap();
-            lake.later(1);
-            task.put(&[]).await.unwrap();
-        });
-        let files = walk(lake.directory.path());
-        prop_assert_eq!(files.len(), usize::from(!present.is_empty()));
-        let Some(file) = files.first() else { return Ok(()) };
-        let batch = read(file);
-        let array: ArrayRef = if schema.kind() == Kind::Struct {
-            Arc::new(arrow::array::StructArray::from(batch))
-        } else {
-            Arc::clone(batch.column_by_name("value").unwrap())
-        };
-        let found: Vec<Value> = (0..array.len()).map(|row| value_of(&schema, &array, row)).collect();
-        prop_assert_eq!(found, present);
-    }
-}
-
-#[tokio::test]
-async fn parquet_types_are_those_that_readers_expect() {
-    let optional = |b: millrace_api::data::SchemaBuilder| b.optional().build();
-    let tags = Schema::array_builder(Schema::string(false)).build();
-    let counts = Schema::map_builder(Schema::string(false), Schema::string(true)).build();
-    let schema = Schema::struct_builder()
-        .field("id", Schema::builder(Kind::Int64).build())
-        .field("tiny", Schema::builder(Kind::Int8).build())
-        .field("day", optional(Schema::date_builder()))
-        .field("time", optional(Schema::time_builder()))
-        .field("at", optional(Schema::timestamp_builder()))
-        .field("price", optional(Schema::decimal_builder(2)))
-        .field(
-            "exact",
-            Schema::decimal_builder(2)
-                .parameter("connect.decimal.precision", "9")
-                .build(),
-        )
-        .field("tags", tags)
-        .field("counts", counts)
-        .build();
-    let decimal = Value::Decimal(millrace_api::data::Decimal {
-        unscaled: 5.into(),
-        scale: 2,
-    });
-    let row = vec![
-        Value::Int64(0),
-        Value::Int8(1),
-        Value::Null,
-        Value::Null,
-        Value::Null,
-        Value::Null,
-        decimal,
-        Value::Array(vec![]),
-        Value::Map(vec![]),
-    ];
-    let lake = Lake::new(&[("flush.size", "1")]);
-    let mut task = lake.task().await;
-    let value = Value::Struct(Struct::new(Arc::clone(&schema), row));
-    let column = Column::from_values(Some(schema), vec![value]);
-    task.put(&[put_together(&orders(), column, &[0])])
-        .await
-        .unwrap();
-    let file = File::open(lake.directory.path().join(key(0))).unwrap();
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-    let mut text = Vec::new();
-    parquet::schema::printer::print_schema(&mut text, reader.parquet_schema().root_schema());
-    let expected = "\
-message arrow_schema {
-  REQUIRED INT64 id;
-  REQUIRED INT32 tiny (INTEGER(8,true));
-  OPTIONAL INT32 day (DATE);
-  OPTIONAL INT32 time (TIME(MILLIS,false));
-  OPTIONAL INT64 at (TIMESTAMP(MILLIS,true));
-  OPTIONAL FIXED_LEN_BYTE_ARRAY (16) price (DECIMAL(38,2));
-  REQUIRED INT32 exact (DECIMAL(9,2));
-  REQUIRED group tags (LIST) {
-    REPEATED group list {
-      REQUIRED BYTE_ARRAY element (STRING);
-    }
-  }
-  REQUIRED group counts (MAP) {
-    REPEATED group key_value {
-      REQUIRED BYTE_ARRAY key (STRING);
-      OPTIONAL BYTE_ARRAY value (STRING);
-    }
-  }
-}
-";
-    assert_eq!(String::from_utf8(text).unwrap(), expected);
-    let metadata = reader.metadata().file_metadata();
-    assert!(
-        metadata.key_value_metadata().is_none(),
-        "no Arrow types that readers may not know"
-    );
-}
-
-#[tokio::test]
-async fn numbers_too_long_for_their_column_are_named() {
-    let price = Schema::decimal_builder(0).build();
-    let schema = Schema::struct_builder().field("price", price).build();
-    let unscaled = "9".repeat(39).parse().unwrap();
-    let number = Value::Decimal(millrace_api::data::Decimal { unscaled, scale: 0 });
-    let value = Value::Struct(Struct::new(Arc::clone(&schema), vec![number]));
-    let column = Column::from_values(Some(schema), vec![value]);
-    let lake = Lake::new(&[("flush.size", "1")]);
-    let run = put_together(&orders(), column, &[5]);
-    let error = lake
-        .task()
-        .await
-        .put(std::slice::from_ref(&run))
-        .await
-        .unwrap_err();
-    let text = error.to_string();
-    assert!(text.contains("parquet.decimal.precision"), "{text}");
-    assert!(
-        text.contains("field: price") && text.contains("offset: 5"),
-        "{text}"
-    );
-    let lake = Lake::new(&[("flush.size", "1"), ("parquet.decimal.precision", "39")]);
-    lake.task().await.put(&[run]).await.unwrap();
-    assert_eq!(walk(lake.directory.path()).len(), 1);
 }
