@@ -77,6 +77,8 @@ impl Headers<'_> {
 
 /// The most bytes before a record's key: its length, attributes, timestamp delta, offset delta.
 const PREFIX: usize = 5 + 1 + 10 + 5;
+/// Room for it and two lengths, each of which [`varint::write`] wants ten bytes for.
+const PREFIX_BUFFER: usize = PREFIX + 20;
 /// The most bytes of a length.
 const LONGEST_LENGTH: usize = 5;
 
@@ -141,13 +143,21 @@ impl Writer {
             + varint::length(header_count)
             + record.headers.length();
         self.buffer.reserve(max_length);
-        let mut prefix = [0; 32];
+        let mut prefix = [0; PREFIX_BUFFER];
         let mut at = varint::write(&mut prefix, 0, body as i64) + 1;
         at = varint::write(&mut prefix, at, timestamp_delta);
         at = varint::write(&mut prefix, at, i64::from(delta));
+        // What is between keys and values goes in one piece: most records have no key.
+        at = varint::write(&mut prefix, at, signed_length(record.key));
+        if let Some(key) = record.key.filter(|key| !key.is_empty()) {
+            self.buffer.extend_from_slice(&prefix[..at]);
+            self.buffer.extend_from_slice(key);
+            at = 0;
+        }
+        at = varint::write(&mut prefix, at, signed_length(record.value));
         self.buffer.extend_from_slice(&prefix[..at]);
-        put(&mut self.buffer, record.key);
-        put(&mut self.buffer, record.value);
+        self.buffer
+            .extend_from_slice(record.value.unwrap_or_default());
         put_length(&mut self.buffer, header_count);
         match record.headers {
             Headers::Raw { bytes, .. } => self.buffer.extend_from_slice(bytes),
@@ -226,6 +236,7 @@ impl Writer {
             base_sequence: -1,
             count: self.count,
         };
+        let length = self.buffer.len();
         let mut batch = if self.compression == Compression::None {
             self.buffer.split()
         } else {
@@ -242,6 +253,8 @@ impl Writer {
             batch
         };
         header.seal(&mut batch);
+        // The next batch will need about as much: growing to it step by step copies it twice.
+        self.buffer.reserve(length);
         self.begin();
         Ok(batch)
     }
@@ -262,15 +275,15 @@ fn length_of(part: Option<&[u8]>) -> usize {
     part.map_or(1, |bytes| varint::length(bytes.len() as i64) + bytes.len())
 }
 
+/// -1 for null.
 #[inline(always)]
+fn signed_length(part: Option<&[u8]>) -> i64 {
+    part.map_or(-1, |bytes| bytes.len() as i64)
+}
+
 fn put(buffer: &mut BytesMut, part: Option<&[u8]>) {
-    match part {
-        None => put_length(buffer, -1),
-        Some(bytes) => {
-            put_length(buffer, bytes.len() as i64);
-            buffer.extend_from_slice(bytes);
-        }
-    }
+    put_length(buffer, signed_length(part));
+    buffer.extend_from_slice(part.unwrap_or_default());
 }
 
 #[inline(always)]

@@ -141,8 +141,11 @@ pub(crate) async fn create(
     }
 }
 
+/// The key and the value of a record to send.
+pub(crate) type KeyValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// A run of records without headers, the producer's clock as their time.
-pub(crate) fn run(topic: &str, records: &[(Option<&[u8]>, Option<&[u8]>)]) -> Outgoing {
+pub(crate) fn run(topic: &str, records: &[KeyValue<'_>]) -> Outgoing {
     Outgoing {
         topic: topic.into(),
         partition: None,
