@@ -5,6 +5,8 @@ mod byte_array;
 mod charset;
 mod json;
 mod role;
+#[cfg(test)]
+mod recorded;
 mod row_buffer;
 mod simple_header;
 mod string;

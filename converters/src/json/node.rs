@@ -35,25 +35,8 @@ impl<'a> Node<'a> {
         Ok(match reader.peek()? {
             Token::Text => Self::Text(reader.take_text()?),
             Token::Number => Self::Number(reader.take_number()?),
-            Token::Array => {
-                reader.enter()?;
-                let mut items = Vec::new();
-                let mut first = true;
-                while reader.next_item(&mut first)? {
-                    items.push(Self::read(reader)?);
-                }
-                Self::Array(items)
-            }
-            Token::Object => {
-                reader.enter()?;
-                let mut members: Vec<(Cow<'a, str>, Self)> = Vec::new();
-                let mut first = true;
-                while let Some(name) = reader.next_name(&mut first)? {
-                    members.push((name, Self::read(reader)?));
-                }
-                unique(&mut members);
-                Self::Object(members)
-            }
+            Token::Array => Self::Array(Self::read_items(reader)?),
+            Token::Object => Self::Object(Self::read_members(reader)?),
             word => {
                 reader.take_word(word)?;
                 match word {
@@ -62,6 +45,27 @@ impl<'a> Node<'a> {
                 }
             }
         })
+    }
+
+    fn read_items(reader: &mut Reader<'a>) -> Result<Vec<Self>, SyntaxError> {
+        reader.enter()?;
+        let mut items = Vec::new();
+        let mut first = true;
+        while reader.next_item(&mut first)? {
+            items.push(Self::read(reader)?);
+        }
+        Ok(items)
+    }
+
+    fn read_members(reader: &mut Reader<'a>) -> Result<Vec<(Cow<'a, str>, Self)>, SyntaxError> {
+        reader.enter()?;
+        let mut members = Vec::new();
+        let mut first = true;
+        while let Some(name) = reader.next_name(&mut first)? {
+            members.push((name, Self::read(reader)?));
+        }
+        unique(&mut members);
+        Ok(members)
     }
 
     /// An object's member.

@@ -113,18 +113,32 @@ fn append_parts(schema: &Schema, options: JsonOptions, out: &mut Vec<u8>) -> Res
     }
 }
 
+/// How deep schemas may nest: everybody who handles data goes down them by recursion.
+const MAX_DEPTH: usize = 100;
+
 /// The schema that a JSON object describes; none for null.
 pub(crate) fn read_schema(
+    node: &Node<'_>,
+    options: JsonOptions,
+) -> Result<Option<SchemaRef>, Fault> {
+    read_at(0, node, options)
+}
+
+fn read_at(
+    depth: usize,
     node: &Node<'_>,
     options: JsonOptions,
 ) -> Result<Option<SchemaRef>, Fault> {
     if matches!(node, Node::Null) {
         return Ok(None);
     }
+    if depth == MAX_DEPTH {
+        return Err(Fault::new("Schema is nested too deeply"));
+    }
     let Some(Node::Text(kind)) = node.get("type") else {
         return Err(Fault::new("Schema must contain 'type' field"));
     };
-    let mut builder = start(kind, node, options)?;
+    let mut builder = start(depth + 1, kind, node, options)?;
     if let Some(Node::Boolean(true)) = node.get("optional") {
         builder = builder.optional();
     }
@@ -162,10 +176,15 @@ pub(crate) fn read_schema(
     Ok(Some(builder.build()))
 }
 
-fn start(kind: &str, node: &Node<'_>, options: JsonOptions) -> Result<SchemaBuilder, Fault> {
+fn start(
+    depth: usize,
+    kind: &str,
+    node: &Node<'_>,
+    options: JsonOptions,
+) -> Result<SchemaBuilder, Fault> {
     let part = |key: &str, missing: &'static str, null: &'static str| {
         let node = node.get(key).ok_or_else(|| Fault::new(missing))?;
-        read_schema(node, options)?.ok_or_else(|| Fault::new(null))
+        read_at(depth, node, options)?.ok_or_else(|| Fault::new(null))
     };
     Ok(Schema::builder(match kind {
         "int8" => Kind::Int8,
@@ -194,12 +213,16 @@ fn start(kind: &str, node: &Node<'_>, options: JsonOptions) -> Result<SchemaBuil
             )?;
             return Ok(Schema::map_builder(key, value));
         }
-        "struct" => return read_fields(node, options),
+        "struct" => return read_fields(depth, node, options),
         other => return Err(Fault::new(format!("Unknown schema type: {other}"))),
     }))
 }
 
-fn read_fields(node: &Node<'_>, options: JsonOptions) -> Result<SchemaBuilder, Fault> {
+fn read_fields(
+    depth: usize,
+    node: &Node<'_>,
+    options: JsonOptions,
+) -> Result<SchemaBuilder, Fault> {
     let Some(Node::Array(fields)) = node.get("fields") else {
         return Err(Fault::new(
             "Struct schema's \"fields\" argument is not an array.",
@@ -214,7 +237,7 @@ fn read_fields(node: &Node<'_>, options: JsonOptions) -> Result<SchemaBuilder, F
             ));
         };
         let name: Arc<str> = (&**name).into();
-        let schema = read_schema(field, options)
+        let schema = read_at(depth, field, options)
             .map_err(|fault| fault.within(&name))?
             .expect("an object is not null");
         if name.is_empty() {

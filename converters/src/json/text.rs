@@ -243,8 +243,8 @@ mod tests {
         for text in ["bg", "bg=", "bgA", " b g = = ", "b*==", "b-_=", "b", "=", "bg=A"] {
             assert_eq!(decoded(text), None, "{text}");
         }
-        for length in 0..20 {
-            let bytes: Vec<u8> = (0..length).map(|i| i * 37).collect();
+        for length in 0..20u8 {
+            let bytes: Vec<u8> = (0..length).map(|i| i.wrapping_mul(37)).collect();
             let text = written(|out| append_base64(&bytes, out));
             assert_eq!(decoded(text.trim_matches('"')), Some(bytes));
         }
