@@ -329,6 +329,14 @@ fn control_batches_are_passed_over() {
     assert_eq!(reader.next_offset(), Some(6));
 }
 
+/// A bit that makes records look like a transaction's end must not make them disappear.
+#[test]
+fn control_batches_are_checked() {
+    let mut bytes = encode(Compression::None, &[record(b"k", b"v")], 5).to_vec();
+    bytes[22] ^= 1 << 5;
+    assert!(read(&bytes.into()).is_err());
+}
+
 #[test]
 fn log_append_time_replaces_the_producers() {
     let mut writer = Writer::new(Compression::None);
