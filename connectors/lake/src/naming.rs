@@ -48,9 +48,7 @@ impl Naming {
     /// The start offset in a file's name; none when the file is not one of this partition and
     /// format.
     pub(crate) fn start_of(&self, name: &str, source: &TopicPartition) -> Option<i64> {
-        let digits = name
-            .strip_prefix(&self.name_prefix(source))?
-            .strip_suffix(&self.extension)?;
+        let digits = name.strip_prefix(&self.name_prefix(source))?.strip_suffix(&self.extension)?;
         let all_digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
         all_digits.then(|| digits.parse().ok()).flatten()
     }
@@ -87,10 +85,7 @@ mod tests {
 
     #[test]
     fn an_offset_longer_than_the_padding_is_whole() {
-        let naming = Naming {
-            offset_width: 2,
-            ..naming("", ".json")
-        };
+        let naming = Naming { offset_width: 2, ..naming("", ".json") };
         let directory = naming.directory("orders", 3);
         let key = naming.key(&directory, &orders(), i64::MAX);
         assert_eq!(key, "orders/partition=3/orders+3+9223372036854775807.json");
@@ -98,10 +93,7 @@ mod tests {
 
     #[test]
     fn width_zero_pads_nothing() {
-        let naming = Naming {
-            offset_width: 0,
-            ..naming("", ".json")
-        };
+        let naming = Naming { offset_width: 0, ..naming("", ".json") };
         assert_eq!(naming.key("d/", &orders(), 7), "d/orders+3+7.json");
     }
 

@@ -162,9 +162,7 @@ impl Partition {
         let directory = out.naming.directory(&records.topic, self.source.partition);
         if !self.listed.contains(&directory) {
             let names = out.store.names(&directory).await?;
-            let starts = names
-                .iter()
-                .filter_map(|n| out.naming.start_of(n, &self.source));
+            let starts = names.iter().filter_map(|n| out.naming.start_of(n, &self.source));
             self.cuts.extend(starts);
             self.listed.insert(directory.clone());
         }

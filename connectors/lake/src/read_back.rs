@@ -42,7 +42,5 @@ fn rows_in(path: &Path) -> Result<u64> {
 }
 
 fn unreadable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::fatal("cannot read Parquet")
-        .context("path", path.display())
-        .with_source(error)
+    Error::fatal("cannot read Parquet").context("path", path.display()).with_source(error)
 }

@@ -120,11 +120,7 @@ mod tests {
     use super::*;
 
     fn policy(flush_size: usize) -> Policy {
-        Policy {
-            flush_size,
-            interval_ms: None,
-            schedule_ms: None,
-        }
+        Policy { flush_size, interval_ms: None, schedule_ms: None }
     }
 
     /// The start offsets and sizes of the files that these batches of records make.
@@ -138,10 +134,8 @@ mod tests {
             let mut at = 0;
             while at < batch.len() {
                 let span = open.get_or_insert_with(|| policy.begin(offsets[at], 0));
-                let waiting = Waiting {
-                    offsets: &offsets[at..],
-                    timestamps: Some(&timestamps[at..]),
-                };
+                let waiting =
+                    Waiting { offsets: &offsets[at..], timestamps: Some(&timestamps[at..]) };
                 let fresh = span.rows == 0;
                 let rows = policy.extend(span, waiting, &cuts);
                 assert!(rows > 0 || !fresh, "a new file takes a record");
@@ -168,10 +162,7 @@ mod tests {
 
     #[test]
     fn a_record_as_old_as_the_interval_starts_the_next_file() {
-        let policy = Policy {
-            interval_ms: Some(100),
-            ..policy(1000)
-        };
+        let policy = Policy { interval_ms: Some(100), ..policy(1000) };
         let run = [(0, -1), (1, 1000), (2, 1099), (3, 900), (4, 1100), (5, -1)];
         assert_eq!(files(policy, &[&run], &[]), vec![(0, 4), (4, 2)]);
     }
@@ -187,22 +178,11 @@ mod tests {
 
     #[test]
     fn the_clock_ends_a_file_at_the_interval_or_the_schedule() {
-        let policy = Policy {
-            interval_ms: Some(1_000),
-            schedule_ms: Some(600),
-            ..policy(10)
-        };
+        let policy = Policy { interval_ms: Some(1_000), schedule_ms: Some(600), ..policy(10) };
         let span = policy.begin(0, 1_300);
         assert!(!Policy::is_due(&span, 1_799));
-        assert!(
-            Policy::is_due(&span, 1_800),
-            "600 ms since midnight, thrice"
-        );
-        let span = Policy {
-            schedule_ms: None,
-            ..policy
-        }
-        .begin(0, 1_300);
+        assert!(Policy::is_due(&span, 1_800), "600 ms since midnight, thrice");
+        let span = Policy { schedule_ms: None, ..policy }.begin(0, 1_300);
         assert!(!Policy::is_due(&span, 2_299));
         assert!(Policy::is_due(&span, 2_300));
     }
@@ -210,14 +190,8 @@ mod tests {
     #[test]
     fn the_schedule_starts_again_at_midnight() {
         let seven_hours = 7 * 3_600_000;
-        assert_eq!(
-            next_scheduled(DAY_MS + 1, seven_hours),
-            DAY_MS + seven_hours
-        );
-        assert_eq!(
-            next_scheduled(DAY_MS + 3 * seven_hours, seven_hours),
-            2 * DAY_MS
-        );
+        assert_eq!(next_scheduled(DAY_MS + 1, seven_hours), DAY_MS + seven_hours);
+        assert_eq!(next_scheduled(DAY_MS + 3 * seven_hours, seven_hours), 2 * DAY_MS);
         assert_eq!(next_scheduled(-1, seven_hours), 0);
         assert_eq!(next_scheduled(5, i64::MAX), DAY_MS);
     }

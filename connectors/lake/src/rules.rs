@@ -13,9 +13,7 @@ pub(crate) enum FormatName {
 
 /// Makes a rule of a function that says what is wrong with a text.
 fn rule(valid: &'static str, problem: fn(&str) -> Result<(), String>) -> Validator {
-    Validator::new(valid, move |value: &Setting| {
-        problem(value.as_str().unwrap_or_default())
-    })
+    Validator::new(valid, move |value: &Setting| problem(value.as_str().unwrap_or_default()))
 }
 
 /// `store.url`.
@@ -36,22 +34,16 @@ pub(crate) fn directory_inside() -> Validator {
 
 /// `format.class`.
 pub(crate) fn format_class() -> Validator {
-    rule("ParquetFormat or JsonFormat", |class| {
-        format_of(class).map(|_| ())
-    })
+    rule("ParquetFormat or JsonFormat", |class| format_of(class).map(|_| ()))
 }
 
 /// `partitioner.class`.
 pub(crate) fn partitioner_class() -> Validator {
-    rule("DefaultPartitioner", |class| {
-        match class.rsplit('.').next() {
-            Some("DefaultPartitioner" | "Default" | "default") => Ok(()),
-            _ => Err(
-                "only io.confluent.connect.storage.partitioner.DefaultPartitioner is \
+    rule("DefaultPartitioner", |class| match class.rsplit('.').next() {
+        Some("DefaultPartitioner" | "Default" | "default") => Ok(()),
+        _ => Err("only io.confluent.connect.storage.partitioner.DefaultPartitioner is \
                       supported so far"
-                    .into(),
-            ),
-        }
+            .into()),
     })
 }
 
@@ -80,11 +72,9 @@ pub(crate) fn format_of(class: &str) -> Result<FormatName, String> {
     match simple.to_ascii_lowercase().as_str() {
         "parquetformat" | "parquet" => Ok(FormatName::Parquet),
         "jsonformat" | "json" => Ok(FormatName::Json),
-        _ => Err(
-            "use io.confluent.connect.s3.format.parquet.ParquetFormat (or parquet) or \
+        _ => Err("use io.confluent.connect.s3.format.parquet.ParquetFormat (or parquet) or \
              io.confluent.connect.s3.format.json.JsonFormat (or json); other formats come later"
-                .into(),
-        ),
+            .into()),
     }
 }
 

@@ -51,15 +51,13 @@ pub(crate) fn check(config: &LakeSinkConfig) -> Vec<ConfigError> {
 }
 
 fn format(config: &LakeSinkConfig) -> Result<Format> {
-    Ok(
-        match format_of(config.format_class.as_str()).map_err(Error::config)? {
-            FormatName::Parquet => {
-                let precision = u8::try_from(config.parquet_decimal_precision).unwrap_or(38);
-                Format::Parquet(Parquet::new(config.parquet_codec, precision))
-            }
-            FormatName::Json => Format::JsonLines(JsonLines::new()),
-        },
-    )
+    Ok(match format_of(config.format_class.as_str()).map_err(Error::config)? {
+        FormatName::Parquet => {
+            let precision = u8::try_from(config.parquet_decimal_precision).unwrap_or(38);
+            Format::Parquet(Parquet::new(config.parquet_codec, precision))
+        }
+        FormatName::Json => Format::JsonLines(JsonLines::new()),
+    })
 }
 
 fn naming(config: &LakeSinkConfig, format: &Format) -> Naming {

@@ -53,9 +53,7 @@ impl Store {
                 Error::config("store.url is not UTF-8").context("store", path.display())
             })
         };
-        let service = Fs::default()
-            .root(&text(&root)?)
-            .atomic_write_dir(&text(&temporary)?);
+        let service = Fs::default().root(&text(&root)?).atomic_write_dir(&text(&temporary)?);
         let operator = Operator::new(service)
             .map_err(|e| opendal_trouble("cannot open the store", &root, e))?;
         Ok(Self {
@@ -77,12 +75,7 @@ impl Store {
             .writer(&key)
             .await
             .map_err(|e| opendal_trouble("cannot create a file", &self.path(&key), e))?;
-        Ok(Upload {
-            key,
-            writer,
-            bytes: 0,
-            begun: false,
-        })
+        Ok(Upload { key, writer, bytes: 0, begun: false })
     }
 
     /// Appends to a file.
@@ -248,9 +241,7 @@ fn remove_by_prefix(directory: &Path, prefixes: &[String]) -> io::Result<()> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|e| Err(io::Error::other(e)))
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)))
 }
 
 fn opendal_trouble(what: &'static str, path: &Path, error: opendal::Error) -> Error {
@@ -260,15 +251,11 @@ fn opendal_trouble(what: &'static str, path: &Path, error: opendal::Error) -> Er
         kind = kind.or(e.downcast_ref::<io::Error>().map(io::Error::kind));
         cause = e.source();
     }
-    message(what, kind)
-        .context("path", path.display())
-        .with_source(error)
+    message(what, kind).context("path", path.display()).with_source(error)
 }
 
 fn trouble(what: &'static str, path: &Path, error: io::Error) -> Error {
-    message(what, Some(error.kind()))
-        .context("path", path.display())
-        .with_source(error)
+    message(what, Some(error.kind())).context("path", path.display()).with_source(error)
 }
 
 /// What could not be done, and what to do about it.

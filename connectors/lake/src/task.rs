@@ -128,10 +128,8 @@ impl LakeSinkTask {
                 Err(failed) => failed,
             };
             if failed.is_empty() {
-                return Err(
-                    Error::fatal("records cannot be written together, though each can")
-                        .context("partition", &run.topic_partition),
-                );
+                return Err(Error::fatal("records cannot be written together, though each can")
+                    .context("partition", &run.topic_partition));
             }
             let rows: Vec<usize> = (0..keep.len()).filter(|row| keep[*row]).collect();
             for failure in failed {

@@ -25,11 +25,7 @@ struct Lake {
 impl Lake {
     fn new(format: &'static str, null_values: &'static str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        Self {
-            directory,
-            format,
-            null_values,
-        }
+        Self { directory, format, null_values }
     }
 
     fn root(&self) -> PathBuf {
@@ -49,8 +45,7 @@ fn props(root: &Path, more: &[(&str, &str)]) -> Props {
     let url = format!("file://{}", root.display());
     let own = [("store.url", url.as_str()), ("flush.size", "10")];
     let all = own.iter().chain(more);
-    all.map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-        .collect()
+    all.map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
 }
 
 /// The files that others see, in order.
@@ -62,11 +57,7 @@ fn visible(directory: &Path) -> Vec<PathBuf> {
     paths.sort();
     paths.retain(|path| !path.file_name().unwrap().to_string_lossy().starts_with('.'));
     let inside = |path: PathBuf| {
-        if path.is_dir() {
-            visible(&path)
-        } else {
-            vec![path]
-        }
+        if path.is_dir() { visible(&path) } else { vec![path] }
     };
     paths.into_iter().flat_map(inside).collect()
 }
@@ -74,10 +65,7 @@ fn visible(directory: &Path) -> Vec<PathBuf> {
 fn texts(file: &Path) -> Vec<String> {
     if file.extension().is_some_and(|e| e == "json") {
         let lines = std::fs::read_to_string(file).unwrap();
-        return lines
-            .lines()
-            .map(|line| line.trim_matches('"').to_owned())
-            .collect();
+        return lines.lines().map(|line| line.trim_matches('"').to_owned()).collect();
     }
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap()).unwrap();
     let mut texts = Vec::new();
@@ -97,20 +85,13 @@ impl SinkFixture for Lake {
     }
 
     fn props(&self) -> Props {
-        let more = [
-            ("format.class", self.format),
-            ("behavior.on.null.values", self.null_values),
-        ];
+        let more = [("format.class", self.format), ("behavior.on.null.values", self.null_values)];
         props(&self.root(), &more)
     }
 
     async fn stored(&self) -> Vec<usize> {
-        let texts = visible(&self.root())
-            .into_iter()
-            .flat_map(|file| texts(&file));
-        texts
-            .map(|text| text.strip_prefix("record ").unwrap().parse().unwrap())
-            .collect()
+        let texts = visible(&self.root()).into_iter().flat_map(|file| texts(&file));
+        texts.map(|text| text.strip_prefix("record ").unwrap().parse().unwrap()).collect()
     }
 
     fn tombstones(&self) -> Tombstones {
@@ -140,10 +121,7 @@ sink_suite!(json_lines, Lake::new("json", "ignore"));
 #[test]
 fn rows_are_counted_by_their_footers() {
     let directory = tempfile::tempdir().unwrap();
-    assert_eq!(
-        count_parquet_rows(&directory.path().join("nothing")).unwrap(),
-        0
-    );
+    assert_eq!(count_parquet_rows(&directory.path().join("nothing")).unwrap(), 0);
     run(async {
         let props = props(directory.path(), &[]);
         let mut task = sink_task(&plugin(), props, context()).await.unwrap();
@@ -178,16 +156,11 @@ fn records(first: i64, count: i64, length: usize) -> SinkRecords {
         Value::from(&*text)
     };
     let values = (0..count).map(|_| text()).collect();
-    let mut records = Records::new(
-        "orders",
-        Column::from_values(Some(Schema::string(false)), values),
-    );
+    let mut records =
+        Records::new("orders", Column::from_values(Some(Schema::string(false)), values));
     records.partition = Some(0);
     records.offsets = Some((first..first + count).collect());
-    SinkRecords {
-        records,
-        topic_partition: orders(),
-    }
+    SinkRecords { records, topic_partition: orders() }
 }
 
 /// A file system of 4 MiB; none where this user may not mount one.
@@ -208,10 +181,7 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let unmounted = Command::new("umount").arg(self.0.path()).status();
-        assert!(
-            unmounted.is_ok_and(|status| status.success()),
-            "the test disk is unmounted"
-        );
+        assert!(unmounted.is_ok_and(|status| status.success()), "the test disk is unmounted");
     }
 }
 
@@ -225,9 +195,7 @@ fn a_full_disk_is_named_and_nothing_lies_about() {
     run(async {
         let more = [("flush.size", "1000"), ("parquet.codec", "none")];
         let props = props(disk.0.path(), &more);
-        let mut task = sink_task(&plugin(), props.clone(), context())
-            .await
-            .unwrap();
+        let mut task = sink_task(&plugin(), props.clone(), context()).await.unwrap();
         task.open(&[orders()]).await.unwrap();
         // 2 MB fit, twice that do not.
         task.put(&[records(0, 1000, 2000)]).await.unwrap();
@@ -249,7 +217,5 @@ fn a_full_disk_is_named_and_nothing_lies_about() {
 }
 
 fn unfinished(root: &Path) -> usize {
-    std::fs::read_dir(root.join("topics/.millrace-tmp"))
-        .unwrap()
-        .count()
+    std::fs::read_dir(root.join("topics/.millrace-tmp")).unwrap().count()
 }

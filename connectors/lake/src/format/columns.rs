@@ -91,18 +91,13 @@ impl Misfit {
 
 impl From<Error> for Misfit {
     fn from(error: Error) -> Self {
-        Self {
-            error,
-            path: Vec::new(),
-        }
+        Self { error, path: Vec::new() }
     }
 }
 
 impl From<ArrowError> for Misfit {
     fn from(error: ArrowError) -> Self {
-        Error::data("value does not fit its schema")
-            .with_source(error)
-            .into()
+        Error::data("value does not fit its schema").with_source(error).into()
     }
 }
 
@@ -199,12 +194,7 @@ fn conform(
             let (offsets, values) = compact(list.offsets(), list.values());
             let values = conform(inner(schema.value_schema())?, element, &values, None)?;
             let nulls = list.nulls().cloned();
-            Arc::new(ListArray::try_new(
-                Arc::clone(element),
-                offsets,
-                values,
-                nulls,
-            )?)
+            Arc::new(ListArray::try_new(Arc::clone(element), offsets, values, nulls)?)
         }
         DataType::Map(entries, _) => map(schema, entries, array.as_map())?,
         DataType::Decimal128(..) | DataType::Decimal256(..) => digits(target, array)?,
@@ -215,10 +205,7 @@ fn conform(
 
 /// A decimal column with as many digits as its target.
 fn digits(target: &Field, array: &ArrayRef) -> Fit<ArrayRef> {
-    let strict = CastOptions {
-        safe: false,
-        ..CastOptions::default()
-    };
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(array, target.data_type(), &strict).map_err(|e| {
         Error::data(
             "number has more digits than its Parquet column; raise parquet.decimal.precision (up \
@@ -256,13 +243,7 @@ fn members(
             .map_err(|e| e.under(&connect.name))
     };
     let targets = fields.iter().map(AsRef::as_ref);
-    schema
-        .fields()
-        .iter()
-        .zip(targets)
-        .zip(columns)
-        .map(member)
-        .collect()
+    schema.fields().iter().zip(targets).zip(columns).map(member).collect()
 }
 
 /// The field's default where the array has nulls.
@@ -277,10 +258,7 @@ fn with_default(schema: &SchemaRef, array: &ArrayRef) -> Fit<ArrayRef> {
 }
 
 fn cell(schema: &SchemaRef, value: &Value) -> Fit<ArrayRef> {
-    let column = Column::Rows {
-        schema: Some(Arc::clone(schema)),
-        values: vec![value.clone()],
-    };
+    let column = Column::Rows { schema: Some(Arc::clone(schema)), values: vec![value.clone()] };
     Ok(column.to_array()?.expect("a column with a schema is one"))
 }
 
@@ -294,9 +272,7 @@ fn map(schema: &Schema, entries: &Arc<Field>, array: &MapArray) -> Fit<ArrayRef>
     let values = conform(inner(schema.value_schema())?, &fields[1], &values, None)?;
     let pairs = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
     let (entries, nulls) = (Arc::clone(entries), array.nulls().cloned());
-    Ok(Arc::new(MapArray::try_new(
-        entries, offsets, pairs, nulls, false,
-    )?))
+    Ok(Arc::new(MapArray::try_new(entries, offsets, pairs, nulls, false)?))
 }
 
 /// Drops the elements that a sliced list no longer reaches: nulls there are nobody's.
@@ -306,8 +282,5 @@ fn compact(offsets: &OffsetBuffer<i32>, values: &ArrayRef) -> (OffsetBuffer<i32>
         return (offsets.clone(), Arc::clone(values));
     }
     let lengths = OffsetBuffer::from_lengths(offsets.lengths());
-    (
-        lengths,
-        values.slice(first as usize, (last - first) as usize),
-    )
+    (lengths, values.slice(first as usize, (last - first) as usize))
 }

@@ -22,10 +22,7 @@ pub(crate) struct Lines {
 
 impl JsonLines {
     pub(crate) fn new() -> Self {
-        Self {
-            writer: JsonWriter::new(JsonOptions::default()),
-            expected: 0,
-        }
+        Self { writer: JsonWriter::new(JsonOptions::default()), expected: 0 }
     }
 
     pub(super) fn prepare(&mut self, values: &Column) -> Result<Lines, Vec<RowError>> {
@@ -38,11 +35,7 @@ impl JsonLines {
             return Err(failed);
         }
         self.expected = text.len();
-        Ok(Lines {
-            text,
-            rows: values.len(),
-            ends: OnceLock::new(),
-        })
+        Ok(Lines { text, rows: values.len(), ends: OnceLock::new() })
     }
 }
 
@@ -54,17 +47,10 @@ impl Lines {
         // JSON has no line feed inside a value that is written in one line.
         let ends = self.ends.get_or_init(|| {
             let bytes = self.text.iter().enumerate();
-            bytes
-                .filter(|(_, b)| **b == b'\n')
-                .map(|(i, _)| i + 1)
-                .collect()
+            bytes.filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1).collect()
         });
         let start = if offset == 0 { 0 } else { ends[offset - 1] };
-        let end = if len == 0 {
-            start
-        } else {
-            ends[offset + len - 1]
-        };
+        let end = if len == 0 { start } else { ends[offset + len - 1] };
         &self.text[start..end]
     }
 }
@@ -121,10 +107,7 @@ mod tests {
             .field("day", Schema::date_builder().optional().build())
             .field("price", Schema::decimal_builder(2).build())
             .build();
-        let price = Value::Decimal(millrace_api::data::Decimal {
-            unscaled: 1234.into(),
-            scale: 2,
-        });
+        let price = Value::Decimal(millrace_api::data::Decimal { unscaled: 1234.into(), scale: 2 });
         let fields = vec![Value::Null, Value::Date(3), price];
         let value = Value::Struct(Struct::new(schema.clone(), fields));
         let lines = lines(&Column::from_values(Some(schema), vec![value]));
@@ -134,19 +117,13 @@ mod tests {
 
     #[test]
     fn rows_that_do_not_fit_are_named() {
-        let schema = Schema::struct_builder()
-            .field("a", Schema::string(false))
-            .build();
+        let schema = Schema::struct_builder().field("a", Schema::string(false)).build();
         let row = |value| Value::Struct(Struct::new(schema.clone(), vec![value]));
         let values = vec![row(Value::from("x")), row(Value::Null)];
         let column = Column::from_values(Some(schema.clone()), values);
         let failed = JsonLines::new().prepare(&column).map(|_| ()).unwrap_err();
         assert_eq!(failed.len(), 1);
         assert_eq!(failed[0].row, 1);
-        assert!(
-            failed[0].error.to_string().contains("field: a"),
-            "{}",
-            failed[0].error
-        );
+        assert!(failed[0].error.to_string().contains("field: a"), "{}", failed[0].error);
     }
 }

@@ -82,11 +82,7 @@ pub(crate) struct Rows {
 
 impl Parquet {
     pub(crate) fn new(codec: Codec, precision: u8) -> Self {
-        Self {
-            codec,
-            precision,
-            known: Vec::new(),
-        }
+        Self { codec, precision, known: Vec::new() }
     }
 
     pub(crate) fn extension(&self) -> String {
@@ -98,9 +94,8 @@ impl Parquet {
             Ok(columns) => columns,
             Err(_) => return Err(self.every_row(values)),
         };
-        let whole = values
-            .to_array()
-            .map(|array| array.expect("a column with a schema has an array"));
+        let whole =
+            values.to_array().map(|array| array.expect("a column with a schema has an array"));
         if let Ok(array) = &whole
             && let Ok(batch) = columns.batch(array)
         {

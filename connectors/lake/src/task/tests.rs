@@ -98,23 +98,14 @@ impl Lake {
                 .to_vec(),
         };
         let root = self.directory.path();
-        let key = |path: &Path| {
-            path.strip_prefix(root)
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned()
-        };
+        let key = |path: &Path| path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
         let visible = walk(root).into_iter().filter(|p| !hidden(p));
         visible.map(|path| (key(&path), ids(&path))).collect()
     }
 
     /// How many files are unfinished.
     fn unfinished(&self) -> usize {
-        walk(self.directory.path())
-            .iter()
-            .filter(|p| hidden(p))
-            .count()
+        walk(self.directory.path()).iter().filter(|p| hidden(p)).count()
     }
 }
 
@@ -153,31 +144,21 @@ fn key(start: i64) -> String {
 
 fn id_schema() -> SchemaRef {
     let id = Schema::builder(Kind::Int64).build();
-    Schema::struct_builder()
-        .name("Order")
-        .field("id", id)
-        .build()
+    Schema::struct_builder().name("Order").field("id", id).build()
 }
 
 /// Records whose `id` is their offset.
 fn run_of(source: &TopicPartition, schema: &SchemaRef, offsets: &[i64]) -> SinkRecords {
     let row = |o: &i64| Value::Struct(Struct::new(Arc::clone(schema), vec![Value::Int64(*o)]));
     let values = offsets.iter().map(row).collect();
-    put_together(
-        source,
-        Column::from_values(Some(Arc::clone(schema)), values),
-        offsets,
-    )
+    put_together(source, Column::from_values(Some(Arc::clone(schema)), values), offsets)
 }
 
 fn put_together(source: &TopicPartition, value: Column, offsets: &[i64]) -> SinkRecords {
     let mut records = Records::new(Arc::clone(&source.topic), value);
     records.partition = Some(source.partition);
     records.offsets = Some(ScalarBuffer::from(offsets.to_vec()));
-    SinkRecords {
-        records,
-        topic_partition: source.clone(),
-    }
+    SinkRecords { records, topic_partition: source.clone() }
 }
 
 fn run(offsets: std::ops::Range<i64>) -> SinkRecords {
@@ -221,12 +202,7 @@ async fn closing_gives_open_files_up_and_they_are_read_again() {
     task.put(&[run(0..6)]).await.unwrap();
     let next = committed(&mut task, 6).await.unwrap();
     task.close(&[orders()]).await.unwrap();
-    assert!(
-        task.pre_commit(&Offsets::from([(orders(), 6)]))
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(task.pre_commit(&Offsets::from([(orders(), 6)])).await.unwrap().is_empty());
     task.open(&[orders()]).await.unwrap();
     task.put(&[run(next..8)]).await.unwrap();
     expect_files(&lake, &[(0, 0..4), (4, 4..8)]);
@@ -258,13 +234,7 @@ async fn a_schema_and_a_topic_get_files_of_their_own() {
         .build();
     let mut renamed = run(4..5);
     renamed.records.topic = "sales".into();
-    let runs = [
-        run(0..1),
-        run(1..2),
-        run_of(&orders(), &other, &[2, 3]),
-        renamed,
-        run(5..9),
-    ];
+    let runs = [run(0..1), run(1..2), run_of(&orders(), &other, &[2, 3]), renamed, run(5..9)];
     task.put(&runs).await.unwrap();
     let files: Vec<_> = lake.files().into_iter().collect();
     assert_eq!(
@@ -273,10 +243,7 @@ async fn a_schema_and_a_topic_get_files_of_their_own() {
             (key(0), vec![0, 1]),
             (key(2), vec![2, 3]),
             (key(5), vec![5, 6, 7, 8]),
-            (
-                "topics/sales/partition=0/orders+0+0000000004.snappy.parquet".into(),
-                vec![4]
-            ),
+            ("topics/sales/partition=0/orders+0+0000000004.snappy.parquet".into(), vec![4]),
         ]
     );
 }
@@ -339,16 +306,8 @@ async fn nulls_fail_are_reported_or_left_out() {
     let mut task = lake.task().await;
     let error = task.put(&[with_null.clone()]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Data);
-    assert!(
-        error.to_string().contains("behavior.on.null.values=ignore"),
-        "{error}"
-    );
-    assert!(
-        error
-            .to_string()
-            .contains("topic: orders, partition: 0, offset: 1"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("behavior.on.null.values=ignore"), "{error}");
+    assert!(error.to_string().contains("topic: orders, partition: 0, offset: 1"), "{error}");
     expect_files(&lake, &[]);
 
     let mut task = lake.task_for(&[orders()], true).await;
@@ -362,11 +321,7 @@ async fn nulls_fail_are_reported_or_left_out() {
     assert_eq!(lake.files()[&key(0)], vec![0, 2, 3, 4]);
     let nulls = put_together(&orders(), Column::nulls(2), &[5, 6]);
     task.put(&[nulls]).await.unwrap();
-    assert_eq!(
-        committed(&mut task, 7).await,
-        Some(7),
-        "nothing waits for what is left out"
-    );
+    assert_eq!(committed(&mut task, 7).await, Some(7), "nothing waits for what is left out");
 }
 
 #[tokio::test]
@@ -374,20 +329,11 @@ async fn what_has_no_schema_cannot_be_parquet() {
     let lake = Lake::new(&[]);
     let mut task = lake.task().await;
     let texts = Column::Json([Some("1"), Some("{}")].into_iter().collect());
-    let error = task
-        .put(&[put_together(&orders(), texts, &[7, 8])])
-        .await
-        .unwrap_err();
+    let error = task.put(&[put_together(&orders(), texts, &[7, 8])]).await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("Parquet requires a schema"), "{text}");
-    assert!(
-        text.contains("schemas.enable=true") && text.contains("format.class=json"),
-        "{text}"
-    );
-    assert!(
-        text.contains("topic: orders, partition: 0, offset: 7"),
-        "{text}"
-    );
+    assert!(text.contains("schemas.enable=true") && text.contains("format.class=json"), "{text}");
+    assert!(text.contains("topic: orders, partition: 0, offset: 7"), "{text}");
 }
 
 #[tokio::test]
@@ -397,19 +343,13 @@ async fn a_row_that_does_not_fit_is_reported_and_the_others_go_on() {
     let schema = id_schema();
     for rows in [20, 5] {
         let cell = |row| {
-            if row == 2 {
-                Value::Null
-            } else {
-                Value::Int64(row)
-            }
+            if row == 2 { Value::Null } else { Value::Int64(row) }
         };
         let row = |row| Value::Struct(Struct::new(Arc::clone(&schema), vec![cell(row)]));
         let values = (0..rows).map(row).collect();
         let column = Column::from_values(Some(Arc::clone(&schema)), values);
         let offsets: Vec<i64> = (0..rows).collect();
-        task.put(&[put_together(&orders(), column, &offsets)])
-            .await
-            .unwrap();
+        task.put(&[put_together(&orders(), column, &offsets)]).await.unwrap();
         let (offset, message) = lake.reported.rows.lock().unwrap().pop().unwrap();
         assert_eq!((offset, &*message), (2, "null in a field that is required"));
     }
@@ -428,10 +368,7 @@ async fn json_lines_take_what_has_no_schema() {
     };
     task.put(&[texts(0..3), texts(3..6)]).await.unwrap();
     let name = "topics/orders/partition=0/orders+0+0000000000.json";
-    assert_eq!(
-        lake.files(),
-        BTreeMap::from([(name.into(), vec![0, 1, 2, 3])])
-    );
+    assert_eq!(lake.files(), BTreeMap::from([(name.into(), vec![0, 1, 2, 3])]));
 }
 
 #[tokio::test]
@@ -442,10 +379,7 @@ async fn files_that_take_too_much_memory_get_more_row_groups_and_lose_nothing() 
     task.memory = 20_000;
     let offsets: Vec<i64> = (0..5000).collect();
     for part in offsets.chunks(500) {
-        let runs: Vec<_> = sources
-            .iter()
-            .map(|s| run_of(s, &id_schema(), part))
-            .collect();
+        let runs: Vec<_> = sources.iter().map(|s| run_of(s, &id_schema(), part)).collect();
         task.put(&runs).await.unwrap();
         let held: usize = task.partitions.values().map(Partition::memory).sum();
         assert!(held <= 20_000, "{held} bytes are held");
@@ -461,32 +395,17 @@ async fn files_that_take_too_much_memory_get_more_row_groups_and_lose_nothing() 
 #[tokio::test]
 async fn partitions_do_not_mix() {
     let lake = Lake::new(&[]);
-    let sources = [
-        orders(),
-        TopicPartition::new("orders", 11),
-        TopicPartition::new("o", 1),
-    ];
+    let sources = [orders(), TopicPartition::new("orders", 11), TopicPartition::new("o", 1)];
     let mut task = lake.task_for(&sources, false).await;
-    let runs: Vec<_> = sources
-        .iter()
-        .map(|s| run_of(s, &id_schema(), &[0, 1, 2, 3, 4]))
-        .collect();
+    let runs: Vec<_> = sources.iter().map(|s| run_of(s, &id_schema(), &[0, 1, 2, 3, 4])).collect();
     task.put(&runs).await.unwrap();
     assert_eq!(lake.files().len(), 3);
     task.close(&sources[1..2]).await.unwrap();
     let consumed = sources.iter().map(|s| (s.clone(), 5)).collect();
     let safe = task.pre_commit(&consumed).await.unwrap();
-    assert_eq!(
-        safe.keys().collect::<Vec<_>>(),
-        vec![&sources[2], &sources[0]]
-    );
+    assert_eq!(safe.keys().collect::<Vec<_>>(), vec![&sources[2], &sources[0]]);
     let error = task.put(&runs[1..2]).await.unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("not open (partition: orders-11)"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("not open (partition: orders-11)"), "{error}");
 }
 
 #[tokio::test]
@@ -497,20 +416,11 @@ async fn after_an_error_nothing_more_is_taken_or_committed() {
     task.out.store.faults.at(0, Io::StorageFull);
     let error = task.put(&[run(2..5)]).await.unwrap_err();
     let text = error.to_string();
-    assert!(
-        text.contains("no space is left") && text.contains("restart the task"),
-        "{text}"
-    );
-    assert!(
-        text.contains(lake.directory.path().to_str().unwrap()),
-        "{text}"
-    );
+    assert!(text.contains("no space is left") && text.contains("restart the task"), "{text}");
+    assert!(text.contains(lake.directory.path().to_str().unwrap()), "{text}");
     assert_eq!(committed(&mut task, 5).await, Some(0));
     let error = task.put(&[run(5..9)]).await.unwrap_err();
-    assert!(
-        error.to_string().contains("first offset lost: 0"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("first offset lost: 0"), "{error}");
     expect_files(&lake, &[]);
     // But what was lost may come again.
     task.put(&[run(0..4)]).await.unwrap();
@@ -522,31 +432,18 @@ async fn what_a_crash_left_unfinished_is_removed_by_the_partitions_next_owner() 
     let lake = Lake::new(&[("flush.size", "1000000")]);
     let lines = |source: &TopicPartition| {
         let text = format!("\"{}\"", "x".repeat(3 << 20));
-        put_together(
-            source,
-            Column::Json([Some(text.as_str())].into_iter().collect()),
-            &[0],
-        )
+        put_together(source, Column::Json([Some(text.as_str())].into_iter().collect()), &[0])
     };
     let others = TopicPartition::new("orders", 12);
     let sources = [TopicPartition::new("orders", 1), others.clone()];
     let props = [("format.class".into(), "json".into())];
-    let lake = Lake {
-        props: lake.props.clone().into_iter().chain(props).collect(),
-        ..lake
-    };
+    let lake = Lake { props: lake.props.clone().into_iter().chain(props).collect(), ..lake };
     let mut task = lake.task_for(&sources, false).await;
-    task.put(&[lines(&sources[0]), lines(&others)])
-        .await
-        .unwrap();
+    task.put(&[lines(&sources[0]), lines(&others)]).await.unwrap();
     assert_eq!(lake.unfinished(), 2);
     drop(task);
     lake.task_for(&sources[..1], false).await;
-    assert_eq!(
-        lake.unfinished(),
-        1,
-        "the other partition may have an owner who writes"
-    );
+    assert_eq!(lake.unfinished(), 1, "the other partition may have an owner who writes");
     lake.task_for(&[others], false).await;
     assert_eq!(lake.unfinished(), 0);
 }
@@ -556,24 +453,15 @@ async fn a_directory_that_went_away_or_was_replaced_is_noticed() {
     let lake = Lake::new(&[]);
     let root = lake.directory.path().join("lake");
     let mut lake = lake;
-    lake.props
-        .insert("store.url".into(), root.display().to_string());
+    lake.props.insert("store.url".into(), root.display().to_string());
     let mut task = lake.task().await;
     task.put(&[run(0..4)]).await.unwrap();
     std::fs::rename(&root, root.with_extension("moved")).unwrap();
     let error = task.put(&[run(4..8)]).await.unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("the store is gone: it is not there"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("the store is gone: it is not there"), "{error}");
     std::fs::create_dir(&root).unwrap();
     let error = task.put(&[run(4..8)]).await.unwrap_err();
-    assert!(
-        error.to_string().contains("replaced by another directory"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("replaced by another directory"), "{error}");
     assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0);
 }
 
@@ -584,10 +472,7 @@ async fn a_file_in_the_way_is_named() {
     std::fs::write(lake.directory.path().join("topics/orders"), "").unwrap();
     let error = task.put(&[run(0..4)]).await.unwrap_err();
     let text = error.to_string();
-    assert!(
-        text.contains("topics/orders/partition=0/orders+0+0000000000"),
-        "{text}"
-    );
+    assert!(text.contains("topics/orders/partition=0/orders+0+0000000000"), "{text}");
     assert!(text.contains("a part of the path is a file"), "{text}");
     assert_eq!(lake.unfinished(), 0);
 }
@@ -604,46 +489,23 @@ fn keys_that_are_wrong_are_explained() {
             .unwrap_or_default()
     };
     let expected = [
-        (
-            "store.url",
-            "s3://bucket",
-            "the scheme s3 is not supported so far",
-        ),
+        ("store.url", "s3://bucket", "the scheme s3 is not supported so far"),
         ("flush.size", "0", "flush.size"),
         ("flush.size", "many", "Not a number of type INT"),
-        (
-            "format.class",
-            "io.confluent.connect.s3.format.avro.AvroFormat",
-            "other formats come",
-        ),
+        ("format.class", "io.confluent.connect.s3.format.avro.AvroFormat", "other formats come"),
         ("parquet.codec", "lzo", "parquet.codec"),
-        (
-            "schema.compatibility",
-            "BACKWARD",
-            "only NONE is supported so far",
-        ),
-        (
-            "partitioner.class",
-            "x.TimeBasedPartitioner",
-            "DefaultPartitioner is supported so far",
-        ),
+        ("schema.compatibility", "BACKWARD", "only NONE is supported so far"),
+        ("partitioner.class", "x.TimeBasedPartitioner", "DefaultPartitioner is supported so far"),
         ("topics.dir", "../up", "leave `..` out"),
         ("timezone", "Europe/Paris", "only UTC"),
-        (
-            "rotate.schedule.interval.ms",
-            "1000",
-            "timezone must be set",
-        ),
+        ("rotate.schedule.interval.ms", "1000", "timezone must be set"),
     ];
     for (key, value, part) in expected {
         let message = check(key, value);
         assert!(message.contains(part), "{key}={value}: {message}");
     }
     for (key, value) in [
-        (
-            "format.class",
-            "io.confluent.connect.s3.format.json.JsonFormat",
-        ),
+        ("format.class", "io.confluent.connect.s3.format.json.JsonFormat"),
         ("format.class", "parquet"),
         ("parquet.codec", "lz4_raw"),
         ("topics.dir", ""),
@@ -651,12 +513,6 @@ fn keys_that_are_wrong_are_explained() {
     ] {
         assert_eq!(check(key, value), "", "{key}={value}");
     }
-    let missing = LakeSinkConfig::parse(&Props::new())
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        missing.contains("\"store.url\" which has no default value"),
-        "{missing}"
-    );
+    let missing = LakeSinkConfig::parse(&Props::new()).err().unwrap().to_string();
+    assert!(missing.contains("\"store.url\" which has no default value"), "{missing}");
 }

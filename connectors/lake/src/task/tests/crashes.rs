@@ -7,10 +7,7 @@ use super::*;
 
 /// The files of a run that nothing disturbs.
 async fn undisturbed(lake: &Lake, batches: &[SinkRecords]) -> BTreeMap<String, Vec<i64>> {
-    let calm = Lake {
-        directory: tempfile::tempdir().unwrap(),
-        ..Lake::new(&[])
-    };
+    let calm = Lake { directory: tempfile::tempdir().unwrap(), ..Lake::new(&[]) };
     let url = format!("file://{}", calm.directory.path().display());
     let mut props = lake.props.clone();
     props.insert("store.url".into(), url);
@@ -93,19 +90,12 @@ async fn a_crash_between_any_two_calls_changes_nothing() {
     let mut calls = 0;
     loop {
         let lake = Lake::new(&[]);
-        let mut crashing = Crashing {
-            lake: &lake,
-            committed: 0,
-        };
+        let mut crashing = Crashing { lake: &lake, committed: 0 };
         let mut task = lake.task().await;
         crashing.go(&mut task, &batches(), calls).await;
         drop(task);
         crashing.finish(&batches()).await;
-        assert_eq!(
-            lake.files(),
-            undisturbed(&lake, &batches()).await,
-            "after {calls} calls"
-        );
+        assert_eq!(lake.files(), undisturbed(&lake, &batches()).await, "after {calls} calls");
         calls += 1;
         if calls > 2 * batches().len() {
             return;
@@ -119,17 +109,10 @@ async fn an_error_at_any_step_at_the_store_changes_nothing() {
         let mut step = 0;
         loop {
             let lake = Lake::new(&[("format.class", format)]);
-            let mut crashing = Crashing {
-                lake: &lake,
-                committed: 0,
-            };
+            let mut crashing = Crashing { lake: &lake, committed: 0 };
             let mut task = lake.task().await;
             task.out.store.faults.at(step, Io::StorageFull);
-            let batches = if format == "json" {
-                json_batches()
-            } else {
-                batches()
-            };
+            let batches = if format == "json" { json_batches() } else { batches() };
             crashing.go(&mut task, &batches, usize::MAX).await;
             let steps = task.out.store.faults.steps();
             assert_eq!(lake.unfinished(), 0, "nothing lies about after an error");

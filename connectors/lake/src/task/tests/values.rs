@@ -21,35 +21,22 @@ fn value_of(schema: &SchemaRef, array: &ArrayRef, row: usize) -> Value {
         Kind::Array => {
             let items = plain.as_list::<i32>().value(row);
             let item = schema.value_schema().unwrap();
-            Value::Array(
-                (0..items.len())
-                    .map(|i| value_of(item, &items, i))
-                    .collect(),
-            )
+            Value::Array((0..items.len()).map(|i| value_of(item, &items, i)).collect())
         }
         Kind::Map => {
             let entries = plain.as_map().value(row);
             let (key, value) = (schema.key_schema().unwrap(), schema.value_schema().unwrap());
-            let entry = |i| {
-                (
-                    value_of(key, entries.column(0), i),
-                    value_of(value, entries.column(1), i),
-                )
-            };
+            let entry =
+                |i| (value_of(key, entries.column(0), i), value_of(value, entries.column(1), i));
             Value::Map((0..entries.len()).map(entry).collect())
         }
         Kind::Struct => {
             let fields = schema.fields().iter().zip(plain.as_struct().columns());
-            let values = fields
-                .map(|(f, column)| value_of(&f.schema, column, row))
-                .collect();
+            let values = fields.map(|(f, column)| value_of(&f.schema, column, row)).collect();
             Value::Struct(Struct::new(Arc::clone(schema), values))
         }
         _ => {
-            let column = Column::Typed {
-                schema: Arc::clone(schema),
-                array: plain,
-            };
+            let column = Column::Typed { schema: Arc::clone(schema), array: plain };
             column.value(row).unwrap()
         }
     }
@@ -137,17 +124,12 @@ fn many_types() -> (SchemaRef, Value) {
         .field("price", optional(Schema::decimal_builder(2)))
         .field(
             "exact",
-            Schema::decimal_builder(2)
-                .parameter("connect.decimal.precision", "9")
-                .build(),
+            Schema::decimal_builder(2).parameter("connect.decimal.precision", "9").build(),
         )
         .field("tags", tags)
         .field("counts", counts)
         .build();
-    let decimal = Value::Decimal(millrace_api::data::Decimal {
-        unscaled: 5.into(),
-        scale: 2,
-    });
+    let decimal = Value::Decimal(millrace_api::data::Decimal { unscaled: 5.into(), scale: 2 });
     let row = vec![
         Value::Int64(0),
         Value::Int8(1),
@@ -169,9 +151,7 @@ async fn parquet_types_are_those_that_readers_expect() {
     let lake = Lake::new(&[("flush.size", "1")]);
     let mut task = lake.task().await;
     let column = Column::from_values(Some(schema), vec![value]);
-    task.put(&[put_together(&orders(), column, &[0])])
-        .await
-        .unwrap();
+    task.put(&[put_together(&orders(), column, &[0])]).await.unwrap();
     let file = File::open(lake.directory.path().join(key(0))).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
     let mut text = Vec::new();
@@ -200,10 +180,7 @@ message arrow_schema {
 ";
     assert_eq!(String::from_utf8(text).unwrap(), expected);
     let metadata = reader.metadata().file_metadata();
-    assert!(
-        metadata.key_value_metadata().is_none(),
-        "no Arrow types that readers may not know"
-    );
+    assert!(metadata.key_value_metadata().is_none(), "no Arrow types that readers may not know");
 }
 
 #[tokio::test]
@@ -216,18 +193,10 @@ async fn numbers_too_long_for_their_column_are_named() {
     let column = Column::from_values(Some(schema), vec![value]);
     let lake = Lake::new(&[("flush.size", "1")]);
     let run = put_together(&orders(), column, &[5]);
-    let error = lake
-        .task()
-        .await
-        .put(std::slice::from_ref(&run))
-        .await
-        .unwrap_err();
+    let error = lake.task().await.put(std::slice::from_ref(&run)).await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("parquet.decimal.precision"), "{text}");
-    assert!(
-        text.contains("field: price") && text.contains("offset: 5"),
-        "{text}"
-    );
+    assert!(text.contains("field: price") && text.contains("offset: 5"), "{text}");
     let lake = Lake::new(&[("flush.size", "1"), ("parquet.decimal.precision", "39")]);
     lake.task().await.put(&[run]).await.unwrap();
     assert_eq!(walk(lake.directory.path()).len(), 1);
