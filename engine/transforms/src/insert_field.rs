@@ -1,0 +1,551 @@
+//! `InsertField`: adds fields with what is known of the record beside its key and value.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::builder::make_view;
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, Scalar, StringViewArray,
+    StringViewBuilder, StructArray, TimestampMillisecondArray, new_null_array,
+};
+use arrow::buffer::{Buffer, NullBuffer};
+use arrow::compute::is_not_null;
+use arrow::compute::kernels::zip::zip;
+use arrow::datatypes::{DataType, Field as ArrowField};
+use millrace_api::config::{Config, invalid_value};
+use millrace_api::data::{
+    Column, Field, Kind, Records, RowError, Schema, SchemaRef, Struct, Value,
+};
+use millrace_api::{Error, Props, Result, Transformation};
+
+use crate::json_object::{self, Member};
+use crate::refused::{Refused, null_in_required_field};
+use crate::schema_cache::SchemaCache;
+use crate::side::Side;
+
+const PURPOSE: &str = "field insertion";
+
+#[derive(Config, Debug)]
+pub(crate) struct InsertFieldConfig {
+    /// Field name for Kafka topic. Suffix with <code>!</code> to make this a required field, or
+    /// <code>?</code> to keep it optional (the default).
+    #[config(key = "topic.field", importance = Medium)]
+    topic_field: Option<String>,
+    /// Field name for Kafka partition. Suffix with <code>!</code> to make this a required field, or
+    /// <code>?</code> to keep it optional (the default).
+    #[config(key = "partition.field", importance = Medium)]
+    partition_field: Option<String>,
+    /// Field name for Kafka offset - only applicable to sink connectors.<br/>Suffix with
+    /// <code>!</code> to make this a required field, or <code>?</code> to keep it optional (the
+    /// default).
+    #[config(key = "offset.field", importance = Medium)]
+    offset_field: Option<String>,
+    /// Field name for record timestamp. Suffix with <code>!</code> to make this a required field,
+    /// or <code>?</code> to keep it optional (the default).
+    #[config(key = "timestamp.field", importance = Medium)]
+    timestamp_field: Option<String>,
+    /// Field name for static data field. Suffix with <code>!</code> to make this a required field,
+    /// or <code>?</code> to keep it optional (the default).
+    #[config(key = "static.field", importance = Medium)]
+    static_field: Option<String>,
+    /// Static field value, if field name configured.
+    #[config(key = "static.value", importance = Medium)]
+    static_value: Option<String>,
+    /// Whether to replace fields that have a default value and that are null to the default value.
+    /// When set to true, the default value is used, otherwise null is used.
+    #[config(key = "replace.null.with.default", importance = Medium, default = true)]
+    replace_null_with_default: bool,
+}
+
+/// What a new field holds.
+#[derive(Clone, Debug)]
+enum Content {
+    Topic,
+    Partition,
+    Offset,
+    Timestamp,
+    Static(Arc<str>),
+}
+
+#[derive(Clone, Debug)]
+struct Insertion {
+    content: Content,
+    name: Arc<str>,
+    /// The name as JSON text.
+    quoted: String,
+    optional: bool,
+}
+
+impl Insertion {
+    /// `name!` is a required field, `name?` and `name` an optional one.
+    fn new(content: Content, spec: &str) -> Self {
+        let (name, optional) = match (spec.strip_suffix('!'), spec.strip_suffix('?')) {
+            (Some(name), _) => (name, false),
+            (_, Some(name)) => (name, true),
+            _ => (spec, true),
+        };
+        Self { content, name: name.into(), quoted: json_object::quoted(name), optional }
+    }
+
+    fn schema(&self) -> SchemaRef {
+        let builder = match self.content {
+            Content::Topic | Content::Static(_) => return Schema::string(self.optional),
+            Content::Partition => Schema::builder(Kind::Int32),
+            Content::Offset => Schema::builder(Kind::Int64),
+            Content::Timestamp => Schema::timestamp_builder(),
+        };
+        builder.with_optional(self.optional).build()
+    }
+
+    /// The field of one record beside a schema; null when the record does not have it.
+    fn value(&self, records: &Records, row: usize) -> Value {
+        match &self.content {
+            Content::Topic => Value::String(Arc::clone(&records.topic)),
+            Content::Static(text) => Value::String(Arc::clone(text)),
+            Content::Partition => records.partition.map_or(Value::Null, Value::Int32),
+            Content::Offset => {
+                let offset = records.offsets.as_ref().map(|offsets| offsets[row]);
+                offset.map_or(Value::Null, Value::Int64)
+            }
+            Content::Timestamp => records.timestamp(row).map_or(Value::Null, Value::Timestamp),
+        }
+    }
+
+    /// The text that all records get.
+    fn constant<'a>(&'a self, records: &'a Records) -> Option<&'a str> {
+        match &self.content {
+            Content::Topic => Some(&records.topic),
+            Content::Static(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Without a schema a timestamp is a plain number.
+    fn schemaless_value(&self, records: &Records, row: usize) -> Value {
+        match self.value(records, row) {
+            Value::Timestamp(millis) => Value::Int64(millis),
+            value => value,
+        }
+    }
+
+    /// The field of all records.
+    fn array(&self, records: &Records) -> ArrayRef {
+        let rows = records.len();
+        match &self.content {
+            Content::Topic => Arc::new(repeated(&records.topic, rows)),
+            Content::Static(text) => Arc::new(repeated(text, rows)),
+            Content::Partition => match records.partition {
+                Some(partition) => Arc::new(Int32Array::from_value(partition, rows)),
+                None => new_null_array(&DataType::Int32, rows),
+            },
+            Content::Offset => match &records.offsets {
+                Some(offsets) => Arc::new(Int64Array::new(offsets.clone(), None)),
+                None => new_null_array(&DataType::Int64, rows),
+            },
+            Content::Timestamp => {
+                let timestamps = match &records.timestamps {
+                    Some(millis) => {
+                        let set = millis.iter().map(|t| *t != Records::NO_TIMESTAMP);
+                        let nulls = NullBuffer::from_iter(set);
+                        TimestampMillisecondArray::new(millis.clone(), Some(nulls))
+                    }
+                    None => TimestampMillisecondArray::new_null(rows),
+                };
+                Arc::new(timestamps.with_timezone("UTC"))
+            }
+        }
+    }
+}
+
+/// One text, held once.
+fn repeated(text: &str, rows: usize) -> StringViewArray {
+    let view = make_view(text.as_bytes(), 0, 0);
+    let buffers = vec![Buffer::from(text.as_bytes())];
+    StringViewArray::new(vec![view; rows].into(), buffers, None)
+}
+
+pub(crate) struct InsertField {
+    side: Side,
+    insertions: Vec<Insertion>,
+    replace_null_with_default: bool,
+    schemas: SchemaCache,
+}
+
+impl InsertField {
+    pub(crate) fn open(side: Side, props: &Props) -> Result<Box<dyn Transformation>> {
+        let config = InsertFieldConfig::parse(props)?;
+        let contents = [
+            (Content::Topic, &config.topic_field),
+            (Content::Partition, &config.partition_field),
+            (Content::Offset, &config.offset_field),
+            (Content::Timestamp, &config.timestamp_field),
+        ];
+        let mut insertions: Vec<Insertion> = contents
+            .into_iter()
+            .filter_map(|(content, spec)| Some(Insertion::new(content, spec.as_deref()?)))
+            .collect();
+        if let Some(spec) = &config.static_field {
+            let Some(text) = &config.static_value else {
+                let name = &Insertion::new(Content::Topic, spec).name;
+                let reason = format!("No value specified for static field: {name}");
+                return Err(invalid_value("static.value", "null", reason));
+            };
+            insertions.push(Insertion::new(Content::Static(text.as_str().into()), spec));
+        }
+        if insertions.is_empty() {
+            return Err(Error::config("No field insertion configured"));
+        }
+        Ok(Box::new(Self {
+            side,
+            insertions,
+            replace_null_with_default: config.replace_null_with_default,
+            schemas: SchemaCache::default(),
+        }))
+    }
+
+    /// Only sink records have offsets.
+    fn check_offset(&self, records: &Records) -> Result<()> {
+        let wanted = self.insertions.iter().any(|i| matches!(i.content, Content::Offset));
+        if wanted && records.offsets.is_none() {
+            return Err(Error::data(format!(
+                "Only SinkRecord supported for [{PURPOSE}], found: \
+                 org.apache.kafka.connect.source.SourceRecord"
+            )));
+        }
+        Ok(())
+    }
+
+    fn insert_schemaless(&self, records: &Records, refused: &mut Refused) -> Result<Column> {
+        // A partition is an int32, which JSON text cannot say.
+        let is_partition = |i: &Insertion| matches!(i.content, Content::Partition);
+        let sets_partition =
+            records.partition.is_some() && self.insertions.iter().any(is_partition);
+        match self.side.column(records) {
+            Column::Json(texts) if !sets_partition => self.insert_in_texts(records, texts, refused),
+            column => {
+                let mut rows = column.rows()?.into_owned();
+                for (row, value) in rows.iter_mut().enumerate() {
+                    if let Err(error) = self.insert_in_value(records, row, value) {
+                        refused.push(row, error);
+                    }
+                }
+                Ok(Column::Rows { schema: None, values: rows })
+            }
+        }
+    }
+
+    fn insert_in_value(&self, records: &Records, row: usize, value: &mut Value) -> Result<()> {
+        let entries = match value {
+            Value::Null => return Ok(()),
+            Value::Map(entries) => entries,
+            other => return Err(no_map(other)),
+        };
+        self.check_offset(records)?;
+        for insertion in &self.insertions {
+            let value = insertion.schemaless_value(records, row);
+            if value.is_null() {
+                continue;
+            }
+            let is_name =
+                |key: &Value| matches!(key, Value::String(name) if *name == insertion.name);
+            match entries.iter_mut().find(|(key, _)| is_name(key)) {
+                Some(entry) => entry.1 = value,
+                None => entries.push((Value::String(Arc::clone(&insertion.name)), value)),
+            }
+        }
+        Ok(())
+    }
+
+    fn insert_in_texts(
+        &self,
+        records: &Records,
+        texts: &StringViewArray,
+        refused: &mut Refused,
+    ) -> Result<Column> {
+        let column = self.side.column(records);
+        let mut inserted = StringViewBuilder::with_capacity(texts.len());
+        let mut object = String::new();
+        let json = |insertion: &Insertion| insertion.constant(records).map(json_object::quoted);
+        let constants: Vec<Option<String>> = self.insertions.iter().map(json).collect();
+        for (row, text) in texts.iter().enumerate() {
+            let Some(text) = text.filter(|text| json_object::is_object(text)) else {
+                if !column.is_null(row) {
+                    refused.push(row, no_map(&column.value(row)?));
+                }
+                inserted.append_option(text);
+                continue;
+            };
+            object.clear();
+            let set = self.check_offset(records).and_then(|()| {
+                let members = self.members(records, row, &constants);
+                json_object::set(text, &members, &mut object)
+            });
+            if let Err(error) = set {
+                refused.push(row, error);
+            }
+            inserted.append_value(&object);
+        }
+        Ok(Column::Json(inserted.finish()))
+    }
+
+    /// The members of one record's object; of two insertions of one name the later counts.
+    fn members<'a>(
+        &'a self,
+        records: &Records,
+        row: usize,
+        constants: &'a [Option<String>],
+    ) -> Vec<Member<'a>> {
+        let mut members: Vec<Member<'_>> = Vec::with_capacity(self.insertions.len());
+        for (insertion, constant) in self.insertions.iter().zip(constants) {
+            let value = match (constant, insertion.schemaless_value(records, row)) {
+                (Some(text), _) => Cow::Borrowed(&**text),
+                (None, Value::Null) => continue,
+                (None, number) => Cow::Owned(number.to_string()),
+            };
+            match members.iter_mut().find(|m| *m.name == *insertion.name) {
+                Some(member) => member.value = value,
+                None => {
+                    members.push(Member { quoted: &insertion.quoted, name: &insertion.name, value })
+                }
+            }
+        }
+        members
+    }
+
+    /// The schema with the new fields. It is required, as in Java, whatever the old one was.
+    fn extended(&mut self, schema: &SchemaRef) -> Result<SchemaRef> {
+        let insertions = &self.insertions;
+        self.schemas.get(schema, || {
+            for (i, Insertion { name, .. }) in insertions.iter().enumerate() {
+                let is_new = insertions[..i].iter().all(|earlier| earlier.name != *name);
+                if !is_new || schema.field(name).is_some() {
+                    return Err(Error::data(format!(
+                        "Cannot create field because of field name duplication {name}"
+                    )));
+                }
+            }
+            let mut builder = Schema::struct_builder();
+            if let Some(name) = schema.name() {
+                builder = builder.name(name);
+            }
+            if let Some(version) = schema.version() {
+                builder = builder.version(version);
+            }
+            if let Some(doc) = schema.doc() {
+                builder = builder.doc(doc);
+            }
+            for (name, value) in schema.parameters() {
+                builder = builder.parameter(Arc::clone(name), Arc::clone(value));
+            }
+            for field in schema.fields() {
+                builder = builder.field(Arc::clone(&field.name), Arc::clone(&field.schema));
+            }
+            for insertion in insertions {
+                builder = builder.field(Arc::clone(&insertion.name), insertion.schema());
+            }
+            Ok(builder.build())
+        })
+    }
+
+    /// Values that are all null or all not; `first` is their place in the run that came in.
+    fn apply_to_stretch(
+        &mut self,
+        records: Records,
+        first: usize,
+        is_null: bool,
+        failed: &mut Vec<RowError>,
+    ) -> Result<Option<Records>> {
+        if is_null {
+            // A null value keeps its schema, so it is a run of its own.
+            return Ok(Some(records));
+        }
+        let mut refused = Refused::default();
+        let records = self.insert_with_schema(records, &mut refused)?;
+        Ok(refused.leave_out(records, first, failed))
+    }
+
+    /// Inserts into values that are not null.
+    fn insert_with_schema(&mut self, records: Records, refused: &mut Refused) -> Result<Records> {
+        let column = self.side.column(&records);
+        let schema = Arc::clone(column.schema().expect("the caller saw the schema"));
+        if schema.kind() != Kind::Struct {
+            for row in 0..column.len() {
+                refused.push(row, no_struct(&column.value(row)?));
+            }
+            return Ok(records);
+        }
+        let extended = match self.extended(&schema) {
+            Ok(extended) => extended,
+            Err(error) => {
+                for row in 0..records.len() {
+                    refused.push(row, Error::data(error.message().to_owned()));
+                }
+                return Ok(records);
+            }
+        };
+        let column = match self.side.column(&records) {
+            Column::Typed { array, .. } => Column::Typed {
+                array: self.insert_in_array(&records, &schema, array, refused)?,
+                schema: extended,
+            },
+            column => self.insert_in_rows(&records, &extended, column, refused)?,
+        };
+        Ok(self.side.replace(records, column))
+    }
+
+    fn insert_in_rows(
+        &self,
+        records: &Records,
+        extended: &SchemaRef,
+        column: &Column,
+        refused: &mut Refused,
+    ) -> Result<Column> {
+        let mut values = Vec::with_capacity(column.len());
+        for (row, value) in column.rows()?.iter().enumerate() {
+            let inserted = self.insert_in_struct(records, row, value, extended);
+            values.push(inserted.unwrap_or_else(|error| {
+                refused.push(row, error);
+                Value::Null
+            }));
+        }
+        Ok(Column::Rows { schema: Some(Arc::clone(extended)), values })
+    }
+
+    /// The definition of what happens to one value with a schema.
+    fn insert_in_struct(
+        &self,
+        records: &Records,
+        row: usize,
+        value: &Value,
+        extended: &SchemaRef,
+    ) -> Result<Value> {
+        let Value::Struct(old) = value else {
+            return Err(no_struct(value));
+        };
+        let mut values = Vec::with_capacity(extended.fields().len());
+        for (field, value) in old.schema().fields().iter().zip(old.values()) {
+            let value = match (value, self.default_of(field)) {
+                (Value::Null, Some(default)) => default,
+                (value, _) => value,
+            };
+            if value.is_null() && !field.schema.is_optional() {
+                return Err(null_in_required_field(&field.name, field.schema.kind()));
+            }
+            values.push(value.clone());
+        }
+        self.check_offset(records)?;
+        values.extend(self.insertions.iter().map(|i| i.value(records, row)));
+        Ok(Value::Struct(Struct::new(Arc::clone(extended), values)))
+    }
+
+    /// What null in a field stands for.
+    fn default_of<'f>(&self, field: &'f Field) -> Option<&'f Value> {
+        field.schema.default().filter(|_| self.replace_null_with_default)
+    }
+
+    fn insert_in_array(
+        &self,
+        records: &Records,
+        schema: &SchemaRef,
+        array: &ArrayRef,
+        refused: &mut Refused,
+    ) -> Result<ArrayRef> {
+        let structs = array.as_struct();
+        let mut fields: Vec<Arc<ArrowField>> = structs.fields().iter().cloned().collect();
+        let mut columns = Vec::with_capacity(fields.len() + self.insertions.len());
+        let mut errors: Vec<Option<Error>> = Vec::new();
+        errors.resize_with(records.len(), || None);
+        for (field, column) in schema.fields().iter().zip(structs.columns()) {
+            let column = self.with_default(field, column)?;
+            if !field.schema.is_optional() && column.null_count() > 0 {
+                for (row, error) in errors.iter_mut().enumerate() {
+                    if error.is_none() && column.is_null(row) {
+                        let kind = field.schema.kind();
+                        *error = Some(null_in_required_field(&field.name, kind));
+                    }
+                }
+            }
+            columns.push(column);
+        }
+        for (row, error) in errors.into_iter().enumerate() {
+            if let Err(error) = error.map_or_else(|| self.check_offset(records), Err) {
+                refused.push(row, error);
+            }
+        }
+        for insertion in &self.insertions {
+            let column = insertion.array(records);
+            let data_type = column.data_type().clone();
+            fields.push(Arc::new(ArrowField::new(&*insertion.name, data_type, true)));
+            columns.push(column);
+        }
+        Ok(Arc::new(StructArray::new(fields.into(), columns, None)))
+    }
+
+    /// A field's column, nulls replaced by the default if there is one.
+    fn with_default(&self, field: &Field, column: &ArrayRef) -> Result<ArrayRef> {
+        let default = match self.default_of(field) {
+            Some(default) if column.null_count() > 0 => default.clone(),
+            _ => return Ok(Arc::clone(column)),
+        };
+        let default =
+            Column::Rows { schema: Some(Arc::clone(&field.schema)), values: vec![default] };
+        let default = default.to_array()?.expect("the column has a schema");
+        let set: BooleanArray = is_not_null(column).map_err(kernel_failed)?;
+        zip(&set, column, &Scalar::new(default)).map_err(kernel_failed)
+    }
+}
+
+impl Transformation for InsertField {
+    fn apply(&mut self, records: Records, failed: &mut Vec<RowError>) -> Result<Vec<Records>> {
+        let column = self.side.column(&records);
+        if column.schema().is_none() {
+            let mut refused = Refused::default();
+            let inserted = self.insert_schemaless(&records, &mut refused)?;
+            let records = self.side.replace(records, inserted);
+            return Ok(refused.leave_out(records, 0, failed).into_iter().collect());
+        }
+        let stretches = stretches(column);
+        if let [(_, is_null)] = stretches[..] {
+            let run = self.apply_to_stretch(records, 0, is_null, failed)?;
+            return Ok(run.into_iter().collect());
+        }
+        let mut runs = Vec::new();
+        for (rows, is_null) in stretches {
+            let run = records.slice(rows.start, rows.len());
+            runs.extend(self.apply_to_stretch(run, rows.start, is_null, failed)?);
+        }
+        Ok(runs)
+    }
+}
+
+/// Cuts a column where null begins or ends.
+fn stretches(column: &Column) -> Vec<(Range<usize>, bool)> {
+    let mut stretches: Vec<(Range<usize>, bool)> = Vec::new();
+    for row in 0..column.len() {
+        let is_null = column.is_null(row);
+        match stretches.last_mut() {
+            Some((rows, was_null)) if *was_null == is_null => rows.end = row + 1,
+            _ => stretches.push((row..row + 1, is_null)),
+        }
+    }
+    stretches
+}
+
+fn no_map(value: &Value) -> Error {
+    Error::data(format!(
+        "Only Map objects supported in absence of schema for [{PURPOSE}], found: {}",
+        value.java_class()
+    ))
+}
+
+fn no_struct(value: &Value) -> Error {
+    Error::data(format!(
+        "Only Struct objects supported for [{PURPOSE}], found: {}",
+        value.java_class()
+    ))
+}
+
+fn kernel_failed(error: arrow::error::ArrowError) -> Error {
+    Error::fatal("a field's default does not fit its column").with_source(error)
+}

@@ -1,0 +1,303 @@
+//! The transformations as the worker uses them: Java's keys and messages, and rows ≡ columns.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use millrace_api::data::{
+    Column, Kind, Records, RowError, Schema, SchemaRef, Struct, Value, logical,
+};
+use millrace_api::{Error, Plugin, Props, Transformation};
+use millrace_testkit::arbitrary::{
+    Shape, json_columns, json_objects, json_texts, records, records_by_key, schemaless_columns,
+};
+use millrace_testkit::golden::assert_keys_recorded;
+use millrace_testkit::plugin_host::{props, transformation};
+use millrace_testkit::transform_suite;
+use millrace_testkit::transform_suite::TransformFixture;
+use proptest::prelude::*;
+
+fn plugin(name: &str) -> Plugin {
+    let mut plugins = millrace_transforms::plugins().into_iter();
+    plugins.find(|p| p.class().ends_with(name)).expect("the plugin is there")
+}
+
+#[test]
+fn keys_are_javas() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../integration/golden/config");
+    for plugin in millrace_transforms::plugins() {
+        assert_keys_recorded(&folder, &plugin);
+    }
+}
+
+struct Fixture {
+    name: &'static str,
+    props: Props,
+}
+
+impl TransformFixture for Fixture {
+    fn plugin(&self) -> Plugin {
+        plugin(self.name)
+    }
+
+    fn props(&self) -> Props {
+        self.props.clone()
+    }
+
+    fn records(&self) -> BoxedStrategy<Records> {
+        let data = prop_oneof![
+            with_nulls(Shape::default().columns()),
+            with_nulls(Shape::default().struct_columns()),
+            Shape::default().beyond_arrow().struct_columns(),
+            json_columns(json_objects(2)),
+            json_columns(odd_objects()),
+            json_columns(json_texts(1)),
+            schemaless_columns(2),
+        ];
+        if self.name.ends_with("Key") {
+            records_by_key(data.boxed())
+        } else {
+            records(data.boxed())
+        }
+    }
+}
+
+/// Objects whose names meet those that are inserted.
+fn odd_objects() -> BoxedStrategy<String> {
+    let member = prop_oneof![
+        Just("\"0\": 1"),
+        Just("\"topic\" :{}"),
+        Just("\"\\u0030\":[\"0\"]"),
+        Just("\"a\\\"\":\"\\\\\""),
+        Just("\"z\":null"),
+    ];
+    prop::collection::vec(member, 0..4)
+        .prop_map(|members| format!("{{{} }}", members.join(" , ")))
+        .boxed()
+}
+
+/// Nulls where the schema forbids them too, as values and in fields of structs.
+fn with_nulls(columns: BoxedStrategy<Column>) -> BoxedStrategy<Column> {
+    (columns, any::<u64>())
+        .prop_map(|(column, bits)| {
+            let mut values = column.rows().unwrap().into_owned();
+            for (row, value) in values.iter_mut().enumerate() {
+                match (bits >> (row % 16 * 4)) & 15 {
+                    0 => *value = Value::Null,
+                    n @ 1..3 => {
+                        if let Value::Struct(s) = value {
+                            let mut fields = s.values().to_vec();
+                            let place = n as usize % fields.len().max(1);
+                            fields.get_mut(place).map(std::mem::take);
+                            *value = Value::Struct(Struct::new(Arc::clone(s.schema()), fields));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            Column::from_values(column.schema().cloned(), values)
+        })
+        .boxed()
+}
+
+fn hoist(name: &'static str) -> Fixture {
+    let props = props([("field", "a \"quoted\" name")]);
+    Fixture { name, props }
+}
+
+transform_suite!(hoist_field_value, hoist("HoistField$Value"));
+transform_suite!(hoist_field_key, hoist("HoistField$Key"));
+
+fn insert<const N: usize>(name: &'static str, pairs: [(&str, &str); N]) -> Fixture {
+    let props = props(pairs);
+    Fixture { name, props }
+}
+
+fn all_fields(name: &'static str) -> Fixture {
+    let pairs = [
+        ("topic.field", "topic"),
+        ("partition.field", "partition!"),
+        ("offset.field", "offset?"),
+        ("timestamp.field", "\u{1f600}"),
+        ("static.field", "0"),
+        ("static.value", "any \"text\"\t!"),
+    ];
+    insert(name, pairs)
+}
+
+transform_suite!(insert_field_value, all_fields("InsertField$Value"));
+transform_suite!(insert_field_key, all_fields("InsertField$Key"));
+transform_suite!(
+    insert_field_without_defaults,
+    insert(
+        "InsertField$Value",
+        [
+            ("timestamp.field", "topic"),
+            ("static.field", "topic?"),
+            ("static.value", "later"),
+            ("replace.null.with.default", "false"),
+        ]
+    )
+);
+transform_suite!(
+    insert_field_static,
+    insert("InsertField$Value", [("static.field", "0!"), ("static.value", "v")])
+);
+
+fn apply(fixture: &Fixture, records: Records) -> (Vec<Records>, Vec<String>) {
+    let mut transformation: Box<dyn Transformation> =
+        transformation(&fixture.plugin(), &fixture.props()).unwrap();
+    let mut failed: Vec<RowError> = Vec::new();
+    let runs = transformation.apply(records, &mut failed).unwrap();
+    let failed = failed.iter().map(|f| format!("{}: {}", f.row, f.error));
+    (runs, failed.collect())
+}
+
+fn error(name: &'static str, props: Props) -> Error {
+    transformation(&plugin(name), &props).map(|_| ()).unwrap_err()
+}
+
+fn struct_of(name: &str, schema: &SchemaRef) -> SchemaRef {
+    Schema::struct_builder().field(name, Arc::clone(schema)).build()
+}
+
+fn texts(run: &Records) -> Vec<String> {
+    let rows = run.value.rows().unwrap();
+    rows.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn hoist_wraps_null_where_it_may() {
+    let fixture = insert("HoistField$Value", [("field", "f")]);
+    let optional = Schema::string(true);
+    let values = vec![Value::from("x"), Value::Null];
+    let (runs, failed) = apply(
+        &fixture,
+        Records::new("t", Column::from_values(Some(Arc::clone(&optional)), values.clone())),
+    );
+    assert_eq!(failed, [""; 0]);
+    assert_eq!(runs[0].value.schema(), Some(&struct_of("f", &optional)));
+    assert_eq!(texts(&runs[0]), ["Struct{f=x}", "Struct{}"]);
+
+    let (runs, failed) = apply(
+        &fixture,
+        Records::new("t", Column::from_values(Some(Schema::string(false)), values)),
+    );
+    let message = "1: Invalid value: null used for required field: \"f\", schema type: STRING";
+    assert_eq!(failed, [message]);
+    assert_eq!(texts(&runs[0]), ["Struct{f=x}"]);
+
+    let json = Column::Json([Some("[1]"), None, Some("null")].into_iter().collect());
+    let (runs, _) = apply(&fixture, Records::new("t", json));
+    assert_eq!(texts(&runs[0]), ["{f=[1]}", "{f=null}", "{f=null}"]);
+}
+
+#[test]
+fn hoist_needs_a_field() {
+    let error = error("HoistField$Key", Props::new());
+    let message = "Missing required configuration \"field\" which has no default value.";
+    assert_eq!(error.message(), message);
+}
+
+#[test]
+fn insert_needs_something_to_insert() {
+    let name = "InsertField$Value";
+    assert_eq!(error(name, Props::new()).to_string(), "No field insertion configured");
+    let message = "Invalid value null for configuration static.value: \
+                   No value specified for static field: s";
+    assert_eq!(error(name, props([("static.field", "s!")])).to_string(), message);
+}
+
+/// Sixteen rows and more are columns, fewer are rows.
+#[test]
+fn inserted_fields_have_javas_schemas() {
+    let fixture = all_fields("InsertField$Value");
+    let schema = Schema::struct_builder()
+        .optional()
+        .name("com.example.Line")
+        .version(3)
+        .doc("a line")
+        .parameter("k", "v")
+        .field("line", Schema::string(false))
+        .build();
+    for rows in [1, 20] {
+        let line = Struct::new(Arc::clone(&schema), vec![Value::from("x")]);
+        let values = vec![Value::Struct(line); rows];
+        let mut records = Records::new("t", Column::from_values(Some(schema.clone()), values));
+        records.partition = Some(4);
+        records.offsets = Some((100..100 + rows as i64).collect());
+        records.timestamps = Some(vec![1_700_000_000_123; rows].into());
+        let (runs, failed) = apply(&fixture, records);
+        assert_eq!(failed, [""; 0]);
+        let extended = runs[0].value.schema().unwrap();
+        assert!(!extended.is_optional(), "as in Java");
+        assert_eq!((extended.name(), extended.version()), (Some("com.example.Line"), Some(3)));
+        assert_eq!((extended.doc(), extended.parameter("k")), (Some("a line"), Some("v")));
+        let described: Vec<_> = extended.fields()[1..]
+            .iter()
+            .map(|f| (&*f.name, f.schema.kind(), f.schema.is_optional(), f.schema.name()))
+            .collect();
+        let expected = [
+            ("topic", Kind::String, true, None),
+            ("partition", Kind::Int32, false, None),
+            ("offset", Kind::Int64, true, None),
+            ("\u{1f600}", Kind::Int64, true, Some(logical::TIMESTAMP)),
+            ("0", Kind::String, true, None),
+        ];
+        assert_eq!(described, expected);
+        let Value::Struct(first) = runs[0].value.value(0).unwrap() else { panic!("a struct") };
+        assert_eq!(
+            first.values()[1..],
+            [
+                Value::from("t"),
+                Value::Int32(4),
+                Value::Int64(100),
+                Value::Timestamp(1_700_000_000_123),
+                Value::from("any \"text\"\t!"),
+            ]
+        );
+    }
+}
+
+#[test]
+fn insert_refuses_what_java_refuses() {
+    let fixture = insert("InsertField$Value", [("topic.field", "t"), ("offset.field", "o")]);
+    let no_map = "Only Map objects supported in absence of schema for [field insertion], found: ";
+    let no_sink = "Only SinkRecord supported for [field insertion], found: \
+                   org.apache.kafka.connect.source.SourceRecord";
+    let json = Column::Json([Some("[]"), None, Some("{}"), Some("1.5")].into_iter().collect());
+    let (runs, failed) = apply(&fixture, Records::new("t", json));
+    let expected = [
+        format!("0: {no_map}java.util.ArrayList"),
+        format!("2: {no_sink}"),
+        format!("3: {no_map}java.lang.Double"),
+    ];
+    assert_eq!(failed, expected);
+    assert_eq!(texts(&runs[0]), ["null"]);
+
+    let text = Column::from_values(Some(Schema::string(false)), vec![Value::from("x")]);
+    let (runs, failed) = apply(&fixture, Records::new("t", text));
+    let message = "0: Only Struct objects supported for [field insertion], found: java.lang.String";
+    assert_eq!((runs.len(), failed), (0, vec![message.to_owned()]));
+
+    let schema = struct_of("t", &Schema::string(true));
+    let value = Value::Struct(Struct::new(Arc::clone(&schema), vec![Value::Null]));
+    let column = Column::from_values(Some(schema), vec![value]);
+    let (_, failed) = apply(&fixture, Records::new("t", column));
+    assert_eq!(failed, ["0: Cannot create field because of field name duplication t"]);
+}
+
+#[test]
+fn null_values_keep_their_schema_and_their_place() {
+    let fixture = insert("InsertField$Value", [("topic.field", "t")]);
+    let schema = Schema::struct_builder().field("a", Schema::string(true)).optional().build();
+    let row = |a: &str| Value::Struct(Struct::new(Arc::clone(&schema), vec![Value::from(a)]));
+    let mut values = vec![row("x"); 20];
+    values[7] = Value::Null;
+    let records = Records::new("t", Column::from_values(Some(Arc::clone(&schema)), values));
+    let (runs, failed) = apply(&fixture, records);
+    assert_eq!(failed, [""; 0]);
+    assert_eq!(runs.iter().map(Records::len).collect::<Vec<_>>(), [7, 1, 12]);
+    assert_eq!(runs[1].value.schema(), Some(&schema));
+    assert_eq!(texts(&runs[2])[0], "Struct{a=x,t=t}");
+}
