@@ -28,19 +28,14 @@ impl Catalog {
             return Some(exact);
         }
         let first = of_kind.find(|p| p.answers_to(name))?;
-        of_kind
-            .all(|p| !p.answers_to(name) || p.class() == first.class())
-            .then_some(first)
+        of_kind.all(|p| !p.answers_to(name) || p.class() == first.class()).then_some(first)
     }
 
     /// The connector that a user means by `connector.class`.
     pub fn connector(&self, name: &str) -> Result<&Plugin> {
         const CONNECTORS: &[PluginKind] = &[PluginKind::Source, PluginKind::Sink];
         self.find(CONNECTORS, name).ok_or_else(|| {
-            let available = self
-                .plugins
-                .iter()
-                .filter(|p| CONNECTORS.contains(&p.kind()));
+            let available = self.plugins.iter().filter(|p| CONNECTORS.contains(&p.kind()));
             let available: Vec<_> = available.map(describe).collect();
             Error::new(
                 ErrorKind::Config,

@@ -62,18 +62,12 @@ impl StatusStore {
     }
 
     pub(crate) fn put_connector(&self, connector: &str, status: Status) {
-        self.lock()
-            .entry(connector.to_owned())
-            .or_default()
-            .connector = Some(status);
+        self.lock().entry(connector.to_owned()).or_default().connector = Some(status);
     }
 
     pub(crate) fn put_task(&self, id: &TaskId, status: Status) {
         let mut all = self.lock();
-        all.entry(id.connector.to_string())
-            .or_default()
-            .tasks
-            .insert(id.task, status);
+        all.entry(id.connector.to_string()).or_default().tasks.insert(id.task, status);
     }
 
     /// Forgets tasks numbered from `first` on.
@@ -101,29 +95,16 @@ pub(crate) struct StatusWriter {
 impl StatusWriter {
     /// `template` names worker and version.
     pub(crate) fn new(id: TaskId, store: Arc<StatusStore>, template: Status) -> Self {
-        Self {
-            id,
-            store,
-            template,
-            cancelled: Arc::default(),
-        }
+        Self { id, store, template, cancelled: Arc::default() }
     }
 
     pub(crate) fn write(&self, state: State) {
-        self.put(Status {
-            state,
-            trace: None,
-            ..self.template.clone()
-        });
+        self.put(Status { state, trace: None, ..self.template.clone() });
     }
 
     pub(crate) fn write_failure(&self, error: &Error) {
         let trace = Some(error.trace());
-        self.put(Status {
-            state: State::Failed,
-            trace,
-            ..self.template.clone()
-        });
+        self.put(Status { state: State::Failed, trace, ..self.template.clone() });
     }
 
     fn put(&self, status: Status) {

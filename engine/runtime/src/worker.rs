@@ -55,12 +55,7 @@ impl Worker {
     /// The status a connector or task of this worker is in.
     pub(crate) fn status(&self, plugin: Option<&Plugin>, state: State) -> Status {
         let version = plugin.map(|p| p.version().to_owned());
-        Status {
-            state,
-            worker_id: self.id.clone(),
-            version,
-            trace: None,
-        }
+        Status { state, worker_id: self.id.clone(), version, trace: None }
     }
 
     fn connector_offsets(&self, name: &str) -> ConnectorOffsets {
@@ -74,17 +69,14 @@ impl Worker {
         props: &Props,
         requests: Arc<dyn ConnectorRequests>,
     ) -> Result<RunningConnector> {
-        let plugin = self
-            .catalog
-            .connector(props.get("connector.class").map_or("", |c| c.trim()))?;
+        let plugin =
+            self.catalog.connector(props.get("connector.class").map_or("", |c| c.trim()))?;
         let (Open::Source { connector, .. } | Open::Sink { connector, .. }) = plugin.open() else {
             unreachable!("the catalog was asked for a connector")
         };
         let offsets: Arc<dyn OffsetReader> = Arc::new(self.connector_offsets(name));
         let context = ConnectorContext::new(name, offsets, requests);
-        contain(connector(props.clone(), context))
-            .await
-            .map(RunningConnector)
+        contain(connector(props.clone(), context)).await.map(RunningConnector)
     }
 
     /// Starts a task. It runs, and writes its status, until it ends or is stopped.
@@ -95,9 +87,7 @@ impl Worker {
         task: Props,
         wanted: Wanted,
     ) -> RunningTask {
-        let plugin = connector
-            .get("connector.class")
-            .and_then(|c| self.catalog.connector(c).ok());
+        let plugin = connector.get("connector.class").and_then(|c| self.catalog.connector(c).ok());
         let template = self.status(plugin, State::Unassigned);
         let status = StatusWriter::new(id.clone(), Arc::clone(&self.statuses), template);
         let (sender, receiver) = watch::channel(wanted);
@@ -117,11 +107,7 @@ impl Worker {
             }
         };
         let handle = Some(tokio::spawn(life.instrument(span)));
-        RunningTask {
-            wanted: sender,
-            handle,
-            status,
-        }
+        RunningTask { wanted: sender, handle, status }
     }
 
     async fn run_task(
@@ -152,15 +138,7 @@ impl Worker {
                 let task = open(task, context).await?;
                 let committer = self.committer(id, &config);
                 let status = status.clone();
-                SourceTaskLoop {
-                    task,
-                    pipeline,
-                    committer,
-                    wishes,
-                    status,
-                }
-                .run()
-                .await
+                SourceTaskLoop { task, pipeline, committer, wishes, status }.run().await
             }
             Open::Sink { task: open, .. } => {
                 let errors = Arc::new(self.sink_errors(id, &config).await?);
@@ -172,17 +150,9 @@ impl Worker {
                 consumer.subscribe(&config.subscription()?).await?;
                 let state = SinkState::new(self.config.commit_interval, self.config.commit_timeout);
                 let status = status.clone();
-                SinkTaskLoop {
-                    task,
-                    context,
-                    pipeline,
-                    consumer,
-                    wishes,
-                    status,
-                    state,
-                }
-                .run()
-                .await
+                SinkTaskLoop { task, context, pipeline, consumer, wishes, status, state }
+                    .run()
+                    .await
             }
             _ => unreachable!("the catalog was asked for a connector"),
         }
@@ -206,11 +176,7 @@ impl Worker {
     fn committer(&self, id: &TaskId, config: &ConnectorConfig) -> Committer {
         let submitted = SubmittedRecords::new(config.errors().tolerate_all);
         let offsets = self.connector_offsets(&id.connector);
-        let WorkerConfig {
-            commit_interval,
-            commit_timeout,
-            ..
-        } = self.config;
+        let WorkerConfig { commit_interval, commit_timeout, .. } = self.config;
         Committer::new(submitted, offsets, commit_interval, commit_timeout)
     }
 
@@ -243,12 +209,7 @@ impl Worker {
     }
 
     async fn create_dead_letter_queue(&self, topic: &str, replication_factor: i16) -> Result<()> {
-        if self
-            .cluster
-            .describe_topics(Some(&[topic]))
-            .await?
-            .contains_key(topic)
-        {
+        if self.cluster.describe_topics(Some(&[topic])).await?.contains_key(topic) {
             return Ok(());
         }
         let topic = millrace_kafka::NewTopic {
@@ -295,10 +256,7 @@ impl RunningTask {
         let Some(mut handle) = self.handle.take() else {
             return;
         };
-        if tokio::time::timeout_at(deadline, &mut handle)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout_at(deadline, &mut handle).await.is_err() {
             tracing::error!(
                 "a task did not stop within task.shutdown.graceful.timeout.ms and is given up"
             );
@@ -338,8 +296,7 @@ async fn contain<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
 
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "?".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "?".into())
 }
 
 /// Remembers what a connector asks for until the herder takes it up.
@@ -352,30 +309,22 @@ pub(crate) struct Requests {
 
 impl Requests {
     pub(crate) fn take_error(&self) -> Option<Error> {
-        self.raised
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.raised.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(crate) fn take_reconfiguration(&self) -> bool {
-        self.reconfigure
-            .swap(false, std::sync::atomic::Ordering::AcqRel)
+        self.reconfigure.swap(false, std::sync::atomic::Ordering::AcqRel)
     }
 }
 
 impl ConnectorRequests for Requests {
     fn request_task_reconfiguration(&self) {
-        self.reconfigure
-            .store(true, std::sync::atomic::Ordering::Release);
+        self.reconfigure.store(true, std::sync::atomic::Ordering::Release);
         self.news.notify_one();
     }
 
     fn raise_error(&self, error: Error) {
-        self.raised
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(error);
+        self.raised.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.news.notify_one();
     }
 }

@@ -54,11 +54,7 @@ pub(crate) fn consumer(worker: &Props, connector: &Props, id: &TaskId) -> Proper
 pub(crate) fn worker(worker: &Props) -> Properties {
     let foreign = ["producer.", "consumer.", "admin."];
     let ours = |(key, _): &(&String, &String)| !foreign.iter().any(|p| key.starts_with(p));
-    worker
-        .iter()
-        .filter(ours)
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect()
+    worker.iter().filter(ours).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 fn base(worker: &Props) -> Properties {
@@ -84,10 +80,7 @@ mod tests {
     #[test]
     fn overrides_win_over_prefixes_and_prefixes_over_defaults() {
         let props = |pairs: &[(&str, &str)]| -> Props {
-            pairs
-                .iter()
-                .map(|(k, v)| ((*k).into(), (*v).into()))
-                .collect()
+            pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect()
         };
         let worker = props(&[
             ("bootstrap.servers", "b:9092"),
@@ -96,19 +89,13 @@ mod tests {
             ("sasl.jaas.config", "secret"),
         ]);
         let connector = props(&[("consumer.override.fetch.min.bytes", "3")]);
-        let id = TaskId {
-            connector: "c".into(),
-            task: 1,
-        };
+        let id = TaskId { connector: "c".into(), task: 1 };
         let consumer = consumer(&worker, &connector, &id);
         assert_eq!(consumer["auto.offset.reset"], "latest");
         assert_eq!(consumer["fetch.min.bytes"], "3");
         assert_eq!(consumer["group.id"], "connect-c");
         assert_eq!(consumer["client.id"], "connector-consumer-c-1");
-        assert!(
-            !consumer.contains_key("sasl.jaas.config"),
-            "as in Java, it needs the prefix"
-        );
+        assert!(!consumer.contains_key("sasl.jaas.config"), "as in Java, it needs the prefix");
         assert_eq!(producer(&worker, &connector, &id)["acks"], "all");
     }
 }

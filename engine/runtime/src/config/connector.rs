@@ -16,10 +16,7 @@ const ERRORS: &str = "Error Handling";
 
 /// Keys of sources and sinks.
 #[derive(Clone, Debug, Config)]
-#[allow(
-    dead_code,
-    reason = "some keys are read by name elsewhere, but defined here"
-)]
+#[allow(dead_code, reason = "some keys are read by name elsewhere, but defined here")]
 pub(crate) struct CommonConfig {
     /// Globally unique name to use for this connector.
     #[config(key = "name", importance = High, validate = non_empty_string_without_control_chars)]
@@ -137,18 +134,11 @@ impl ConnectorConfig {
             PluginKind::Sink => Some(SinkKeys::parse(props)?),
             _ => None,
         };
-        Ok(Self {
-            common: CommonConfig::parse(props)?,
-            sink,
-            props: props.clone(),
-        })
+        Ok(Self { common: CommonConfig::parse(props)?, sink, props: props.clone() })
     }
 
     pub(crate) fn errors(&self) -> ErrorConfig {
-        let queue = self
-            .sink
-            .as_ref()
-            .filter(|s| !s.dead_letter_queue.is_empty());
+        let queue = self.sink.as_ref().filter(|s| !s.dead_letter_queue.is_empty());
         ErrorConfig {
             tolerate_all: self.common.errors_tolerance == "all",
             log: self.common.errors_log_enable,
@@ -160,10 +150,7 @@ impl ConnectorConfig {
 
     /// The topics that a sink consumes.
     pub(crate) fn subscription(&self) -> Result<Subscription> {
-        let sink = self
-            .sink
-            .as_ref()
-            .ok_or_else(|| Error::fatal("a source consumes no topics"))?;
+        let sink = self.sink.as_ref().ok_or_else(|| Error::fatal("a source consumes no topics"))?;
         if !sink.topics_regex.is_empty() {
             return Ok(Subscription::Pattern(sink.topics_regex.clone()));
         }
@@ -182,20 +169,12 @@ pub(crate) fn check_sink(props: &Props) -> Vec<ConfigError> {
     let queue = get("errors.deadletterqueue.topic.name");
     let mut errors = Vec::new();
     let mut add = |key: &str, message: String| {
-        errors.push(ConfigError {
-            key: key.into(),
-            message,
-        });
+        errors.push(ConfigError { key: key.into(), message });
     };
     if !topics.is_empty() && !pattern.is_empty() {
-        for (key, value) in [("topics", topics), ("topics.regex", pattern)] {
-            let reason =
-                "topics and topics.regex are mutually exclusive options, but both are set.";
-            add(
-                key,
-                format!("Invalid value {value} for configuration {key}: {reason}"),
-            );
-        }
+        let message = "topics and topics.regex are mutually exclusive options, but both are set.";
+        add("topics", message.into());
+        add("topics.regex", message.into());
     }
     if topics.is_empty() && pattern.is_empty() {
         let message = "Must configure one of topics or topics.regex";

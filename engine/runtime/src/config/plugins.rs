@@ -34,11 +34,7 @@ fn choose<'a>(
         (None, "value.converter") => (worker.value_converter.as_str(), &worker.props),
         (None, _) => (worker.header_converter.as_str(), &worker.props),
     };
-    Choice {
-        key,
-        class,
-        props: below(props, &prefix).collect(),
-    }
+    Choice { key, class, props: below(props, &prefix).collect() }
 }
 
 /// The converters of a connector's tasks.
@@ -51,11 +47,8 @@ pub(crate) fn converters(
     let own = |class: &'_ Option<millrace_api::config::ClassName>| {
         class.as_ref().map(|c| c.as_str().to_owned())
     };
-    let (key, value, header) = (
-        own(&common.key_converter),
-        own(&common.value_converter),
-        own(&common.header_converter),
-    );
+    let (key, value, header) =
+        (own(&common.key_converter), own(&common.value_converter), own(&common.header_converter));
     let key = choose("key.converter", key.as_deref(), connector, worker);
     let value = choose("value.converter", value.as_deref(), connector, worker);
     let header = choose("header.converter", header.as_deref(), connector, worker);
@@ -76,10 +69,7 @@ fn converter(
         unreachable!("the catalog was asked for a converter")
     };
     let converter = open(&choice.props, role).map_err(|e| e.context("below", choice.key))?;
-    Ok(Named {
-        class: plugin.class(),
-        converter,
-    })
+    Ok(Named { class: plugin.class(), converter })
 }
 
 fn header_converter(catalog: &Catalog, choice: &Choice<'_>) -> Result<Named<dyn HeaderConverter>> {
@@ -88,10 +78,7 @@ fn header_converter(catalog: &Catalog, choice: &Choice<'_>) -> Result<Named<dyn 
         unreachable!("the catalog was asked for a header converter")
     };
     let converter = open(&choice.props).map_err(|e| e.context("below", choice.key))?;
-    Ok(Named {
-        class: plugin.class(),
-        converter,
-    })
+    Ok(Named { class: plugin.class(), converter })
 }
 
 /// The transformations of a connector's tasks, in the order of `transforms`.
@@ -101,9 +88,7 @@ pub(crate) fn chain(
     connector: &Props,
 ) -> Result<TransformationChain> {
     let step = |alias: &String| step(catalog, alias, connector);
-    Ok(TransformationChain::new(
-        common.transforms.iter().map(step).collect::<Result<_>>()?,
-    ))
+    Ok(TransformationChain::new(common.transforms.iter().map(step).collect::<Result<_>>()?))
 }
 
 /// Keys of a transformation that belong to the framework.
@@ -126,11 +111,7 @@ fn step(catalog: &Catalog, alias: &str, connector: &Props) -> Result<Step> {
         Some(alias) => Some((open_predicate(catalog, alias.trim(), connector)?, negate)),
         None => None,
     };
-    Ok(Step {
-        class: plugin.class(),
-        transformation,
-        predicate,
-    })
+    Ok(Step { class: plugin.class(), transformation, predicate })
 }
 
 fn open_predicate(catalog: &Catalog, alias: &str, connector: &Props) -> Result<Box<dyn Predicate>> {
@@ -147,7 +128,5 @@ fn open_predicate(catalog: &Catalog, alias: &str, connector: &Props) -> Result<B
 }
 
 fn missing(key: &str) -> Error {
-    Error::config(format!(
-        "Missing required configuration \"{key}\" which has no default value."
-    ))
+    Error::config(format!("Missing required configuration \"{key}\" which has no default value."))
 }

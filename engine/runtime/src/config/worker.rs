@@ -112,21 +112,16 @@ impl WorkerConfig {
     pub fn parse(props: Props) -> Result<Self> {
         let def = StandaloneKeys::config_def();
         let values: Values = def.parse(&props)?;
-        let StandaloneKeys {
-            worker,
-            offset_storage_file_filename,
-        } = StandaloneKeys::from_values(&values)?;
+        let StandaloneKeys { worker, offset_storage_file_filename } =
+            StandaloneKeys::from_values(&values)?;
         warn_of_unknown(&def, &props);
         if worker.bootstrap_servers.is_empty() {
             return Err(Error::config(
                 "Invalid value [] for configuration bootstrap.servers: must not be empty",
             ));
         }
-        let listeners = worker
-            .listeners
-            .iter()
-            .map(|l| parse_listener(l))
-            .collect::<Result<_>>()?;
+        let listeners =
+            worker.listeners.iter().map(|l| parse_listener(l)).collect::<Result<_>>()?;
         Ok(Self {
             props,
             key_converter: worker.key_converter,
@@ -137,9 +132,7 @@ impl WorkerConfig {
             commit_timeout: millis(worker.offset_flush_timeout_ms),
             listeners,
             advertised_host: worker.rest_advertised_host_name,
-            advertised_port: worker
-                .rest_advertised_port
-                .and_then(|p| u16::try_from(p).ok()),
+            advertised_port: worker.rest_advertised_port.and_then(|p| u16::try_from(p).ok()),
             offset_file: offset_storage_file_filename,
         })
     }
@@ -176,9 +169,7 @@ fn warn_of_unknown(def: &ConfigDef, props: &Props) {
 /// `http://host:port`; the host may be left out, or be an address in brackets.
 fn parse_listener(text: &str) -> Result<Listener> {
     let wrong = |reason: &str| {
-        Error::config(format!(
-            "Invalid value {text} for configuration listeners: {reason}"
-        ))
+        Error::config(format!("Invalid value {text} for configuration listeners: {reason}"))
     };
     let (protocol, rest) = text
         .split_once("://")
@@ -192,13 +183,8 @@ fn parse_listener(text: &str) -> Result<Listener> {
         .trim_end_matches('/')
         .rsplit_once(':')
         .ok_or_else(|| wrong("the port is missing, such as http://localhost:8083"))?;
-    let port = port
-        .parse()
-        .map_err(|_| wrong("the port must be a number from 0 to 65535"))?;
-    let host = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .to_owned();
+    let port = port.parse().map_err(|_| wrong("the port must be a number from 0 to 65535"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     Ok(Listener { host, port })
 }
 
@@ -209,20 +195,11 @@ mod tests {
     fn props(extra: &[(&str, &str)]) -> Props {
         let base = [
             ("bootstrap.servers", "localhost:9092"),
-            (
-                "key.converter",
-                "org.apache.kafka.connect.storage.StringConverter",
-            ),
-            (
-                "value.converter",
-                "org.apache.kafka.connect.storage.StringConverter",
-            ),
+            ("key.converter", "org.apache.kafka.connect.storage.StringConverter"),
+            ("value.converter", "org.apache.kafka.connect.storage.StringConverter"),
             ("offset.storage.file.filename", "/tmp/connect.offsets"),
         ];
-        base.iter()
-            .chain(extra)
-            .map(|(k, v)| ((*k).into(), (*v).into()))
-            .collect()
+        base.iter().chain(extra).map(|(k, v)| ((*k).into(), (*v).into())).collect()
     }
 
     #[test]
@@ -230,13 +207,7 @@ mod tests {
         let config = WorkerConfig::parse(props(&[])).unwrap();
         assert_eq!(config.commit_interval, Duration::from_secs(60));
         assert_eq!(config.graceful_timeout, Duration::from_secs(5));
-        assert_eq!(
-            config.listeners,
-            [Listener {
-                host: String::new(),
-                port: 8083
-            }]
-        );
+        assert_eq!(config.listeners, [Listener { host: String::new(), port: 8083 }]);
     }
 
     #[test]
@@ -247,12 +218,7 @@ mod tests {
             error(&[("offset.flush.interval.ms", "soon")]),
             "Invalid value soon for configuration offset.flush.interval.ms: Not a number of type LONG"
         );
-        for listener in [
-            "8083",
-            "ftp://:1",
-            "http://localhost",
-            "http://localhost:99999",
-        ] {
+        for listener in ["8083", "ftp://:1", "http://localhost", "http://localhost:99999"] {
             assert!(error(&[("listeners", listener)]).contains(listener));
         }
         let mut without = props(&[]);

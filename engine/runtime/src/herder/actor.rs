@@ -50,14 +50,7 @@ pub(crate) struct ConnectorActor {
 impl ConnectorActor {
     pub(crate) fn new(name: &str, worker: Arc<Worker>, snapshot: Arc<Mutex<Snapshot>>) -> Self {
         let requests = Arc::new(Requests::default());
-        Self {
-            name: name.into(),
-            worker,
-            snapshot,
-            requests,
-            connector: None,
-            tasks: Vec::new(),
-        }
+        Self { name: name.into(), worker, snapshot, requests, connector: None, tasks: Vec::new() }
     }
 
     fn snapshot(&self) -> MutexGuard<'_, Snapshot> {
@@ -120,10 +113,7 @@ impl ConnectorActor {
         }
         let config = self.snapshot().config.clone();
         let requests = Arc::clone(&self.requests) as _;
-        let started = self
-            .worker
-            .start_connector(&self.name, &config, requests)
-            .await;
+        let started = self.worker.start_connector(&self.name, &config, requests).await;
         let result = match started {
             Ok(connector) => {
                 self.connector = Some(connector);
@@ -141,17 +131,9 @@ impl ConnectorActor {
     }
 
     fn write_status(&self, state: State, trace: Option<String>) {
-        let class = self
-            .snapshot()
-            .config
-            .get("connector.class")
-            .cloned()
-            .unwrap_or_default();
+        let class = self.snapshot().config.get("connector.class").cloned().unwrap_or_default();
         let plugin = self.worker.catalog.connector(&class).ok();
-        let status = Status {
-            trace,
-            ..self.worker.status(plugin, state)
-        };
+        let status = Status { trace, ..self.worker.status(plugin, state) };
         self.worker.statuses.put_connector(&self.name, status);
     }
 
@@ -160,12 +142,7 @@ impl ConnectorActor {
         let Some(connector) = &mut self.connector else {
             return Ok(());
         };
-        let props = self
-            .snapshot
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .config
-            .clone();
+        let props = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).config.clone();
         let class = props.get("connector.class").map_or("", |c| c.trim());
         let plugin = self.worker.catalog.connector(class)?;
         let config = ConnectorConfig::parse(plugin.kind(), &props)?.common;
@@ -197,24 +174,14 @@ impl ConnectorActor {
 
     fn start_tasks(&mut self) {
         let configs = self.snapshot().tasks.clone();
-        self.tasks = (0..configs.len())
-            .map(|task| self.start_task(task))
-            .collect();
+        self.tasks = (0..configs.len()).map(|task| self.start_task(task)).collect();
     }
 
     fn start_task(&self, task: usize) -> RunningTask {
-        let Snapshot {
-            config,
-            tasks,
-            state,
-        } = self.snapshot().clone();
-        let id = TaskId {
-            connector: Arc::clone(&self.name),
-            task,
-        };
+        let Snapshot { config, tasks, state } = self.snapshot().clone();
+        let id = TaskId { connector: Arc::clone(&self.name), task };
         let wanted = wanted(state);
-        self.worker
-            .start_task(id, config, tasks[task].clone(), wanted)
+        self.worker.start_task(id, config, tasks[task].clone(), wanted)
     }
 
     async fn restart_task(&mut self, task: usize) {

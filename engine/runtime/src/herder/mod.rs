@@ -157,9 +157,8 @@ pub trait Herder: Send + Sync {
     /// A plugin's configuration keys.
     fn plugin_config(&self, name: &str) -> Result<Vec<ConfigKeyInfo>>;
 
-    /// Checks a connector's configuration without opening anything. `plugin` is the name in the
-    /// request's path.
-    async fn validate(&self, plugin: &str, config: &Props) -> Result<ConfigInfos>;
+    /// Checks a connector's configuration without opening anything.
+    async fn validate(&self, config: &Props) -> Result<ConfigInfos>;
 
     /// The Kafka cluster's id.
     fn kafka_cluster_id(&self) -> String;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use millrace_api::config::{ConfigInfos, ConfigKeyInfo};
@@ -13,6 +14,7 @@ use millrace_api::{Error, ErrorKind, PluginKind, Props, Result};
 use millrace_kafka::Cluster;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use super::validate::{require_valid, validate};
 use super::{
@@ -44,6 +46,13 @@ struct Entry {
     actor: JoinHandle<()>,
 }
 
+/// A worker that is dropped without being stopped ends as in a crash: nothing is committed.
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.actor.abort();
+    }
+}
+
 impl StandaloneHerder {
     /// Starts a worker. `worker_id` is the `host:port` its REST API is known by. Fails when the
     /// Kafka cluster does not answer, as Java does.
@@ -63,36 +72,26 @@ impl StandaloneHerder {
             offsets,
             statuses: Arc::new(StatusStore::default()),
         };
-        Ok(Self {
-            worker: Arc::new(worker),
-            cluster_id,
-            connectors: Mutex::default(),
-        })
+        Ok(Self { worker: Arc::new(worker), cluster_id, connectors: Mutex::default() })
     }
 
     /// Stops all connectors: offsets of what is acknowledged are committed, as far as
     /// `task.shutdown.graceful.timeout.ms` allows.
     pub async fn stop(&self) {
-        let entries = std::mem::take(&mut *self.lock());
-        let mut actors = Vec::new();
-        for (_, entry) in entries {
+        let mut entries = std::mem::take(&mut *self.lock());
+        for entry in entries.values() {
             // The actor may be busy with a plugin that hangs; then its time is up with the others'.
             let _ = entry.commands.try_send(Command::Stop);
-            actors.push(entry.actor);
         }
-        let grace = self.worker.config.graceful_timeout + std::time::Duration::from_secs(1);
-        let deadline = tokio::time::Instant::now() + grace;
-        for mut actor in actors {
-            if tokio::time::timeout_at(deadline, &mut actor).await.is_err() {
-                actor.abort();
-            }
+        let grace = self.worker.config.graceful_timeout + Duration::from_secs(1);
+        let deadline = Instant::now() + grace;
+        for entry in entries.values_mut() {
+            let _ = timeout_at(deadline, &mut entry.actor).await;
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
-        self.connectors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.connectors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unknown(name: &str) -> Error {
@@ -102,11 +101,7 @@ impl StandaloneHerder {
     fn snapshot(&self, name: &str) -> Result<Snapshot> {
         let all = self.lock();
         let entry = all.get(name).ok_or_else(|| Self::unknown(name))?;
-        Ok(entry
-            .snapshot
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone())
+        Ok(entry.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn commands(&self, name: &str) -> Option<mpsc::Sender<Command>> {
@@ -122,10 +117,7 @@ impl StandaloneHerder {
         let commands = self.commands(name).ok_or_else(|| Self::unknown(name))?;
         let (reply, answer) = oneshot::channel();
         let gone = |_| Error::new(ErrorKind::NotFound, format!("Connector {name} not found"));
-        commands
-            .send(command(reply))
-            .await
-            .map_err(|_| Self::unknown(name))?;
+        commands.send(command(reply)).await.map_err(|_| Self::unknown(name))?;
         answer.await.map_err(gone)?
     }
 
@@ -133,22 +125,14 @@ impl StandaloneHerder {
         ConnectorInfo {
             name: name.to_owned(),
             config: snapshot.config.clone(),
-            tasks: (0..snapshot.tasks.len())
-                .map(|task| reference(name, task))
-                .collect(),
+            tasks: (0..snapshot.tasks.len()).map(|task| reference(name, task)).collect(),
             kind: self.kind(snapshot),
         }
     }
 
     fn kind(&self, snapshot: &Snapshot) -> &'static str {
-        let class = snapshot
-            .config
-            .get("connector.class")
-            .map_or("", |c| c.trim());
-        self.worker
-            .catalog
-            .connector(class)
-            .map_or("unknown", |p| p.kind().name())
+        let class = snapshot.config.get("connector.class").map_or("", |c| c.trim());
+        self.worker.catalog.connector(class).map_or("unknown", |p| p.kind().name())
     }
 
     /// Makes the entry of a new connector; false when it exists.
@@ -157,37 +141,20 @@ impl StandaloneHerder {
         if all.contains_key(name) {
             return false;
         }
-        let snapshot = Arc::new(Mutex::new(Snapshot {
-            state,
-            ..Snapshot::default()
-        }));
+        let snapshot = Arc::new(Mutex::new(Snapshot { state, ..Snapshot::default() }));
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let actor = ConnectorActor::new(name, Arc::clone(&self.worker), Arc::clone(&snapshot));
         let actor = tokio::spawn(actor.run(inbox));
-        all.insert(
-            name.to_owned(),
-            Entry {
-                snapshot,
-                commands,
-                actor,
-            },
-        );
+        all.insert(name.to_owned(), Entry { snapshot, commands, actor });
         true
     }
 
     fn connector_status(&self, name: &str, statuses: ConnectorStatuses) -> Result<ConnectorStatus> {
-        let missing = || {
-            Error::new(
-                ErrorKind::NotFound,
-                format!("No status found for connector {name}"),
-            )
-        };
+        let missing =
+            || Error::new(ErrorKind::NotFound, format!("No status found for connector {name}"));
         let kind = self.kind(&self.snapshot(name).map_err(|_| missing())?);
         let status = statuses.connector.ok_or_else(missing)?;
-        let tasks = statuses
-            .tasks
-            .into_iter()
-            .map(|(id, status)| TaskState { id, status });
+        let tasks = statuses.tasks.into_iter().map(|(id, status)| TaskState { id, status });
         Ok(ConnectorStatus {
             name: name.to_owned(),
             connector: ConnectorState { status },
@@ -198,10 +165,7 @@ impl StandaloneHerder {
 }
 
 fn reference(connector: &str, task: usize) -> TaskReference {
-    TaskReference {
-        connector: connector.to_owned(),
-        task,
-    }
+    TaskReference { connector: connector.to_owned(), task }
 }
 
 /// What a restart begins with: the parts to restart, and how the status will look.
@@ -211,12 +175,7 @@ fn plan(
 ) -> (ConnectorStatuses, bool, Vec<usize>) {
     let picked = |status: &Status| !request.only_failed || status.state == State::Failed;
     let restarting = |status: &mut Status| status.state = State::Restarting;
-    let connector = statuses
-        .connector
-        .as_mut()
-        .filter(|s| picked(s))
-        .map(restarting)
-        .is_some();
+    let connector = statuses.connector.as_mut().filter(|s| picked(s)).map(restarting).is_some();
     let mut tasks = Vec::new();
     if request.include_tasks {
         for (task, status) in statuses.tasks.iter_mut().filter(|(_, s)| picked(s)) {
@@ -244,24 +203,22 @@ impl Herder for StandaloneHerder {
         initial: Option<TargetState>,
         replace: bool,
     ) -> Result<(bool, ConnectorInfo)> {
-        require_valid(&validate(&self.worker.catalog, &config)?.infos)?;
+        require_valid(&validate(&self.worker.catalog, &config)?)?;
         let created = self.add(name, initial.unwrap_or_default());
         if !created && !replace {
             let message = format!("Connector {name} already exists");
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        self.ask(name, |reply| Command::Configure { config, reply })
-            .await?;
+        self.ask(name, |reply| Command::Configure { config, reply }).await?;
         Ok((created, self.connector_info(name).await?))
     }
 
     async fn delete_connector(&self, name: &str) -> Result<()> {
-        let entry = self
-            .lock()
-            .remove(name)
-            .ok_or_else(|| Self::unknown(name))?;
-        let _ = entry.commands.send(Command::Stop).await;
-        let _ = entry.actor.await;
+        let commands = self.commands(name).ok_or_else(|| Self::unknown(name))?;
+        let _ = commands.send(Command::Stop).await;
+        // The name stays taken until the connector is gone: its successor must not meet it.
+        commands.closed().await;
+        self.lock().remove(name);
         self.worker.statuses.forget(name);
         Ok(())
     }
@@ -272,12 +229,7 @@ impl Herder for StandaloneHerder {
 
     async fn tasks(&self, name: &str) -> Result<Vec<TaskInfo>> {
         let tasks = self.snapshot(name)?.tasks.into_iter().enumerate();
-        Ok(tasks
-            .map(|(task, config)| TaskInfo {
-                id: reference(name, task),
-                config,
-            })
-            .collect())
+        Ok(tasks.map(|(task, config)| TaskInfo { id: reference(name, task), config }).collect())
     }
 
     async fn task_status(&self, name: &str, task: usize) -> Result<TaskState> {
@@ -292,10 +244,7 @@ impl Herder for StandaloneHerder {
     async fn set_target_state(&self, name: &str, state: TargetState) -> Result<()> {
         let unknown = || Error::new(ErrorKind::NotFound, format!("Unknown connector {name}"));
         let commands = self.commands(name).ok_or_else(unknown)?;
-        commands
-            .send(Command::Target(state))
-            .await
-            .map_err(|_| unknown())
+        commands.send(Command::Target(state)).await.map_err(|_| unknown())
     }
 
     async fn restart(
@@ -304,8 +253,7 @@ impl Herder for StandaloneHerder {
         request: RestartRequest,
     ) -> Result<Option<ConnectorStatus>> {
         if !request.include_tasks && !request.only_failed {
-            self.ask(name, |reply| Command::RestartConnector(Some(reply)))
-                .await?;
+            self.ask(name, |reply| Command::RestartConnector(Some(reply))).await?;
             return Ok(None);
         }
         let unknown = || Error::new(ErrorKind::NotFound, format!("Unknown connector: {name}"));
@@ -317,10 +265,7 @@ impl Herder for StandaloneHerder {
         let statuses = self.worker.statuses.of(name).ok_or_else(missing)?;
         let (statuses, connector, tasks) = plan(statuses, request);
         if connector {
-            commands
-                .send(Command::RestartConnector(None))
-                .await
-                .map_err(|_| unknown())?;
+            commands.send(Command::RestartConnector(None)).await.map_err(|_| unknown())?;
         }
         for task in tasks {
             let command = Command::RestartTask { task, reply: None };
@@ -334,21 +279,13 @@ impl Herder for StandaloneHerder {
             let message = format!("Task {name}-{task} not found");
             return Err(Error::new(ErrorKind::NotFound, message));
         }
-        self.ask(name, |reply| Command::RestartTask {
-            task,
-            reply: Some(reply),
-        })
-        .await
+        self.ask(name, |reply| Command::RestartTask { task, reply: Some(reply) }).await
     }
 
     fn plugins(&self, kinds: &[PluginKind]) -> Vec<PluginInfo> {
         let all = self.worker.catalog.plugins().iter();
         all.filter(|p| kinds.is_empty() || kinds.contains(&p.kind()))
-            .map(|p| PluginInfo {
-                class: p.class(),
-                kind: p.kind().name(),
-                version: p.version(),
-            })
+            .map(|p| PluginInfo { class: p.class(), kind: p.kind().name(), version: p.version() })
             .collect()
     }
 
@@ -374,15 +311,8 @@ impl Herder for StandaloneHerder {
         Ok(keys)
     }
 
-    async fn validate(&self, plugin: &str, config: &Props) -> Result<ConfigInfos> {
-        let validated = validate(&self.worker.catalog, config)?;
-        if !validated.plugin.answers_to(plugin) {
-            return Err(Error::config(format!(
-                "Included connector type {} does not match request type {plugin}",
-                validated.plugin.class()
-            )));
-        }
-        Ok(validated.infos)
+    async fn validate(&self, config: &Props) -> Result<ConfigInfos> {
+        validate(&self.worker.catalog, config)
     }
 
     fn kafka_cluster_id(&self) -> String {

@@ -8,21 +8,15 @@ use millrace_api::config::{
     ConfigDef, ConfigError, ConfigInfo, ConfigInfos, ConfigKey, ConfigValue, Importance, Setting,
     Type,
 };
-use millrace_api::{Error, ErrorKind, Plugin, PluginKind, Props, Result};
+use millrace_api::{Error, ErrorKind, PluginKind, Props, Result};
 
 use crate::catalog::Catalog;
 use crate::config::clients::below;
 use crate::config::connector::{check_sink, definition};
 
-/// What validation found: the plugin, and every key with what is wrong with it.
-pub(crate) struct Validated<'a> {
-    pub(crate) plugin: &'a Plugin,
-    pub(crate) infos: ConfigInfos,
-}
-
 /// Checks a connector's configuration. An error means that there is nothing to check: no class, or
 /// one that does not exist.
-pub(crate) fn validate<'a>(catalog: &'a Catalog, props: &Props) -> Result<Validated<'a>> {
+pub(crate) fn validate(catalog: &Catalog, props: &Props) -> Result<ConfigInfos> {
     let Some(class) = props.get("connector.class").map(|c| c.trim()) else {
         let shown: Vec<&str> = props.keys().map(String::as_str).collect();
         let shown = shown.join(", ");
@@ -33,10 +27,7 @@ pub(crate) fn validate<'a>(catalog: &'a Catalog, props: &Props) -> Result<Valida
     let plugin = catalog.connector(class)?;
     let mut errors = Errors::default();
     let framework = with_chain(catalog, definition(plugin.kind()), props, &mut errors);
-    let mut infos = ConfigInfos {
-        name: class.to_owned(),
-        ..ConfigInfos::default()
-    };
+    let mut infos = ConfigInfos { name: class.to_owned(), ..ConfigInfos::default() };
     if plugin.kind() == PluginKind::Sink {
         errors.extend(check_sink(props));
     }
@@ -54,7 +45,7 @@ pub(crate) fn validate<'a>(catalog: &'a Catalog, props: &Props) -> Result<Valida
         add_converter(catalog, key, props, &mut infos);
     }
     errors.add_rest(&mut infos);
-    Ok(Validated { plugin, infos })
+    Ok(infos)
 }
 
 /// Errors found beyond single keys, by key.
@@ -75,9 +66,7 @@ impl Errors {
     /// Adds keys of one definition to the answer, each with all that was found about it.
     fn add_to(&mut self, infos: &mut ConfigInfos, def: &ConfigDef, mut values: Vec<ConfigValue>) {
         for value in &mut values {
-            value
-                .errors
-                .extend(self.0.remove(&value.name).unwrap_or_default());
+            value.errors.extend(self.0.remove(&value.name).unwrap_or_default());
         }
         append(infos, ConfigInfos::new("", def, values));
     }
@@ -86,17 +75,8 @@ impl Errors {
     fn add_rest(self, infos: &mut ConfigInfos) {
         for (key, messages) in self.0 {
             infos.error_count += messages.len();
-            let value = ConfigValue {
-                errors: messages,
-                ..ConfigValue::new(key)
-            };
-            infos.configs.insert(
-                0,
-                ConfigInfo {
-                    definition: None,
-                    value: Some(value.into()),
-                },
-            );
+            let value = ConfigValue { errors: messages, ..ConfigValue::new(key) };
+            infos.configs.insert(0, ConfigInfo { definition: None, value: Some(value.into()) });
         }
     }
 }
@@ -134,9 +114,8 @@ fn with_chain(
             let group = format!("{group}: {alias}");
             def = def.define(type_key(&prefix, &group));
             if kind == PluginKind::Transformation {
-                def = def
-                    .define(negate_key(&prefix, &group))
-                    .define(predicate_key(&prefix, &group));
+                def =
+                    def.define(negate_key(&prefix, &group)).define(predicate_key(&prefix, &group));
             }
             let key = format!("{prefix}type");
             let Some(class) = props.get(&key) else {
@@ -146,10 +125,7 @@ fn with_chain(
                 Ok(plugin) => {
                     let ours = ["predicate", "negate"];
                     let own = plugin.config_def();
-                    let own = own
-                        .keys()
-                        .iter()
-                        .filter(|k| !ours.contains(&k.name.as_str()));
+                    let own = own.keys().iter().filter(|k| !ours.contains(&k.name.as_str()));
                     let own = own.cloned().fold(ConfigDef::default(), ConfigDef::define);
                     def = def.embed(&prefix, &group, 4, own);
                 }
@@ -211,7 +187,9 @@ fn add_converter(catalog: &Catalog, key: &str, props: &Props, infos: &mut Config
     };
     let prefix = format!("{key}.");
     let def = plugin.config_def();
-    let own: Props = below(props, &prefix).collect();
+    let mut own: Props = below(props, &prefix).collect();
+    let role = key.trim_end_matches(".converter");
+    own.insert("converter.type".into(), role.into());
     let mut more = ConfigInfos::new("", &def, def.validate(&own));
     for config in &mut more.configs {
         if let Some(definition) = &mut config.definition {
@@ -229,13 +207,9 @@ pub(crate) fn require_valid(infos: &ConfigInfos) -> Result<()> {
     if infos.error_count == 0 {
         return Ok(());
     }
-    let values = infos
-        .configs
-        .iter()
-        .filter_map(|config| config.value.as_ref());
-    let messages: Vec<&str> = values
-        .flat_map(|value| value.errors.iter().map(String::as_str))
-        .collect();
+    let values = infos.configs.iter().filter_map(|config| config.value.as_ref());
+    let messages: Vec<&str> =
+        values.flat_map(|value| value.errors.iter().map(String::as_str)).collect();
     Err(Error::new(
         ErrorKind::Config,
         format!(

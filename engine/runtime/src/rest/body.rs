@@ -108,10 +108,7 @@ impl CreateRequest {
     pub(super) fn parse(body: &[u8]) -> Result<Self, RestError> {
         let expected = || RestError::unreadable(r#"expected {"name": "…", "config": {…}}"#);
         let mut members = object(body, "the request body")?.ok_or_else(expected)?;
-        if let Some(stranger) = members
-            .keys()
-            .find(|m| !CREATE_MEMBERS.contains(&m.as_str()))
-        {
+        if let Some(stranger) = members.keys().find(|m| !CREATE_MEMBERS.contains(&m.as_str())) {
             return Err(RestError::unreadable(format!(
                 "Unrecognized field \"{stranger}\" (known properties: \"config\", \"name\", \
                  \"initial_state\")"
@@ -142,9 +139,7 @@ fn state(text: &str) -> Result<TargetState, RestError> {
              connectors yet, use PAUSED",
         )
         .into()),
-        _ => Err(RestError::unreadable(
-            "initial_state must be RUNNING or PAUSED",
-        )),
+        _ => Err(RestError::unreadable("initial_state must be RUNNING or PAUSED")),
     }
 }
 
@@ -158,11 +153,9 @@ fn object(text: &[u8], what: &str) -> Result<Option<Members>, RestError> {
     Option::<Members>::deserialize(&mut reader).map_err(|e| {
         // The parser's messages about types repeat the value.
         RestError::unreadable(match e.is_data() {
-            true => format!(
-                "{what} must be a JSON object (line {}, column {})",
-                e.line(),
-                e.column()
-            ),
+            true => {
+                format!("{what} must be a JSON object (line {}, column {})", e.line(), e.column())
+            }
             false => format!("{what} is not valid JSON: {e}"),
         })
     })
@@ -170,11 +163,7 @@ fn object(text: &[u8], what: &str) -> Result<Option<Members>, RestError> {
 
 /// A value as text; none for `null`.
 fn scalar(value: &RawValue, member: &str) -> Result<Option<String>, RestError> {
-    let wrong = |what: &str| {
-        Err(RestError::unreadable(format!(
-            "the value of {member} {what}"
-        )))
-    };
+    let wrong = |what: &str| Err(RestError::unreadable(format!("the value of {member} {what}")));
     match value.get().as_bytes().first() {
         Some(b'"') => match serde_json::from_str(value.get()) {
             Ok(text) => Ok(Some(text)),
@@ -198,10 +187,7 @@ mod tests {
     fn scalars_become_their_text_as_written() {
         let body = config(r#"{"a":"x\u00e9","b":1.50,"c":true,"d":-1e3,"e":null,"a":"last"} {"#);
         let props: Vec<_> = body.props.iter().map(|(k, v)| (&**k, &**v)).collect();
-        assert_eq!(
-            props,
-            [("a", "last"), ("b", "1.50"), ("c", "true"), ("d", "-1e3")]
-        );
+        assert_eq!(props, [("a", "last"), ("b", "1.50"), ("c", "true"), ("d", "-1e3")]);
         assert_eq!(body.nulls, ["e"]);
     }
 

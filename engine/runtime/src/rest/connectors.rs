@@ -31,14 +31,8 @@ pub(super) fn routes() -> Router<Rest> {
         ("/connectors/{connector}/config", config),
         ("/connectors/{connector}/status", get(status)),
         ("/connectors/{connector}/tasks", get(tasks)),
-        (
-            "/connectors/{connector}/tasks/{task}/status",
-            get(task_status),
-        ),
-        (
-            "/connectors/{connector}/tasks/{task}/restart",
-            post(restart_task),
-        ),
+        ("/connectors/{connector}/tasks/{task}/status", get(task_status)),
+        ("/connectors/{connector}/tasks/{task}/restart", post(restart_task)),
         ("/connectors/{connector}/pause", put(pause)),
         ("/connectors/{connector}/resume", put(resume)),
         ("/connectors/{connector}/restart", post(restart)),
@@ -174,8 +168,7 @@ async fn delete(
     State(rest): State<Rest>,
     PathOf(name): PathOf<String>,
 ) -> Result<StatusCode, RestError> {
-    rest.carry_out(move |herder| async move { herder.delete_connector(&name).await })
-        .await?;
+    rest.carry_out(move |herder| async move { herder.delete_connector(&name).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -200,8 +193,7 @@ async fn restart_task(
     PathOf((name, task)): PathOf<(String, u32)>,
 ) -> Result<StatusCode, RestError> {
     let task = task as usize;
-    rest.carry_out(move |herder| async move { herder.restart_task(&name, task).await })
-        .await?;
+    rest.carry_out(move |herder| async move { herder.restart_task(&name, task).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -232,9 +224,8 @@ async fn restart(
         include_tasks: query.flag("includeTasks", false),
         only_failed: query.flag("onlyFailed", false),
     };
-    let restarted = rest
-        .carry_out(move |herder| async move { herder.restart(&name, request).await })
-        .await?;
+    let restarted =
+        rest.carry_out(move |herder| async move { herder.restart(&name, request).await }).await?;
     Ok(match restarted {
         Some(status) => (StatusCode::ACCEPTED, Json(status)).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),

@@ -25,18 +25,11 @@ struct ErrorMessage<'a> {
 
 impl RestError {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-            typed: true,
-        }
+        Self { status, message: message.into(), typed: true }
     }
 
     fn untyped(status: StatusCode, reason: &str) -> Self {
-        Self {
-            typed: false,
-            ..Self::new(status, format!("HTTP {} {reason}", status.as_u16()))
-        }
+        Self { typed: false, ..Self::new(status, format!("HTTP {} {reason}", status.as_u16())) }
     }
 
     /// The server has no such path.
@@ -135,10 +128,7 @@ impl From<Error> for RestError {
 
 impl IntoResponse for RestError {
     fn into_response(self) -> Response {
-        let body = ErrorMessage {
-            error_code: self.status.as_u16(),
-            message: &self.message,
-        };
+        let body = ErrorMessage { error_code: self.status.as_u16(), message: &self.message };
         let mut response = (self.status, Json(body)).into_response();
         if !self.typed {
             response.headers_mut().remove(CONTENT_TYPE);

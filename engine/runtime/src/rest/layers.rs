@@ -79,11 +79,7 @@ pub(super) async fn describe_options(request: Request, next: Next) -> Response {
     let allowed = allowed.and_then(|methods| methods.to_str().ok());
     let methods = format!("{},OPTIONS", allowed.unwrap_or_default());
     let text = methods.replace(',', ", ");
-    (
-        [(ALLOW, methods), (CONTENT_TYPE, "text/plain".into())],
-        text,
-    )
-        .into_response()
+    ([(ALLOW, methods), (CONTENT_TYPE, "text/plain".into())], text).into_response()
 }
 
 /// Logs what was asked and answered. Bodies, queries and headers may hold secrets and are left out.

@@ -81,13 +81,9 @@ impl RestServer {
     /// Binds all listeners. A host that is empty means all addresses of this machine. May resolve
     /// names, which blocks for a moment.
     pub fn bind(listeners: &[Listener]) -> Result<Self> {
-        let bound = listeners
-            .iter()
-            .map(|listener| Ok((listener.clone(), listen::bind(listener)?)));
-        Ok(Self {
-            listeners: bound.collect::<Result<_>>()?,
-            limits: Limits::default(),
-        })
+        let bound =
+            listeners.iter().map(|listener| Ok((listener.clone(), listen::bind(listener)?)));
+        Ok(Self { listeners: bound.collect::<Result<_>>()?, limits: Limits::default() })
     }
 
     /// Where the API is served, in the order of the listeners.

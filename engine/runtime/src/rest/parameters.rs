@@ -10,9 +10,7 @@ use super::{Rest, Router};
 
 /// Routes a path with and without a slash at its end.
 pub(super) fn route(router: Router<Rest>, path: &str, to: MethodRouter<Rest>) -> Router<Rest> {
-    router
-        .route(path, to.clone())
-        .route(&format!("{path}/"), to)
+    router.route(path, to.clone()).route(&format!("{path}/"), to)
 }
 
 /// Names from the path, percent-decoded: a name may contain `%2F`.
@@ -23,8 +21,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathOf<
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, RestError> {
         let path = Path::<T>::from_request_parts(parts, state).await;
-        path.map(|Path(names)| Self(names))
-            .map_err(|_| RestError::no_such_path())
+        path.map(|Path(names)| Self(names)).map_err(|_| RestError::no_such_path())
     }
 }
 
@@ -50,8 +47,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, RestError> {
         let query = Query::from_request_parts(parts, state).await;
-        query
-            .map(|Query(pairs)| Self(pairs))
-            .map_err(|_| RestError::no_such_path())
+        query.map(|Query(pairs)| Self(pairs)).map_err(|_| RestError::no_such_path())
     }
 }

@@ -1,5 +1,7 @@
 //! `/connector-plugins`: what may be configured, and whether a configuration is right.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::{get, put};
@@ -11,7 +13,7 @@ use super::Rest;
 use super::body::ConfigBody;
 use super::error::RestError;
 use super::parameters::{Parameters, PathOf, route};
-use crate::herder::PluginInfo;
+use crate::herder::{Herder, PluginInfo};
 
 pub(super) fn routes() -> Router<Rest> {
     let router = route(Router::new(), "/connector-plugins", get(list));
@@ -69,14 +71,9 @@ impl Rest {
         config: &ConfigBody,
     ) -> Result<millrace_api::Result<ConfigInfos>, RestError> {
         let props = config.props.clone();
-        let found = self
-            .carry_out(move |herder| async move {
-                let class = props
-                    .get("connector.class")
-                    .map_or("", |class| class.trim());
-                Ok(herder.validate(class, &props).await)
-            })
-            .await?;
+        let validate =
+            move |herder: Arc<dyn Herder>| async move { Ok(herder.validate(&props).await) };
+        let found = self.carry_out(validate).await?;
         Ok(found.map(|mut infos| {
             config.mark_nulls(&mut infos);
             infos

@@ -23,9 +23,7 @@ fn create(name: &str, config: &str) -> String {
 #[tokio::test]
 async fn headers_and_bodies_are_javas() {
     let worker = Worker::start().await;
-    let made = worker
-        .ask("POST /connectors", &create(" a/b ", LINES))
-        .await;
+    let made = worker.ask("POST /connectors", &create(" a/b ", LINES)).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let location = "http://connect.example:8083/connectors/a%2Fb";
     assert_eq!(made.header("Location"), Some(location));
@@ -45,11 +43,7 @@ async fn headers_and_bodies_are_javas() {
         ("DELETE /connectors/a%2Fb", 204),
     ] {
         let answer = worker.send(request, "", "").await;
-        assert_eq!(
-            (answer.status, answer.text.as_str()),
-            (status, ""),
-            "{request}"
-        );
+        assert_eq!((answer.status, answer.text.as_str()), (status, ""), "{request}");
     }
     for (request, status) in [("GET /nowhere", 404), ("DELETE /connectors", 405)] {
         let answer = worker.ask(request, "").await;
@@ -86,10 +80,7 @@ async fn only_json_is_taken() {
 async fn options_and_health() {
     let worker = Worker::start().await;
     let options = worker.send("OPTIONS /connectors", "", "").await;
-    assert_eq!(
-        (options.status, &*options.text),
-        (200, "GET, HEAD, POST, OPTIONS")
-    );
+    assert_eq!((options.status, &*options.text), (200, "GET, HEAD, POST, OPTIONS"));
     assert_eq!(options.header("Allow"), Some("GET,HEAD,POST,OPTIONS"));
     assert_eq!(worker.send("OPTIONS /nowhere", "", "").await.status, 404);
     let health = worker.ask("GET /health", "").await;
@@ -105,9 +96,7 @@ async fn options_and_health() {
 async fn plugins_are_listed_in_javas_order() {
     let worker = Worker::start().await;
     let list = async |query: &str| {
-        let answer = worker
-            .ask(&format!("GET /connector-plugins{query}"), "")
-            .await;
+        let answer = worker.ask(&format!("GET /connector-plugins{query}"), "").await;
         let body = answer.json();
         let plugins = body.as_array().unwrap().iter();
         let kinds = plugins.map(|plugin| plugin["type"].as_str().unwrap().to_owned());
@@ -117,9 +106,7 @@ async fn plugins_are_listed_in_javas_order() {
     assert_eq!(list("?connectorsOnly=TRUE").await, "sink source source");
     let all = "sink source source converter header_converter";
     assert_eq!(list("?connectorsOnly=false").await, all);
-    let keys = worker
-        .ask("GET /connector-plugins/FileStreamSource/config", "")
-        .await;
+    let keys = worker.ask("GET /connector-plugins/FileStreamSource/config", "").await;
     assert_eq!(keys.json()[0]["name"], "file");
     worker.stop().await;
 }
@@ -146,13 +133,7 @@ async fn nulls_are_refused_beside_what_else_is_wrong() {
     assert_eq!(infos["configs"][0]["definition"], json!(null));
 
     let nameless = r#"{"connector.class":"FileStreamSource","topic":"t","name":null}"#;
-    assert_eq!(
-        worker
-            .ask("PUT /connectors/a/config", nameless)
-            .await
-            .status,
-        201
-    );
+    assert_eq!(worker.ask("PUT /connectors/a/config", nameless).await.status, 201);
     worker.stop().await;
 }
 
@@ -164,10 +145,7 @@ async fn the_initial_state_is_taken_or_refused() {
     let refused = worker.ask("POST /connectors", &body("stopped")).await;
     assert_eq!(refused.status, 400);
     assert!(refused.message().contains("use PAUSED"));
-    assert_eq!(
-        worker.ask("POST /connectors", &body("paused")).await.status,
-        201
-    );
+    assert_eq!(worker.ask("POST /connectors", &body("paused")).await.status, 201);
     worker
         .ask_until("GET /connectors/a/status", "", |answer| {
             answer.json()["connector"]["state"] == "PAUSED"
@@ -178,27 +156,16 @@ async fn the_initial_state_is_taken_or_refused() {
 
 #[tokio::test]
 async fn connectors_that_do_not_start_keep_nobody_waiting() {
-    let worker = Worker::start_with(Limits {
-        operation: Duration::from_secs(1),
-        ..Limits::default()
-    })
-    .await;
+    let worker =
+        Worker::start_with(Limits { operation: Duration::from_secs(1), ..Limits::default() }).await;
     let stubborn = |how: &str| format!(r#"{{"connector.class":"Stubborn","start":"{how}"}}"#);
-    let hung = worker
-        .ask("PUT /connectors/hung/config", &stubborn("hang"))
-        .await;
+    let hung = worker.ask("PUT /connectors/hung/config", &stubborn("hang")).await;
     assert_eq!(hung.status, 500);
     assert!(hung.message().starts_with("Request timed out"));
     // A second request waits behind the first; other connectors do not.
     let again = worker.ask("POST /connectors/hung/restart", "").await;
     assert!(again.message().starts_with("Request timed out"));
-    assert_eq!(
-        worker
-            .ask("PUT /connectors/fine/config", LINES)
-            .await
-            .status,
-        201
-    );
+    assert_eq!(worker.ask("PUT /connectors/fine/config", LINES).await.status, 201);
 
     for how in ["panic", "fail"] {
         let request = format!("PUT /connectors/{how}/config");
@@ -231,14 +198,9 @@ async fn what_clients_send_is_bounded() {
         " ".repeat(1001)
     );
     assert_eq!(worker.raw(&chunked).await.status, 413);
-    let slow = worker
-        .raw(&format!("{head}Content-Length: 10\r\n\r\n{{"))
-        .await;
+    let slow = worker.raw(&format!("{head}Content-Length: 10\r\n\r\n{{")).await;
     assert_eq!(slow.status, 408);
-    let many = format!(
-        "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
-        "X: y\r\n".repeat(200)
-    );
+    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(200));
     assert_eq!(worker.raw(&many).await.status, 431);
 
     // Two connections that ask nothing fill the server until their time is up.
@@ -259,14 +221,9 @@ async fn what_clients_send_is_bounded() {
 async fn stopping_ends_idle_connections_at_once() {
     let worker = Worker::start().await;
     let mut stream = TcpStream::connect(worker.address).await.unwrap();
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0);
     let address = worker.address;
-    timeout(Limits::default().grace, worker.stop())
-        .await
-        .unwrap();
+    timeout(Limits::default().grace, worker.stop()).await.unwrap();
     assert!(TcpStream::connect(address).await.is_err());
 }

@@ -73,9 +73,7 @@ pub(super) fn write<'a>(entries: impl ExactSizeIterator<Item = (&'a [u8], &'a [u
 }
 
 fn be(number: usize) -> [u8; 4] {
-    u32::try_from(number)
-        .expect("offset files stay far below 4 GiB")
-        .to_be_bytes()
+    u32::try_from(number).expect("offset files stay far below 4 GiB").to_be_bytes()
 }
 
 /// Reads a map that Java or [`write`] has written. An empty input is an empty map, as in Java.
@@ -83,12 +81,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Entry>, Damage> {
     if bytes.is_empty() {
         return Ok(Vec::new());
     }
-    let mut input = Input {
-        bytes,
-        position: 0,
-        arrays: Vec::new(),
-        described: false,
-    };
+    let mut input = Input { bytes, position: 0, arrays: Vec::new(), described: false };
     input.expect(HASH_MAP, "not a Java-serialised HashMap")?;
     input.take(8)?;
     input.expect(&[BLOCK_DATA, 8], "no map size")?;
@@ -113,17 +106,11 @@ struct Input<'a> {
 
 impl<'a> Input<'a> {
     fn damage(&self, what: &'static str) -> Damage {
-        Damage {
-            position: self.position,
-            what,
-        }
+        Damage { position: self.position, what }
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8], Damage> {
-        let end = self
-            .position
-            .checked_add(len)
-            .filter(|end| *end <= self.bytes.len());
+        let end = self.position.checked_add(len).filter(|end| *end <= self.bytes.len());
         let end = end.ok_or_else(|| self.damage("the file ends too early"))?;
         let taken = &self.bytes[self.position..end];
         self.position = end;
@@ -151,10 +138,7 @@ impl<'a> Input<'a> {
                 let handle = self.int()?;
                 let first = BYTE_ARRAY_HANDLE as usize + 1;
                 let array = handle.checked_sub(first).and_then(|i| self.arrays.get(i));
-                array
-                    .cloned()
-                    .map(Some)
-                    .ok_or_else(|| self.damage("reference to nothing"))
+                array.cloned().map(Some).ok_or_else(|| self.damage("reference to nothing"))
             }
             ARRAY => {
                 self.array_class()?;

@@ -57,10 +57,7 @@ impl OffsetFile {
         fs::remove_file(&temporary).map_err(failed("cannot write beside the offset file"))?;
         let alive = read.into_iter().filter_map(|(k, v)| Some((k, v?)));
         let entries = alive.map(|(k, v)| (canonical(&k), (k, v))).collect();
-        Ok(Self {
-            path: path.into(),
-            entries: Mutex::new(entries),
-        })
+        Ok(Self { path: path.into(), entries: Mutex::new(entries) })
     }
 }
 
@@ -84,10 +81,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 impl OffsetStore for OffsetFile {
     async fn get(&self, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Vec<u8>>>> {
         let entries = self.entries.lock().await;
-        Ok(keys
-            .iter()
-            .map(|k| entries.get(&canonical(k)).map(|(_, v)| v.clone()))
-            .collect())
+        Ok(keys.iter().map(|k| entries.get(&canonical(k)).map(|(_, v)| v.clone())).collect())
     }
 
     async fn set(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
@@ -104,14 +98,11 @@ impl OffsetStore for OffsetFile {
         let bytes = java_map::write(changed.values().map(|(k, v)| (k.as_slice(), v.as_slice())));
         let path = Arc::clone(&self.path);
         let written = tokio::task::spawn_blocking(move || replace(&path, &bytes)).await;
-        written
-            .map_err(io::Error::other)
-            .and_then(|r| r)
-            .map_err(|e| {
-                Error::retriable("cannot write the offset file")
-                    .context("offset.storage.file.filename", self.path.display())
-                    .with_source(e)
-            })?;
+        written.map_err(io::Error::other).and_then(|r| r).map_err(|e| {
+            Error::retriable("cannot write the offset file")
+                .context("offset.storage.file.filename", self.path.display())
+                .with_source(e)
+        })?;
         *entries = changed;
         Ok(())
     }
@@ -130,31 +121,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("connect.offsets");
         let file = OffsetFile::open(&path).unwrap();
-        file.set(vec![entry(r#"["c",{"b":1,"a":2}]"#, "1")])
-            .await
-            .unwrap();
-        file.set(vec![entry(r#"["c",{"a":2,"b":1}]"#, "2")])
-            .await
-            .unwrap();
+        file.set(vec![entry(r#"["c",{"b":1,"a":2}]"#, "1")]).await.unwrap();
+        file.set(vec![entry(r#"["c",{"a":2,"b":1}]"#, "2")]).await.unwrap();
         let file = OffsetFile::open(&path).unwrap();
         let keys = vec![br#"["c",{"a":2,"b":1}]"#.to_vec(), b"none".to_vec()];
         assert_eq!(file.get(keys).await.unwrap(), [Some(b"2".to_vec()), None]);
         let raw = fs::read(&path).unwrap();
-        assert!(
-            raw.windows(19).any(|w| w == br#"["c",{"b":1,"a":2}]"#),
-            "the first bytes stay"
-        );
-        file.set(vec![(br#"["c",{"b":1,"a":2}]"#.to_vec(), None)])
-            .await
-            .unwrap();
-        assert!(
-            OffsetFile::open(&path)
-                .unwrap()
-                .entries
-                .lock()
-                .await
-                .is_empty()
-        );
+        assert!(raw.windows(19).any(|w| w == br#"["c",{"b":1,"a":2}]"#), "the first bytes stay");
+        file.set(vec![(br#"["c",{"b":1,"a":2}]"#.to_vec(), None)]).await.unwrap();
+        assert!(OffsetFile::open(&path).unwrap().entries.lock().await.is_empty());
     }
 
     #[tokio::test]
@@ -166,18 +141,12 @@ mod tests {
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         let error = OffsetFile::open(&path).err().unwrap().to_string();
-        assert!(
-            error.contains("connect.offsets") && error.contains("remedy"),
-            "{error}"
-        );
+        assert!(error.contains("connect.offsets") && error.contains("remedy"), "{error}");
     }
 
     #[test]
     fn a_directory_that_cannot_be_written_is_refused_at_start() {
-        let error = OffsetFile::open("/proc/nowhere/offsets")
-            .err()
-            .unwrap()
-            .to_string();
+        let error = OffsetFile::open("/proc/nowhere/offsets").err().unwrap().to_string();
         assert!(error.contains("/proc/nowhere/offsets"), "{error}");
     }
 }

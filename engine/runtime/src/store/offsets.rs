@@ -29,10 +29,7 @@ pub(crate) struct ConnectorOffsets {
 
 impl ConnectorOffsets {
     pub(crate) fn new(connector: impl Into<Arc<str>>, store: Arc<dyn OffsetStore>) -> Self {
-        Self {
-            connector: connector.into(),
-            store,
-        }
+        Self { connector: connector.into(), store }
     }
 
     /// `["connector",{partition}]`, without blanks as Java writes it.

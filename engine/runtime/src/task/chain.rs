@@ -47,11 +47,7 @@ impl TransformationChain {
                     let mut rows = Vec::new();
                     transformed.extend(step.transformation.apply(part.clone(), &mut rows)?);
                     if !rows.is_empty() {
-                        failures.push(StepFailures {
-                            class: step.class,
-                            run: part,
-                            rows,
-                        });
+                        failures.push(StepFailures { class: step.class, run: part, rows });
                     }
                 }
             }
@@ -91,19 +87,11 @@ mod tests {
 
     fn numbers(values: &[i64]) -> Records {
         let values = values.iter().map(|n| Value::Int64(*n)).collect();
-        Records::new(
-            "t",
-            Column::Rows {
-                schema: None,
-                values,
-            },
-        )
+        Records::new("t", Column::Rows { schema: None, values })
     }
 
     fn values(runs: &[Records]) -> Vec<String> {
-        let rows = runs
-            .iter()
-            .flat_map(|r| r.value.rows().unwrap().into_owned());
+        let rows = runs.iter().flat_map(|r| r.value.rows().unwrap().into_owned());
         rows.map(|v| v.to_string()).collect()
     }
 
@@ -116,10 +104,9 @@ mod tests {
             for (row, value) in records.value.rows()?.iter().enumerate() {
                 match value {
                     Value::Int64(0) => {}
-                    Value::Int64(13) => failed.push(RowError {
-                        row,
-                        error: millrace_api::Error::data("unlucky"),
-                    }),
+                    Value::Int64(13) => {
+                        failed.push(RowError { row, error: millrace_api::Error::data("unlucky") })
+                    }
                     Value::Int64(n) => out.push(-n),
                     _ => unreachable!("the test makes numbers"),
                 }
@@ -149,9 +136,7 @@ mod tests {
     #[test]
     fn order_is_kept_around_a_predicate() {
         let run = numbers(&[1, 2, 3, 5, 4]);
-        let (runs, _) = chain(Some((Box::new(Odd), false)))
-            .apply(run.clone())
-            .unwrap();
+        let (runs, _) = chain(Some((Box::new(Odd), false))).apply(run.clone()).unwrap();
         assert_eq!(values(&runs), ["-1", "2", "-3", "-5", "4"]);
         let (runs, _) = chain(Some((Box::new(Odd), true))).apply(run).unwrap();
         assert_eq!(values(&runs), ["1", "-2", "3", "5", "-4"]);

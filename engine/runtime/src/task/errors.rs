@@ -81,13 +81,7 @@ impl ErrorPolicy {
         dead_letters: Option<Box<dyn Producer>>,
     ) -> Self {
         let dead_letters = dead_letters.map(AsyncMutex::new);
-        Self {
-            id,
-            config,
-            skipped: AtomicU64::new(0),
-            dead_letters,
-            originals: Mutex::default(),
-        }
+        Self { id, config, skipped: AtomicU64::new(0), dead_letters, originals: Mutex::default() }
     }
 
     /// Reports each row, then fails unless all may be skipped. `original` finds a row's record as
@@ -108,8 +102,7 @@ impl ErrorPolicy {
             }
         }
         let Some(first) = failures.rows.first().filter(|_| !self.config.tolerate_all) else {
-            self.skipped
-                .fetch_add(failures.rows.len() as u64, Ordering::Relaxed);
+            self.skipped.fetch_add(failures.rows.len() as u64, Ordering::Relaxed);
             return Ok(());
         };
         let mut error = Error::fatal("Tolerance exceeded in error handler")
@@ -172,17 +165,11 @@ impl ErrorPolicy {
             keys: run.keys.slice(row, 1),
             values: run.values.slice(row, 1),
             timestamps: Some(ScalarBuffer::from(vec![run.timestamps[row]])),
-            headers: if headers.is_empty() {
-                Vec::new()
-            } else {
-                vec![headers]
-            },
+            headers: if headers.is_empty() { Vec::new() } else { vec![headers] },
         };
         let receipt = Arc::new(Receipt::default());
         let mut producer = producer.lock().await;
-        producer
-            .send(&letter, Arc::clone(&receipt) as Arc<dyn Acknowledge>)
-            .await?;
+        producer.send(&letter, Arc::clone(&receipt) as Arc<dyn Acknowledge>).await?;
         producer.flush(DEAD_LETTER_TIMEOUT).await?;
         receipt.result().map_err(|e| {
             Error::fatal("cannot write to the dead letter queue")
@@ -199,10 +186,7 @@ impl ErrorPolicy {
         Original { run, row }: Original<'_>,
     ) {
         let mut add = |name: &str, value: String| {
-            headers.push((
-                format!("__connect.errors.{name}").into(),
-                Some(Bytes::from(value)),
-            ));
+            headers.push((format!("__connect.errors.{name}").into(), Some(Bytes::from(value))));
         };
         add("topic", run.topic_partition.topic.to_string());
         add("partition", run.topic_partition.partition.to_string());
@@ -226,11 +210,7 @@ struct Receipt(Mutex<Option<Error>>);
 
 impl Receipt {
     fn result(&self) -> Result<()> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-            .map_or(Ok(()), Err)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 }
 
@@ -261,11 +241,7 @@ impl ErrantRecordReporter for Reporter {
         let offset = records.offsets()[row];
         let run = self.0.original_run(records, offset);
         let rows = [RowError { row, error }];
-        let failures = Failures {
-            stage: Stage::TaskPut,
-            class: SINK_TASK,
-            rows: &rows,
-        };
+        let failures = Failures { stage: Stage::TaskPut, class: SINK_TASK, rows: &rows };
         let original = |_| {
             let run = run.as_ref()?;
             let row = run.offsets.binary_search(&offset).ok()?;
@@ -306,8 +282,6 @@ impl ErrorPolicy {
     }
 
     fn lock_originals(&self) -> MutexGuard<'_, Vec<Fetched>> {
-        self.originals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.originals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

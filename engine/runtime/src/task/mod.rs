@@ -48,11 +48,7 @@ impl Wishes {
 
     /// What is wanted now. A worker that is gone wants its tasks to stop.
     pub(crate) fn now(&self) -> Wanted {
-        if self.0.has_changed().is_err() {
-            Wanted::Stop
-        } else {
-            *self.0.borrow()
-        }
+        if self.0.has_changed().is_err() { Wanted::Stop } else { *self.0.borrow() }
     }
 
     /// Waits until something other than `known` is wanted, and returns it.

@@ -57,17 +57,10 @@ impl Acknowledge for Submitted {
     fn failed(&self, records: usize, error: &Error) {
         self.outcome.failures.fetch_add(records, Ordering::Relaxed);
         if self.outcome.tolerate {
-            tracing::error!(
-                records,
-                "records could not be sent and are skipped: {error}"
-            );
+            tracing::error!(records, "records could not be sent and are skipped: {error}");
             return self.acknowledged(records);
         }
-        let mut failure = self
-            .outcome
-            .failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut failure = self.outcome.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.get_or_insert_with(|| copy(error));
         self.outcome.settled.notify_one();
     }
@@ -87,10 +80,7 @@ impl SubmittedRecords {
             failures: AtomicUsize::new(0),
             settled: Notify::new(),
         };
-        Self {
-            partitions: HashMap::new(),
-            outcome: Arc::new(outcome),
-        }
+        Self { partitions: HashMap::new(), outcome: Arc::new(outcome) }
     }
 
     /// Remembers a run of `records` records, before they are sent.
@@ -100,21 +90,14 @@ impl SubmittedRecords {
         offset: Option<SourceOffset>,
         records: usize,
     ) -> Arc<Submitted> {
-        assert!(
-            records > 0,
-            "a run without records has nothing to acknowledge"
-        );
+        assert!(records > 0, "a run without records has nothing to acknowledge");
         let outstanding = AtomicUsize::new(records);
-        let run = Arc::new(Submitted {
-            offset,
-            outstanding,
-            outcome: Arc::clone(&self.outcome),
-        });
+        let run = Arc::new(Submitted { offset, outstanding, outcome: Arc::clone(&self.outcome) });
         let key = serde_json::to_string(&**partition).expect("a map of JSON values is JSON");
-        let queue = self.partitions.entry(key).or_insert_with(|| Queue {
-            partition: Arc::clone(partition),
-            runs: VecDeque::new(),
-        });
+        let queue = self
+            .partitions
+            .entry(key)
+            .or_insert_with(|| Queue { partition: Arc::clone(partition), runs: VecDeque::new() });
         queue.runs.push_back(Arc::clone(&run));
         run
     }
@@ -138,11 +121,7 @@ impl SubmittedRecords {
 
     /// The first error of the producer since the last call. The task fails with it.
     pub(crate) fn take_failure(&self) -> Result<()> {
-        let mut failure = self
-            .outcome
-            .failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut failure = self.outcome.failure.lock().unwrap_or_else(PoisonError::into_inner);
         match failure.take() {
             None => Ok(()),
             Some(error) => {
@@ -150,10 +129,8 @@ impl SubmittedRecords {
                     ErrorKind::Retriable => ErrorKind::Fatal,
                     kind => kind,
                 };
-                Err(
-                    Error::new(kind, "Unrecoverable exception from producer send callback")
-                        .with_source(error),
-                )
+                Err(Error::new(kind, "Unrecoverable exception from producer send callback")
+                    .with_source(error))
             }
         }
     }
@@ -176,16 +153,8 @@ impl SubmittedRecords {
 
     /// Whether nothing is in flight any more, or something was lost for good.
     pub(crate) fn is_settled(&self) -> bool {
-        self.outcome
-            .failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some()
-            || self
-                .partitions
-                .values()
-                .flat_map(|q| &q.runs)
-                .all(|run| run.is_acknowledged())
+        self.outcome.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+            || self.partitions.values().flat_map(|q| &q.runs).all(|run| run.is_acknowledged())
     }
 }
 
@@ -220,9 +189,7 @@ mod tests {
     #[test]
     fn an_offset_waits_for_all_before_it() {
         let mut submitted = SubmittedRecords::new(false);
-        let runs: Vec<_> = (0..3)
-            .map(|i| submitted.submit(&partition(0), offset(i), 2))
-            .collect();
+        let runs: Vec<_> = (0..3).map(|i| submitted.submit(&partition(0), offset(i), 2)).collect();
         runs[1].acknowledged(2);
         assert!(submitted.committable().is_empty());
         runs[0].acknowledged(1);

@@ -41,14 +41,10 @@ impl Converters {
         let mut stages = Failed::default();
         let headers = self.serialize_headers(records, &mut stages)?;
         let keys = stages.collect(Stage::KeyConverter, self.key.class, |failed| {
-            self.key
-                .converter
-                .from_connect_data(topic, &records.key, failed)
+            self.key.converter.from_connect_data(topic, &records.key, failed)
         })?;
         let values = stages.collect(Stage::ValueConverter, self.value.class, |failed| {
-            self.value
-                .converter
-                .from_connect_data(topic, &records.value, failed)
+            self.value.converter.from_connect_data(topic, &records.value, failed)
         })?;
         let mut outgoing = Outgoing {
             topic: Arc::clone(&records.topic),
@@ -83,14 +79,10 @@ impl Converters {
             let mut rows = Vec::with_capacity(records.len());
             for row in 0..records.len() {
                 let headers = records.headers.row(row).iter().map(&mut one);
-                rows.push(
-                    headers
-                        .collect::<Result<RawHeaders>>()
-                        .unwrap_or_else(|error| {
-                            failed.push(RowError { row, error });
-                            Vec::new()
-                        }),
-                );
+                rows.push(headers.collect::<Result<RawHeaders>>().unwrap_or_else(|error| {
+                    failed.push(RowError { row, error });
+                    Vec::new()
+                }));
             }
             Ok(rows)
         })
@@ -108,9 +100,7 @@ impl Converters {
             self.key.converter.to_connect_data(topic, &run.keys, failed)
         })?;
         let values = stages.collect(Stage::ValueConverter, self.value.class, |failed| {
-            self.value
-                .converter
-                .to_connect_data(topic, &run.values, failed)
+            self.value.converter.to_connect_data(topic, &run.values, failed)
         })?;
         let headers = self.deserialize_headers(run, &mut stages)?;
         let mut runs = join(run, &keys, &values, &headers);
@@ -130,18 +120,11 @@ impl Converters {
             let topic = &*run.topic_partition.topic;
             let mut one = |(key, bytes): &(Arc<str>, Option<bytes::Bytes>)| {
                 let (schema, value) = converter.to_connect_header(topic, key, bytes.as_ref())?;
-                Ok(Header {
-                    key: Arc::clone(key),
-                    schema,
-                    value,
-                })
+                Ok(Header { key: Arc::clone(key), schema, value })
             };
             let mut rows = Vec::with_capacity(run.headers.len());
             for (row, headers) in run.headers.iter().enumerate() {
-                let headers = headers
-                    .iter()
-                    .map(&mut one)
-                    .collect::<Result<Vec<Header>>>();
+                let headers = headers.iter().map(&mut one).collect::<Result<Vec<Header>>>();
                 rows.push(headers.unwrap_or_else(|error| {
                     failed.push(RowError { row, error });
                     Vec::new()
@@ -167,12 +150,7 @@ impl Failed {
     ) -> Result<T> {
         let mut rows = Vec::new();
         let converted = convert(&mut rows)?;
-        let known = |row: usize| {
-            self.stages
-                .iter()
-                .flat_map(|s| &s.rows)
-                .any(|f| f.row == row)
-        };
+        let known = |row: usize| self.stages.iter().flat_map(|s| &s.rows).any(|f| f.row == row);
         rows.retain(|failure| !known(failure.row));
         if !rows.is_empty() {
             self.stages.push(ConverterFailures { stage, class, rows });
@@ -197,10 +175,7 @@ fn without(outgoing: &Outgoing, failures: &[ConverterFailures]) -> Outgoing {
     Outgoing {
         keys: cells(&outgoing.keys),
         values: cells(&outgoing.values),
-        timestamps: outgoing
-            .timestamps
-            .as_ref()
-            .map(|t| rows().map(|row| t[row]).collect()),
+        timestamps: outgoing.timestamps.as_ref().map(|t| rows().map(|row| t[row]).collect()),
         headers: match outgoing.headers.as_slice() {
             [] => Vec::new(),
             headers => rows().map(|row| headers[row].clone()).collect(),
@@ -214,10 +189,7 @@ fn join(run: &Fetched, keys: &[Column], values: &[Column], headers: &Headers) ->
     let total = run.offsets.len();
     for columns in [keys, values] {
         let rows: usize = columns.iter().map(Column::len).sum();
-        assert_eq!(
-            rows, total,
-            "a converter returns as many rows as it was given"
-        );
+        assert_eq!(rows, total, "a converter returns as many rows as it was given");
     }
     let mut records = Vec::with_capacity(keys.len().max(values.len()));
     let (mut keys, mut values) = (Cursor::new(keys), Cursor::new(values));
@@ -283,11 +255,7 @@ fn drop_rows(runs: Vec<Records>, failed: impl IntoIterator<Item = usize>) -> Vec
     for run in runs {
         let here = mask.slice(start, run.len());
         start += run.len();
-        kept.push(if here.false_count() == 0 {
-            run
-        } else {
-            run.filter(&here)
-        });
+        kept.push(if here.false_count() == 0 { run } else { run.filter(&here) });
     }
     kept.retain(|run| !run.is_empty());
     kept
@@ -314,10 +282,7 @@ mod tests {
             for (row, value) in column.rows()?.iter().enumerate() {
                 let text = value.to_string();
                 if text.starts_with('x') {
-                    failed.push(RowError {
-                        row,
-                        error: Error::data("x"),
-                    });
+                    failed.push(RowError { row, error: Error::data("x") });
                 }
                 cells.push(Some(text.into_bytes()));
             }
@@ -334,10 +299,7 @@ mod tests {
             for (row, cell) in rows.iter().enumerate() {
                 let text = std::str::from_utf8(cell.unwrap()).unwrap();
                 if text.starts_with('x') {
-                    failed.push(RowError {
-                        row,
-                        error: Error::data("x"),
-                    });
+                    failed.push(RowError { row, error: Error::data("x") });
                 }
                 let first = text.as_bytes()[0];
                 match columns.last_mut().filter(|(f, _)| *f == first) {
@@ -346,14 +308,8 @@ mod tests {
                 }
             }
             let schema = Some(Schema::string(true));
-            let column = |values| Column::Rows {
-                schema: schema.clone(),
-                values,
-            };
-            Ok(columns
-                .into_iter()
-                .map(|(_, values)| column(values))
-                .collect())
+            let column = |values| Column::Rows { schema: schema.clone(), values };
+            Ok(columns.into_iter().map(|(_, values)| column(values)).collect())
         }
     }
 
@@ -382,18 +338,9 @@ mod tests {
 
     fn converters() -> Converters {
         Converters {
-            key: Named {
-                class: "K",
-                converter: Box::new(ByFirstByte),
-            },
-            value: Named {
-                class: "V",
-                converter: Box::new(ByFirstByte),
-            },
-            header: Named {
-                class: "H",
-                converter: Box::new(NoHeaders),
-            },
+            key: Named { class: "K", converter: Box::new(ByFirstByte) },
+            value: Named { class: "V", converter: Box::new(ByFirstByte) },
+            header: Named { class: "H", converter: Box::new(NoHeaders) },
         }
     }
 
@@ -411,24 +358,16 @@ mod tests {
 
     #[test]
     fn runs_are_cut_where_either_schema_changes_and_failed_rows_go() {
-        let run = fetched(
-            &["a1", "a2", "b3", "b4", "x5"],
-            &["c1", "d2", "x3", "d4", "x5"],
-        );
+        let run = fetched(&["a1", "a2", "b3", "b4", "x5"], &["c1", "d2", "x3", "d4", "x5"]);
         let (runs, failures) = converters().deserialize(&run).unwrap();
-        let seen: Vec<_> = runs
-            .iter()
-            .flat_map(|r| r.offsets.as_ref().unwrap().to_vec())
-            .collect();
+        let seen: Vec<_> = runs.iter().flat_map(|r| r.offsets.as_ref().unwrap().to_vec()).collect();
         assert_eq!(seen, [100, 101, 103]);
         let lengths: Vec<_> = runs.iter().map(Records::len).collect();
         assert_eq!(lengths, [1, 1, 1]);
         assert_eq!(runs[2].key.value(0).unwrap(), "b4".into());
         assert_eq!(runs[2].value.value(0).unwrap(), "d4".into());
-        let failed: Vec<_> = failures
-            .iter()
-            .flat_map(|f| f.rows.iter().map(|r| (f.class, r.row)))
-            .collect();
+        let failed: Vec<_> =
+            failures.iter().flat_map(|f| f.rows.iter().map(|r| (f.class, r.row))).collect();
         assert_eq!(failed, [("K", 4), ("V", 2)]);
     }
 

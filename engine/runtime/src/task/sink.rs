@@ -132,10 +132,7 @@ impl SinkTaskLoop {
 
     /// Until the next commit, the task's own time-out, or a second, whichever is first.
     fn poll_timeout(&mut self) -> Duration {
-        let until_commit = self
-            .state
-            .next_commit
-            .saturating_duration_since(Instant::now());
+        let until_commit = self.state.next_commit.saturating_duration_since(Instant::now());
         let wished = self.context.wishes().timeout.take().unwrap_or(LONGEST_POLL);
         until_commit.min(wished).min(LONGEST_POLL)
     }
@@ -148,31 +145,18 @@ impl SinkTaskLoop {
     async fn take_up_wishes(&mut self, paused: bool) -> Result<()> {
         let (rewinds, wanted) = {
             let mut wishes = self.context.wishes();
-            let wanted = wishes
-                .paused
-                .intersection(&wishes.assignment)
-                .cloned()
-                .collect();
+            let wanted = wishes.paused.intersection(&wishes.assignment).cloned().collect();
             (std::mem::take(&mut wishes.rewinds), wanted)
         };
         if !rewinds.is_empty() {
             let assignment = self.context.assignment();
             let known = |(p, _): &(TopicPartition, i64)| assignment.contains(p);
-            self.rewind(rewinds.into_iter().filter(known).collect())
-                .await?;
+            self.rewind(rewinds.into_iter().filter(known).collect()).await?;
         }
         let wanted: BTreeSet<TopicPartition> = wanted;
         if wanted != self.state.task_paused {
-            let resumed: Vec<_> = self
-                .state
-                .task_paused
-                .difference(&wanted)
-                .cloned()
-                .collect();
-            let added: Vec<_> = wanted
-                .difference(&self.state.task_paused)
-                .cloned()
-                .collect();
+            let resumed: Vec<_> = self.state.task_paused.difference(&wanted).cloned().collect();
+            let added: Vec<_> = wanted.difference(&self.state.task_paused).cloned().collect();
             self.consumer.pause(&added)?;
             if !paused && !self.state.redelivery {
                 self.consumer.resume(&resumed)?;
@@ -185,12 +169,8 @@ impl SinkTaskLoop {
     /// Reads on from these offsets; what was put beyond them is put again.
     async fn rewind(&mut self, offsets: Offsets) -> Result<()> {
         self.consumer.seek(&offsets).await?;
-        self.state
-            .batch
-            .retain(|run| !offsets.contains_key(&run.topic_partition));
-        self.state
-            .batch_end
-            .retain(|partition, _| !offsets.contains_key(partition));
+        self.state.batch.retain(|run| !offsets.contains_key(&run.topic_partition));
+        self.state.batch_end.retain(|partition, _| !offsets.contains_key(partition));
         for (partition, offset) in offsets {
             self.state.last_committed.insert(partition.clone(), offset);
             self.state.current.insert(partition, offset);
@@ -214,9 +194,7 @@ impl SinkTaskLoop {
             let Some(last) = run.offsets.last() else {
                 continue;
             };
-            self.state
-                .batch_end
-                .insert(run.topic_partition.clone(), last + 1);
+            self.state.batch_end.insert(run.topic_partition.clone(), last + 1);
             let records = self.pipeline.prepare(&run).await?;
             self.state.batch.extend(records);
         }
@@ -244,10 +222,8 @@ impl SinkTaskLoop {
                 self.state.redelivery = true;
                 self.consumer.pause(&self.assigned())
             }
-            Err(e) => Err(
-                Error::fatal("Exiting WorkerSinkTask due to unrecoverable exception.")
-                    .with_source(e),
-            ),
+            Err(e) => Err(Error::fatal("Exiting WorkerSinkTask due to unrecoverable exception.")
+                .with_source(e)),
         }
     }
 
@@ -317,10 +293,7 @@ impl SinkTaskLoop {
             self.state.last_committed.insert(partition.clone(), offset);
             self.state.current.insert(partition, offset);
         }
-        self.context
-            .wishes()
-            .assignment
-            .extend(partitions.iter().cloned());
+        self.context.wishes().assignment.extend(partitions.iter().cloned());
         if paused || self.state.redelivery {
             self.consumer.pause(partitions)?;
         }
@@ -334,13 +307,8 @@ impl SinkTaskLoop {
     /// The last chance to commit for partitions that are being taken away.
     async fn commit_and_close(&mut self, partitions: &[TopicPartition]) {
         let ours = |(p, _): &(&TopicPartition, &i64)| partitions.contains(p);
-        let consumed: Offsets = self
-            .state
-            .current
-            .iter()
-            .filter(ours)
-            .map(|(p, o)| (p.clone(), *o))
-            .collect();
+        let consumed: Offsets =
+            self.state.current.iter().filter(ours).map(|(p, o)| (p.clone(), *o)).collect();
         let offsets = match self.task.pre_commit(&consumed).await {
             Ok(offsets) => self.committable(offsets, &consumed),
             Err(e) => {
@@ -350,9 +318,7 @@ impl SinkTaskLoop {
         };
         let closed = self.forget(partitions, false).await;
         self.commit(offsets).await;
-        self.state
-            .last_committed
-            .retain(|p, _| !partitions.contains(p));
+        self.state.last_committed.retain(|p, _| !partitions.contains(p));
         if let Err(e) = closed {
             tracing::error!("closing {} failed: {e}", list(partitions));
         }
@@ -360,11 +326,7 @@ impl SinkTaskLoop {
 
     /// Closes partitions and drops what is held of them.
     async fn forget(&mut self, partitions: &[TopicPartition], lost: bool) -> Result<()> {
-        tracing::info!(
-            "{} {}",
-            if lost { "lost" } else { "closing" },
-            list(partitions)
-        );
+        tracing::info!("{} {}", if lost { "lost" } else { "closing" }, list(partitions));
         let closed = self.task.close(partitions).await;
         let gone = |p: &TopicPartition| partitions.contains(p);
         let state = &mut self.state;
@@ -383,11 +345,7 @@ impl SinkTaskLoop {
 }
 
 fn list(partitions: &[TopicPartition]) -> String {
-    partitions
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl SinkPipeline {
@@ -398,9 +356,7 @@ impl SinkPipeline {
         for failed in &failures {
             let (stage, class, rows) = (failed.stage, failed.class, failed.rows.as_slice());
             let original = |row| Some(Original { run, row });
-            self.errors
-                .handle(Failures { stage, class, rows }, original)
-                .await?;
+            self.errors.handle(Failures { stage, class, rows }, original).await?;
         }
         let mut records = Vec::with_capacity(runs.len());
         for part in runs {
@@ -408,11 +364,7 @@ impl SinkPipeline {
             for failed in &failures {
                 let (class, rows) = (failed.class, failed.rows.as_slice());
                 let original = |row| original(run, &failed.run, row);
-                let failures = Failures {
-                    stage: Stage::Transformation,
-                    class,
-                    rows,
-                };
+                let failures = Failures { stage: Stage::Transformation, class, rows };
                 self.errors.handle(failures, original).await?;
             }
             records.extend(transformed.into_iter().map(|records| SinkRecords {

@@ -111,9 +111,7 @@ impl SourceTaskLoop {
                 continue;
             }
             let ack =
-                self.committer
-                    .submitted
-                    .submit(&run.source_partition, run.source_offset, records);
+                self.committer.submitted.submit(&run.source_partition, run.source_offset, records);
             for outgoing in outgoing {
                 let ack = Arc::clone(&ack) as Arc<dyn Acknowledge>;
                 if !self.produce(&outgoing, ack).await? {
@@ -149,11 +147,7 @@ impl SourcePipeline {
         let (runs, failures) = self.chain.apply(run.records.clone())?;
         for failed in &failures {
             let (class, rows) = (failed.class, failed.rows.as_slice());
-            let failures = Failures {
-                stage: Stage::Transformation,
-                class,
-                rows,
-            };
+            let failures = Failures { stage: Stage::Transformation, class, rows };
             self.errors.handle(failures, |_| None).await?;
         }
         let mut outgoing = Vec::with_capacity(runs.len());
@@ -161,9 +155,7 @@ impl SourcePipeline {
             let (serialized, failures) = self.converters.serialize(&run)?;
             for failed in &failures {
                 let (stage, class, rows) = (failed.stage, failed.class, failed.rows.as_slice());
-                self.errors
-                    .handle(Failures { stage, class, rows }, |_| None)
-                    .await?;
+                self.errors.handle(Failures { stage, class, rows }, |_| None).await?;
             }
             if !serialized.values.is_empty() {
                 outgoing.push(serialized);
@@ -193,14 +185,7 @@ impl Committer {
         timeout: Duration,
     ) -> Self {
         let next = Instant::now() + interval;
-        Self {
-            submitted,
-            offsets,
-            interval,
-            timeout,
-            next,
-            pending: Vec::new(),
-        }
+        Self { submitted, offsets, interval, timeout, next, pending: Vec::new() }
     }
 
     /// Returns when the next commit is due.

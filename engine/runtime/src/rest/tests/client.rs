@@ -79,31 +79,19 @@ impl Worker {
         let (stop, stopping) = oneshot::channel();
         let stopping = async { stopping.await.unwrap_or(()) };
         let served = tokio::spawn(server.serve(Arc::clone(&herder) as Arc<dyn Herder>, stopping));
-        Self {
-            address,
-            id,
-            directory,
-            herder,
-            stop,
-            served,
-        }
+        Self { address, id, directory, herder, stop, served }
     }
 
     /// Ends the server, and shows that it ends.
     pub(super) async fn stop(self) {
         self.stop.send(()).unwrap();
-        timeout(PATIENCE, self.served)
-            .await
-            .expect("the server ends in time")
-            .unwrap()
-            .unwrap();
+        timeout(PATIENCE, self.served).await.expect("the server ends in time").unwrap().unwrap();
         self.herder.stop().await;
     }
 
     /// Asks as a client that sends JSON.
     pub(super) async fn ask(&self, request: &str, body: &str) -> Answer {
-        self.send(request, "Content-Type: application/json\r\n", body)
-            .await
+        self.send(request, "Content-Type: application/json\r\n", body).await
     }
 
     /// Asks with these header lines.
@@ -125,16 +113,10 @@ impl Worker {
             stream.read_to_end(&mut answer).await.unwrap();
             String::from_utf8(answer).unwrap()
         };
-        let answer = timeout(PATIENCE, exchange)
-            .await
-            .expect("an answer in time");
+        let answer = timeout(PATIENCE, exchange).await.expect("an answer in time");
         let (head, text) = answer.split_once("\r\n\r\n").expect("a head");
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer {
-            status,
-            head: head.to_owned(),
-            text: text.to_owned(),
-        }
+        Answer { status, head: head.to_owned(), text: text.to_owned() }
     }
 
     /// Asks until the answer is as wanted.

@@ -20,9 +20,7 @@ pub(super) fn all() -> Vec<Plugin> {
         Plugin::source::<Lines>(),
         Plugin::source::<Stubborn>(),
         Plugin::sink::<File>(),
-        Plugin::converter(STRING_CONVERTER, ConfigDef::default, |_, _| {
-            Ok(Box::new(Text))
-        }),
+        Plugin::converter(STRING_CONVERTER, ConfigDef::default, |_, _| Ok(Box::new(Text))),
         Plugin::header_converter(
             "org.apache.kafka.connect.storage.SimpleHeaderConverter",
             ConfigDef::default,

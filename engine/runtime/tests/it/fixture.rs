@@ -1,0 +1,142 @@
+//! A worker on a log in memory, started and stopped as a test likes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millrace_api::{Props, TopicPartition};
+use millrace_kafka::embedded::EmbeddedCluster;
+use millrace_kafka::{Cluster, NewTopic};
+use millrace_runtime::{
+    Catalog, ConnectorStatus, Herder, OffsetFile, StandaloneHerder, State, WorkerConfig,
+};
+
+use crate::plugins::plugins;
+
+/// A cluster that outlives workers, and the worker that runs on it now.
+pub(crate) struct Fixture {
+    pub(crate) cluster: Arc<dyn Cluster>,
+    directory: tempfile::TempDir,
+    worker: Option<StandaloneHerder>,
+}
+
+const STRING: &str = "org.apache.kafka.connect.storage.StringConverter";
+
+impl Fixture {
+    pub(crate) async fn start() -> Self {
+        let cluster: Arc<dyn Cluster> = Arc::new(EmbeddedCluster::in_memory());
+        let directory = tempfile::tempdir().unwrap();
+        let mut fixture = Self { cluster, directory, worker: None };
+        fixture.start_worker().await;
+        fixture
+    }
+
+    pub(crate) fn offset_file(&self) -> PathBuf {
+        self.directory.path().join("connect.offsets")
+    }
+
+    pub(crate) async fn start_worker(&mut self) {
+        let offsets = self.offset_file();
+        let props = props(&[
+            ("bootstrap.servers", "embedded:"),
+            ("key.converter", STRING),
+            ("value.converter", STRING),
+            ("header.converter", STRING),
+            ("offset.storage.file.filename", &offsets.display().to_string()),
+            ("offset.flush.interval.ms", "50"),
+            ("offset.flush.timeout.ms", "1000"),
+            ("task.shutdown.graceful.timeout.ms", "2000"),
+        ]);
+        let config = WorkerConfig::parse(props).unwrap();
+        let offsets = Arc::new(OffsetFile::open(offsets).unwrap());
+        let cluster = Arc::clone(&self.cluster);
+        let catalog = Catalog::new(plugins());
+        let worker = StandaloneHerder::start(config, catalog, cluster, offsets, "test:0".into());
+        self.worker = Some(worker.await.unwrap());
+    }
+
+    pub(crate) fn worker(&self) -> &StandaloneHerder {
+        self.worker.as_ref().expect("a worker is running")
+    }
+
+    /// Stops the worker as SIGTERM does.
+    pub(crate) async fn stop_worker(&mut self) {
+        self.worker.take().expect("a worker is running").stop().await;
+    }
+
+    /// Drops the worker as a crash does: nothing is committed, closed or said.
+    pub(crate) fn crash_worker(&mut self) {
+        drop(self.worker.take().expect("a worker is running"));
+    }
+
+    pub(crate) async fn create_topic(&self, name: &str, partitions: i32) {
+        let topic = NewTopic {
+            name: name.into(),
+            partitions: Some(partitions),
+            replication_factor: None,
+            configs: BTreeMap::new(),
+        };
+        self.cluster.create_topic(&topic).await.unwrap();
+    }
+
+    pub(crate) async fn source(&self, name: &str, topic: &str, count: i64, extra: &[(&str, &str)]) {
+        let count = count.to_string();
+        let mut config = props(&[
+            ("name", name),
+            ("connector.class", "CountingSource"),
+            ("topic", topic),
+            ("count", &count),
+        ]);
+        config.extend(props(extra));
+        self.worker().put_connector(name, config, None, true).await.unwrap();
+    }
+
+    pub(crate) async fn sink(&self, name: &str, topics: &str, extra: &[(&str, &str)]) {
+        let mut config = props(&[
+            ("name", name),
+            ("connector.class", "RecordingSink"),
+            ("topics", topics),
+            ("consumer.override.metadata.max.age.ms", "50"),
+        ]);
+        config.extend(props(extra));
+        self.worker().put_connector(name, config, None, true).await.unwrap();
+    }
+
+    pub(crate) async fn end_offset(&self, topic: &str) -> i64 {
+        let partition = TopicPartition::new(topic, 0);
+        let ends = self.cluster.end_offsets(std::slice::from_ref(&partition)).await;
+        ends.ok().and_then(|ends| ends.get(&partition).copied()).unwrap_or(0)
+    }
+
+    pub(crate) async fn committed(&self, group: &str, topic: &str) -> Option<i64> {
+        let partition = TopicPartition::new(topic, 0);
+        let all = self.cluster.committed(group, std::slice::from_ref(&partition)).await.unwrap();
+        all.get(&partition).copied()
+    }
+
+    pub(crate) async fn status(&self, name: &str) -> ConnectorStatus {
+        self.worker().status(name).await.unwrap()
+    }
+
+    pub(crate) async fn wait_for_task(&self, name: &str, task: usize, state: State) {
+        until(&format!("task {name}-{task} to be {state:?}"), async || {
+            let status = self.worker().task_status(name, task).await;
+            status.is_ok_and(|s| s.status.state == state)
+        })
+        .await;
+    }
+}
+
+pub(crate) fn props(pairs: &[(&str, &str)]) -> Props {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Waits for a condition; a test that waits longer than this has failed.
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

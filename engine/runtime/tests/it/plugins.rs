@@ -1,0 +1,313 @@
+//! Connectors that tell what the engine did to them, and misbehave when told to.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use millrace_api::config::{Config, ConfigDef};
+use millrace_api::data::{Column, Records, RowError, Schema, SinkRecords, SourceRecords, Value};
+use millrace_api::{
+    Connector, ConnectorContext, Error, Offsets, Plugin, Props, Result, Sink, SinkContext,
+    SinkTask, Source, SourceContext, SourceTask, TopicPartition, Transformation,
+};
+
+/// What happened to a sink, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Event {
+    Open(Vec<TopicPartition>),
+    /// Task, partition, offset and value of each record.
+    Put(usize, Vec<(TopicPartition, i64, String)>),
+    PreCommit(Offsets),
+    Close(Vec<TopicPartition>),
+    Stop,
+}
+
+/// What a test shares with the plugins of one connector.
+#[derive(Default)]
+pub(crate) struct Shared {
+    pub(crate) events: Vec<Event>,
+    /// So many more calls fail, by what is called and how: `put`, `pre_commit`, `poll`.
+    pub(crate) faults: HashMap<&'static str, (usize, Fault)>,
+    /// What pre_commit gives back instead of what it got.
+    pub(crate) hold_back: Option<i64>,
+    /// Offset to rewind to, taken up at the next put.
+    pub(crate) rewind: Option<(TopicPartition, i64)>,
+    pub(crate) context: Option<ConnectorContext>,
+    /// How many tasks a source makes.
+    pub(crate) tasks: usize,
+    pub(crate) commits: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fault {
+    Retriable,
+    Fatal,
+    Panic,
+    Hang,
+}
+
+impl Shared {
+    fn fault(&mut self, call: &'static str) -> Option<Fault> {
+        let (left, fault) = self.faults.get_mut(call)?;
+        *left = left.checked_sub(1)?;
+        Some(*fault)
+    }
+
+    pub(crate) fn put_values(&self) -> Vec<String> {
+        let puts = self.events.iter().filter_map(|event| match event {
+            Event::Put(_, records) => Some(records),
+            _ => None,
+        });
+        puts.flatten().map(|(_, _, value)| value.clone()).collect()
+    }
+}
+
+type Registry = HashMap<String, Arc<Mutex<Shared>>>;
+
+static SHARED: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
+
+/// The shared state of a connector; names are unique among all tests.
+pub(crate) fn shared(connector: &str) -> Arc<Mutex<Shared>> {
+    let mut all = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(all.entry(connector.to_owned()).or_default())
+}
+
+pub(crate) fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn commit_fault(shared: &Mutex<Shared>, call: &'static str) -> Result<()> {
+    let fault = lock(shared).fault(call);
+    match fault {
+        None => Ok(()),
+        Some(Fault::Retriable) => Err(Error::retriable(format!("{call} is out of luck"))),
+        Some(Fault::Fatal) => Err(Error::fatal(format!("{call} cannot go on"))),
+        Some(Fault::Panic) => panic!("{call} panics"),
+        Some(Fault::Hang) => std::future::pending().await,
+    }
+}
+
+/// Keys of both test connectors.
+#[derive(Config)]
+pub(crate) struct TestConfig {
+    /// The connector's name.
+    #[config(key = "name")]
+    name: String,
+    /// Where a source sends.
+    #[config(key = "topic", default = "")]
+    topic: String,
+    /// How many records a source task has.
+    #[config(key = "count", default = 0)]
+    count: i64,
+    /// How many records a poll brings.
+    #[config(key = "run", default = 10)]
+    run: i64,
+    /// The task's number.
+    #[config(key = "task", default = 0)]
+    task: i32,
+}
+
+struct Splitter {
+    props: Props,
+    shared: Arc<Mutex<Shared>>,
+    sink: bool,
+}
+
+#[async_trait]
+impl Connector for Splitter {
+    async fn task_configs(&mut self, tasks_max: usize) -> Result<Vec<Props>> {
+        let wanted = lock(&self.shared).tasks.max(1);
+        let tasks = if self.sink { tasks_max } else { wanted.min(tasks_max) };
+        let task = |n: usize| {
+            let mut props = self.props.clone();
+            props.insert("task".into(), n.to_string());
+            props
+        };
+        Ok((0..tasks).map(task).collect())
+    }
+}
+
+/// Sends `NAME-TASK-0`, `NAME-TASK-1`, … and keeps its place.
+pub(crate) struct CountingSource;
+
+#[async_trait]
+impl Source for CountingSource {
+    const CLASS: &'static str = "test.CountingSourceConnector";
+    type Config = TestConfig;
+
+    async fn connector(
+        config: TestConfig,
+        props: Props,
+        context: ConnectorContext,
+    ) -> Result<Box<dyn Connector>> {
+        let shared = shared(&config.name);
+        commit_fault(&shared, "connector").await?;
+        lock(&shared).context = Some(context);
+        Ok(Box::new(Splitter { props, shared, sink: false }))
+    }
+
+    async fn task(props: Props, context: SourceContext) -> Result<Box<dyn SourceTask>> {
+        let config = TestConfig::parse(&props)?;
+        let partition = partition(config.task);
+        let stored = context.offsets().offsets(std::slice::from_ref(&partition)).await?;
+        let next = stored[0].as_ref().map_or(0, |offset| offset["next"].as_i64().unwrap());
+        let shared = shared(&config.name);
+        Ok(Box::new(CountingTask { config, shared, partition: Arc::new(partition), next }))
+    }
+}
+
+fn partition(task: i32) -> millrace_api::data::SourcePartition {
+    BTreeMap::from([("task".to_owned(), task.into())]).into_iter().collect()
+}
+
+struct CountingTask {
+    config: TestConfig,
+    shared: Arc<Mutex<Shared>>,
+    partition: Arc<millrace_api::data::SourcePartition>,
+    next: i64,
+}
+
+#[async_trait]
+impl SourceTask for CountingTask {
+    async fn poll(&mut self) -> Result<Vec<SourceRecords>> {
+        commit_fault(&self.shared, "poll").await?;
+        let end = self.config.count.min(self.next + self.config.run);
+        if self.next >= end {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            return Ok(Vec::new());
+        }
+        let TestConfig { name, task, .. } = &self.config;
+        let values: Vec<Value> =
+            (self.next..end).map(|n| format!("{name}-{task}-{n}").as_str().into()).collect();
+        let value = Column::from_values(Some(Schema::string(false)), values);
+        self.next = end;
+        let offset = BTreeMap::from([("next".to_owned(), end.into())]);
+        Ok(vec![SourceRecords {
+            records: Records::new(self.config.topic.as_str(), value),
+            source_partition: Arc::clone(&self.partition),
+            source_offset: Some(offset.into_iter().collect()),
+        }])
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        lock(&self.shared).commits += 1;
+        Ok(())
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        commit_fault(&self.shared, "stop").await
+    }
+}
+
+/// Writes down everything.
+pub(crate) struct RecordingSink;
+
+#[async_trait]
+impl Sink for RecordingSink {
+    const CLASS: &'static str = "test.RecordingSinkConnector";
+    type Config = TestConfig;
+
+    async fn connector(
+        config: TestConfig,
+        props: Props,
+        _context: ConnectorContext,
+    ) -> Result<Box<dyn Connector>> {
+        let shared = shared(&config.name);
+        Ok(Box::new(Splitter { props, shared, sink: true }))
+    }
+
+    async fn task(props: Props, context: SinkContext) -> Result<Box<dyn SinkTask>> {
+        let config = TestConfig::parse(&props)?;
+        let shared = shared(&config.name);
+        let task = usize::try_from(config.task).unwrap();
+        Ok(Box::new(RecordingTask { shared, context, task }))
+    }
+}
+
+struct RecordingTask {
+    shared: Arc<Mutex<Shared>>,
+    context: SinkContext,
+    task: usize,
+}
+
+#[async_trait]
+impl SinkTask for RecordingTask {
+    async fn open(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        lock(&self.shared).events.push(Event::Open(partitions.to_vec()));
+        Ok(())
+    }
+
+    async fn put(&mut self, records: &[SinkRecords]) -> Result<()> {
+        let rows = records.iter().map(SinkRecords::offsets).map(<[i64]>::len).sum::<usize>();
+        if rows > 0 {
+            commit_fault(&self.shared, "put").await?;
+        }
+        let mut put = Vec::new();
+        for run in records {
+            for (row, offset) in run.offsets().iter().enumerate() {
+                let value = run.records.value.value(row)?.to_string();
+                put.push((run.topic_partition.clone(), *offset, value));
+            }
+        }
+        let mut shared = lock(&self.shared);
+        if let Some((partition, offset)) = shared.rewind.take() {
+            self.context.offset(partition, offset);
+        }
+        shared.events.push(Event::Put(self.task, put));
+        Ok(())
+    }
+
+    async fn pre_commit(&mut self, consumed: &Offsets) -> Result<Offsets> {
+        commit_fault(&self.shared, "pre_commit").await?;
+        let mut shared = lock(&self.shared);
+        let mut offsets = consumed.clone();
+        if let Some(held) = shared.hold_back {
+            offsets.values_mut().for_each(|offset| *offset = (*offset).min(held));
+        }
+        shared.events.push(Event::PreCommit(offsets.clone()));
+        Ok(offsets)
+    }
+
+    async fn close(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        lock(&self.shared).events.push(Event::Close(partitions.to_vec()));
+        Ok(())
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        lock(&self.shared).events.push(Event::Stop);
+        Ok(())
+    }
+}
+
+/// Drops values that end in `marker`, fails on those that end in `poison`.
+struct DropEndingIn {
+    marker: String,
+}
+
+impl Transformation for DropEndingIn {
+    fn apply(&mut self, records: Records, failed: &mut Vec<RowError>) -> Result<Vec<Records>> {
+        let mut mask = Vec::with_capacity(records.len());
+        for (row, value) in records.value.rows()?.iter().enumerate() {
+            let text = value.to_string();
+            let poison = text.ends_with("poison");
+            if poison {
+                failed.push(RowError { row, error: Error::data("poison") });
+            }
+            mask.push(!poison && !text.ends_with(&self.marker));
+        }
+        Ok(vec![records.filter(&mask.into())])
+    }
+}
+
+/// Every plugin of these tests, with the real converters.
+pub(crate) fn plugins() -> Vec<Plugin> {
+    let mut plugins = millrace_converters::plugins();
+    plugins.push(Plugin::source::<CountingSource>());
+    plugins.push(Plugin::sink::<RecordingSink>());
+    plugins.push(Plugin::transformation("test.DropEndingIn", ConfigDef::default, |props| {
+        let marker = props.get("marker").cloned().unwrap_or_default();
+        Ok(Box::new(DropEndingIn { marker }))
+    }));
+    plugins
+}

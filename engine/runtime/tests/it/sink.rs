@@ -1,0 +1,195 @@
+//! What a sink task sees: order, redelivery, commits, rebalances.
+
+use std::collections::BTreeMap;
+
+use millrace_api::TopicPartition;
+use millrace_runtime::{Herder, State, TargetState};
+
+use crate::fixture::{Fixture, until};
+use crate::plugins::{Event, Fault, lock, shared};
+
+fn expected(source: &str, count: i64) -> Vec<String> {
+    (0..count).map(|n| format!("{source}-0-{n}")).collect()
+}
+
+#[tokio::test]
+async fn records_come_in_order_and_are_committed() {
+    let mut fixture = Fixture::start().await;
+    fixture.source("src-order", "order", 95, &[]).await;
+    fixture.sink("order", "order", &[]).await;
+    let shared = shared("order");
+    until("all records", async || lock(&shared).put_values().len() == 95).await;
+    assert_eq!(lock(&shared).put_values(), expected("src-order", 95));
+    until("a commit", async || fixture.committed("connect-order", "order").await == Some(95)).await;
+    until("an empty put", async || {
+        lock(&shared)
+            .events
+            .iter()
+            .any(|e| matches!(e, Event::Put(_, records) if records.is_empty()))
+    })
+    .await;
+    fixture.stop_worker().await;
+    let events = &lock(&shared).events;
+    assert!(matches!(events[0], Event::Open(_)));
+    let [.., Event::PreCommit(_), Event::Close(_), Event::Stop] = events.as_slice() else {
+        panic!("a stop ends with pre-commit, close, stop: {:?}", &events[events.len() - 3..])
+    };
+}
+
+#[tokio::test]
+async fn after_a_retriable_error_the_same_batch_comes_again() {
+    let fixture = Fixture::start().await;
+    lock(&shared("again")).faults.insert("put", (3, Fault::Retriable));
+    fixture.sink("again", "again", &[]).await;
+    fixture.source("src-again", "again", 60, &[]).await;
+    let shared = shared("again");
+    until("all records", async || lock(&shared).put_values().len() >= 60).await;
+    assert_eq!(lock(&shared).put_values(), expected("src-again", 60));
+}
+
+#[tokio::test]
+async fn a_failed_pre_commit_goes_back_to_the_last_commit() {
+    let fixture = Fixture::start().await;
+    fixture.source("src-back", "back", 30, &[]).await;
+    lock(&shared("back")).faults.insert("pre_commit", (1, Fault::Fatal));
+    fixture.sink("back", "back", &[]).await;
+    let shared = shared("back");
+    until("all records twice", async || lock(&shared).put_values().len() >= 60).await;
+    let twice = [expected("src-back", 30), expected("src-back", 30)].concat();
+    assert_eq!(lock(&shared).put_values(), twice);
+    until("a commit", async || fixture.committed("connect-back", "back").await == Some(30)).await;
+    assert_eq!(fixture.status("back").await.tasks[0].status.state, State::Running);
+}
+
+#[tokio::test]
+async fn only_what_pre_commit_gives_back_is_committed() {
+    let mut fixture = Fixture::start().await;
+    fixture.source("src-held", "held", 30, &[]).await;
+    let shared = shared("held");
+    lock(&shared).hold_back = Some(12);
+    fixture.sink("held", "held", &[]).await;
+    until("all records", async || lock(&shared).put_values().len() == 30).await;
+    fixture.stop_worker().await;
+    assert_eq!(fixture.committed("connect-held", "held").await, Some(12));
+    fixture.start_worker().await;
+    lock(&shared).events.clear();
+    fixture.sink("held", "held", &[]).await;
+    until("the rest again", async || lock(&shared).put_values().len() >= 18).await;
+    assert_eq!(lock(&shared).put_values(), expected("src-held", 30)[12..]);
+}
+
+#[tokio::test]
+async fn a_task_may_rewind() {
+    let fixture = Fixture::start().await;
+    fixture.source("src-rewind", "rewind", 10, &[]).await;
+    let shared = shared("rewind");
+    fixture.sink("rewind", "rewind", &[]).await;
+    until("all records", async || lock(&shared).put_values().len() == 10).await;
+    lock(&shared).rewind = Some((TopicPartition::new("rewind", 0), 4));
+    until("six again", async || lock(&shared).put_values().len() == 16).await;
+    assert_eq!(lock(&shared).put_values()[10..], expected("src-rewind", 10)[4..]);
+}
+
+#[tokio::test]
+async fn a_fatal_put_fails_the_task_and_a_restart_puts_again() {
+    let fixture = Fixture::start().await;
+    fixture.source("src-fatal-put", "fatal-put", 10, &[]).await;
+    lock(&shared("fatal-put")).faults.insert("put", (1, Fault::Fatal));
+    fixture.sink("fatal-put", "fatal-put", &[]).await;
+    fixture.wait_for_task("fatal-put", 0, State::Failed).await;
+    let trace = fixture.status("fatal-put").await.tasks[0].status.trace.clone().unwrap();
+    assert!(trace.contains("unrecoverable exception") && trace.contains("cannot go on"), "{trace}");
+    fixture.worker().restart_task("fatal-put", 0).await.unwrap();
+    let shared = shared("fatal-put");
+    until("all records", async || lock(&shared).put_values().len() == 10).await;
+}
+
+#[tokio::test]
+async fn a_poisoned_record_fails_the_task_or_goes_to_the_dead_letter_queue() {
+    let fixture = Fixture::start().await;
+    fixture.source("poison", "poisoned", 8, &[]).await;
+    let fails = [
+        ("transforms", "d"),
+        ("transforms.d.type", "test.DropEndingIn"),
+        ("transforms.d.marker", "nothing"),
+    ];
+    // Every value ends in a number; one that ends in `poison` fails.
+    fixture.source("more", "poisoned", 1, &[]).await;
+    fixture.sink("strict", "poisoned", &fails).await;
+    until("records", async || lock(&shared("strict")).put_values().len() == 9).await;
+    let json = "org.apache.kafka.connect.json.JsonConverter";
+    let tolerant = [
+        ("value.converter", json),
+        ("errors.tolerance", "all"),
+        ("errors.deadletterqueue.topic.name", "poison-dlq"),
+        ("errors.deadletterqueue.topic.replication.factor", "1"),
+        ("errors.deadletterqueue.context.headers.enable", "true"),
+    ];
+    fixture.sink("tolerant", "poisoned", &tolerant).await;
+    until("dead letters", async || fixture.end_offset("poison-dlq").await == 9).await;
+    fixture.sink("intolerant", "poisoned", &[("value.converter", json)]).await;
+    fixture.wait_for_task("intolerant", 0, State::Failed).await;
+    let trace = fixture.status("intolerant").await.tasks[0].status.trace.clone().unwrap();
+    for part in ["Tolerance exceeded", "topic: poisoned", "offset: 0", "remedy"] {
+        assert!(trace.contains(part), "{trace}");
+    }
+}
+
+#[tokio::test]
+async fn a_paused_sink_gets_no_records_and_keeps_its_partitions() {
+    let fixture = Fixture::start().await;
+    fixture.source("src-p1", "paused", 10, &[]).await;
+    fixture.sink("paused", "paused", &[]).await;
+    let shared = shared("paused");
+    until("ten records", async || lock(&shared).put_values().len() == 10).await;
+    fixture.worker().set_target_state("paused", TargetState::Paused).await.unwrap();
+    fixture.wait_for_task("paused", 0, State::Paused).await;
+    fixture.source("src-p2", "paused", 10, &[]).await;
+    until("ten more in the topic", async || fixture.end_offset("paused").await == 20).await;
+    assert_eq!(lock(&shared).put_values().len(), 10);
+    fixture.worker().set_target_state("paused", TargetState::Started).await.unwrap();
+    until("ten more", async || lock(&shared).put_values().len() == 20).await;
+    let opened = lock(&shared).events.iter().filter(|e| matches!(e, Event::Open(_))).count();
+    assert_eq!(opened, 1, "no rebalance");
+}
+
+/// Two tasks share two partitions; one is restarted again and again. No record is lost, and no
+/// partition is put by a task it does not belong to.
+#[tokio::test]
+async fn a_rebalance_loses_nothing() {
+    let mut fixture = Fixture::start().await;
+    fixture.create_topic("shared", 2).await;
+    fixture.sink("shared", "shared", &[("tasks.max", "2")]).await;
+    let keyless = [("run", "7"), ("producer.override.linger.ms", "0")];
+    fixture.source("src-shared", "shared", 2_000, &keyless).await;
+    let shared = shared("shared");
+    for round in 0..4 {
+        until("some records", async || lock(&shared).put_values().len() >= 300 * (round + 1)).await;
+        fixture.worker().restart_task("shared", round % 2).await.unwrap();
+    }
+    until("all records", async || {
+        let mut values = lock(&shared).put_values();
+        values.sort();
+        values.dedup();
+        values.len() == 2_000
+    })
+    .await;
+    fixture.stop_worker().await;
+    let mut last: BTreeMap<TopicPartition, i64> = BTreeMap::new();
+    for event in &lock(&shared).events {
+        match event {
+            Event::Put(_, records) => {
+                for (partition, offset, _) in records {
+                    let before = last.insert(partition.clone(), *offset);
+                    assert!(
+                        before.is_none_or(|b| *offset == b + 1),
+                        "{partition}: {before:?} {offset}"
+                    );
+                }
+            }
+            // After a close a partition may be read again from its last commit.
+            Event::Close(partitions) => partitions.iter().for_each(|p| drop(last.remove(p))),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a source task does with offsets, errors and wishes.
+
+use millrace_runtime::{Herder, RestartRequest, State, TargetState};
+
+use crate::fixture::{Fixture, until};
+use crate::plugins::{Fault, lock, shared};
+
+#[tokio::test]
+async fn a_clean_restart_sends_nothing_twice() {
+    let mut fixture = Fixture::start().await;
+    fixture.source("clean", "clean", 95, &[]).await;
+    until("half of the records", async || fixture.end_offset("clean").await >= 40).await;
+    fixture.stop_worker().await;
+    fixture.start_worker().await;
+    fixture.source("clean", "clean", 200, &[]).await;
+    until("all records", async || fixture.end_offset("clean").await >= 200).await;
+    fixture.stop_worker().await;
+    assert_eq!(fixture.end_offset("clean").await, 200);
+}
+
+#[tokio::test]
+async fn the_offset_of_dropped_records_is_not_recorded() {
+    let mut fixture = Fixture::start().await;
+    let drop_all = [
+        ("transforms", "d"),
+        ("transforms.d.type", "test.DropEndingIn"),
+        ("transforms.d.marker", ""),
+    ];
+    fixture.source("dropped", "dropped", 50, &drop_all).await;
+    let shared = shared("dropped");
+    until("commits", async || lock(&shared).commits >= 3).await;
+    fixture.stop_worker().await;
+    assert!(!fixture.offset_file().exists(), "nothing was ever committed");
+    assert_eq!(fixture.end_offset("dropped").await, 0);
+}
+
+#[tokio::test]
+async fn one_bad_record_is_one_records_problem() {
+    let fixture = Fixture::start().await;
+    let drop_7 = [
+        ("transforms", "d"),
+        ("transforms.d.type", "test.DropEndingIn"),
+        ("transforms.d.marker", "-7"),
+        ("errors.tolerance", "all"),
+    ];
+    fixture.source("bad", "bad", 20, &drop_7).await;
+    until("all but one", async || fixture.end_offset("bad").await == 19).await;
+}
+
+#[tokio::test]
+async fn retriable_polls_are_repeated_and_others_fail_the_task() {
+    let fixture = Fixture::start().await;
+    lock(&shared("retried")).faults.insert("poll", (1, Fault::Retriable));
+    fixture.source("retried", "retried", 5, &[]).await;
+    until("all records", async || fixture.end_offset("retried").await == 5).await;
+
+    lock(&shared("fatal")).faults.insert("poll", (1, Fault::Fatal));
+    fixture.source("fatal", "fatal", 5, &[]).await;
+    fixture.wait_for_task("fatal", 0, State::Failed).await;
+    let status = fixture.status("fatal").await;
+    let trace = status.tasks[0].status.trace.clone().unwrap();
+    assert!(trace.contains("poll cannot go on"), "{trace}");
+    assert_eq!(status.connector.status.state, State::Running);
+    fixture.worker().restart_task("fatal", 0).await.unwrap();
+    until("all records", async || fixture.end_offset("fatal").await == 5).await;
+}
+
+#[tokio::test]
+async fn a_panic_fails_its_task_alone() {
+    let fixture = Fixture::start().await;
+    lock(&shared("panics")).faults.insert("poll", (1, Fault::Panic));
+    fixture.source("panics", "panics", 5, &[]).await;
+    fixture.source("calm", "calm", 5, &[]).await;
+    fixture.wait_for_task("panics", 0, State::Failed).await;
+    let trace = fixture.status("panics").await.tasks[0].status.trace.clone().unwrap();
+    assert!(trace.contains("poll panics"), "{trace}");
+    until("the other's records", async || fixture.end_offset("calm").await == 5).await;
+    let failed = RestartRequest { include_tasks: true, only_failed: true };
+    let planned = fixture.worker().restart("panics", failed).await.unwrap().unwrap();
+    assert_eq!(planned.tasks[0].status.state, State::Restarting);
+    assert_eq!(planned.connector.status.state, State::Running);
+    until("its records", async || fixture.end_offset("panics").await == 5).await;
+}
+
+#[tokio::test]
+async fn a_connector_that_panics_is_failed_and_answers() {
+    let fixture = Fixture::start().await;
+    lock(&shared("born-dead")).faults.insert("connector", (1, Fault::Panic));
+    let config = crate::fixture::props(&[
+        ("name", "born-dead"),
+        ("connector.class", "CountingSource"),
+        ("topic", "t"),
+    ]);
+    let created = fixture.worker().put_connector("born-dead", config, None, false).await;
+    assert!(created.is_err());
+    assert_eq!(fixture.status("born-dead").await.connector.status.state, State::Failed);
+    fixture.worker().restart("born-dead", RestartRequest::default()).await.unwrap();
+    assert_eq!(fixture.status("born-dead").await.connector.status.state, State::Running);
+}
+
+#[tokio::test]
+async fn a_paused_source_rests_and_goes_on_where_it_was() {
+    let mut fixture = Fixture::start().await;
+    fixture.source("rests", "rests", 100_000, &[("run", "1")]).await;
+    until("some records", async || fixture.end_offset("rests").await > 10).await;
+    fixture.worker().set_target_state("rests", TargetState::Paused).await.unwrap();
+    fixture.wait_for_task("rests", 0, State::Paused).await;
+    let resting = fixture.end_offset("rests").await;
+    until("a commit while paused", async || fixture.offset_file().exists()).await;
+    assert_eq!(fixture.end_offset("rests").await, resting);
+    fixture.worker().set_target_state("rests", TargetState::Started).await.unwrap();
+    until("more records", async || fixture.end_offset("rests").await > resting).await;
+    fixture.stop_worker().await;
+}
+
+#[tokio::test]
+async fn a_connector_that_asks_gets_new_tasks() {
+    let fixture = Fixture::start().await;
+    fixture.source("grows", "grows", 3, &[("tasks.max", "4")]).await;
+    until("one task's records", async || fixture.end_offset("grows").await == 3).await;
+    let shared = shared("grows");
+    lock(&shared).tasks = 3;
+    let context = lock(&shared).context.clone().unwrap();
+    context.request_task_reconfiguration();
+    until("three tasks' records", async || fixture.end_offset("grows").await >= 9).await;
+    assert_eq!(fixture.worker().tasks("grows").await.unwrap().len(), 3);
+    context.raise_error(millrace_api::Error::fatal("lost its source"));
+    until("the connector to fail", async || {
+        fixture.status("grows").await.connector.status.state == State::Failed
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_that_does_not_stop_is_given_up() {
+    let mut fixture = Fixture::start().await;
+    lock(&shared("clings")).faults.insert("stop", (1, Fault::Hang));
+    fixture.source("clings", "clings", 5, &[]).await;
+    until("all records", async || fixture.end_offset("clings").await == 5).await;
+    let begun = std::time::Instant::now();
+    fixture.stop_worker().await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{:?}", begun.elapsed());
+    fixture.start_worker().await;
+    fixture.source("clings", "clings", 7, &[]).await;
+    until("new records", async || fixture.end_offset("clings").await >= 7).await;
+    assert_eq!(fixture.end_offset("clings").await, 7, "the offsets were committed before");
+}
