@@ -47,12 +47,7 @@ pub(crate) struct Setting {
 
 impl std::fmt::Debug for Setting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}={}",
-            self.name,
-            if self.secret { "[hidden]" } else { &self.value }
-        )
+        write!(f, "{}={}", self.name, if self.secret { "[hidden]" } else { &self.value })
     }
 }
 
@@ -121,10 +116,7 @@ fn common(role: Role, reader: &mut Reader<'_>) -> Result<Settings> {
     let mut out = Vec::new();
     keep(&mut out, "bootstrap.servers", &bootstrap_servers);
     // Java's client makes a name of its own; a fixed one keeps quotas and broker logs readable.
-    let client_id = reader
-        .text("client.id")
-        .filter(|id| !id.is_empty())
-        .unwrap_or("millrace");
+    let client_id = reader.text("client.id").filter(|id| !id.is_empty()).unwrap_or("millrace");
     keep(&mut out, "client.id", client_id);
     for key in ["client.rack", "client.dns.lookup"] {
         if let Some(value) = reader.text(key) {
@@ -138,20 +130,13 @@ fn common(role: Role, reader: &mut Reader<'_>) -> Result<Settings> {
     back_offs(reader, &mut out)?;
     let max_age = reader.number("metadata.max.age.ms", 0)?.unwrap_or(300_000);
     let refresh = max_age.clamp(100, 3_600_000);
-    push(
-        &mut out,
-        "metadata.max.age.ms",
-        "topic.metadata.refresh.interval.ms",
-        refresh,
-    );
+    push(&mut out, "metadata.max.age.ms", "topic.metadata.refresh.interval.ms", refresh);
     keep(&mut out, "metadata.max.age.ms", refresh * 3);
     keep(&mut out, "log.connection.close", false);
     if role == Role::Admin {
         request_timeout(reader, &mut out, 0)?;
     }
-    let api_timeout = reader
-        .number("default.api.timeout.ms", 0)?
-        .unwrap_or(60_000);
+    let api_timeout = reader.number("default.api.timeout.ms", 0)?.unwrap_or(60_000);
     Ok(Settings {
         role,
         librdkafka: out,
@@ -170,29 +155,11 @@ fn common(role: Role, reader: &mut Reader<'_>) -> Result<Settings> {
 /// Java lets the first back-off be longer than the longest one; librdkafka refuses that.
 fn back_offs(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<()> {
     for (first_key, first, longest_key, longest, range) in [
-        (
-            "reconnect.backoff.ms",
-            50,
-            "reconnect.backoff.max.ms",
-            1_000,
-            (0, 3_600_000),
-        ),
-        (
-            "retry.backoff.ms",
-            100,
-            "retry.backoff.max.ms",
-            1_000,
-            (1, 300_000),
-        ),
+        ("reconnect.backoff.ms", 50, "reconnect.backoff.max.ms", 1_000, (0, 3_600_000)),
+        ("retry.backoff.ms", 100, "retry.backoff.max.ms", 1_000, (1, 300_000)),
     ] {
-        let first = reader
-            .number(first_key, 0)?
-            .unwrap_or(first)
-            .clamp(range.0, range.1);
-        let longest = reader
-            .number(longest_key, 0)?
-            .unwrap_or(longest)
-            .clamp(range.0, range.1);
+        let first = reader.number(first_key, 0)?.unwrap_or(first).clamp(range.0, range.1);
+        let longest = reader.number(longest_key, 0)?.unwrap_or(longest).clamp(range.0, range.1);
         keep(out, first_key, first);
         keep(out, longest_key, longest.max(first));
     }
@@ -206,10 +173,7 @@ fn request_timeout(
     longest_wait: i64,
 ) -> Result<i64> {
     let timeout = reader.number("request.timeout.ms", 0)?.unwrap_or(30_000);
-    let socket = timeout
-        .clamp(10, 300_000)
-        .max(longest_wait + 1_000)
-        .min(300_000);
+    let socket = timeout.clamp(10, 300_000).max(longest_wait + 1_000).min(300_000);
     push(out, "request.timeout.ms", "socket.timeout.ms", socket);
     Ok(timeout)
 }
@@ -229,10 +193,7 @@ fn producer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     let max_request = max_request.clamp(1_000, 1_000_000_000);
     push(out, "max.request.size", "message.max.bytes", max_request);
     // A record that fits into a request must fit into the buffer, or it would wait for ever.
-    let buffer = reader
-        .number("buffer.memory", 0)?
-        .unwrap_or(33_554_432)
-        .max(max_request);
+    let buffer = reader.number("buffer.memory", 0)?.unwrap_or(33_554_432).max(max_request);
     push(
         out,
         "buffer.memory",
@@ -241,29 +202,17 @@ fn producer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     );
     // Small records cost librdkafka more in bookkeeping than in bytes.
     let records = (buffer / 256).clamp(1_000, 10_000_000);
-    push(
-        out,
-        "buffer.memory",
-        "queue.buffering.max.messages",
-        records,
-    );
+    push(out, "buffer.memory", "queue.buffering.max.messages", records);
 
     let max_block = reader.number("max.block.ms", 0)?.unwrap_or(60_000);
     settings.max_block = millis(max_block);
     // Java waits in send() for a topic that does not exist; librdkafka in its queue. It counts in
     // microseconds in 32 bits: past 2,147,483 ms it would not wait at all.
     let unknown_topic = max_block.min(2_000_000);
-    push(
-        out,
-        "max.block.ms",
-        "topic.metadata.propagation.max.ms",
-        unknown_topic,
-    );
+    push(out, "max.block.ms", "topic.metadata.propagation.max.ms", unknown_topic);
     if let Some(id) = reader.text("transactional.id") {
         keep(out, "transactional.id", id);
-        let timeout = reader
-            .number("transaction.timeout.ms", 1)?
-            .unwrap_or(60_000);
+        let timeout = reader.number("transaction.timeout.ms", 1)?.unwrap_or(60_000);
         keep(out, "transaction.timeout.ms", timeout.clamp(1_000, INT_MAX));
     }
     // Keyless runs are placed by our own partitioner, which sees whole runs.
@@ -297,31 +246,33 @@ fn delivery_timeout(reader: &mut Reader<'_>, out: &mut Vec<Setting>, least: i64)
 
 /// `acks`, idempotence and what they ask of each other.
 fn durability(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<()> {
-    let acks = reader
-        .choice("acks", &["all", "-1", "0", "1"])?
-        .unwrap_or("all");
+    let acks = reader.choice("acks", &["all", "-1", "0", "1"])?.unwrap_or("all");
     let retries = reader.number("retries", 0)?.unwrap_or(INT_MAX);
-    let in_flight = reader
-        .number("max.in.flight.requests.per.connection", 1)?
-        .unwrap_or(5);
+    let in_flight = reader.number("max.in.flight.requests.per.connection", 1)?.unwrap_or(5);
     let wanted = reader.boolean("enable.idempotence")?;
     let conflict = if !matches!(acks, "all" | "-1") {
         Some(
-            "Must set acks to all in order to use the idempotent producer. Otherwise we cannot guarantee idempotence.",
+            "Must set acks to all in order to use the idempotent producer. \
+             Otherwise we cannot guarantee idempotence.",
         )
     } else if retries == 0 {
         Some("Must set retries to non-zero when using the idempotent producer.")
     } else if in_flight > 5 {
         Some(
-            "Must set max.in.flight.requests.per.connection to at most 5 to use the idempotent producer.",
+            "Must set max.in.flight.requests.per.connection to at most 5 \
+             to use the idempotent producer.",
         )
     } else {
         None
     };
     let idempotent = match (wanted, conflict) {
         (Some(true), Some(conflict)) => return Err(Error::config(conflict)),
-        (Some(wanted), _) => wanted,
-        (None, conflict) => conflict.is_none(),
+        (_, Some(_)) => false,
+        // Java keeps the order of a producer that has one request in flight, which is how Connect
+        // sets it up. librdkafka prepares the next request while it waits, and sends it before the
+        // repetition of one that failed; only idempotence makes it keep the order.
+        (Some(wanted), None) => wanted || in_flight == 1,
+        (None, None) => true,
     };
     keep(out, "acks", if acks == "-1" { "all" } else { acks });
     keep(out, "retries", retries);
@@ -333,9 +284,7 @@ fn durability(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<()> {
 
 fn compression(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<()> {
     const KEY: &str = "compression.type";
-    let codec = reader
-        .choice(KEY, &["none", "gzip", "snappy", "lz4", "zstd"])?
-        .unwrap_or("none");
+    let codec = reader.choice(KEY, &["none", "gzip", "snappy", "lz4", "zstd"])?.unwrap_or("none");
     keep(out, KEY, codec);
     for (name, key, lowest, highest) in [
         ("gzip", "compression.gzip.level", -1, 9),
@@ -361,10 +310,7 @@ fn compression(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<()> {
 
 fn consumer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     let out = &mut settings.librdkafka;
-    let wait = reader
-        .number("fetch.max.wait.ms", 0)?
-        .unwrap_or(500)
-        .min(290_000);
+    let wait = reader.number("fetch.max.wait.ms", 0)?.unwrap_or(500).min(290_000);
     push(out, "fetch.max.wait.ms", "fetch.wait.max.ms", wait);
     request_timeout(reader, out, wait)?;
     reader.numbers(CONSUMER, out)?;
@@ -372,26 +318,15 @@ fn consumer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     let fetch = fetch.clamp(1_000, 2_147_483_135);
     keep(out, "fetch.max.bytes", fetch);
     // librdkafka wants no record larger than a fetch; a consumer has no other use for this.
-    push(
-        out,
-        "fetch.max.bytes",
-        "message.max.bytes",
-        fetch.min(1_000_000),
-    );
+    push(out, "fetch.max.bytes", "message.max.bytes", fetch.min(1_000_000));
     // By default a full queue pauses fetching for a second, which a fast task drains in less.
     keep(out, "fetch.queue.backoff.ms", 20);
-    keep(
-        out,
-        "check.crcs",
-        reader.boolean("check.crcs")?.unwrap_or(true),
-    );
+    keep(out, "check.crcs", reader.boolean("check.crcs")?.unwrap_or(true));
     let create = reader.boolean("allow.auto.create.topics")?.unwrap_or(true);
     keep(out, "allow.auto.create.topics", create);
 
     let isolation = ["read_uncommitted", "read_committed"];
-    let isolation = reader
-        .choice("isolation.level", &isolation)?
-        .unwrap_or("read_uncommitted");
+    let isolation = reader.choice("isolation.level", &isolation)?.unwrap_or("read_uncommitted");
     keep(out, "isolation.level", isolation);
     settings.read_committed = isolation == "read_committed";
     let reset = reader.choice("auto.offset.reset", &["latest", "earliest", "none"])?;
@@ -409,10 +344,7 @@ fn consumer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     reader.text("auto.commit.interval.ms");
     keep(out, "enable.auto.commit", false);
     push(out, "enable.auto.commit", "enable.auto.offset.store", false);
-    let records = reader
-        .number("max.poll.records", 1)?
-        .unwrap_or(500)
-        .min(1_000_000);
+    let records = reader.number("max.poll.records", 1)?.unwrap_or(500).min(1_000_000);
     settings.max_poll_records = usize::try_from(records).expect("lies in 1..=1,000,000");
     settings.exclude_internal_topics = reader.boolean("exclude.internal.topics")?.unwrap_or(true);
     group(reader, settings)
@@ -420,32 +352,18 @@ fn consumer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
 
 fn group(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     let out = &mut settings.librdkafka;
-    settings.group_id = reader
-        .text("group.id")
-        .filter(|id| !id.is_empty())
-        .map(str::to_owned);
+    settings.group_id = reader.text("group.id").filter(|id| !id.is_empty()).map(str::to_owned);
     // librdkafka's consumer is always a member of some group; one that never joins is harmless.
-    let id = settings
-        .group_id
-        .clone()
-        .unwrap_or_else(|| "millrace-no-group".to_owned());
+    let id = settings.group_id.clone().unwrap_or_else(|| "millrace-no-group".to_owned());
     keep(out, "group.id", id);
     if let Some(id) = reader.text("group.instance.id") {
         keep(out, "group.instance.id", id);
     }
-    let protocol = reader
-        .choice("group.protocol", &["classic", "consumer"])?
-        .unwrap_or("classic");
+    let protocol = reader.choice("group.protocol", &["classic", "consumer"])?.unwrap_or("classic");
     keep(out, "group.protocol", protocol);
     let interval = reader.number("max.poll.interval.ms", 1)?.unwrap_or(300_000);
-    let session = reader
-        .number("session.timeout.ms", 1)?
-        .unwrap_or(45_000)
-        .min(3_600_000);
-    let heartbeat = reader
-        .number("heartbeat.interval.ms", 1)?
-        .unwrap_or(3_000)
-        .min(3_600_000);
+    let session = reader.number("session.timeout.ms", 1)?.unwrap_or(45_000).min(3_600_000);
+    let heartbeat = reader.number("heartbeat.interval.ms", 1)?.unwrap_or(3_000).min(3_600_000);
     let strategy = reader.text("partition.assignment.strategy");
     if protocol == "consumer" {
         // The broker decides these for the new protocol.
@@ -484,37 +402,13 @@ const fn number(
     least: i64,
     range: (i64, i64),
 ) -> Number {
-    Number {
-        java_key,
-        name,
-        default,
-        least,
-        range,
-    }
+    Number { java_key, name, default, least, range }
 }
 
 const COMMON: &[Number] = &[
-    number(
-        "connections.max.idle.ms",
-        "connections.max.idle.ms",
-        None,
-        -1,
-        (0, INT_MAX),
-    ),
-    number(
-        "send.buffer.bytes",
-        "socket.send.buffer.bytes",
-        None,
-        -1,
-        (0, 100_000_000),
-    ),
-    number(
-        "receive.buffer.bytes",
-        "socket.receive.buffer.bytes",
-        None,
-        -1,
-        (0, 100_000_000),
-    ),
+    number("connections.max.idle.ms", "connections.max.idle.ms", None, -1, (0, INT_MAX)),
+    number("send.buffer.bytes", "socket.send.buffer.bytes", None, -1, (0, 100_000_000)),
+    number("receive.buffer.bytes", "socket.receive.buffer.bytes", None, -1, (0, 100_000_000)),
     number(
         "socket.connection.setup.timeout.ms",
         "socket.connection.setup.timeout.ms",
@@ -529,13 +423,7 @@ const COMMON: &[Number] = &[
 const PRODUCER: &[Number] = &[number("batch.size", "batch.size", None, 0, (1, INT_MAX))];
 
 const CONSUMER: &[Number] = &[
-    number(
-        "fetch.min.bytes",
-        "fetch.min.bytes",
-        Some(1),
-        0,
-        (1, 100_000_000),
-    ),
+    number("fetch.min.bytes", "fetch.min.bytes", Some(1), 0, (1, 100_000_000)),
     number(
         "max.partition.fetch.bytes",
         "fetch.message.max.bytes",
@@ -556,21 +444,11 @@ fn push(
     name: &'static str,
     value: impl std::fmt::Display,
 ) {
-    out.push(Setting {
-        name,
-        value: value.to_string(),
-        java_key,
-        secret: false,
-    });
+    out.push(Setting { name, value: value.to_string(), java_key, secret: false });
 }
 
 fn push_secret(out: &mut Vec<Setting>, java_key: &'static str, name: &'static str, value: &str) {
-    out.push(Setting {
-        name,
-        value: value.to_owned(),
-        java_key,
-        secret: true,
-    });
+    out.push(Setting { name, value: value.to_owned(), java_key, secret: true });
 }
 
 fn millis(millis: i64) -> Duration {

@@ -27,10 +27,7 @@ pub(super) struct Start {
 impl Start {
     pub(super) fn end(read_committed: bool) -> Self {
         let spec = sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i32;
-        Self {
-            spec,
-            read_committed,
-        }
+        Self { spec, read_committed }
     }
 
     /// Where `auto.offset.reset` begins, if it says.
@@ -39,10 +36,7 @@ impl Start {
             OffsetReset::Latest => Some(Self::end(read_committed)),
             OffsetReset::Earliest => {
                 let spec = sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST as i32;
-                Some(Self {
-                    spec,
-                    read_committed,
-                })
+                Some(Self { spec, read_committed })
             }
             OffsetReset::None => None,
         }
@@ -54,9 +48,7 @@ struct Options(*mut sys::rd_kafka_AdminOptions_t);
 
 impl Options {
     fn new(client: &Client, operation: Operation, timeout: Duration) -> Self {
-        let timeout = i32::try_from(timeout.as_millis())
-            .unwrap_or(i32::MAX)
-            .clamp(1, 3_600_000);
+        let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX).clamp(1, 3_600_000);
         // SAFETY: the client is live; `Drop` frees the options. The range of the timeout is legal.
         let options = unsafe {
             let options = sys::rd_kafka_AdminOptions_new(client.raw(), operation);
@@ -82,9 +74,7 @@ impl Options {
 
     /// Lets the controller wait until the brokers know of a change.
     fn wait_for_brokers(self, timeout: Duration) -> Self {
-        let timeout = i32::try_from(timeout.as_millis())
-            .unwrap_or(i32::MAX)
-            .clamp(1, 30_000);
+        let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX).clamp(1, 30_000);
         // SAFETY: the options are live and for an operation that has this option.
         unsafe {
             let none = ptr::null_mut();
@@ -122,17 +112,12 @@ async fn ask(
 }
 
 pub(super) async fn cluster_id(client: &Arc<Client>, timeout: Duration) -> Result<String> {
-    let event = ask(
-        client,
-        "the cluster cannot be described",
-        timeout,
-        |queue| {
-            let operation = Operation::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER;
-            let options = Options::new(client, operation, timeout);
-            // SAFETY: client, options and queue are live.
-            unsafe { sys::rd_kafka_DescribeCluster(client.raw(), options.0, queue.raw()) }
-        },
-    )
+    let event = ask(client, "the cluster cannot be described", timeout, |queue| {
+        let operation = Operation::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER;
+        let options = Options::new(client, operation, timeout);
+        // SAFETY: client, options and queue are live.
+        unsafe { sys::rd_kafka_DescribeCluster(client.raw(), options.0, queue.raw()) }
+    })
     .await?;
     // SAFETY: the event is a DescribeCluster result, and lives until its text is copied.
     Ok(unsafe {
@@ -170,11 +155,7 @@ pub(super) async fn describe_topics(
             let topic = *topics.add(i);
             let name = text(sys::rd_kafka_TopicDescription_name(topic));
             let failure = sys::rd_kafka_TopicDescription_error(topic);
-            let code = if failure.is_null() {
-                error::NONE
-            } else {
-                rd_kafka_error_code(failure)
-            };
+            let code = if failure.is_null() { error::NONE } else { rd_kafka_error_code(failure) };
             if is_described(client, &name, code)? {
                 let mut partitions = 0;
                 sys::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
@@ -187,16 +168,12 @@ pub(super) async fn describe_topics(
 
 /// Whether a topic is there: a missing one is no error.
 fn is_described(client: &Client, name: &str, code: i32) -> Result<bool> {
-    const MISSING: &[Code] = &[
-        Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
-        Code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
-    ];
+    const MISSING: &[Code] =
+        &[Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, Code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC];
     match code {
         error::NONE => Ok(true),
         code if MISSING.iter().any(|missing| *missing as i32 == code) => Ok(false),
-        code => Err(client
-            .error(code, "the topic cannot be described", "")
-            .context("topic", name)),
+        code => Err(client.error(code, "the topic cannot be described", "").context("topic", name)),
     }
 }
 
@@ -223,9 +200,7 @@ pub(super) async fn all_topics(
 /// All topics, by a call that blocks. On a consumer it also lets the group see new topics.
 pub(super) fn read_metadata(client: &Client, timeout: Duration) -> Result<BTreeMap<String, i32>> {
     let mut metadata: *const sys::rd_kafka_metadata = ptr::null();
-    let timeout = i32::try_from(timeout.as_millis())
-        .unwrap_or(i32::MAX)
-        .max(1);
+    let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX).max(1);
     // SAFETY: the client is live; on success librdkafka hands over the metadata.
     let code = unsafe {
         sys::rd_kafka_metadata(client.raw(), 1, ptr::null_mut(), &raw mut metadata, timeout)
@@ -268,10 +243,8 @@ impl Description {
         if new.is_null() {
             // SAFETY: librdkafka wrote a C string into the buffer.
             let reason = unsafe { text(reason.as_ptr()) };
-            return Err(
-                Error::config(format!("the topic cannot be created: {reason}"))
-                    .context("topic", &topic.name),
-            );
+            return Err(Error::config(format!("the topic cannot be created: {reason}"))
+                .context("topic", &topic.name));
         }
         let new = Self(new);
         for (key, value) in &topic.configs {
@@ -320,9 +293,9 @@ pub(super) async fn create_topic(
     };
     match failure {
         None => Ok(()),
-        Some((code, reason)) => Err(client
-            .error(code, WHAT, &reason)
-            .context("topic", &topic.name)),
+        Some((code, reason)) => {
+            Err(client.error(code, WHAT, &reason).context("topic", &topic.name))
+        }
     }
 }
 
@@ -410,11 +383,7 @@ pub(super) async fn list_offsets(
         for i in 0..count {
             let entry = sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*infos.add(i));
             let partition = TopicPartition::new(text((*entry).topic), (*entry).partition);
-            listed.push((
-                partition,
-                (*entry).offset,
-                error::read(&raw const (*entry).err),
-            ));
+            listed.push((partition, (*entry).offset, error::read(&raw const (*entry).err)));
         }
     }
     offsets(client, listed, "the partition's offset cannot be listed")
@@ -433,24 +402,18 @@ pub(super) async fn committed(
     let invalid = i64::from(sys::RD_KAFKA_OFFSET_INVALID);
     let list = PartitionList::new(partitions.iter().map(|p| (p, invalid)));
     let name = c_string(group);
-    let event = ask(
-        client,
-        "committed offsets cannot be read",
-        timeout,
-        move |queue| {
-            let operation = Operation::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
-            let options = Options::new(client, operation, timeout);
-            // SAFETY: all handles are live; librdkafka copies the request, which is then freed.
-            unsafe {
-                let mut request =
-                    sys::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), list.raw());
-                let array = &raw mut request;
-                let (raw, queue) = (client.raw(), queue.raw());
-                sys::rd_kafka_ListConsumerGroupOffsets(raw, array, 1, options.0, queue);
-                sys::rd_kafka_ListConsumerGroupOffsets_destroy(request);
-            }
-        },
-    )
+    let event = ask(client, "committed offsets cannot be read", timeout, move |queue| {
+        let operation = Operation::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
+        let options = Options::new(client, operation, timeout);
+        // SAFETY: all handles are live; librdkafka copies the request, which is then freed.
+        unsafe {
+            let mut request = sys::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), list.raw());
+            let array = &raw mut request;
+            let (raw, queue) = (client.raw(), queue.raw());
+            sys::rd_kafka_ListConsumerGroupOffsets(raw, array, 1, options.0, queue);
+            sys::rd_kafka_ListConsumerGroupOffsets_destroy(request);
+        }
+    })
     .await
     .map_err(|e| e.context("group.id", group))?;
     let mut listed = Vec::new();
@@ -472,11 +435,7 @@ pub(super) async fn committed(
         }
     }
     listed.retain(|(_, offset, code)| *offset >= 0 || *code != error::NONE);
-    offsets(
-        client,
-        listed,
-        "the partition's committed offset cannot be read",
-    )
+    offsets(client, listed, "the partition's committed offset cannot be read")
 }
 
 /// The offsets of an answer, unless one of its partitions failed.
@@ -522,9 +481,7 @@ pub(super) async fn commit(
     for (partition, offset, code) in answers {
         if code != error::NONE {
             let error = client.error(code, WHAT, "");
-            return Err(error
-                .context("partition", partition)
-                .context("offset", offset));
+            return Err(error.context("partition", partition).context("offset", offset));
         }
     }
     match event.error() {

@@ -42,18 +42,12 @@ unsafe impl Sync for Batch {}
 
 impl Batch {
     pub(super) fn new(most: usize) -> Self {
-        Self {
-            messages: Vec::with_capacity(most),
-            names: HashSet::new(),
-        }
+        Self { messages: Vec::with_capacity(most), names: HashSet::new() }
     }
 
     /// Takes what the queue holds, without waiting, and serves its callbacks.
     pub(super) fn take(&mut self, queue: &Queue) -> (Vec<Fetched>, Vec<Trouble>) {
-        debug_assert!(
-            self.messages.is_empty(),
-            "messages are freed in the call that took them"
-        );
+        debug_assert!(self.messages.is_empty(), "messages are freed in the call that took them");
         // SAFETY: the queue is live and the vector has room for as many pointers as asked for;
         // those returned are ours.
         unsafe {
@@ -90,11 +84,7 @@ impl Batch {
                 last = match sizes.iter().position(|size| size.fits(source, bytes)) {
                     Some(run) => run,
                     None => {
-                        sizes.push(Size {
-                            source,
-                            records: 0,
-                            bytes: 0,
-                        });
+                        sizes.push(Size { source, records: 0, bytes: 0 });
                         sizes.len() - 1
                     }
                 };
@@ -111,10 +101,7 @@ impl Batch {
             }
         }
         let names = &mut self.names;
-        (
-            runs.into_iter().map(|run| run.finish(names)).collect(),
-            troubles,
-        )
+        (runs.into_iter().map(|run| run.finish(names)).collect(), troubles)
     }
 }
 
@@ -203,11 +190,7 @@ impl<'a> Message<'a> {
         // SAFETY: the message is live; an error message's text is its payload.
         let reason = unsafe { text(sys::rd_kafka_message_errstr(self.0)) };
         let topic = (!self.0.rkt.is_null()).then(|| name_of(self.0.rkt, names));
-        Trouble {
-            code: self.code(),
-            reason,
-            topic,
-        }
+        Trouble { code: self.code(), reason, topic }
     }
 }
 
@@ -251,10 +234,7 @@ struct Column {
 
 impl Column {
     fn new(records: usize) -> Self {
-        Self {
-            views: Vec::with_capacity(records),
-            nulls: NullBufferBuilder::new(records),
-        }
+        Self { views: Vec::with_capacity(records), nulls: NullBufferBuilder::new(records) }
     }
 
     fn push(&mut self, bytes: Option<&[u8]>, buffer: &mut Vec<u8>) {
@@ -301,8 +281,7 @@ impl Run {
         let headers = message.headers();
         if !headers.is_empty() && self.headers.is_empty() {
             self.headers.reserve(self.records);
-            self.headers
-                .resize(self.offsets.len() - 1, RawHeaders::new());
+            self.headers.resize(self.offsets.len() - 1, RawHeaders::new());
         }
         if !headers.is_empty() || !self.headers.is_empty() {
             self.headers.push(headers);

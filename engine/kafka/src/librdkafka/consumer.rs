@@ -62,9 +62,7 @@ impl Assignment {
         if self.partitions.contains(partition) {
             return Ok(());
         }
-        Err(Error::fatal(format!(
-            "No current assignment for partition {partition}"
-        )))
+        Err(Error::fatal(format!("No current assignment for partition {partition}")))
     }
 
     fn forget(&mut self, partition: &TopicPartition) {
@@ -111,21 +109,13 @@ impl RdKafkaConsumer {
         };
         if rebalance.change == Change::Assigned {
             let positions = &self.assignment.positions;
-            rebalance.complete(&self.client, |p| {
-                positions.get(p).copied().unwrap_or(STORED)
-            });
-            let paused = rebalance
-                .partitions
-                .iter()
-                .filter(|p| self.assignment.paused.contains(p));
+            rebalance.complete(&self.client, |p| positions.get(p).copied().unwrap_or(STORED));
+            let paused = rebalance.partitions.iter().filter(|p| self.assignment.paused.contains(p));
             pause(&self.client, paused);
             return;
         }
         // A partition that comes back later must not still be paused inside librdkafka.
-        let paused = rebalance
-            .partitions
-            .iter()
-            .filter(|p| self.assignment.paused.contains(p));
+        let paused = rebalance.partitions.iter().filter(|p| self.assignment.paused.contains(p));
         resume(&self.client, paused);
         rebalance.complete(&self.client, |_| STORED);
         for partition in &rebalance.partitions {
@@ -143,9 +133,7 @@ impl RdKafkaConsumer {
             let partitions = rebalance.partitions.clone();
             let polled = match rebalance.change {
                 Change::Assigned => {
-                    self.assignment
-                        .partitions
-                        .extend(partitions.iter().cloned());
+                    self.assignment.partitions.extend(partitions.iter().cloned());
                     Polled::Assigned(partitions)
                 }
                 Change::Revoked => Polled::Revoked(partitions),
@@ -168,9 +156,7 @@ impl RdKafkaConsumer {
         records.retain(|run| self.assignment.partitions.contains(&run.topic_partition));
         for run in &records {
             if let Some(last) = run.offsets.last() {
-                self.assignment
-                    .positions
-                    .insert(run.topic_partition.clone(), last + 1);
+                self.assignment.positions.insert(run.topic_partition.clone(), last + 1);
             }
         }
         records
@@ -182,11 +168,7 @@ impl RdKafkaConsumer {
             Code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
             Code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION,
         ];
-        let Trouble {
-            code,
-            reason,
-            topic,
-        } = trouble;
+        let Trouble { code, reason, topic } = trouble;
         if MISSING.iter().any(|missing| *missing as i32 == code) {
             self.watch.missing();
             let name = topic.unwrap_or_else(|| reason.as_str().into());
@@ -228,9 +210,7 @@ impl RdKafkaConsumer {
         let code = unsafe { sys::rd_kafka_subscribe(self.client.raw(), list.raw()) } as i32;
         match code {
             error::NONE => Ok(()),
-            code => Err(self
-                .client
-                .error(code, "topics cannot be subscribed to", "")),
+            code => Err(self.client.error(code, "topics cannot be subscribed to", "")),
         }
     }
 
@@ -244,20 +224,15 @@ impl RdKafkaConsumer {
             Some(group) => admin::committed(&self.client, group, partitions, timeout).await?,
             None => BTreeMap::new(),
         };
-        let rest: Vec<TopicPartition> = partitions
-            .iter()
-            .filter(|p| !resolved.contains_key(p))
-            .cloned()
-            .collect();
+        let rest: Vec<TopicPartition> =
+            partitions.iter().filter(|p| !resolved.contains_key(p)).cloned().collect();
         let Some(first) = rest.first() else {
             return Ok(resolved);
         };
         let (reset, committed) = (self.settings.offset_reset, self.settings.read_committed);
         let Some(start) = Start::of_reset(reset, committed) else {
-            return Err(
-                Error::fatal("no offset is committed and auto.offset.reset is none")
-                    .context("partition", first),
-            );
+            return Err(Error::fatal("no offset is committed and auto.offset.reset is none")
+                .context("partition", first));
         };
         resolved.extend(admin::list_offsets(&self.client, &rest, start, timeout).await?);
         Ok(resolved)
@@ -321,10 +296,8 @@ impl Consumer for RdKafkaConsumer {
     async fn subscribe(&mut self, subscription: &Subscription) -> Result<()> {
         self.check_open()?;
         self.check_group("subscribe")?;
-        let (internal, age) = (
-            self.settings.exclude_internal_topics,
-            self.settings.metadata_max_age,
-        );
+        let (internal, age) =
+            (self.settings.exclude_internal_topics, self.settings.metadata_max_age);
         self.watch = TopicWatch::of_subscription(subscription, internal, age)?;
         self.subscribe_to_found()
     }
@@ -343,10 +316,7 @@ impl Consumer for RdKafkaConsumer {
             positions: partitions.iter().cloned().collect(),
             ..Assignment::default()
         };
-        let topics = partitions
-            .iter()
-            .map(|(p, _)| p.topic.to_string())
-            .collect();
+        let topics = partitions.iter().map(|(p, _)| p.topic.to_string()).collect();
         self.watch = TopicWatch::of_topics(topics, self.settings.metadata_max_age);
         Ok(())
     }
@@ -377,9 +347,7 @@ impl Consumer for RdKafkaConsumer {
             }
             if self.errors.is_empty() {
                 let next = self.watch.next_step().unwrap_or(deadline);
-                self.queue
-                    .wait(deadline.min(next).min(now + LONGEST_WAIT))
-                    .await;
+                self.queue.wait(deadline.min(next).min(now + LONGEST_WAIT)).await;
             }
         }
     }
@@ -390,11 +358,8 @@ impl Consumer for RdKafkaConsumer {
     ) -> Result<BTreeMap<TopicPartition, i64>> {
         self.check_open()?;
         let known = &self.assignment.positions;
-        let unknown: Vec<TopicPartition> = partitions
-            .iter()
-            .filter(|p| !known.contains_key(p))
-            .cloned()
-            .collect();
+        let unknown: Vec<TopicPartition> =
+            partitions.iter().filter(|p| !known.contains_key(p)).cloned().collect();
         for partition in partitions {
             self.assignment.check(partition)?;
         }
@@ -404,10 +369,7 @@ impl Consumer for RdKafkaConsumer {
             self.assignment.positions.extend(resolved);
         }
         let position = |p: &TopicPartition| {
-            self.assignment
-                .positions
-                .get(p)
-                .map(|offset| (p.clone(), *offset))
+            self.assignment.positions.get(p).map(|offset| (p.clone(), *offset))
         };
         Ok(partitions.iter().filter_map(position).collect())
     }
@@ -418,9 +380,7 @@ impl Consumer for RdKafkaConsumer {
             self.assignment.check(partition)?;
             if *offset < 0 {
                 let error = Error::fatal("seek offset must not be a negative number");
-                return Err(error
-                    .context("partition", partition)
-                    .context("offset", offset));
+                return Err(error.context("partition", partition).context("offset", offset));
             }
         }
         let running: Vec<(TopicPartition, i64)> = offsets
@@ -431,9 +391,7 @@ impl Consumer for RdKafkaConsumer {
         if !running.is_empty() {
             self.move_to(running).await?;
         }
-        let offsets = offsets
-            .iter()
-            .map(|(partition, offset)| (partition.clone(), *offset));
+        let offsets = offsets.iter().map(|(partition, offset)| (partition.clone(), *offset));
         self.assignment.positions.extend(offsets);
         Ok(())
     }
@@ -443,10 +401,7 @@ impl Consumer for RdKafkaConsumer {
         for partition in partitions {
             self.assignment.check(partition)?;
         }
-        pause(
-            &self.client,
-            partitions.iter().filter(|p| !self.assignment.is_to_come(p)),
-        );
+        pause(&self.client, partitions.iter().filter(|p| !self.assignment.is_to_come(p)));
         self.assignment.paused.extend(partitions.iter().cloned());
         Ok(())
     }
@@ -456,10 +411,7 @@ impl Consumer for RdKafkaConsumer {
         for partition in partitions {
             self.assignment.check(partition)?;
         }
-        resume(
-            &self.client,
-            partitions.iter().filter(|p| !self.assignment.is_to_come(p)),
-        );
+        resume(&self.client, partitions.iter().filter(|p| !self.assignment.is_to_come(p)));
         for partition in partitions {
             self.assignment.paused.remove(partition);
         }

@@ -68,11 +68,7 @@ impl Delivery {
         keyless: i32,
     ) -> Arc<Run> {
         self.unsettled.fetch_add(records, Ordering::SeqCst);
-        let run = Arc::new(Run {
-            ack,
-            unsettled: AtomicUsize::new(records),
-            keyless,
-        });
+        let run = Arc::new(Run { ack, unsettled: AtomicUsize::new(records), keyless });
         // The reference that the records own; the last one to be settled gives it back.
         let _ = Arc::into_raw(run.clone());
         run
@@ -163,10 +159,8 @@ impl Delivery {
 }
 
 fn failure(code: i32) -> Error {
-    const PURGED: &[Code] = &[
-        Code::RD_KAFKA_RESP_ERR__PURGE_QUEUE,
-        Code::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT,
-    ];
+    const PURGED: &[Code] =
+        &[Code::RD_KAFKA_RESP_ERR__PURGE_QUEUE, Code::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT];
     if PURGED.iter().any(|purged| *purged as i32 == code) {
         return Error::fatal("the producer was closed before the records were acknowledged");
     }

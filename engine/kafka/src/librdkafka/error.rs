@@ -40,22 +40,14 @@ pub(super) unsafe fn text(text: *const c_char) -> String {
         return String::new();
     }
     // SAFETY: the caller promises a C string.
-    unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned()
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
 /// What a code means, in librdkafka's words.
 pub(super) fn describe(code: i32) -> String {
     // SAFETY: both functions return static strings for any number; an unknown code that needs
     // formatting is written to a buffer of this thread, which is copied at once.
-    unsafe {
-        format!(
-            "{} ({})",
-            text(rd_kafka_err2str(code)),
-            text(rd_kafka_err2name(code))
-        )
-    }
+    unsafe { format!("{} ({})", text(rd_kafka_err2str(code)), text(rd_kafka_err2name(code))) }
 }
 
 /// An error for a code: what was being done, and librdkafka's reason if it gave one.
@@ -124,10 +116,8 @@ pub(super) fn kind(code: i32) -> ErrorKind {
         Code::RD_KAFKA_RESP_ERR_INVALID_CONFIG,
         Code::RD_KAFKA_RESP_ERR_POLICY_VIOLATION,
     ];
-    const DATA: &[Code] = &[
-        Code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
-        Code::RD_KAFKA_RESP_ERR_INVALID_RECORD,
-    ];
+    const DATA: &[Code] =
+        &[Code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, Code::RD_KAFKA_RESP_ERR_INVALID_RECORD];
     let is_in = |codes: &[Code]| codes.iter().any(|known| *known as i32 == code);
     if is_in(RETRIABLE) {
         ErrorKind::Retriable
@@ -149,26 +139,11 @@ mod tests {
     #[test]
     fn codes_have_the_kinds_the_worker_needs() {
         for (code, expected) in [
-            (
-                Code::RD_KAFKA_RESP_ERR__TRANSPORT as i32,
-                ErrorKind::Retriable,
-            ),
-            (
-                Code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION as i32,
-                ErrorKind::Conflict,
-            ),
-            (
-                Code::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS as i32,
-                ErrorKind::Conflict,
-            ),
-            (
-                Code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as i32,
-                ErrorKind::Data,
-            ),
-            (
-                Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as i32,
-                ErrorKind::Fatal,
-            ),
+            (Code::RD_KAFKA_RESP_ERR__TRANSPORT as i32, ErrorKind::Retriable),
+            (Code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION as i32, ErrorKind::Conflict),
+            (Code::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS as i32, ErrorKind::Conflict),
+            (Code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as i32, ErrorKind::Data),
+            (Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as i32, ErrorKind::Fatal),
             (12_345, ErrorKind::Fatal),
         ] {
             assert_eq!(kind(code), expected, "{}", describe(code));

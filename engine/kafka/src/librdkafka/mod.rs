@@ -3,10 +3,7 @@
 //!
 //! `native` owns the handles, `producer` and `delivery` send, `consumer`, `rebalance`,
 //! `topic_watch` and `batch` read, `admin` asks the cluster.
-#![allow(
-    unsafe_code,
-    reason = "librdkafka is a C library; its batch calls have no safe wrapper"
-)]
+#![allow(unsafe_code, reason = "librdkafka is a C library; its batch calls have no safe wrapper")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,16 +49,8 @@ impl RdKafkaCluster {
     pub fn new(properties: &Properties) -> Result<Self> {
         let settings = translate(Role::Admin, properties)?;
         let admin = Client::new(&settings)?;
-        let Settings {
-            bootstrap_servers,
-            api_timeout,
-            ..
-        } = settings;
-        Ok(Self {
-            admin,
-            bootstrap_servers,
-            api_timeout,
-        })
+        let Settings { bootstrap_servers, api_timeout, .. } = settings;
+        Ok(Self { admin, bootstrap_servers, api_timeout })
     }
 
     fn settings(&self, role: Role, properties: &Properties) -> Result<Settings> {
@@ -69,10 +58,7 @@ impl RdKafkaCluster {
             return translate(role, properties);
         }
         let mut properties = properties.clone();
-        properties.insert(
-            "bootstrap.servers".to_owned(),
-            self.bootstrap_servers.clone(),
-        );
+        properties.insert("bootstrap.servers".to_owned(), self.bootstrap_servers.clone());
         translate(role, &properties)
     }
 }
@@ -123,9 +109,7 @@ impl Cluster for RdKafkaCluster {
         partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, i64>> {
         if group.is_empty() {
-            return Err(Error::config(
-                "Invalid value  for configuration group.id: it is empty",
-            ));
+            return Err(Error::config("Invalid value  for configuration group.id: it is empty"));
         }
         admin::committed(&self.admin, group, partitions, self.api_timeout).await
     }

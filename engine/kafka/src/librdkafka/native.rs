@@ -95,9 +95,7 @@ unsafe impl Sync for Client {}
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client")
-            .field("bootstrap_servers", &self.bootstrap_servers)
-            .finish()
+        f.debug_struct("Client").field("bootstrap_servers", &self.bootstrap_servers).finish()
     }
 }
 
@@ -119,10 +117,8 @@ impl Client {
         let Some(raw) = NonNull::new(raw) else {
             // SAFETY: librdkafka wrote a C string into the buffer.
             let reason = unsafe { text(reason.as_ptr()) };
-            return Err(
-                Error::config(format!("the Kafka client cannot be made: {reason}"))
-                    .context("bootstrap.servers", &settings.bootstrap_servers),
-            );
+            return Err(Error::config(format!("the Kafka client cannot be made: {reason}"))
+                .context("bootstrap.servers", &settings.bootstrap_servers));
         };
         std::mem::forget(conf);
         if settings.role == Role::Consumer {
@@ -130,11 +126,7 @@ impl Client {
             unsafe { sys::rd_kafka_poll_set_consumer(raw.as_ptr()) };
         }
         let bootstrap_servers = settings.bootstrap_servers.clone();
-        Ok(Arc::new(Self {
-            raw,
-            context,
-            bootstrap_servers,
-        }))
+        Ok(Arc::new(Self { raw, context, bootstrap_servers }))
     }
 
     pub(super) fn raw(&self) -> *mut sys::rd_kafka_t {
@@ -167,14 +159,9 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.context.set_closing();
-        let end = End {
-            raw: self.raw,
-            _context: self.context.clone(),
-        };
+        let end = End { raw: self.raw, _context: self.context.clone() };
         // Without a thread the client leaks, which is better than a stuck worker.
-        let _ = thread::Builder::new()
-            .name("kafka-close".to_owned())
-            .spawn(move || end.run());
+        let _ = thread::Builder::new().name("kafka-close".to_owned()).spawn(move || end.run());
     }
 }
 
@@ -237,11 +224,7 @@ impl Conf {
 
     fn set(&self, setting: &Setting) -> Result<()> {
         let refused = |why: &str| {
-            let value = if setting.secret {
-                "[hidden]"
-            } else {
-                &setting.value
-            };
+            let value = if setting.secret { "[hidden]" } else { &setting.value };
             Error::config(format!(
                 "Invalid value {value} for configuration {}: {why}",
                 setting.java_key
@@ -312,11 +295,7 @@ impl Queue {
             let opaque = Arc::as_ptr(&wake).cast_mut().cast();
             sys::rd_kafka_queue_cb_event_enable(raw.as_ptr(), Some(on_ready), opaque);
         }
-        Self {
-            raw,
-            wake,
-            client: client.clone(),
-        }
+        Self { raw, wake, client: client.clone() }
     }
 
     pub(super) fn raw(&self) -> *mut sys::rd_kafka_queue_t {
@@ -478,11 +457,7 @@ pub(super) unsafe fn read_list(
             .map(|i| {
                 let entry = (*list).elems.add(i);
                 let partition = TopicPartition::new(text((*entry).topic), (*entry).partition);
-                (
-                    partition,
-                    (*entry).offset,
-                    error::read(&raw const (*entry).err),
-                )
+                (partition, (*entry).offset, error::read(&raw const (*entry).err))
             })
             .collect()
     }
@@ -491,10 +466,7 @@ pub(super) unsafe fn read_list(
 /// A name as C wants it. Kafka's names hold no zero byte; what follows one is cut off, and the
 /// broker then does not know the name.
 pub(super) fn c_string(name: &str) -> CString {
-    let end = name
-        .bytes()
-        .position(|byte| byte == 0)
-        .unwrap_or(name.len());
+    let end = name.bytes().position(|byte| byte == 0).unwrap_or(name.len());
     CString::new(&name[..end]).expect("the zero byte has been cut off")
 }
 
@@ -511,9 +483,7 @@ pub(super) async fn off_thread<T: Send + 'static>(
         .name("kafka-call".to_owned())
         .spawn(run)
         .map_err(|e| Error::retriable("no thread for a call to Kafka").with_source(e))?;
-    receiver
-        .await
-        .map_err(|e| Error::fatal("a call to Kafka panicked").with_source(e))
+    receiver.await.map_err(|e| Error::fatal("a call to Kafka panicked").with_source(e))
 }
 
 /// librdkafka calls this when a queue is no longer empty.

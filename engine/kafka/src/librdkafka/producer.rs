@@ -47,15 +47,7 @@ impl RdKafkaProducer {
         let keyless = (client.raw().addr() >> 6) as i32;
         let max_block = settings.max_block;
         let (topics, chunk) = (HashMap::new(), Chunk::default());
-        Ok(Self {
-            topics,
-            chunk,
-            keyless,
-            max_block,
-            delivery,
-            queue,
-            client,
-        })
+        Ok(Self { topics, chunk, keyless, max_block, delivery, queue, client })
     }
 
     fn open(&mut self, name: &Arc<str>) -> Result<()> {
@@ -79,10 +71,7 @@ impl RdKafkaProducer {
     /// Hands rows from `from` on over, as long as there is room. Returns the first row that did
     /// not find any; rows refused for other reasons are settled.
     fn enqueue(&mut self, records: &Outgoing, from: usize, run: &Arc<Run>) -> usize {
-        let topic = self
-            .topics
-            .get(&records.topic)
-            .expect("the send has opened the topic");
+        let topic = self.topics.get(&records.topic).expect("the send has opened the topic");
         let topic = topic.0.as_ptr();
         let mut next = from;
         while next < records.values.len() {
@@ -187,11 +176,7 @@ impl Producer for RdKafkaProducer {
         self.open(&records.topic)?;
         self.keyless = self.keyless.wrapping_add(1);
         let run = self.delivery.begin(ack, total, self.keyless);
-        let mut rest = Rest {
-            delivery: self.delivery.clone(),
-            run: run.clone(),
-            left: total,
-        };
+        let mut rest = Rest { delivery: self.delivery.clone(), run: run.clone(), left: total };
         let deadline = Instant::now() + self.max_block;
         let mut next = 0;
         loop {
@@ -228,16 +213,12 @@ impl Producer for RdKafkaProducer {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let error = self
-                    .client
-                    .timed_out("records are not acknowledged", timeout);
+                let error = self.client.timed_out("records are not acknowledged", timeout);
                 return Err(error.context("records", unsettled));
             }
             // While it waits in there, librdkafka sends without lingering.
             let client = self.client.clone();
-            let millis = i32::try_from(left.min(SLICE).as_millis())
-                .unwrap_or(0)
-                .max(1);
+            let millis = i32::try_from(left.min(SLICE).as_millis()).unwrap_or(0).max(1);
             // SAFETY: the client is live; reports are settled by their own thread.
             off_thread(move || unsafe { sys::rd_kafka_flush(client.raw(), millis) }).await?;
             if self.delivery.unsettled() > 0 {
@@ -251,8 +232,7 @@ impl Producer for RdKafkaProducer {
 impl RdKafkaProducer {
     fn full(&self) -> Error {
         let reason = "there is no room for the records; see buffer.memory and max.block.ms";
-        self.client
-            .error(QUEUE_FULL, "records cannot be sent", reason)
+        self.client.error(QUEUE_FULL, "records cannot be sent", reason)
     }
 }
 
@@ -261,10 +241,7 @@ const UNASSIGNED: i32 = -1;
 
 fn is_plain(records: &Outgoing) -> bool {
     records.headers.is_empty()
-        && records
-            .timestamps
-            .as_ref()
-            .is_none_or(|times| times.iter().all(|time| *time < 0))
+        && records.timestamps.as_ref().is_none_or(|times| times.iter().all(|time| *time < 0))
 }
 
 fn bytes(column: &BinaryViewArray, row: usize) -> (*mut c_void, usize) {
@@ -287,14 +264,9 @@ fn produce(
     type Value = sys::rd_kafka_vu_s__bindgen_ty_1;
     let memory = |column: &BinaryViewArray| {
         let (ptr, size) = bytes(column, row);
-        Value {
-            mem: sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size },
-        }
+        Value { mem: sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size } }
     };
-    let headers = records
-        .headers
-        .get(row)
-        .map_or(ptr::null_mut(), native_headers);
+    let headers = records.headers.get(row).map_or(ptr::null_mut(), native_headers);
     let timestamp = records.timestamps.as_ref().map_or(-1, |times| times[row]);
     // librdkafka reads 0 as "now", and has no way to say 1 January 1970 itself.
     let timestamp = timestamp.max(0);
@@ -303,27 +275,16 @@ fn produce(
         argument(Kind::RD_KAFKA_VTYPE_RKT, Value { rkt: topic }),
         argument(
             Kind::RD_KAFKA_VTYPE_PARTITION,
-            Value {
-                i32_: records.partition.unwrap_or(UNASSIGNED),
-            },
+            Value { i32_: records.partition.unwrap_or(UNASSIGNED) },
         ),
-        argument(
-            Kind::RD_KAFKA_VTYPE_MSGFLAGS,
-            Value {
-                i: sys::RD_KAFKA_MSG_F_COPY,
-            },
-        ),
+        argument(Kind::RD_KAFKA_VTYPE_MSGFLAGS, Value { i: sys::RD_KAFKA_MSG_F_COPY }),
         argument(Kind::RD_KAFKA_VTYPE_KEY, memory(&records.keys)),
         argument(Kind::RD_KAFKA_VTYPE_VALUE, memory(&records.values)),
         argument(Kind::RD_KAFKA_VTYPE_OPAQUE, Value { ptr: run.opaque() }),
         argument(Kind::RD_KAFKA_VTYPE_TIMESTAMP, Value { i64_: timestamp }),
         argument(Kind::RD_KAFKA_VTYPE_HEADERS, Value { headers }),
     ];
-    let count = if headers.is_null() {
-        arguments.len() - 1
-    } else {
-        arguments.len()
-    };
+    let count = if headers.is_null() { arguments.len() - 1 } else { arguments.len() };
     // SAFETY: each argument has the field that its kind reads; key and value are copied before the
     // call returns. The headers are librdkafka's after a success and ours after a failure.
     unsafe {
@@ -420,12 +381,7 @@ struct Refused<'a> {
 
 impl<'a> Refused<'a> {
     fn new(delivery: &'a Delivery, run: &'a Arc<Run>) -> Self {
-        Self {
-            delivery,
-            run,
-            code: error::NONE,
-            records: 0,
-        }
+        Self { delivery, run, code: error::NONE, records: 0 }
     }
 
     fn add(&mut self, code: i32) {
@@ -483,9 +439,7 @@ impl Rest {
 impl Drop for Rest {
     fn drop(&mut self) {
         if self.left > 0 {
-            self.fail(&Error::fatal(
-                "the send was given up before the records were handed over",
-            ));
+            self.fail(&Error::fatal("the send was given up before the records were handed over"));
         }
     }
 }

@@ -65,15 +65,8 @@ pub(super) unsafe extern "C" fn on_rebalance(
     }
     // SAFETY: the list is live during the call.
     let partitions = unsafe { read_list(partitions) };
-    let partitions = partitions
-        .into_iter()
-        .map(|(partition, ..)| partition)
-        .collect();
-    context.push_rebalance(Rebalance {
-        change,
-        partitions,
-        incremental,
-    });
+    let partitions = partitions.into_iter().map(|(partition, ..)| partition).collect();
+    context.push_rebalance(Rebalance { change, partitions, incremental });
 }
 
 /// # Safety

@@ -36,11 +36,7 @@ pub(super) struct TopicWatch {
 #[derive(Debug)]
 enum Wanted {
     Topics(BTreeSet<String>),
-    Pattern {
-        pattern: Regex,
-        exclude_internal: bool,
-        found: BTreeSet<String>,
-    },
+    Pattern { pattern: Regex, exclude_internal: bool, found: BTreeSet<String> },
 }
 
 impl TopicWatch {
@@ -51,13 +47,7 @@ impl TopicWatch {
 
     fn new(wanted: Wanted, max_age: Duration) -> Self {
         let max_age = max_age.max(FIRST_PAUSE);
-        Self {
-            wanted,
-            max_age,
-            pause: FIRST_PAUSE,
-            due: None,
-            look: None,
-        }
+        Self { wanted, max_age, pause: FIRST_PAUSE, due: None, look: None }
     }
 
     /// Watches the topics of partitions that were assigned by hand.
@@ -82,11 +72,7 @@ impl TopicWatch {
                     Error::config(format!("Invalid value {text}: it is no regular expression"))
                         .with_source(e)
                 })?;
-                let wanted = Wanted::Pattern {
-                    pattern,
-                    exclude_internal,
-                    found: BTreeSet::new(),
-                };
+                let wanted = Wanted::Pattern { pattern, exclude_internal, found: BTreeSet::new() };
                 let mut watch = Self::new(wanted, max_age);
                 watch.due = Some(Instant::now());
                 Ok(watch)
@@ -156,11 +142,7 @@ impl TopicWatch {
                 }
                 false
             }
-            Wanted::Pattern {
-                pattern,
-                exclude_internal,
-                found,
-            } => {
+            Wanted::Pattern { pattern, exclude_internal, found } => {
                 let matches = |topic: &String| {
                     let internal = topic == "__consumer_offsets" || topic == "__transaction_state";
                     !(*exclude_internal && internal) && pattern.is_match(topic)
@@ -171,11 +153,8 @@ impl TopicWatch {
                 if changed {
                     *found = matching;
                 }
-                let pause = if self.topics().is_empty() {
-                    self.longer_pause()
-                } else {
-                    self.max_age
-                };
+                let pause =
+                    if self.topics().is_empty() { self.longer_pause() } else { self.max_age };
                 self.due = Some(now + pause.min(self.max_age));
                 changed
             }

@@ -29,10 +29,7 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(properties: &'a Properties) -> Self {
-        Self {
-            properties,
-            read: BTreeSet::new(),
-        }
+        Self { properties, read: BTreeSet::new() }
     }
 
     pub(super) fn text(&mut self, key: &'static str) -> Option<&'a str> {
@@ -48,20 +45,14 @@ impl<'a> Reader<'a> {
             return Err(invalid(key, text, "Not a number of type LONG"));
         };
         if number < least {
-            return Err(invalid(
-                key,
-                text,
-                &format!("Value must be at least {least}"),
-            ));
+            return Err(invalid(key, text, &format!("Value must be at least {least}")));
         }
         Ok(Some(number))
     }
 
     pub(super) fn numbers(&mut self, numbers: &[Number], out: &mut Vec<Setting>) -> Result<()> {
         for number in numbers {
-            let value = self
-                .number(number.java_key, number.least)?
-                .or(number.default);
+            let value = self.number(number.java_key, number.least)?.or(number.default);
             if let Some(value) = value {
                 let value = value.clamp(number.range.0, number.range.1);
                 push(out, number.java_key, number.name, value);
@@ -75,11 +66,7 @@ impl<'a> Reader<'a> {
             None => Ok(None),
             Some(text) if text.eq_ignore_ascii_case("true") => Ok(Some(true)),
             Some(text) if text.eq_ignore_ascii_case("false") => Ok(Some(false)),
-            Some(text) => Err(invalid(
-                key,
-                text,
-                "Expected value to be either true or false",
-            )),
+            Some(text) => Err(invalid(key, text, "Expected value to be either true or false")),
         }
     }
 
@@ -91,10 +78,7 @@ impl<'a> Reader<'a> {
         let Some(text) = self.text(key) else {
             return Ok(None);
         };
-        match choices
-            .iter()
-            .find(|choice| choice.eq_ignore_ascii_case(text))
-        {
+        match choices.iter().find(|choice| choice.eq_ignore_ascii_case(text)) {
             Some(choice) => Ok(Some(choice)),
             None => {
                 let why = format!("String must be one of: {}", choices.join(", "));
@@ -120,13 +104,9 @@ impl<'a> Reader<'a> {
 
 /// Java's complaint about a value.
 pub(super) fn invalid(key: &str, value: &str, why: &str) -> Error {
-    Error::config(format!(
-        "Invalid value {value} for configuration {key}: {why}"
-    ))
+    Error::config(format!("Invalid value {value} for configuration {key}: {why}"))
 }
 
 pub(super) fn missing(key: &str) -> Error {
-    Error::config(format!(
-        "Missing required configuration \"{key}\" which has no default value."
-    ))
+    Error::config(format!("Missing required configuration \"{key}\" which has no default value."))
 }

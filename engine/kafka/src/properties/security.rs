@@ -5,20 +5,13 @@ use millrace_api::{Error, Result};
 use super::reader::{Reader, invalid, missing};
 use super::{Setting, push, push_secret};
 
-const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule";
-const SCRAM: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
+pub(super) const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule";
+pub(super) const SCRAM: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
 
 pub(super) fn translate(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<()> {
     let protocols = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
-    let protocol = reader
-        .choice("security.protocol", &protocols)?
-        .unwrap_or("PLAINTEXT");
-    push(
-        out,
-        "security.protocol",
-        "security.protocol",
-        protocol.to_ascii_lowercase(),
-    );
+    let protocol = reader.choice("security.protocol", &protocols)?.unwrap_or("PLAINTEXT");
+    push(out, "security.protocol", "security.protocol", protocol.to_ascii_lowercase());
     // Read in any case, so that a file with keys for another protocol causes no warning.
     let sasl = Sasl::read(reader);
     let ssl = Ssl::read(reader);
@@ -38,10 +31,7 @@ struct Sasl<'a> {
 
 impl<'a> Sasl<'a> {
     fn read(reader: &mut Reader<'a>) -> Self {
-        Self {
-            mechanism: reader.text("sasl.mechanism"),
-            jaas: reader.text("sasl.jaas.config"),
-        }
+        Self { mechanism: reader.text("sasl.mechanism"), jaas: reader.text("sasl.jaas.config") }
     }
 
     fn translate(&self, out: &mut Vec<Setting>) -> Result<()> {
@@ -66,22 +56,14 @@ impl<'a> Sasl<'a> {
 /// User and password of `MODULE required username="…" password="…";`.
 fn credentials(jaas: &str, module: &str) -> Result<(String, String)> {
     let broken = |why: String| {
-        Error::config(format!(
-            "Invalid value [hidden] for configuration sasl.jaas.config: {why}"
-        ))
+        Error::config(format!("Invalid value [hidden] for configuration sasl.jaas.config: {why}"))
     };
-    let mut tokens = tokens(jaas)
-        .map_err(|why| broken(why.to_owned()))?
-        .into_iter();
+    let mut tokens = tokens(jaas).map_err(|why| broken(why.to_owned()))?.into_iter();
     if tokens.next().as_deref() != Some(module) {
-        return Err(broken(format!(
-            "the login module of this sasl.mechanism is {module}"
-        )));
+        return Err(broken(format!("the login module of this sasl.mechanism is {module}")));
     }
     if tokens.next().is_none() {
-        return Err(broken(
-            "the control flag, such as required, is missing".to_owned(),
-        ));
+        return Err(broken("the control flag, such as required, is missing".to_owned()));
     }
     let (mut username, mut password) = (None, None);
     for token in tokens {
@@ -183,12 +165,7 @@ impl<'a> Ssl<'a> {
             Some(text) => return Err(invalid(ALGORITHM, text, "use https, or nothing for none")),
         }
         if let Some(certificates) = self.certificates {
-            push(
-                out,
-                "ssl.truststore.certificates",
-                "ssl.ca.pem",
-                certificates,
-            );
+            push(out, "ssl.truststore.certificates", "ssl.ca.pem", certificates);
         }
         if let Some(location) = self.truststore.location {
             if !self.truststore.is("PEM") {
@@ -202,12 +179,7 @@ impl<'a> Ssl<'a> {
     /// The client's own key and certificate, if it has any.
     fn identity(&self, out: &mut Vec<Setting>) -> Result<()> {
         if let Some(chain) = self.chain {
-            push(
-                out,
-                "ssl.keystore.certificate.chain",
-                "ssl.certificate.pem",
-                chain,
-            );
+            push(out, "ssl.keystore.certificate.chain", "ssl.certificate.pem", chain);
         }
         if let Some(key) = self.key {
             push_secret(out, "ssl.keystore.key", "ssl.key.pem", key);
@@ -221,27 +193,12 @@ impl<'a> Ssl<'a> {
         if self.keystore.is("PEM") {
             // Java's PEM keystore is one file that holds the key and the chain.
             push(out, "ssl.keystore.location", "ssl.key.location", location);
-            push(
-                out,
-                "ssl.keystore.location",
-                "ssl.certificate.location",
-                location,
-            );
+            push(out, "ssl.keystore.location", "ssl.certificate.location", location);
             Ok(())
         } else if self.keystore.is("PKCS12") {
-            push(
-                out,
-                "ssl.keystore.location",
-                "ssl.keystore.location",
-                location,
-            );
+            push(out, "ssl.keystore.location", "ssl.keystore.location", location);
             let password = self.keystore.password.unwrap_or_default();
-            push_secret(
-                out,
-                "ssl.keystore.password",
-                "ssl.keystore.password",
-                password,
-            );
+            push_secret(out, "ssl.keystore.password", "ssl.keystore.password", password);
             Ok(())
         } else {
             Err(not_pem("ssl.keystore.type", self.keystore.kind))

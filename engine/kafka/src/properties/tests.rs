@@ -6,9 +6,7 @@ use super::*;
 fn properties(text: &str) -> Properties {
     let lines = text.lines().filter_map(|line| line.trim().split_once('='));
     let mut properties: Properties = lines.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-    properties
-        .entry("bootstrap.servers".to_owned())
-        .or_insert_with(|| "h:9092".to_owned());
+    properties.entry("bootstrap.servers".to_owned()).or_insert_with(|| "h:9092".to_owned());
     properties
 }
 
@@ -35,11 +33,7 @@ fn complaint(role: Role, text: &str) -> String {
 fn defaults_are_javas() {
     let all = |role| {
         let settings = translate(role, &properties("")).expect("the defaults are legal");
-        let lines: Vec<_> = settings
-            .librdkafka
-            .iter()
-            .map(|s| format!("{s:?}\n"))
-            .collect();
+        let lines: Vec<_> = settings.librdkafka.iter().map(|s| format!("{s:?}\n")).collect();
         lines.concat()
     };
     expect![[r#"
@@ -120,7 +114,6 @@ fn connects_source_producer() {
             client.id=connector-producer-x-0
             delivery.timeout.ms=2147483647
             max.in.flight.requests.per.connection=1
-            enable.idempotence=false
             topic.metadata.propagation.max.ms=2000000
         "#]],
     );
@@ -203,12 +196,7 @@ fn the_new_group_protocol_leaves_timeouts_to_the_broker() {
     let text =
         "group.id=g\ngroup.protocol=CONSUMER\ngroup.remote.assignor=uniform\nsession.timeout.ms=5";
     let settings = translate(Role::Consumer, &properties(text)).unwrap();
-    let has = |name| {
-        settings
-            .librdkafka
-            .iter()
-            .any(|setting| setting.name == name)
-    };
+    let has = |name| settings.librdkafka.iter().any(|setting| setting.name == name);
     assert!(has("group.remote.assignor") && has("max.poll.interval.ms"));
     assert!(!has("session.timeout.ms") && !has("partition.assignment.strategy"));
 }
@@ -219,35 +207,26 @@ fn assignors() {
     let package = "org.apache.kafka.clients.consumer";
     assert_eq!(names(""), "range");
     assert_eq!(
-        names(&format!(
-            "{package}.RangeAssignor, {package}.CooperativeStickyAssignor"
-        )),
+        names(&format!("{package}.RangeAssignor, {package}.CooperativeStickyAssignor")),
         "range"
     );
     assert_eq!(
-        names(&format!(
-            "{package}.RoundRobinAssignor,{package}.RangeAssignor"
-        )),
+        names(&format!("{package}.RoundRobinAssignor,{package}.RangeAssignor")),
         "roundrobin,range"
     );
-    assert_eq!(
-        names(&format!("{package}.StickyAssignor,{package}.RangeAssignor")),
-        "range"
-    );
+    assert_eq!(names(&format!("{package}.StickyAssignor,{package}.RangeAssignor")), "range");
     let error = assignor::names(Some(&format!("{package}.StickyAssignor"))).expect_err("alone");
-    assert!(
-        error.message().contains("CooperativeStickyAssignor"),
-        "{error}"
-    );
+    assert!(error.message().contains("CooperativeStickyAssignor"), "{error}");
 }
 
 #[test]
 fn sasl_and_ssl() {
     check(
         Role::Admin,
-        r#"security.protocol=SASL_SSL
+        &format!(
+            r#"security.protocol=SASL_SSL
            sasl.mechanism=SCRAM-SHA-512
-           sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="al ice" password='s"e;c\\ret';
+           sasl.jaas.config={} required username="al ice" password='s"e;c\\ret';
            ssl.truststore.type=PEM
            ssl.truststore.location=/ca.pem
            ssl.keystore.type=PKCS12
@@ -255,6 +234,8 @@ fn sasl_and_ssl() {
            ssl.keystore.password=store
            ssl.key.password=key
            ssl.endpoint.identification.algorithm="#,
+            security::SCRAM
+        ),
         &expect![[r#"
             security.protocol=sasl_ssl
             sasl.mechanisms=SCRAM-SHA-512
@@ -269,18 +250,15 @@ fn sasl_and_ssl() {
     );
     let settings = translate(
         Role::Admin,
-        &properties(
+        &properties(&format!(
             r#"security.protocol=SASL_PLAINTEXT
                sasl.mechanism=PLAIN
-               sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username=u password="a\"b\\c";"#,
-        ),
+               sasl.jaas.config={} required username=u password="a\"b\\c";"#,
+            security::PLAIN
+        )),
     )
     .unwrap();
-    let password = settings
-        .librdkafka
-        .iter()
-        .find(|s| s.name == "sasl.password")
-        .unwrap();
+    let password = settings.librdkafka.iter().find(|s| s.name == "sasl.password").unwrap();
     assert_eq!(password.value, r#"a"b\c"#);
     assert!(!format!("{settings:?}").contains("a\"b"));
 }
@@ -304,17 +282,20 @@ const COMPLAINTS: &[(Role, &str, &str)] = &[
     (
         Role::Producer,
         "enable.idempotence=true\nacks=1",
-        "Must set acks to all in order to use the idempotent producer. Otherwise we cannot guarantee idempotence.",
+        "Must set acks to all in order to use the idempotent producer. Otherwise we cannot \
+         guarantee idempotence.",
     ),
     (
         Role::Producer,
         "enable.idempotence=yes",
-        "Invalid value yes for configuration enable.idempotence: Expected value to be either true or false",
+        "Invalid value yes for configuration enable.idempotence: Expected value to be either \
+         true or false",
     ),
     (
         Role::Producer,
         "delivery.timeout.ms=1000",
-        "delivery.timeout.ms should be equal to or larger than linger.ms + request.timeout.ms (delivery.timeout.ms: 1000, linger.ms + request.timeout.ms: 30005)",
+        "delivery.timeout.ms should be equal to or larger than linger.ms + request.timeout.ms \
+         (delivery.timeout.ms: 1000, linger.ms + request.timeout.ms: 30005)",
     ),
     (
         Role::Producer,
@@ -324,7 +305,8 @@ const COMPLAINTS: &[(Role, &str, &str)] = &[
     (
         Role::Consumer,
         "auto.offset.reset=first",
-        "Invalid value first for configuration auto.offset.reset: String must be one of: latest, earliest, none",
+        "Invalid value first for configuration auto.offset.reset: String must be one of: latest, \
+         earliest, none",
     ),
     (
         Role::Consumer,
@@ -339,7 +321,8 @@ const COMPLAINTS: &[(Role, &str, &str)] = &[
     (
         Role::Admin,
         "security.protocol=TLS",
-        "Invalid value TLS for configuration security.protocol: String must be one of: PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL",
+        "Invalid value TLS for configuration security.protocol: String must be one of: \
+         PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL",
     ),
     (
         Role::Admin,
@@ -349,12 +332,14 @@ const COMPLAINTS: &[(Role, &str, &str)] = &[
     (
         Role::Admin,
         "security.protocol=SASL_SSL",
-        "Invalid value GSSAPI for configuration sasl.mechanism: this build supports PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512",
+        "Invalid value GSSAPI for configuration sasl.mechanism: this build supports PLAIN, \
+         SCRAM-SHA-256 and SCRAM-SHA-512",
     ),
     (
         Role::Admin,
         "security.protocol=SSL\nssl.truststore.location=/x.jks",
-        "Invalid value JKS for configuration ssl.truststore.type: convert the store to PEM (keytool -exportcert -rfc, or openssl pkcs12) and set PEM",
+        "Invalid value JKS for configuration ssl.truststore.type: convert the store to PEM \
+         (keytool -exportcert -rfc, or openssl pkcs12) and set PEM",
     ),
 ];
 
@@ -365,8 +350,10 @@ fn complaints_name_the_key_and_hide_secrets() {
     }
     for jaas in [
         "org.apache.kafka.common.security.plain.PlainLoginModule required username=u password=hush",
-        "org.apache.kafka.common.security.plain.PlainLoginModule required username=u password=\"hush",
-        "org.apache.kafka.common.security.scram.ScramLoginModule required username=u password=hush;",
+        "org.apache.kafka.common.security.plain.PlainLoginModule required username=u \
+         password=\"hush",
+        "org.apache.kafka.common.security.scram.ScramLoginModule required username=u \
+         password=hush;",
         "org.apache.kafka.common.security.plain.PlainLoginModule required password=hush;",
         "org.apache.kafka.common.security.plain.PlainLoginModule;",
     ] {

@@ -18,9 +18,7 @@ fn cluster() -> Option<Arc<dyn Cluster>> {
         return None;
     };
     let properties = properties(&[("bootstrap.servers", &servers)]);
-    Some(Arc::new(
-        RdKafkaCluster::new(&properties).expect("the properties are legal"),
-    ))
+    Some(Arc::new(RdKafkaCluster::new(&properties).expect("the properties are legal")))
 }
 
 macro_rules! cluster_or_skip {
@@ -56,24 +54,14 @@ async fn until<T>(
 async fn a_full_buffer_keeps_the_order() {
     let cluster = cluster_or_skip!();
     let topic = topic(&*cluster, "full", 3).await;
-    for more in [
-        ("enable.idempotence", "true"),
-        ("max.in.flight.requests.per.connection", "1"),
-    ] {
+    for more in [("enable.idempotence", "true"), ("max.in.flight.requests.per.connection", "1")] {
         // Room for about a thousand records.
         let small = [("buffer.memory", "1"), ("max.request.size", "1000"), more];
-        let runs: Vec<_> = (0..10)
-            .map(|i| numbers(&topic, Some(0), i * 5_000, 5_000))
-            .collect();
+        let runs: Vec<_> = (0..10).map(|i| numbers(&topic, Some(0), i * 5_000, 5_000)).collect();
         produce(&*cluster, &small, &runs).await;
     }
     let read = read(&mut *reader(&*cluster, &topic, 1).await, 100_000).await;
-    assert!(
-        read[&tp(&topic, 0)]
-            .iter()
-            .map(number)
-            .eq((0..50_000).chain(0..50_000))
-    );
+    assert!(read[&tp(&topic, 0)].iter().map(number).eq((0..50_000).chain(0..50_000)));
 }
 
 /// One record too many costs that record: the others of its run are written.
@@ -82,29 +70,17 @@ async fn a_record_too_large_fails_alone() {
     let cluster = cluster_or_skip!();
     let topic = topic(&*cluster, "large", 1).await;
     let large = vec![b'x'; 200_000];
-    let values: Vec<(Option<&[u8]>, Option<&[u8]>)> = vec![
-        (None, Some(b"first")),
-        (None, Some(&large)),
-        (None, Some(b"last")),
-    ];
-    let mut producer = cluster
-        .producer(&properties(&[("max.request.size", "100000")]))
-        .await
-        .unwrap();
+    let values: Vec<(Option<&[u8]>, Option<&[u8]>)> =
+        vec![(None, Some(b"first")), (None, Some(&large)), (None, Some(b"last"))];
+    let mut producer =
+        cluster.producer(&properties(&[("max.request.size", "100000")])).await.unwrap();
     for headers in [vec![], vec![vec![("h".into(), None)]; 3]] {
         let acks = Arc::new(Acks::default());
-        let run = Outgoing {
-            headers,
-            ..run(&topic, &values)
-        };
+        let run = Outgoing { headers, ..run(&topic, &values) };
         producer.send(&run, acks.clone()).await.unwrap();
         producer.flush(PATIENCE).await.unwrap();
         assert_eq!(acks.counts(), (2, 1));
-        assert!(
-            acks.errors()[0].contains("MSG_SIZE_TOO_LARGE"),
-            "{:?}",
-            acks.errors()
-        );
+        assert!(acks.errors()[0].contains("MSG_SIZE_TOO_LARGE"), "{:?}", acks.errors());
     }
     let rows = read_one(&mut *reader(&*cluster, &topic, 1).await, 4).await;
     let values: Vec<_> = rows.iter().map(|row| row.value.clone().unwrap()).collect();
@@ -116,45 +92,23 @@ async fn a_record_too_large_fails_alone() {
 async fn seek_and_pause_before_fetching_begins() {
     let cluster = cluster_or_skip!();
     let topic = topic(&*cluster, "assigned", 2).await;
-    produce(
-        &*cluster,
-        &[],
-        &[
-            numbers(&topic, Some(0), 0, 50),
-            numbers(&topic, Some(1), 0, 50),
-        ],
-    )
-    .await;
+    produce(&*cluster, &[], &[numbers(&topic, Some(0), 0, 50), numbers(&topic, Some(1), 0, 50)])
+        .await;
     let mut consumer = member(&*cluster, &unique("group"), &[]).await;
-    consumer
-        .subscribe(&Subscription::Topics(vec![topic.clone()]))
-        .await
-        .unwrap();
+    consumer.subscribe(&Subscription::Topics(vec![topic.clone()])).await.unwrap();
     let deadline = Instant::now() + PATIENCE;
     while !matches!(consumer.poll(POLL).await.unwrap(), Polled::Assigned(_)) {
         assert!(Instant::now() < deadline);
     }
     let (zero, one) = (tp(&topic, 0), tp(&topic, 1));
-    let position = consumer
-        .position(&[zero.clone(), one.clone()])
-        .await
-        .unwrap();
-    assert_eq!(
-        position,
-        BTreeMap::from([(zero.clone(), 0), (one.clone(), 0)])
-    );
-    consumer
-        .seek(&BTreeMap::from([(zero.clone(), 40)]))
-        .await
-        .unwrap();
+    let position = consumer.position(&[zero.clone(), one.clone()]).await.unwrap();
+    assert_eq!(position, BTreeMap::from([(zero.clone(), 0), (one.clone(), 0)]));
+    consumer.seek(&BTreeMap::from([(zero.clone(), 40)])).await.unwrap();
     consumer.pause(std::slice::from_ref(&one)).unwrap();
     let rows = read(&mut *consumer, 10).await;
     assert!(rows[&zero].iter().map(number).eq(40..50));
     assert!(matches!(consumer.poll(POLL).await.unwrap(), Polled::Records(runs) if runs.is_empty()));
-    consumer
-        .seek(&BTreeMap::from([(one.clone(), 45)]))
-        .await
-        .unwrap();
+    consumer.seek(&BTreeMap::from([(one.clone(), 45)])).await.unwrap();
     consumer.resume(std::slice::from_ref(&one)).unwrap();
     let rows = read(&mut *consumer, 5).await;
     assert!(rows[&one].iter().map(number).eq(45..50));
@@ -209,10 +163,7 @@ async fn cooperative_members_keep_what_they_have() {
     let subscription = Subscription::Topics(vec![topic.clone()]);
     let mut first = Tracked::new(member(&*cluster, &group, &strategy).await);
     first.consumer.subscribe(&subscription).await.unwrap();
-    until(&mut [&mut first], |m| {
-        (m[0].read.len() == 400).then_some(())
-    })
-    .await;
+    until(&mut [&mut first], |m| (m[0].read.len() == 400).then_some(())).await;
     let before = first.assigned.clone();
     let mut second = Tracked::new(member(&*cluster, &group, &strategy).await);
     second.consumer.subscribe(&subscription).await.unwrap();
@@ -227,10 +178,7 @@ async fn cooperative_members_keep_what_they_have() {
     assert!(second.read.is_empty());
     // Without a close, dropping the second member gives its partitions back.
     drop(second);
-    until(&mut [&mut first], |m| {
-        (m[0].assigned.len() == 4).then_some(())
-    })
-    .await;
+    until(&mut [&mut first], |m| (m[0].assigned.len() == 4).then_some(())).await;
 }
 
 /// Who does not poll for `max.poll.interval.ms` loses the partitions, is told so, and cannot
@@ -240,21 +188,12 @@ async fn a_member_that_does_not_poll_loses_its_partitions() {
     let cluster = cluster_or_skip!();
     let topic = topic(&*cluster, "lost", 1).await;
     produce(&*cluster, &[], &[numbers(&topic, None, 0, 10)]).await;
-    let short = [
-        ("session.timeout.ms", "6000"),
-        ("max.poll.interval.ms", "6000"),
-    ];
+    let short = [("session.timeout.ms", "6000"), ("max.poll.interval.ms", "6000")];
     let mut consumer = member(&*cluster, &unique("group"), &short).await;
-    consumer
-        .subscribe(&Subscription::Topics(vec![topic.clone()]))
-        .await
-        .unwrap();
+    consumer.subscribe(&Subscription::Topics(vec![topic.clone()])).await.unwrap();
     read(&mut *consumer, 10).await;
     sleep(Duration::from_secs(8)).await;
-    let error = consumer
-        .commit(&BTreeMap::from([(tp(&topic, 0), 5)]))
-        .await
-        .unwrap_err();
+    let error = consumer.commit(&BTreeMap::from([(tp(&topic, 0), 5)])).await.unwrap_err();
     assert_eq!(error.kind(), millrace_api::ErrorKind::Conflict, "{error}");
     let deadline = Instant::now() + PATIENCE;
     let mut seen = Vec::new();
@@ -270,11 +209,7 @@ async fn a_member_that_does_not_poll_loses_its_partitions() {
             Polled::Records(_) => {}
         }
     }
-    assert_eq!(
-        read_one(&mut *consumer, 10).await.len(),
-        10,
-        "nothing was committed"
-    );
+    assert_eq!(read_one(&mut *consumer, 10).await.len(), 10, "nothing was committed");
 }
 
 /// The new group protocol goes through the same events.
@@ -282,27 +217,13 @@ async fn a_member_that_does_not_poll_loses_its_partitions() {
 async fn the_consumer_group_protocol() {
     let cluster = cluster_or_skip!();
     let topic = topic(&*cluster, "kip848", 2).await;
-    produce(
-        &*cluster,
-        &[],
-        &[
-            numbers(&topic, Some(0), 0, 10),
-            numbers(&topic, Some(1), 0, 10),
-        ],
-    )
-    .await;
+    produce(&*cluster, &[], &[numbers(&topic, Some(0), 0, 10), numbers(&topic, Some(1), 0, 10)])
+        .await;
     let group = unique("group");
     let mut consumer =
         Tracked::new(member(&*cluster, &group, &[("group.protocol", "consumer")]).await);
-    consumer
-        .consumer
-        .subscribe(&Subscription::Topics(vec![topic.clone()]))
-        .await
-        .unwrap();
-    until(&mut [&mut consumer], |m| {
-        (m[0].read.len() == 20).then_some(())
-    })
-    .await;
+    consumer.consumer.subscribe(&Subscription::Topics(vec![topic.clone()])).await.unwrap();
+    until(&mut [&mut consumer], |m| (m[0].read.len() == 20).then_some(())).await;
     let at = BTreeMap::from([(tp(&topic, 0), 10), (tp(&topic, 1), 10)]);
     consumer.consumer.commit(&at).await.unwrap();
     let both: Vec<_> = at.keys().cloned().collect();
@@ -317,14 +238,8 @@ async fn a_partition_that_does_not_exist() {
     let topic = topic(&*cluster, "partition", 1).await;
     let mut producer = cluster.producer(&properties(&[])).await.unwrap();
     let acks = Arc::new(Acks::default());
-    producer
-        .send(&numbers(&topic, Some(7), 0, 3), acks.clone())
-        .await
-        .unwrap();
-    producer
-        .send(&numbers(&topic, Some(0), 0, 3), acks.clone())
-        .await
-        .unwrap();
+    producer.send(&numbers(&topic, Some(7), 0, 3), acks.clone()).await.unwrap();
+    producer.send(&numbers(&topic, Some(0), 0, 3), acks.clone()).await.unwrap();
     producer.flush(PATIENCE).await.unwrap();
     assert_eq!(acks.counts(), (3, 3), "{:?}", acks.errors());
 }
@@ -341,10 +256,7 @@ async fn throughput() {
     let run = run(&topic, &values);
     for settings in [
         vec![],
-        vec![
-            ("enable.idempotence", "false"),
-            ("max.in.flight.requests.per.connection", "1"),
-        ],
+        vec![("enable.idempotence", "false"), ("max.in.flight.requests.per.connection", "1")],
     ] {
         let mut producer = cluster.producer(&properties(&settings)).await.unwrap();
         let acks = Arc::new(Acks::default());
@@ -357,10 +269,8 @@ async fn throughput() {
         report("produce", RECORDS, cpu, wall);
     }
     for most in ["500", "2000", "10000"] {
-        let mut consumer = cluster
-            .consumer(&properties(&[("max.poll.records", most)]))
-            .await
-            .unwrap();
+        let mut consumer =
+            cluster.consumer(&properties(&[("max.poll.records", most)])).await.unwrap();
         consumer.assign(&[(tp(&topic, 0), 0)]).await.unwrap();
         let (cpu, wall) = (cpu_time(), Instant::now());
         let (mut left, mut runs_read) = (2 * RECORDS, 0);
@@ -373,24 +283,14 @@ async fn throughput() {
                 runs_read += 1;
             }
         }
-        report(
-            &format!("consume, {} runs", runs_read),
-            2 * RECORDS,
-            cpu,
-            wall,
-        );
+        report(&format!("consume, {} runs", runs_read), 2 * RECORDS, cpu, wall);
     }
 }
 
 /// CPU time of this process, all threads, in clock ticks of 10 ms.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-    let fields: Vec<&str> = stat
-        .rsplit_once(')')
-        .unwrap()
-        .1
-        .split_whitespace()
-        .collect();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
     Duration::from_millis(ticks * 10)
 }
@@ -405,9 +305,6 @@ fn report(what: &str, records: usize, cpu: Duration, wall: Instant) {
 async fn an_unknown_group_has_committed_nothing() {
     let cluster = cluster_or_skip!();
     let topic = topic(&*cluster, "nothing", 1).await;
-    let committed = cluster
-        .committed(&unique("group"), &[tp(&topic, 0)])
-        .await
-        .unwrap();
+    let committed = cluster.committed(&unique("group"), &[tp(&topic, 0)]).await.unwrap();
     assert!(committed.is_empty(), "{committed:?}");
 }
