@@ -10,7 +10,6 @@ mod connector;
 mod format;
 mod naming;
 mod partition;
-mod read_back;
 mod rotation;
 mod rules;
 mod settings;
@@ -18,8 +17,6 @@ mod store;
 mod task;
 
 use millrace_api::Plugin;
-
-pub use read_back::count_parquet_rows;
 
 /// The plugins of this crate.
 pub fn plugins() -> Vec<Plugin> {
