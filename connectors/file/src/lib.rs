@@ -13,8 +13,5 @@ use millrace_api::Plugin;
 
 /// The connectors of this crate.
 pub fn plugins() -> Vec<Plugin> {
-    vec![
-        Plugin::source::<source::FileStreamSource>(),
-        Plugin::sink::<sink::FileStreamSink>(),
-    ]
+    vec![Plugin::source::<source::FileStreamSource>(), Plugin::sink::<sink::FileStreamSink>()]
 }

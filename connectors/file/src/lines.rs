@@ -33,12 +33,7 @@ pub(crate) struct Lines {
 impl Lines {
     /// Nothing at hand; the next line starts here.
     pub(crate) fn at(position: u64) -> Self {
-        Self {
-            chunk: Bytes::new(),
-            position,
-            start: 0,
-            searched: 0,
-        }
+        Self { chunk: Bytes::new(), position, start: 0, searched: 0 }
     }
 
     /// Where in the input the first line starts that was not taken.
@@ -53,10 +48,7 @@ impl Lines {
 
     /// Goes on with a chunk that starts with the [rest](Lines::rest) of the last one.
     pub(crate) fn refill(&mut self, chunk: Bytes) {
-        debug_assert!(
-            chunk.starts_with(&self.rest()),
-            "a chunk starts with the rest"
-        );
+        debug_assert!(chunk.starts_with(&self.rest()), "a chunk starts with the rest");
         self.position = self.position();
         self.searched -= self.start;
         self.start = 0;
@@ -90,10 +82,8 @@ impl Lines {
             start = next;
         }
         (self.start, self.searched) = (start, searched);
-        (!views.is_empty()).then(|| Run {
-            lines: texts(&self.chunk, views.into()),
-            next: self.position(),
-        })
+        (!views.is_empty())
+            .then(|| Run { lines: texts(&self.chunk, views.into()), next: self.position() })
     }
 }
 
@@ -104,7 +94,7 @@ fn texts(chunk: &Bytes, views: ScalarBuffer<u128>) -> StringViewArray {
         .unwrap_or_else(|_| mended(chunk, views))
 }
 
-/// As Java decodes: what is not UTF-8 becomes U+FFFD. Sound lines stay where they are.
+/// The views as texts, decoded as Java does. Sound lines stay where they are.
 fn mended(chunk: Buffer, views: ScalarBuffer<u128>) -> StringViewArray {
     let lines = BinaryViewArray::new(views, vec![chunk.clone()], None);
     let mut copies = Vec::new();
@@ -113,13 +103,32 @@ fn mended(chunk: Buffer, views: ScalarBuffer<u128>) -> StringViewArray {
         if std::str::from_utf8(line).is_ok() {
             return *view;
         }
-        let text = String::from_utf8_lossy(line);
+        let text = decoded(line);
         let offset = u32::try_from(copies.len()).expect("three times a chunk is below 4 GiB");
         copies.extend_from_slice(text.as_bytes());
         make_view(text.as_bytes(), 1, offset)
     };
     let views = lines.views().iter().zip(lines.iter()).map(mend).collect();
     StringViewArray::new(views, vec![chunk, Buffer::from(copies)], None)
+}
+
+/// What is not UTF-8 becomes U+FFFD. Half of a surrogate pair, which is three bytes long, becomes
+/// one of them in Java, where Rust counts three.
+fn decoded(mut bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    while let Some(chunk) = bytes.utf8_chunks().next() {
+        text.push_str(chunk.valid());
+        bytes = &bytes[chunk.valid().len()..];
+        let wrong = match bytes {
+            [] => break,
+            [0xed, 0xa0..=0xbf, 0x80..=0xbf, ..] => 3,
+            [0xed, 0xa0..=0xbf, ..] => 2,
+            _ => chunk.invalid().len(),
+        };
+        text.push(char::REPLACEMENT_CHARACTER);
+        bytes = &bytes[wrong..];
+    }
+    text
 }
 
 #[cfg(test)]
@@ -130,12 +139,7 @@ mod tests {
 
     fn take(lines: &mut Lines, limit: usize) -> Vec<(Vec<String>, u64)> {
         std::iter::from_fn(|| lines.take(limit))
-            .map(|run| {
-                (
-                    run.lines.iter().flatten().map(str::to_owned).collect(),
-                    run.next,
-                )
-            })
+            .map(|run| (run.lines.iter().flatten().map(str::to_owned).collect(), run.next))
             .collect()
     }
 
@@ -203,6 +207,24 @@ mod tests {
         assert_eq!(texts, ["a sound line to begin with", mended, "short"]);
         assert_eq!(texts[0].as_ptr(), chunk.as_ptr());
         assert_eq!(run.next, chunk.len() as u64);
+    }
+
+    /// The first four are recorded from Java (`golden/topics/invalid-utf8.json`).
+    #[test]
+    fn wrong_bytes_are_counted_as_java_counts_them() {
+        let cases: [(&[u8], &str); 8] = [
+            (b"ok", "ok"),
+            (b"\xff\xfe bad \xc3", "?? bad ?"),
+            (b"over\xf0\x9f\x98", "over?"),
+            (b"ed \xa0\x80 \xed\xa0\x80", "ed ?? ?"),
+            (b"\xed\xa0x\xed", "?x?"),
+            (b"\xe0\x80\x80", "???"),
+            (b"\xf4\x90\x80\x80", "????"),
+            (b"\xed\x9f\xbf\xee\x80\x80", "\u{d7ff}\u{e000}"),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(decoded(bytes), expected.replace('?', "\u{fffd}"), "{bytes:x?}");
+        }
     }
 
     /// Line ends found the slow way: the definition.

@@ -47,10 +47,7 @@ impl Sink for FileStreamSink {
     async fn task(props: Props, _context: SinkContext) -> Result<Box<dyn SinkTask>> {
         let config = FileStreamSinkConfig::parse(&props)?;
         let output = Output::open(config.file.as_deref()).await?;
-        Ok(Box::new(FileStreamSinkTask {
-            output,
-            buffer: Vec::new(),
-        }))
+        Ok(Box::new(FileStreamSinkTask { output, buffer: Vec::new() }))
     }
 }
 
@@ -111,11 +108,7 @@ fn print(values: &Column, row: usize, buffer: &mut Vec<u8>) -> Result<usize> {
         Column::Typed { array, .. } if *array.data_type() == DataType::Utf8View => {
             let texts = array.as_string_view();
             while row < texts.len() && buffer.len() < BUFFER_BYTES {
-                let text = if texts.is_null(row) {
-                    "null"
-                } else {
-                    texts.value(row)
-                };
+                let text = if texts.is_null(row) { "null" } else { texts.value(row) };
                 buffer.extend_from_slice(text.as_bytes());
                 buffer.push(b'\n');
                 row += 1;
@@ -146,16 +139,11 @@ impl Output {
             let path = Arc::clone(&path);
             spawn_blocking(move || open(&path)).await
         };
-        let file = opened
-            .map_err(|e| fault::interrupted(&path, e))?
-            .map_err(|e| {
-                let what = format!("Couldn't find or create file '{name}' for FileStreamSinkTask");
-                fault::io(&what, &path, e)
-            })?;
-        Ok(Self::File {
-            path,
-            file: Arc::new(file),
-        })
+        let file = opened.map_err(|e| fault::interrupted(&path, e))?.map_err(|e| {
+            let what = format!("Couldn't find or create file '{name}' for FileStreamSinkTask");
+            fault::io(&what, &path, e)
+        })?;
+        Ok(Self::File { path, file: Arc::new(file) })
     }
 
     /// Hands the buffer to the system and empties it.
@@ -174,10 +162,7 @@ impl Output {
             }
             Self::StandardOutput => spawn_blocking(move || {
                 let mut output = io::stdout().lock();
-                output
-                    .write_all(&bytes)
-                    .and_then(|()| output.flush())
-                    .map(|()| bytes)
+                output.write_all(&bytes).and_then(|()| output.flush()).map(|()| bytes)
             })
             .await
             .map_err(|e| fault::interrupted(Path::new("standard output"), e))?

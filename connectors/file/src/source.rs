@@ -94,10 +94,7 @@ impl FileStreamSourceTask {
         let (input, position) = match config.file.as_deref() {
             None | Some("") => (Input::StandardInput(Chunks::standard_input()), 0),
             Some(file) => {
-                let stored = context
-                    .offsets()
-                    .offsets(std::slice::from_ref(&partition))
-                    .await?;
+                let stored = context.offsets().offsets(std::slice::from_ref(&partition)).await?;
                 let position = position(stored.first().and_then(Option::as_ref))
                     .map_err(|e| e.context("file", file))?;
                 (Input::File(Tail::new(file)), position)
@@ -146,9 +143,7 @@ impl FileStreamSourceTask {
         if self.lines.rest().len() < self.line_limit_bytes {
             return Ok(());
         }
-        let file = self.partition["filename"]
-            .as_str()
-            .unwrap_or("standard input");
+        let file = self.partition["filename"].as_str().unwrap_or("standard input");
         Err(Error::fatal(
             "a line is longer than a record may be; is this a text file? Break the line up, or set \
              the connector's offset to a position behind it",
@@ -160,10 +155,7 @@ impl FileStreamSourceTask {
 
     fn records(&self, run: Run) -> SourceRecords {
         let rows = run.lines.len();
-        let value = Column::Typed {
-            schema: Schema::string(false),
-            array: Arc::new(run.lines),
-        };
+        let value = Column::Typed { schema: Schema::string(false), array: Arc::new(run.lines) };
         let mut records = Records::new(Arc::clone(&self.topic), value);
         records.timestamps = Some(vec![now_millis(); rows].into());
         let position = match self.input {
@@ -259,9 +251,7 @@ mod tests {
     fn a_line_past_the_limit_is_an_error() {
         let input = vec![b'x'; 1001];
         run(async {
-            let mut task = task(Input::StandardInput(Chunks::of(std::io::Cursor::new(
-                input,
-            ))));
+            let mut task = task(Input::StandardInput(Chunks::of(std::io::Cursor::new(input))));
             let error = task.poll().await.unwrap_err().to_string();
             let place = "(file: standard input, position: 0, limit in bytes: 1000)";
             assert!(error.ends_with(place), "{error}");

@@ -50,12 +50,7 @@ enum Found {
 
 impl Tail {
     pub(crate) fn new(path: &str) -> Self {
-        Self {
-            path: Path::new(path).into(),
-            file: None,
-            replaced: None,
-            warned: None,
-        }
+        Self { path: Path::new(path).into(), file: None, replaced: None, warned: None }
     }
 
     /// Reads on. False when there was nothing to read up to the deadline.
@@ -208,8 +203,5 @@ fn look(file: &File, path: &Path, rest: &[u8], position: u64) -> io::Result<Foun
         // Moved away, and nothing in its place so far.
         Err(_) => false,
     };
-    Ok(Found::Nothing {
-        length: file.metadata()?.len(),
-        replaced,
-    })
+    Ok(Found::Nothing { length: file.metadata()?.len(), replaced })
 }

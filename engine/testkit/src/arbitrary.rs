@@ -37,12 +37,7 @@ impl Default for Shape {
     /// Every kind nested two deep, with names, documentation and defaults, all floating point
     /// numbers, and nothing that Arrow cannot hold.
     fn default() -> Self {
-        Self {
-            depth: 2,
-            finite: false,
-            attributes: true,
-            beyond_arrow: false,
-        }
+        Self { depth: 2, finite: false, attributes: true, beyond_arrow: false }
     }
 }
 
@@ -98,17 +93,13 @@ impl Shape {
     /// Columns with a schema of any kind, 0 to 39 rows.
     pub fn columns(&self) -> BoxedStrategy<Column> {
         let shape = self.clone();
-        self.schemas()
-            .prop_flat_map(move |schema| shape.columns_of(&schema))
-            .boxed()
+        self.schemas().prop_flat_map(move |schema| shape.columns_of(&schema)).boxed()
     }
 
     /// Columns of structs, 0 to 39 rows.
     pub fn struct_columns(&self) -> BoxedStrategy<Column> {
         let shape = self.clone();
-        self.structs()
-            .prop_flat_map(move |schema| shape.columns_of(&schema))
-            .boxed()
+        self.structs().prop_flat_map(move |schema| shape.columns_of(&schema)).boxed()
     }
 
     /// Columns of this schema, 0 to 39 rows.
@@ -201,10 +192,7 @@ impl Shape {
     fn attributes(&self) -> BoxedStrategy<Attributes> {
         let optional = any::<bool>();
         if !self.attributes {
-            let bare = |optional| Attributes {
-                optional,
-                ..Attributes::default()
-            };
+            let bare = |optional| Attributes { optional, ..Attributes::default() };
             return optional.prop_map(bare).boxed();
         }
         let name = option::weighted(0.2, "[a-z]{1,4}(\\.[A-Z][a-z]{1,4})?");
@@ -244,9 +232,9 @@ impl Shape {
             (Kind::Float64, _) => prop::num::f64::ANY.prop_map(Value::Float64).boxed(),
             (Kind::Boolean, _) => any::<bool>().prop_map(Value::Boolean).boxed(),
             (Kind::String, _) => texts().prop_map(|s| Value::from(&*s)).boxed(),
-            (Kind::Bytes, _) => vec(any::<u8>(), 0..24)
-                .prop_map(|bytes| Value::Bytes(Bytes::from(bytes)))
-                .boxed(),
+            (Kind::Bytes, _) => {
+                vec(any::<u8>(), 0..24).prop_map(|bytes| Value::Bytes(Bytes::from(bytes))).boxed()
+            }
             (Kind::Array, _) => {
                 let item = schema.value_schema().expect("an array has one");
                 vec(self.values(item), 0..4).prop_map(Value::Array).boxed()
@@ -259,23 +247,17 @@ impl Shape {
     fn decimals(&self, schema: &SchemaRef) -> BoxedStrategy<Value> {
         let scale = schema.decimal_scale().unwrap_or(0);
         let unscaled = if self.beyond_arrow {
-            vec(any::<u8>(), 1..48)
-                .prop_map(|bytes| BigInt::from_signed_bytes_be(&bytes))
-                .boxed()
+            vec(any::<u8>(), 1..48).prop_map(|bytes| BigInt::from_signed_bytes_be(&bytes)).boxed()
         } else {
             any::<i128>().prop_map(BigInt::from).boxed()
         };
-        unscaled
-            .prop_map(move |unscaled| Value::Decimal(Decimal { unscaled, scale }))
-            .boxed()
+        unscaled.prop_map(move |unscaled| Value::Decimal(Decimal { unscaled, scale })).boxed()
     }
 
     fn maps(&self, schema: &SchemaRef) -> BoxedStrategy<Value> {
         let keys = self.present(schema.key_schema().expect("a map has one"));
         let values = self.values(schema.value_schema().expect("a map has one"));
-        vec((keys, values), 0..4)
-            .prop_map(|entries| Value::Map(unique(entries)))
-            .boxed()
+        vec((keys, values), 0..4).prop_map(|entries| Value::Map(unique(entries))).boxed()
     }
 
     fn struct_values(&self, schema: &SchemaRef) -> BoxedStrategy<Value> {
@@ -402,13 +384,7 @@ fn json_values(depth: u32) -> BoxedStrategy<serde_json::Value> {
 /// The value as text, compact or spread over lines.
 fn spelled(value: serde_json::Value) -> BoxedStrategy<String> {
     any::<bool>()
-        .prop_map(move |compact| {
-            if compact {
-                value.to_string()
-            } else {
-                format!(" {value:#}\n")
-            }
-        })
+        .prop_map(move |compact| if compact { value.to_string() } else { format!(" {value:#}\n") })
         .boxed()
 }
 
@@ -421,9 +397,7 @@ pub fn json_columns(texts: BoxedStrategy<String>) -> BoxedStrategy<Column> {
 
 /// Columns of schemaless rows, 0 to 39 of them.
 pub fn schemaless_columns(depth: u32) -> BoxedStrategy<Column> {
-    vec(schemaless(depth), ROWS)
-        .prop_map(|values| Column::from_values(None, values))
-        .boxed()
+    vec(schemaless(depth), ROWS).prop_map(|values| Column::from_values(None, values)).boxed()
 }
 
 /// Runs with these values, and with any keys, partition, timestamps, headers and offsets.
@@ -481,19 +455,13 @@ fn records_of(value: Column) -> BoxedStrategy<Records> {
 /// The same rows in every form that can hold them, the row form first.
 pub fn forms(column: &Column) -> Vec<Column> {
     let values = column.rows().expect("a column can be read").into_owned();
-    let rows = Column::Rows {
-        schema: column.schema().cloned(),
-        values,
-    };
+    let rows = Column::Rows { schema: column.schema().cloned(), values };
     let mut forms = vec![rows.clone()];
     match (column, column.schema()) {
         (Column::Json(_), _) => forms.push(column.clone()),
         (_, Some(schema)) => {
             if let Ok(Some(array)) = rows.to_array() {
-                forms.push(Column::Typed {
-                    schema: Arc::clone(schema),
-                    array,
-                });
+                forms.push(Column::Typed { schema: Arc::clone(schema), array });
             }
         }
         _ => {}

@@ -121,10 +121,8 @@ pub fn what_was_written_is_read_back(fixture: &impl ConverterFixture) {
     for_all(192, &fixture.columns(), |column| {
         let mut converter = open(fixture);
         let written = write(&mut *converter, &column);
-        let expected: Vec<Cell> = cells(&column)
-            .into_iter()
-            .map(|cell| fixture.read_back(cell))
-            .collect();
+        let expected: Vec<Cell> =
+            cells(&column).into_iter().map(|cell| fixture.read_back(cell)).collect();
         assert_eq!(read_well(&mut *converter, &written), expected);
     });
 }

@@ -29,11 +29,7 @@ fn assert_same(path: &Path, java: &Json, ours: &Json) {
     if differences.is_empty() {
         return;
     }
-    let mut message = format!(
-        "{} differences from {}:\n",
-        differences.len(),
-        path.display()
-    );
+    let mut message = format!("{} differences from {}:\n", differences.len(), path.display());
     for difference in differences.iter().take(SHOWN) {
         let _ = writeln!(message, "  {difference}");
     }
@@ -85,11 +81,7 @@ fn compare(at: &str, java: Option<&Json>, ours: Option<&Json>, found: &mut Vec<S
         (java, ours) if java == ours => {}
         (java, ours) => {
             let at = if at.is_empty() { "/" } else { at };
-            found.push(format!(
-                "{at}: Java has {}, we have {}",
-                short(java),
-                short(ours)
-            ));
+            found.push(format!("{at}: Java has {}, we have {}", short(java), short(ours)));
         }
     }
 }
@@ -134,10 +126,7 @@ mod tests {
             ]
         );
         assert_eq!(differences(&java, &java), Vec::<String>::new());
-        assert_eq!(
-            differences(&json!(1), &json!(2)),
-            ["/: Java has 1, we have 2"]
-        );
+        assert_eq!(differences(&json!(1), &json!(2)), ["/: Java has 1, we have 2"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! A plugin's `tests/it.rs` implements the fixture trait of its suite and calls the suite's macro:
 //!
-//! ```ignore
+//! ```text
 //! struct Lines(tempfile::TempDir);
 //! impl SourceFixture for Lines { … }
 //! source_suite!(file_stream_source, Lines::new());

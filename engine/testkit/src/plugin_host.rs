@@ -23,20 +23,14 @@ pub fn run<F: Future>(test: F) -> F::Output {
         .build()
         .expect("the machine can run one more thread")
         .block_on(async {
-            tokio::time::timeout(DEADLINE, test)
-                .await
-                .expect("the test ends within a minute")
+            tokio::time::timeout(DEADLINE, test).await.expect("the test ends within a minute")
         })
 }
 
 /// Runs a property test with so many cases; an assertion that fails inside is shown with the
 /// smallest input found.
 pub fn for_all<S: Strategy>(cases: u32, inputs: &S, check: impl Fn(S::Value)) {
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    };
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(inputs, |input| {
         check(input);
         Ok(())
@@ -164,10 +158,7 @@ pub fn transformation(plugin: &Plugin, props: &Props) -> Result<Box<dyn Transfor
 
 /// Properties from pairs.
 pub fn props<const N: usize>(pairs: [(&str, &str); N]) -> Props {
-    pairs
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 #[doc(hidden)]

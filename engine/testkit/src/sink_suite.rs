@@ -92,13 +92,9 @@ fn first_number(partition: &TopicPartition) -> usize {
 }
 
 async fn start(fixture: &impl SinkFixture) -> Box<dyn SinkTask> {
-    sink_task(
-        &fixture.plugin(),
-        fixture.props(),
-        SinkContext::new("suite", None),
-    )
-    .await
-    .expect("the sink starts")
+    sink_task(&fixture.plugin(), fixture.props(), SinkContext::new("suite", None))
+        .await
+        .expect("the sink starts")
 }
 
 impl<'a, F: SinkFixture> Driver<'a, F> {
@@ -120,10 +116,7 @@ impl<'a, F: SinkFixture> Driver<'a, F> {
 
     async fn close(&mut self, number: i32) {
         let partition = partition(number);
-        self.task
-            .close(std::slice::from_ref(&partition))
-            .await
-            .expect("a partition closes");
+        self.task.close(std::slice::from_ref(&partition)).await.expect("a partition closes");
         self.consumed.remove(&partition);
     }
 
@@ -137,17 +130,12 @@ impl<'a, F: SinkFixture> Driver<'a, F> {
     fn records(&self, number: i32, offsets: Range<usize>) -> SinkRecords {
         let topic_partition = partition(number);
         let first = first_number(&topic_partition);
-        let values = self
-            .fixture
-            .values(first + offsets.start..first + offsets.end);
+        let values = self.fixture.values(first + offsets.start..first + offsets.end);
         let mut records = Records::new("topic", values);
         records.partition = Some(number);
         records.timestamps = Some(vec![1_700_000_000_000; offsets.len()].into());
         records.offsets = Some(offsets.map(|o| o as i64).collect());
-        SinkRecords {
-            records,
-            topic_partition,
-        }
+        SinkRecords { records, topic_partition }
     }
 
     async fn try_put(&mut self, batches: &[SinkRecords]) -> Result<()> {
@@ -166,25 +154,12 @@ impl<'a, F: SinkFixture> Driver<'a, F> {
 
     /// Commits what the task says, and checks that the target holds it.
     async fn commit(&mut self) {
-        let offsets = self
-            .task
-            .pre_commit(&self.consumed)
-            .await
-            .expect("commits work");
+        let offsets = self.task.pre_commit(&self.consumed).await.expect("commits work");
         for (partition, offset) in offsets {
             let consumed = self.consumed.get(&partition).copied().unwrap_or(0);
-            let before = self
-                .committed
-                .insert(partition.clone(), offset)
-                .unwrap_or(0);
-            assert!(
-                offset <= consumed,
-                "{partition}: {offset} committed of {consumed} put"
-            );
-            assert!(
-                offset >= before,
-                "{partition}: {offset} committed after {before}"
-            );
+            let before = self.committed.insert(partition.clone(), offset).unwrap_or(0);
+            assert!(offset <= consumed, "{partition}: {offset} committed of {consumed} put");
+            assert!(offset >= before, "{partition}: {offset} committed after {before}");
         }
         self.check().await;
     }
@@ -194,19 +169,11 @@ impl<'a, F: SinkFixture> Driver<'a, F> {
     async fn finish(&mut self, number: i32, end: usize) {
         let from = self.committed.get(&partition(number)).copied().unwrap_or(0);
         let mut next = usize::try_from(from).expect("offsets count from 0");
-        let consumed = self
-            .consumed
-            .get(&partition(number))
-            .copied()
-            .unwrap_or(from);
+        let consumed = self.consumed.get(&partition(number)).copied().unwrap_or(from);
         next = next.max(usize::try_from(consumed).expect("offsets count from 0"));
         for offset in next..end + 100 {
             self.commit().await;
-            if self
-                .committed
-                .get(&partition(number))
-                .is_some_and(|&c| c >= end as i64)
-            {
+            if self.committed.get(&partition(number)).is_some_and(|&c| c >= end as i64) {
                 return;
             }
             self.put(number, offset..offset + 1).await;
@@ -220,18 +187,11 @@ impl<'a, F: SinkFixture> Driver<'a, F> {
         for (partition, offset) in &self.committed {
             let first = first_number(partition);
             for number in first..first + usize::try_from(*offset).expect("offsets count from 0") {
-                assert!(
-                    distinct.contains(&number),
-                    "record {number} is committed, not stored"
-                );
+                assert!(distinct.contains(&number), "record {number} is committed, not stored");
             }
         }
         if self.fixture.stores_once() {
-            assert_eq!(
-                distinct.len(),
-                stored.len(),
-                "a record is stored twice: {stored:?}"
-            );
+            assert_eq!(distinct.len(), stored.len(), "a record is stored twice: {stored:?}");
         }
     }
 
@@ -404,17 +364,11 @@ pub fn keys_may_be_null_or_not(fixture: &impl SinkFixture) {
         driver.put(0, 0..20).await;
         let mut batch = driver.records(0, 20..40);
         batch.records.key = keys(20);
-        driver
-            .try_put(&[batch])
-            .await
-            .expect("records with keys are taken");
+        driver.try_put(&[batch]).await.expect("records with keys are taken");
         let mut batch = driver.records(0, 40..43);
         let mixed = vec![Value::from("key"), Value::Null, Value::Null];
         batch.records.key = Column::from_values(Some(Schema::string(true)), mixed);
-        driver
-            .try_put(&[batch])
-            .await
-            .expect("records with keys are taken");
+        driver.try_put(&[batch]).await.expect("records with keys are taken");
         driver.finish(0, 43).await;
         driver.stop().await;
     });

@@ -53,9 +53,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const EMPTY_POLLS: usize = 5;
 
 async fn start(fixture: &impl SourceFixture, offsets: &Arc<MemoryOffsets>) -> Box<dyn SourceTask> {
-    source_task(&fixture.plugin(), fixture.props(), offsets)
-        .await
-        .expect("the source starts")
+    source_task(&fixture.plugin(), fixture.props(), offsets).await.expect("the source starts")
 }
 
 fn numbers(fixture: &impl SourceFixture, runs: &[SourceRecords]) -> Vec<usize> {
@@ -131,9 +129,7 @@ pub fn a_poll_without_news_is_empty(fixture: &impl SourceFixture) {
         let mut task = start(fixture, &MemoryOffsets::new()).await;
         for batch in [0..3, 3..6] {
             let polled = timeout(PATIENCE, task.poll()).await;
-            let polled = polled
-                .expect("a poll returns")
-                .expect("the source can be read");
+            let polled = polled.expect("a poll returns").expect("the source can be read");
             assert_eq!(numbers(fixture, &polled), [0_usize; 0]);
             fixture.add(batch.clone()).await;
             let runs = read(fixture, &mut *task, batch.len()).await;
@@ -194,15 +190,8 @@ pub fn there_are_no_more_tasks_than_allowed(fixture: &impl SourceFixture) {
             .await
             .expect("the connector starts");
         for tasks_max in 1..=4 {
-            let configs = connector
-                .task_configs(tasks_max)
-                .await
-                .expect("it has tasks");
-            assert!(
-                (1..=tasks_max).contains(&configs.len()),
-                "{tasks_max}: {}",
-                configs.len()
-            );
+            let configs = connector.task_configs(tasks_max).await.expect("it has tasks");
+            assert!((1..=tasks_max).contains(&configs.len()), "{tasks_max}: {}", configs.len());
         }
         connector.stop().await.expect("the connector stops");
     });

@@ -88,24 +88,12 @@ fn apply(fixture: &impl TransformFixture, records: Records) -> Outcome {
     let runs = transformation
         .apply(records, &mut failed)
         .expect("a transformation blames rows, it does not give up");
-    let mut failed: Vec<_> = failed
-        .into_iter()
-        .map(|f| (f.row, f.error.to_string()))
-        .collect();
+    let mut failed: Vec<_> = failed.into_iter().map(|f| (f.row, f.error.to_string())).collect();
     failed.sort();
-    assert!(
-        failed.iter().all(|(row, _)| *row < rows),
-        "rows that came in"
-    );
-    assert!(
-        failed.windows(2).all(|w| w[0].0 < w[1].0),
-        "a row fails once"
-    );
+    assert!(failed.iter().all(|(row, _)| *row < rows), "rows that came in");
+    assert!(failed.windows(2).all(|w| w[0].0 < w[1].0), "a row fails once");
     let out: Vec<_> = runs.iter().flat_map(rows_of).collect();
-    assert!(
-        out.len() + failed.len() <= rows,
-        "no record comes out twice"
-    );
+    assert!(out.len() + failed.len() <= rows, "no record comes out twice");
     (out, failed)
 }
 
@@ -143,11 +131,7 @@ pub fn all_forms_of_the_data_give_the_same(fixture: &impl TransformFixture) {
         let expected = apply(fixture, as_rows(&records));
         for value in forms(&records.value) {
             for key in forms(&records.key) {
-                let run = Records {
-                    key,
-                    value: value.clone(),
-                    ..records.clone()
-                };
+                let run = Records { key, value: value.clone(), ..records.clone() };
                 assert_eq!(apply(fixture, run), expected);
             }
         }
@@ -160,10 +144,7 @@ pub fn slices_of_a_run_give_the_same(fixture: &impl TransformFixture) {
         let (from, len) = (records.len() / 3, records.len() / 2);
         let expected = apply(fixture, as_rows(&records).slice(from, len));
         for value in forms(&records.value) {
-            let run = Records {
-                value,
-                ..records.clone()
-            };
+            let run = Records { value, ..records.clone() };
             assert_eq!(apply(fixture, run.slice(from, len)), expected);
         }
     });
@@ -191,14 +172,8 @@ pub fn tombstones_are_harmless(fixture: &impl TransformFixture) {
 
 /// No records in, none out.
 pub fn an_empty_run_stays_empty(fixture: &impl TransformFixture) {
-    let values = [
-        Column::nulls(0),
-        Column::from_values(Some(Schema::string(true)), Vec::new()),
-    ];
+    let values = [Column::nulls(0), Column::from_values(Some(Schema::string(true)), Vec::new())];
     for value in values {
-        assert_eq!(
-            apply(fixture, Records::new("topic", value)),
-            Outcome::default()
-        );
+        assert_eq!(apply(fixture, Records::new("topic", value)), Outcome::default());
     }
 }

@@ -12,9 +12,7 @@ use millrace_testkit::golden::assert_keys_recorded;
 
 fn plugin(name: &str) -> Plugin {
     let mut plugins = millrace_file::plugins().into_iter();
-    plugins
-        .find(|p| p.answers_to(name))
-        .expect("the plugin is there")
+    plugins.find(|p| p.answers_to(name)).expect("the plugin is there")
 }
 
 #[test]

@@ -58,10 +58,7 @@ fn run_of(value: Column, first_offset: i64) -> SinkRecords {
     let mut records = Records::new("lines", value);
     let rows = records.len() as i64;
     records.offsets = Some((first_offset..first_offset + rows).collect());
-    SinkRecords {
-        records,
-        topic_partition: TopicPartition::new("lines", 0),
-    }
+    SinkRecords { records, topic_partition: TopicPartition::new("lines", 0) }
 }
 
 fn strings(numbers: Range<usize>) -> Column {
@@ -71,12 +68,7 @@ fn strings(numbers: Range<usize>) -> Column {
 
 async fn start(file: &Path) -> Result<Box<dyn SinkTask>, Error> {
     let props = props([("file", file.to_str().unwrap())]);
-    sink_task(
-        &super::plugin("FileStreamSink"),
-        props,
-        SinkContext::new("test", None),
-    )
-    .await
+    sink_task(&super::plugin("FileStreamSink"), props, SinkContext::new("test", None)).await
 }
 
 #[test]
@@ -88,22 +80,12 @@ fn lines_are_what_java_prints() {
             .field("b", Schema::string(true))
             .build();
         let row = |a: &str| Struct::new(schema.clone(), vec![Value::from(a), Value::Null]);
-        let many: Vec<_> = (0..20)
-            .map(|n| Value::Struct(row(&format!("x{n}"))))
-            .collect();
-        let json = [
-            Some("{\"k\": [1, 2.5]}"),
-            None,
-            Some("null"),
-            Some("\"text\""),
-        ];
+        let many: Vec<_> = (0..20).map(|n| Value::Struct(row(&format!("x{n}")))).collect();
+        let json = [Some("{\"k\": [1, 2.5]}"), None, Some("null"), Some("\"text\"")];
         let batches = [
             run_of(Column::from_values(Some(schema.clone()), many), 0),
             run_of(Column::Json(json.into_iter().collect()), 20),
-            run_of(
-                Column::from_values(None, vec![Value::Int64(7), Value::Float64(1e21)]),
-                24,
-            ),
+            run_of(Column::from_values(None, vec![Value::Int64(7), Value::Float64(1e21)]), 24),
             run_of(strings(0..1), 26),
         ];
         let mut task = start(&lines.file).await.unwrap();
@@ -131,12 +113,9 @@ fn big_puts_are_written_in_order() {
     run(async {
         let lines = Lines::new();
         let mut task = start(&lines.file).await.unwrap();
-        task.put(&[
-            run_of(strings(0..60_000), 0),
-            run_of(strings(60_000..60_005), 60_000),
-        ])
-        .await
-        .unwrap();
+        task.put(&[run_of(strings(0..60_000), 0), run_of(strings(60_000..60_005), 60_000)])
+            .await
+            .unwrap();
         let consumed = Offsets::from([(TopicPartition::new("lines", 0), 60_005)]);
         assert_eq!(task.pre_commit(&consumed).await.unwrap(), consumed);
         let text = lines.text();
@@ -155,10 +134,7 @@ fn a_file_is_appended_to_and_a_torn_line_is_ended() {
             fs::write(&lines.file, before).unwrap();
             let mut task = start(&lines.file).await.unwrap();
             task.put(&[run_of(strings(0..1), 0)]).await.unwrap();
-            assert_eq!(
-                lines.text(),
-                format!("{after}a line of some length, number 0\n")
-            );
+            assert_eq!(lines.text(), format!("{after}a line of some length, number 0\n"));
         }
     });
 }
@@ -169,23 +145,15 @@ fn a_file_that_cannot_be_made_is_named_with_the_remedy() {
         let lines = Lines::new();
         fs::write(&lines.file, "").unwrap();
         let cases = [
-            (
-                lines.folder.path().join("missing/out.txt"),
-                "create the directory",
-            ),
-            (
-                lines.folder.path().to_owned(),
-                "name a file, not a directory",
-            ),
+            (lines.folder.path().join("missing/out.txt"), "create the directory"),
+            (lines.folder.path().to_owned(), "name a file, not a directory"),
             (lines.file.join("out.txt"), "a part of it is no directory"),
         ];
         for (file, remedy) in cases {
             let error = start(&file).await.map(|_| ()).unwrap_err();
             let message = error.to_string();
-            let java = format!(
-                "Couldn't find or create file '{}' for FileStreamSinkTask",
-                file.display()
-            );
+            let java =
+                format!("Couldn't find or create file '{}' for FileStreamSinkTask", file.display());
             assert!(message.starts_with(&java), "{message}");
             assert!(message.contains(remedy), "{message}");
             assert_eq!(error.kind(), ErrorKind::Fatal);
@@ -199,10 +167,7 @@ fn a_full_disk_fails_the_task_with_the_remedy() {
         let mut task = start(Path::new("/dev/full")).await.unwrap();
         let error = task.put(&[run_of(strings(0..3), 0)]).await.unwrap_err();
         let message = error.to_string();
-        assert!(
-            message.contains("free some space, then restart the task"),
-            "{message}"
-        );
+        assert!(message.contains("free some space, then restart the task"), "{message}");
         assert!(message.ends_with("(file: /dev/full)"), "{message}");
         assert_eq!(error.kind(), ErrorKind::Fatal);
         task.stop().await.unwrap();
@@ -213,27 +178,15 @@ fn a_full_disk_fails_the_task_with_the_remedy() {
 fn two_tasks_may_write_to_one_file() {
     run(async {
         let lines = Lines::new();
-        let mut connector = connector(&lines.plugin(), lines.props(), &MemoryOffsets::new())
-            .await
-            .unwrap();
-        assert_eq!(
-            connector.task_configs(3).await.unwrap(),
-            vec![lines.props(); 3]
-        );
-        let (mut a, mut b) = (
-            start(&lines.file).await.unwrap(),
-            start(&lines.file).await.unwrap(),
-        );
-        let (of_a, of_b) = (
-            [run_of(strings(0..30_000), 0)],
-            [run_of(strings(0..30_000), 0)],
-        );
+        let mut connector =
+            connector(&lines.plugin(), lines.props(), &MemoryOffsets::new()).await.unwrap();
+        assert_eq!(connector.task_configs(3).await.unwrap(), vec![lines.props(); 3]);
+        let (mut a, mut b) = (start(&lines.file).await.unwrap(), start(&lines.file).await.unwrap());
+        let (of_a, of_b) = ([run_of(strings(0..30_000), 0)], [run_of(strings(0..30_000), 0)]);
         let (put_a, put_b) = tokio::join!(a.put(&of_a), b.put(&of_b));
         put_a.and(put_b).unwrap();
         let text = lines.text();
-        let whole = text
-            .lines()
-            .filter(|line| line.starts_with("a line of some length, number "));
+        let whole = text.lines().filter(|line| line.starts_with("a line of some length, number "));
         assert_eq!((text.lines().count(), whole.count()), (60_000, 60_000));
     });
 }

@@ -27,35 +27,23 @@ impl Lines {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("lines.txt");
-        Self {
-            folder,
-            file,
-            batch_size: "7",
-        }
+        Self { folder, file, batch_size: "7" }
     }
 
     fn append(&self, text: impl AsRef<[u8]>) {
-        let mut file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&self.file)
-            .unwrap();
+        let mut file = OpenOptions::new().append(true).create(true).open(&self.file).unwrap();
         file.write_all(text.as_ref()).unwrap();
     }
 
     async fn start(&self, offsets: &Arc<MemoryOffsets>) -> Box<dyn SourceTask> {
-        source_task(&self.plugin(), self.props(), offsets)
-            .await
-            .unwrap()
+        source_task(&self.plugin(), self.props(), offsets).await.unwrap()
     }
 
     fn stored(&self, position: Json) -> Arc<MemoryOffsets> {
         let offsets = MemoryOffsets::new();
         let object = |json: Json| json.as_object().unwrap().clone();
-        offsets.store(
-            object(json!({"filename": self.file})),
-            object(json!({"position": position})),
-        );
+        offsets
+            .store(object(json!({"filename": self.file})), object(json!({"position": position})));
         offsets
     }
 }
@@ -79,11 +67,7 @@ impl SourceFixture for Lines {
         let mut text = String::new();
         for number in numbers.clone() {
             // A lone `\r` at the end of the file would wait for what follows.
-            let end = if number + 1 == numbers.end {
-                "\n"
-            } else {
-                ends[number % 4]
-            };
+            let end = if number + 1 == numbers.end { "\n" } else { ends[number % 4] };
             text += &format!("line number {number}{end}");
         }
         self.append(text);
@@ -99,18 +83,11 @@ source_suite!(file_stream_source, Lines::new());
 
 fn texts(runs: &[SourceRecords]) -> Vec<String> {
     let rows = |run: &SourceRecords| run.records.value.rows().unwrap().into_owned();
-    runs.iter()
-        .flat_map(rows)
-        .map(|value| value.to_string())
-        .collect()
+    runs.iter().flat_map(rows).map(|value| value.to_string()).collect()
 }
 
 fn position(runs: &[SourceRecords]) -> Json {
-    let offset = runs
-        .last()
-        .expect("something was read")
-        .source_offset
-        .as_ref();
+    let offset = runs.last().expect("something was read").source_offset.as_ref();
     offset.expect("a file has offsets")["position"].clone()
 }
 
@@ -152,11 +129,7 @@ fn records_are_javas() {
         assert!(records.timestamp(1).unwrap() > 1_700_000_000_000);
         let partition = Json::Object((*run.source_partition).clone());
         assert_eq!(partition, json!({"filename": lines.file}));
-        assert_eq!(
-            position(&runs),
-            json!(10),
-            "bytes, the end of the line included"
-        );
+        assert_eq!(position(&runs), json!(10), "bytes, the end of the line included");
     });
 }
 
@@ -233,17 +206,10 @@ fn a_file_that_is_cut_while_it_is_read_is_read_from_its_start() {
         lines.append("one of many\ntwo of many\nthr");
         let mut task = lines.start(&MemoryOffsets::new()).await;
         assert_eq!(texts(&next(&mut *task).await).len(), 2);
-        File::options()
-            .write(true)
-            .truncate(true)
-            .open(&lines.file)
-            .unwrap();
+        File::options().write(true).truncate(true).open(&lines.file).unwrap();
         lines.append("new\n");
         let runs = next(&mut *task).await;
-        assert_eq!(
-            (texts(&runs), position(&runs)),
-            (vec!["new".to_owned()], json!(4))
-        );
+        assert_eq!((texts(&runs), position(&runs)), (vec!["new".to_owned()], json!(4)));
     });
 }
 
@@ -255,12 +221,7 @@ fn the_beginning_of_a_line_may_be_taken_back() {
         let mut task = lines.start(&MemoryOffsets::new()).await;
         assert_eq!(texts(&next(&mut *task).await), ["one"]);
         assert_eq!(task.poll().await.unwrap().len(), 0);
-        OpenOptions::new()
-            .write(true)
-            .open(&lines.file)
-            .unwrap()
-            .set_len(4)
-            .unwrap();
+        OpenOptions::new().write(true).open(&lines.file).unwrap().set_len(4).unwrap();
         assert_eq!(task.poll().await.unwrap().len(), 0);
         lines.append("2\n");
         assert_eq!(texts(&next(&mut *task).await), ["2"]);
@@ -323,10 +284,7 @@ fn a_stored_position_must_be_a_number() {
             let offsets = lines.stored(position);
             let task = source_task(&lines.plugin(), lines.props(), &offsets).await;
             let error = task.map(|_| ()).unwrap_err().to_string();
-            assert!(
-                error.starts_with("Offset position is the incorrect type"),
-                "{error}"
-            );
+            assert!(error.starts_with("Offset position is the incorrect type"), "{error}");
         }
         let mut task = lines.start(&lines.stored(Json::Null)).await;
         assert_eq!(texts(&next(&mut *task).await), ["one", "two"]);
@@ -340,16 +298,8 @@ fn missing_and_malformed_keys_are_named() {
     run(async {
         let lines = Lines::new();
         let cases = [
-            (
-                "topic",
-                None,
-                "Missing required configuration \"topic\" which has no default value.",
-            ),
-            (
-                "topic",
-                Some(""),
-                "Invalid value  for configuration topic: String must be non-empty",
-            ),
+            ("topic", None, "Missing required configuration \"topic\" which has no default value."),
+            ("topic", Some(""), "Invalid value  for configuration topic: String must be non-empty"),
             (
                 "batch.size",
                 Some("many"),
@@ -364,10 +314,7 @@ fn missing_and_malformed_keys_are_named() {
             };
             let task = source_task(&lines.plugin(), props, &MemoryOffsets::new()).await;
             let error = task.map(|_| ()).unwrap_err();
-            assert_eq!(
-                (error.kind(), error.message()),
-                (ErrorKind::Config, message)
-            );
+            assert_eq!((error.kind(), error.message()), (ErrorKind::Config, message));
         }
     });
 }
