@@ -19,6 +19,9 @@ use crate::task::{Wanted, Wishes};
 /// on time relies on it. Java waits up to `offset.flush.interval.ms`.
 const LONGEST_POLL: Duration = Duration::from_secs(1);
 
+/// How long to wait before something is repeated that failed for a passing reason.
+const BACK_OFF: Duration = Duration::from_secs(1);
+
 /// What a sink task is made of.
 pub(crate) struct SinkTaskLoop {
     pub(crate) task: Box<dyn SinkTask>,
@@ -76,15 +79,14 @@ impl SinkState {
 }
 
 impl SinkTaskLoop {
-    /// Moves records until told to stop; then commits, closes and leaves the group.
+    /// Moves records until told to stop, or something fails; then commits what was put before,
+    /// closes and leaves the group.
     pub(crate) async fn run(mut self) -> Result<()> {
         self.status.write(State::Running);
         let moved = self.move_records().await;
-        if moved.is_ok() {
-            let all: Vec<_> = self.state.current.keys().cloned().collect();
-            if !all.is_empty() {
-                self.commit_and_close(&all).await;
-            }
+        let all: Vec<_> = self.state.current.keys().cloned().collect();
+        if !all.is_empty() {
+            self.commit_and_close(&all).await;
         }
         let stopped = self.task.stop().await;
         let closed = self.consumer.close().await;
@@ -116,9 +118,9 @@ impl SinkTaskLoop {
             let polled = tokio::select! {
                 biased;
                 _ = self.wishes.other_than(known) => continue,
-                polled = self.consumer.poll(timeout) => polled?,
+                polled = self.consumer.poll(timeout) => polled,
             };
-            match polled {
+            match unless_retriable(polled).await? {
                 Polled::Assigned(partitions) => self.assigned_now(&partitions, paused).await?,
                 Polled::Revoked(partitions) => self.commit_and_close(&partitions).await,
                 Polled::Lost(partitions) => self.forget(&partitions, true).await?,
@@ -288,7 +290,15 @@ impl SinkTaskLoop {
     }
 
     async fn assigned_now(&mut self, partitions: &[TopicPartition], paused: bool) -> Result<()> {
-        let positions = self.consumer.position(partitions).await?;
+        let positions = loop {
+            match self.consumer.position(partitions).await {
+                Err(e) if e.is_retriable() && self.wishes.now() != Wanted::Stop => {
+                    tracing::warn!("cannot learn where to read {}: {e}", list(partitions));
+                    tokio::time::sleep(BACK_OFF).await;
+                }
+                positions => break positions?,
+            }
+        };
         for (partition, offset) in positions {
             self.state.last_committed.insert(partition.clone(), offset);
             self.state.current.insert(partition, offset);
@@ -341,6 +351,18 @@ impl SinkTaskLoop {
         wishes.assignment.retain(|p| !gone(p));
         wishes.rewinds.retain(|p, _| !gone(p));
         closed
+    }
+}
+
+/// Nothing, a moment later, for an error that will pass.
+async fn unless_retriable(polled: Result<Polled>) -> Result<Polled> {
+    match polled {
+        Err(e) if e.is_retriable() => {
+            tracing::warn!("consuming failed and is repeated: {e}");
+            tokio::time::sleep(BACK_OFF).await;
+            Ok(Polled::Records(Vec::new()))
+        }
+        polled => polled,
     }
 }
 

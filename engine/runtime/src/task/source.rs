@@ -17,8 +17,8 @@ use crate::task::offsets::SubmittedRecords;
 use crate::task::serde::Converters;
 use crate::task::{Wanted, Wishes};
 
-/// How long to wait before a poll is repeated that failed with a retriable error.
-const POLL_BACK_OFF: Duration = Duration::from_secs(1);
+/// How long to wait before something is repeated that failed for a passing reason.
+const BACK_OFF: Duration = Duration::from_secs(1);
 
 /// What a source task is made of.
 pub(crate) struct SourceTaskLoop {
@@ -89,7 +89,7 @@ impl SourceTaskLoop {
                 polled = self.task.poll() => match polled {
                     Err(e) if e.is_retriable() => {
                         tracing::warn!("poll failed and is repeated: {e}");
-                        tokio::time::sleep(POLL_BACK_OFF).await;
+                        tokio::time::sleep(BACK_OFF).await;
                         return Ok(Vec::new());
                     }
                     polled => return polled,
@@ -122,8 +122,21 @@ impl SourceTaskLoop {
         Ok(true)
     }
 
-    /// Waits for room in the producer's buffer: the back-pressure. Commits go on meanwhile.
+    /// Hands a run to the producer; repeated for as long as it fails for a passing reason.
     async fn produce(&mut self, outgoing: &Outgoing, ack: Arc<dyn Acknowledge>) -> Result<bool> {
+        loop {
+            match self.offer(outgoing, Arc::clone(&ack)).await {
+                Err(e) if e.is_retriable() && self.wishes.now() != Wanted::Stop => {
+                    tracing::warn!("sending failed and is repeated: {e}");
+                    tokio::time::sleep(BACK_OFF).await;
+                }
+                offered => return offered,
+            }
+        }
+    }
+
+    /// Waits for room in the producer's buffer: the back-pressure. Commits go on meanwhile.
+    async fn offer(&mut self, outgoing: &Outgoing, ack: Arc<dyn Acknowledge>) -> Result<bool> {
         let mut sent = self.pipeline.producer.send(outgoing, ack);
         let mut known = Wanted::Run;
         loop {
