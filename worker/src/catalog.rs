@@ -6,7 +6,7 @@ use millrace_runtime::Catalog;
 pub fn catalog() -> Catalog {
     let mut plugins = Vec::new();
     plugins.extend(millrace_converters::plugins());
-    //TMP plugins.extend(millrace_transforms::plugins());
+    plugins.extend(millrace_transforms::plugins());
     #[cfg(feature = "file")]
     plugins.extend(millrace_file::plugins());
     #[cfg(feature = "jdbc")]

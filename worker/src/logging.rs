@@ -28,17 +28,13 @@ pub enum LogFormat {
 /// `info,millrace_kafka=debug`; without it `level` does.
 pub fn start_logging(format: LogFormat, level: &str) {
     let filter = EnvFilter::try_from_env("MILLRACE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let registry = tracing_subscriber::registry()
-        .with(filter)
-        .with(ConnectorContext);
+    let registry = tracing_subscriber::registry().with(filter).with(ConnectorContext);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     match format {
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
         LogFormat::Text => {
             let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            registry
-                .with(lines.with_ansi(ansi).event_format(ConnectLine))
-                .init();
+            registry.with(lines.with_ansi(ansi).event_format(ConnectLine)).init();
         }
     }
 }
@@ -81,11 +77,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ConnectorContext {
         let mut fields = SpanFields::default();
         attributes.record(&mut fields);
         if let (Some(connector), Some(span)) = (fields.connector, context.span(id)) {
-            let scope = fields
-                .task
-                .map_or("worker".to_owned(), |task| format!("task-{task}"));
-            span.extensions_mut()
-                .insert(Prefix(format!("[{connector}|{scope}] ")));
+            let scope = fields.task.map_or("worker".to_owned(), |task| format!("task-{task}"));
+            span.extensions_mut().insert(Prefix(format!("[{connector}|{scope}] ")));
         }
     }
 }
@@ -115,9 +108,7 @@ where
                 break;
             }
         }
-        context
-            .field_format()
-            .format_fields(writer.by_ref(), event)?;
+        context.field_format().format_fields(writer.by_ref(), event)?;
         writeln!(writer, " ({})", metadata.target())
     }
 }

@@ -7,10 +7,7 @@ const USAGE: &str = "usage: cargo xtask golden
   golden   ask Java Connect, in the Kafka test image, for the answers under integration/golden/,
            and write them down (needs `integration/setup.sh servers`; about two minutes)";
 
-#[allow(
-    clippy::print_stderr,
-    reason = "a command line tool speaks to its terminal"
-)]
+#[allow(clippy::print_stderr, reason = "a command line tool speaks to its terminal")]
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -26,19 +23,8 @@ fn main() -> ExitCode {
 /// in a second.
 fn golden() -> ExitCode {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let test = [
-        "test",
-        "-p",
-        "millrace-integration",
-        "--test",
-        "it",
-        "--",
-        "--ignored",
-    ];
-    let ended = Command::new(cargo)
-        .args(test)
-        .args(["--exact", "golden::record"])
-        .status();
+    let test = ["test", "-p", "millrace-integration", "--test", "it", "--", "--ignored"];
+    let ended = Command::new(cargo).args(test).args(["--exact", "golden::record"]).status();
     match ended {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,

@@ -39,11 +39,7 @@ const KNOWN: &str = "key, importance, default, validate, group, order, width, di
 
 impl Given {
     fn read(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
-        let name = meta
-            .path
-            .get_ident()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let name = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
         match name.as_str() {
             "key" => set(&mut self.key, meta, meta.value()?.parse()?),
             "nested" => set(&mut self.nested, meta, ()),
@@ -83,10 +79,7 @@ impl Given {
             ("recommender", self.recommender.is_some()),
             ("internal", self.internal.is_some()),
         ];
-        given
-            .iter()
-            .find(|(_, is_given)| *is_given)
-            .map(|(name, _)| *name)
+        given.iter().find(|(_, is_given)| *is_given).map(|(name, _)| *name)
     }
 }
 
@@ -101,10 +94,7 @@ fn one_of(word: Ident, words: &[&str]) -> Result<Ident> {
     if words.iter().any(|known| word == known) {
         return Ok(word);
     }
-    Err(Error::new(
-        word.span(),
-        format!("write one of: {}", words.join(", ")),
-    ))
+    Err(Error::new(word.span(), format!("write one of: {}", words.join(", "))))
 }
 
 impl FieldKind {
@@ -118,10 +108,7 @@ impl FieldKind {
                 let message = format!("`{name}` cannot stand beside `nested`");
                 return Err(Error::new_spanned(field, message));
             }
-            let prefix = given
-                .prefix
-                .map(|prefix| prefix.value())
-                .unwrap_or_default();
+            let prefix = given.prefix.map(|prefix| prefix.value()).unwrap_or_default();
             return Ok(Self::Nested { prefix });
         }
         if let Some(prefix) = &given.prefix {
@@ -133,10 +120,7 @@ impl FieldKind {
             return Err(Error::new_spanned(field, message));
         };
         if key.value().trim().is_empty() || key.value().trim() != key.value() {
-            return Err(Error::new(
-                key.span(),
-                "a key is a word without blanks around it",
-            ));
+            return Err(Error::new(key.span(), "a key is a word without blanks around it"));
         }
         if let (Some(order), None) = (&given.order, &given.group) {
             return Err(Error::new_spanned(order, "`order` is a place in a `group`"));
@@ -146,11 +130,7 @@ impl FieldKind {
             let message = "say with `///` above the field what the key does: users read it";
             return Err(Error::new(key.span(), message));
         }
-        Ok(Self::Key(Box::new(KeyAttributes {
-            key,
-            documentation,
-            given,
-        })))
+        Ok(Self::Key(Box::new(KeyAttributes { key, documentation, given })))
     }
 }
 
@@ -161,15 +141,8 @@ fn documentation(attributes: &[Attribute]) -> Result<String> {
         let Meta::NameValue(doc) = &attribute.meta else {
             continue;
         };
-        let Expr::Lit(ExprLit {
-            lit: Lit::Str(line),
-            ..
-        }) = &doc.value
-        else {
-            return Err(Error::new_spanned(
-                &doc.value,
-                "write the documentation as plain text",
-            ));
+        let Expr::Lit(ExprLit { lit: Lit::Str(line), .. }) = &doc.value else {
+            return Err(Error::new_spanned(&doc.value, "write the documentation as plain text"));
         };
         let line = line.value();
         if line.trim().is_empty() {

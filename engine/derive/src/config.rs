@@ -9,16 +9,10 @@ use syn::{Data, DeriveInput, Error, Expr, Field, Fields, Result, Type};
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let Data::Struct(data) = &input.data else {
-        return Err(Error::new_spanned(
-            &input.ident,
-            "only structs can derive Config",
-        ));
+        return Err(Error::new_spanned(&input.ident, "only structs can derive Config"));
     };
     let Fields::Named(fields) = &data.fields else {
-        return Err(Error::new_spanned(
-            &input.ident,
-            "the fields of a Config need names",
-        ));
+        return Err(Error::new_spanned(&input.ident, "the fields of a Config need names"));
     };
     let mut list = Listing::default();
     let mut errors: Option<Error> = None;
@@ -68,10 +62,8 @@ impl Listing {
         match kind {
             FieldKind::Nested { prefix } => {
                 let config = quote_spanned!(ty.span()=> <#ty as ::millrace_api::config::Config>);
-                self.defines
-                    .push(quote!(.nest(#prefix, #config::config_def())));
-                self.gets
-                    .push(quote!(#name: #config::from_values(&values.nested(#prefix))?));
+                self.defines.push(quote!(.nest(#prefix, #config::config_def())));
+                self.gets.push(quote!(#name: #config::from_values(&values.nested(#prefix))?));
             }
             FieldKind::Key(attributes) => {
                 let key = &attributes.key;
@@ -81,19 +73,14 @@ impl Listing {
                 }
                 let builder = self.builder(&attributes, ty)?;
                 self.defines.push(quote!(.define(#builder)));
-                self.gets
-                    .push(quote_spanned!(ty.span()=> #name: values.get::<#ty>(#key)?));
+                self.gets.push(quote_spanned!(ty.span()=> #name: values.get::<#ty>(#key)?));
             }
         }
         Ok(())
     }
 
     fn builder(&mut self, attributes: &KeyAttributes, ty: &Type) -> Result<TokenStream> {
-        let KeyAttributes {
-            key,
-            documentation,
-            given,
-        } = attributes;
+        let KeyAttributes { key, documentation, given } = attributes;
         let mut calls = quote_spanned!(ty.span()=>
             ::millrace_api::config::ConfigKey::of::<#ty>(#key)
         );
@@ -146,20 +133,13 @@ fn default_call(default: &Expr, ty: &Type) -> Result<TokenStream> {
         return Ok(quote_spanned!(default.span()=> .default_of::<#ty>(#default)));
     }
     let is_option = match ty {
-        Type::Path(path) => path
-            .path
-            .segments
-            .last()
-            .is_some_and(|last| last.ident == "Option"),
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Option"),
         _ => false,
     };
     if is_option {
         Ok(quote!(.default(::millrace_api::config::Setting::Null)))
     } else {
-        Err(Error::new_spanned(
-            default,
-            "`None` needs a field of type Option<…>",
-        ))
+        Err(Error::new_spanned(default, "`None` needs a field of type Option<…>"))
     }
 }
 

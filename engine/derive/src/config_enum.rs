@@ -6,10 +6,7 @@ use syn::{Data, DeriveInput, Error, Fields, LitStr, Result, Variant};
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let Data::Enum(data) = &input.data else {
-        return Err(Error::new_spanned(
-            &input.ident,
-            "only enums can derive ConfigEnum",
-        ));
+        return Err(Error::new_spanned(&input.ident, "only enums can derive ConfigEnum"));
     };
     if data.variants.is_empty() {
         return Err(Error::new_spanned(
@@ -30,10 +27,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let idents: Vec<_> = data.variants.iter().map(|variant| &variant.ident).collect();
     let texts = data.variants.iter().map(text).collect::<Result<Vec<_>>>()?;
     for (i, text) in texts.iter().enumerate() {
-        if texts[..i]
-            .iter()
-            .any(|earlier| same(earlier, text, ignore_case))
-        {
+        if texts[..i].iter().any(|earlier| same(earlier, text, ignore_case)) {
             return Err(Error::new(text.span(), "another variant is written so"));
         }
     }
@@ -64,10 +58,7 @@ fn same(a: &LitStr, b: &LitStr, ignore_case: bool) -> bool {
 /// How a variant is written: `name`, or else its identifier in lower case.
 fn text(variant: &Variant) -> Result<LitStr> {
     if !matches!(variant.fields, Fields::Unit) {
-        return Err(Error::new_spanned(
-            variant,
-            "a variant of a ConfigEnum has no fields",
-        ));
+        return Err(Error::new_spanned(variant, "a variant of a ConfigEnum has no fields"));
     }
     let ident = &variant.ident;
     let mut text = LitStr::new(&ident.to_string().to_lowercase(), ident.span());

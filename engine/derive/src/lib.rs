@@ -16,9 +16,7 @@ use syn::{DeriveInput, parse_macro_input};
 #[proc_macro_derive(Config, attributes(config))]
 pub fn derive_config(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    config::expand(&input)
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    config::expand(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// Derives `millrace_api::config::ConfigEnum` for an enum of plain variants.
@@ -27,7 +25,5 @@ pub fn derive_config(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(ConfigEnum, attributes(config))]
 pub fn derive_config_enum(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    config_enum::expand(&input)
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    config_enum::expand(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }

@@ -30,12 +30,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         tracing::error!("no plugin is called {name}; `millrace plugins` lists all");
         return ExitCode::from(1);
     };
-    println!(
-        "{} ({}, version {})",
-        plugin.class(),
-        plugin.kind().name(),
-        plugin.version()
-    );
+    println!("{} ({}, version {})", plugin.class(), plugin.kind().name(), plugin.version());
     for key in plugin.config_def().infos() {
         print_key(&key);
     }
@@ -49,9 +44,6 @@ fn print_key(key: &ConfigKeyInfo) {
         (Some(value), _) => format!("default {value:?}"),
         (None, _) => "default null".to_owned(),
     };
-    println!(
-        "\n{}  {} {} {default}",
-        key.name, key.value_type, key.importance
-    );
+    println!("\n{}  {} {} {default}", key.name, key.value_type, key.importance);
     println!("    {}", key.documentation);
 }

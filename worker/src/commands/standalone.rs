@@ -75,24 +75,13 @@ impl Worker {
         };
         let rest = tokio::spawn(server.serve(Arc::clone(&herder) as Arc<dyn Herder>, shutdown));
         tracing::info!("Kafka Connect started: REST on http://{worker_id}/");
-        Ok(Self {
-            herder,
-            rest,
-            stop_rest,
-        })
+        Ok(Self { herder, rest, stop_rest })
     }
 
     async fn create(&self, file: &Path) -> Result<()> {
         let (name, config, state) = read_connector(file)?;
-        let (_, info) = self
-            .herder
-            .put_connector(&name, config, state, false)
-            .await?;
-        tracing::info!(
-            "created connector {} with {} task(s)",
-            info.name,
-            info.tasks.len()
-        );
+        let (_, info) = self.herder.put_connector(&name, config, state, false).await?;
+        tracing::info!("created connector {} with {} task(s)", info.name, info.tasks.len());
         Ok(())
     }
 
@@ -126,10 +115,7 @@ fn read_connector(path: &Path) -> Result<(String, Props, Option<TargetState>)> {
         return from_json(json).map_err(|e| e.context("file", path.display()));
     }
     let props = properties::read(path)?;
-    let name = props
-        .get("name")
-        .map(|n| n.trim().to_owned())
-        .filter(|n| !n.is_empty());
+    let name = props.get("name").map(|n| n.trim().to_owned()).filter(|n| !n.is_empty());
     let name = name.ok_or_else(|| no_name().context("file", path.display()))?;
     Ok((name, props, None))
 }
@@ -143,18 +129,12 @@ fn from_json(mut json: Map<String, Value>) -> Result<(String, Props, Option<Targ
         Value::String(text) => Some(text),
         _ => None,
     };
-    let name = json
-        .get("name")
-        .cloned()
-        .and_then(text)
-        .ok_or_else(no_name)?;
+    let name = json.get("name").cloned().and_then(text).ok_or_else(no_name)?;
     let Some(Value::Object(config)) = json.remove("config") else {
         return Ok((name, strings(json)?, None));
     };
     let mut config = strings(config)?;
-    let inner = config
-        .entry("name".to_owned())
-        .or_insert_with(|| name.clone());
+    let inner = config.entry("name".to_owned()).or_insert_with(|| name.clone());
     if *inner != name {
         let message = format!("config.name is {inner}, but name is {name}");
         return Err(Error::config(message).context("remedy", "write the same name in both"));
@@ -202,20 +182,14 @@ mod tests {
             r#"{"name":"c","config":{"connector.class":"X"},"initial_state":"paused"}"#,
         ] {
             let (name, props, state) = read(text).unwrap();
-            assert_eq!(
-                (name.as_str(), props["connector.class"].as_str()),
-                ("c", "X")
-            );
+            assert_eq!((name.as_str(), props["connector.class"].as_str()), ("c", "X"));
             assert_eq!(state.is_some(), text.contains("initial_state"));
         }
     }
 
     #[test]
     fn wrong_files_are_refused_with_their_name() {
-        for text in [
-            "connector.class=X\n",
-            r#"{"name":"a","config":{"name":"b"}}"#,
-        ] {
+        for text in ["connector.class=X\n", r#"{"name":"a","config":{"name":"b"}}"#] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains("file: "), "{error}");
         }

@@ -31,11 +31,7 @@ fn allowed(package: &Value) -> &'static [&'static str] {
 fn allowed_in_tests(package: &Value) -> &'static [&'static str] {
     match text(package, "name") {
         "millrace-api" | "millrace-derive" | "millrace-kafka" => &["millrace-api"],
-        "millrace-runtime" => &[
-            "millrace-converters",
-            "millrace-file",
-            "millrace-transforms",
-        ],
+        "millrace-runtime" => &["millrace-converters", "millrace-file", "millrace-transforms"],
         // Plugins prove themselves with the testkit's suites; what a plugin test needs of the
         // worker is in there.
         _ => &["millrace-testkit", "millrace-converters"],
@@ -48,9 +44,7 @@ fn our_crates_depend_only_downwards() {
     for package in ours() {
         for (kind, more) in [(None, &[][..]), (Some("dev"), allowed_in_tests(package))] {
             let permitted = [allowed(package), more].concat();
-            let wrong = dependencies(package, kind)
-                .into_iter()
-                .filter(|name| is_ours(name));
+            let wrong = dependencies(package, kind).into_iter().filter(|name| is_ours(name));
             let wrong = wrong.filter(|name| !permitted.contains(name) && !permitted.contains(&"*"));
             broken.extend(wrong.map(|name| format!("{} -> {name}", text(package, "name"))));
         }
@@ -69,21 +63,9 @@ fn is_ours(name: &str) -> bool {
 
 /// Third parties, the crates that may name them, and why no other.
 const HOMES: [(&str, &[&str], &str); 9] = [
-    (
-        "rdkafka",
-        &["millrace-kafka", "millrace-integration"],
-        "only engine/kafka speaks to Kafka",
-    ),
-    (
-        "kafka-protocol",
-        &["millrace-kafka"],
-        "only engine/kafka speaks to Kafka",
-    ),
-    (
-        "axum",
-        &["millrace-runtime"],
-        "only runtime/src/rest serves HTTP",
-    ),
+    ("rdkafka", &["millrace-kafka", "millrace-integration"], "only engine/kafka speaks to Kafka"),
+    ("kafka-protocol", &["millrace-kafka"], "only engine/kafka speaks to Kafka"),
+    ("axum", &["millrace-runtime"], "only runtime/src/rest serves HTTP"),
     (
         "sqlx",
         &["millrace-jdbc", "millrace"],
@@ -140,18 +122,11 @@ fn third_parties_stay_at_home() {
 
 #[test]
 fn the_pure_crates_do_not_know_tokio() {
-    let pure = [
-        "millrace-api",
-        "millrace-derive",
-        "millrace-transforms",
-        "millrace-converters",
-    ];
+    let pure = ["millrace-api", "millrace-derive", "millrace-transforms", "millrace-converters"];
     let with_tokio = ours()
         .filter(|package| pure.contains(&text(package, "name")))
         .filter(|package| dependencies(package, None).contains(&"tokio"));
-    let broken: Vec<String> = with_tokio
-        .map(|package| text(package, "name").to_owned())
-        .collect();
+    let broken: Vec<String> = with_tokio.map(|package| text(package, "name").to_owned()).collect();
     hold(
         "api, transforms and converters compute; they neither wait nor spawn",
         "do the waiting in the runtime or in `Converter::prepare`, and hand the result in",
@@ -165,9 +140,7 @@ fn dependencies_are_declared_in_the_workspace() {
     for package in ours() {
         let manifest = text(package, "manifest_path");
         let content = std::fs::read_to_string(manifest).expect("cargo names existing manifests");
-        let lines = content
-            .lines()
-            .skip_while(|line| !line.contains("dependencies]"));
+        let lines = content.lines().skip_while(|line| !line.contains("dependencies]"));
         let own_version = lines.filter(|line| {
             let line = line.trim();
             line.contains("version =") || line.contains("= \"") || line.contains("path =")

@@ -27,14 +27,7 @@ const ALLOWED: [&str; 14] = [
 fn licences_are_permissive() {
     let bad = packages().filter(|package| !permitted(text(package, "license")));
     let broken: Vec<String> = bad
-        .map(|p| {
-            format!(
-                "{} {}: \"{}\"",
-                text(p, "name"),
-                text(p, "version"),
-                text(p, "license")
-            )
-        })
+        .map(|p| format!("{} {}: \"{}\"", text(p, "name"), text(p, "version"), text(p, "license")))
         .collect();
     hold(
         "what we build on has a licence of the allow-list",
@@ -45,10 +38,7 @@ fn licences_are_permissive() {
 
 /// Whether an SPDX expression leaves us a permitted choice. `/` is an old way to write OR.
 fn permitted(expression: &str) -> bool {
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut rest = &words[..];
     any_of(&mut rest) && rest.is_empty()
@@ -95,20 +85,12 @@ fn one(rest: &mut &[&str]) -> bool {
 
 #[test]
 fn licence_expressions_are_read_rightly() {
-    for good in [
-        "MIT",
-        "MIT/GPL-3.0",
-        "(MIT OR Apache-2.0) AND Unicode-3.0",
-        "GPL-3.0 OR (MIT AND ISC)",
-    ] {
+    for good in
+        ["MIT", "MIT/GPL-3.0", "(MIT OR Apache-2.0) AND Unicode-3.0", "GPL-3.0 OR (MIT AND ISC)"]
+    {
         assert!(permitted(good), "{good}");
     }
-    for bad in [
-        "",
-        "GPL-3.0",
-        "MIT AND GPL-3.0",
-        "MIT AND (AGPL-3.0 OR SSPL-1.0)",
-    ] {
+    for bad in ["", "GPL-3.0", "MIT AND GPL-3.0", "MIT AND (AGPL-3.0 OR SSPL-1.0)"] {
         assert!(!permitted(bad), "{bad}");
     }
 }
@@ -119,14 +101,8 @@ fn second_versions_are_known() {
     let file = root().join("xtask/tests/tidy/duplicates.txt");
     let found = duplicates();
     if std::env::var_os("UPDATE_DUPLICATES").is_some() {
-        fs::write(
-            &file,
-            found
-                .iter()
-                .map(|line| format!("{line}\n"))
-                .collect::<String>(),
-        )
-        .expect("the list is writable");
+        fs::write(&file, found.iter().map(|line| format!("{line}\n")).collect::<String>())
+            .expect("the list is writable");
     }
     let known = fs::read_to_string(&file).unwrap_or_default();
     let known: BTreeSet<&str> = known.lines().collect();
@@ -164,17 +140,11 @@ fn duplicates() -> Vec<String> {
     }
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for package in packages().filter(|package| linked.contains(text(package, "id"))) {
-        versions
-            .entry(text(package, "name"))
-            .or_default()
-            .insert(text(package, "version"));
+        versions.entry(text(package, "name")).or_default().insert(text(package, "version"));
     }
     versions.retain(|_, versions| versions.len() > 1);
     let line = |(name, versions): (&str, BTreeSet<&str>)| {
-        format!(
-            "{name}: {}",
-            versions.into_iter().collect::<Vec<_>>().join(", ")
-        )
+        format!("{name}: {}", versions.into_iter().collect::<Vec<_>>().join(", "))
     };
     versions.into_iter().map(line).collect()
 }

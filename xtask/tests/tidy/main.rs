@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent()
-        .expect("xtask lies in the repository")
-        .to_owned()
+    own.parent().expect("xtask lies in the repository").to_owned()
 }
 
 /// Fails with all broken places at once, so that one run is enough to mend them.

@@ -10,13 +10,7 @@ pub(crate) fn metadata() -> &'static Value {
     METADATA.get_or_init(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let output = Command::new(cargo)
-            .args([
-                "metadata",
-                "--format-version",
-                "1",
-                "--all-features",
-                "--locked",
-            ])
+            .args(["metadata", "--format-version", "1", "--all-features", "--locked"])
             .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
             .current_dir(super::root())
             .output()

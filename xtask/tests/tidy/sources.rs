@@ -21,11 +21,7 @@ impl Source {
 
     /// Lines before an inline test module, with their numbers from 1.
     fn product_lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        let lines = self
-            .text
-            .lines()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line));
+        let lines = self.text.lines().enumerate().map(|(index, line)| (index + 1, line));
         lines.take_while(|(_, line)| *line != "#[cfg(test)]" || self.is_test())
     }
 
@@ -41,20 +37,13 @@ fn sources(endings: &[&str]) -> Vec<Source> {
     found.sort();
     let read = |path: PathBuf| Source {
         text: fs::read_to_string(&path).expect("source files are UTF-8"),
-        path: path
-            .strip_prefix(root())
-            .expect("found below the root")
-            .display()
-            .to_string(),
+        path: path.strip_prefix(root()).expect("found below the root").display().to_string(),
     };
     found.into_iter().map(read).collect()
 }
 
 fn walk(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder)
-        .expect("folders are readable")
-        .flatten()
-    {
+    for entry in fs::read_dir(folder).expect("folders are readable").flatten() {
         let (path, name) = (entry.path(), entry.file_name().display().to_string());
         if path.is_dir() {
             if name != "target" && name != ".git" {
@@ -75,9 +64,7 @@ fn files_are_short() {
     let product = rust().into_iter().filter(|source| !source.is_test());
     let counted = product.map(|source| (source.product_lines().count(), source.path));
     let long = counted.filter(|(lines, _)| *lines > LONGEST_FILE);
-    let broken: Vec<String> = long
-        .map(|(lines, path)| format!("{path}: {lines} lines"))
-        .collect();
+    let broken: Vec<String> = long.map(|(lines, path)| format!("{path}: {lines} lines")).collect();
     hold(
         "a file has at most 800 lines, tests not counted, and rather 600",
         "split it where one half needs not know the other; each half says in its `//!` what it decides",
@@ -102,18 +89,12 @@ fn lines_are_short() {
             }
         }
     }
-    hold(
-        "a line has at most 100 characters",
-        "break it; rustfmt leaves comments to us",
-        &broken,
-    );
+    hold("a line has at most 100 characters", "break it; rustfmt leaves comments to us", &broken);
 }
 
 #[test]
 fn each_file_says_what_it_decides() {
-    let silent = rust()
-        .into_iter()
-        .filter(|source| !source.text.starts_with("//! "));
+    let silent = rust().into_iter().filter(|source| !source.text.starts_with("//! "));
     let broken: Vec<String> = silent.map(|source| source.path).collect();
     hold(
         "each source file begins with a `//!` line",
@@ -125,31 +106,16 @@ fn each_file_says_what_it_decides() {
 #[test]
 fn nothing_is_put_off() {
     // Written apart, or this file would break its own rule.
-    let words = [
-        concat!("TO", "DO"),
-        concat!("FIX", "ME"),
-        concat!("X", "XX"),
-        concat!("dbg", "!"),
-    ];
+    let words =
+        [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX"), concat!("dbg", "!")];
     let mut broken = Vec::new();
-    for source in sources(&[
-        ".rs",
-        ".toml",
-        ".sh",
-        ".properties",
-        "Makefile",
-        "Dockerfile",
-    ]) {
+    for source in sources(&[".rs", ".toml", ".sh", ".properties", "Makefile", "Dockerfile"]) {
         for (number, line) in source.text.lines().enumerate() {
             let found = words.iter().any(|word| is_word(line, word));
             broken.extend(found.then(|| source.place(number + 1, line)));
         }
     }
-    hold(
-        "nothing is left for later in the source",
-        "do it now, or open an issue",
-        &broken,
-    );
+    hold("nothing is left for later in the source", "do it now, or open an issue", &broken);
 }
 
 /// Whether `word` stands in `line` by itself, not inside a longer one.
@@ -166,11 +132,8 @@ fn is_word(line: &str, word: &str) -> bool {
 fn each_exception_has_a_reason() {
     let mut broken = Vec::new();
     for source in rust() {
-        for opening in [
-            concat!("#[", "allow("),
-            concat!("#![", "allow("),
-            concat!("#[", "expect("),
-        ] {
+        for opening in [concat!("#[", "allow("), concat!("#![", "allow("), concat!("#[", "expect(")]
+        {
             for (at, _) in source.text.match_indices(opening) {
                 let attribute = source.text[at..].split("]\n").next().unwrap_or_default();
                 if !attribute.contains("reason = \"") {
@@ -204,9 +167,7 @@ fn unsafe_stays_in_the_kafka_crate() {
 #[test]
 fn names_say_what_a_thing_is() {
     let vague = ["Manager", "Helper", "Helpers", "Util", "Utils", "Impl"];
-    let modules = [
-        "util", "utils", "helper", "helpers", "common", "misc", "manager",
-    ];
+    let modules = ["util", "utils", "helper", "helpers", "common", "misc", "manager"];
     let mut broken = Vec::new();
     for source in rust() {
         for (number, line) in source.text.lines().enumerate() {
@@ -239,15 +200,9 @@ fn http_is_served_in_rest_only() {
             && !path.contains("/src/rest/")
             && !path.ends_with("/src/rest.rs")
     };
-    let naming = rust()
-        .into_iter()
-        .filter(|s| outside(&s.path) && s.text.contains("axum::"));
+    let naming = rust().into_iter().filter(|s| outside(&s.path) && s.text.contains("axum::"));
     let broken: Vec<String> = naming.map(|source| source.path).collect();
-    hold(
-        "axum is named in runtime/src/rest only",
-        "let the herder's interface carry it",
-        &broken,
-    );
+    hold("axum is named in runtime/src/rest only", "let the herder's interface carry it", &broken);
 }
 
 /// Modules of the runtime from the highest to the lowest; a module names only those after it.
@@ -295,10 +250,7 @@ fn records_are_no_json_values_in_the_task_loops() {
 #[test]
 fn each_connector_has_its_readme_and_runs_the_suites() {
     let mut broken = Vec::new();
-    for entry in fs::read_dir(root().join("connectors"))
-        .expect("connectors/ exists")
-        .flatten()
-    {
+    for entry in fs::read_dir(root().join("connectors")).expect("connectors/ exists").flatten() {
         let folder = entry.path();
         let name = entry.file_name().display().to_string();
         if !folder.join("README.md").exists() {
@@ -311,9 +263,7 @@ fn each_connector_has_its_readme_and_runs_the_suites() {
             text.contains("source_suite!") || text.contains("sink_suite!")
         };
         if !files.iter().any(calls) {
-            broken.push(format!(
-                "connectors/{name}: no call of source_suite! or sink_suite!"
-            ));
+            broken.push(format!("connectors/{name}: no call of source_suite! or sink_suite!"));
         }
     }
     hold(

@@ -1,6 +1,6 @@
 //! Checks a connector's configuration without opening anything: the framework's keys, those of
-//! transformations and converters, and the connector's own (`AbstractHerder.validateConnectorConfig`
-//! in Java).
+//! transformations and converters, and the connector's own
+//! (`AbstractHerder.validateConnectorConfig` in Java).
 
 use std::collections::BTreeMap;
 

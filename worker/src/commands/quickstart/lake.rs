@@ -26,26 +26,17 @@ pub(super) struct Lake {
 impl Lake {
     /// `prefix` stands before the table's name in the topic's.
     pub(super) fn new(lake: PathBuf, prefix: String) -> Self {
-        Self {
-            topics: lake.join("topics"),
-            prefix,
-            counted: RefCell::default(),
-        }
+        Self { topics: lake.join("topics"), prefix, counted: RefCell::default() }
     }
 
     fn files(&self, table: &str) -> Result<Vec<PathBuf>> {
-        let topic = self
-            .topics
-            .join(format!("{}{table}", self.prefix))
-            .join("partition=0");
+        let topic = self.topics.join(format!("{}{table}", self.prefix)).join("partition=0");
         let failed = |e| unreadable(&topic, e);
         let entries = match fs::read_dir(&topic) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(failed)?,
         };
-        let paths = entries
-            .map(|entry| entry.map(|e| e.path()))
-            .collect::<io::Result<Vec<_>>>();
+        let paths = entries.map(|entry| entry.map(|e| e.path())).collect::<io::Result<Vec<_>>>();
         let mut paths = paths.map_err(failed)?;
         paths.retain(|path| path.extension().is_some_and(|e| e == "parquet"));
         Ok(paths)
@@ -66,10 +57,7 @@ impl Lake {
 
     /// Reads every row of every table back; fails when the ids are not the database's.
     pub(super) fn verify(&self, shop: &Shop) -> Result<Vec<u64>> {
-        shop.tables
-            .iter()
-            .map(|table| self.verify_table(table))
-            .collect()
+        shop.tables.iter().map(|table| self.verify_table(table)).collect()
     }
 
     fn verify_table(&self, table: &Table) -> Result<u64> {
@@ -82,9 +70,8 @@ impl Lake {
                 .map_err(|e| unreadable(&path, e))?;
             for batch in reader {
                 let batch = batch.map_err(|e| unreadable(&path, e))?;
-                let ids = batch
-                    .column_by_name("id")
-                    .and_then(|c| c.as_primitive_opt::<Int64Type>());
+                let ids =
+                    batch.column_by_name("id").and_then(|c| c.as_primitive_opt::<Int64Type>());
                 let ids = ids.ok_or_else(|| {
                     Error::fatal("no column id of 64 bit").context("path", path.display())
                 })?;
@@ -93,10 +80,8 @@ impl Lake {
             }
         }
         if rows == table.rows && id_sum != table.id_sum {
-            return Err(
-                Error::fatal("the ids read back are not those of the database")
-                    .context("table", table.name),
-            );
+            return Err(Error::fatal("the ids read back are not those of the database")
+                .context("table", table.name));
         }
         Ok(rows)
     }
@@ -109,7 +94,5 @@ fn rows_in_footer(path: &Path) -> Result<u64> {
 }
 
 fn unreadable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::fatal("cannot read the lake")
-        .context("path", path.display())
-        .with_source(error)
+    Error::fatal("cannot read the lake").context("path", path.display()).with_source(error)
 }

@@ -79,10 +79,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Ok(Some(pipeline)) => {
             scratch.keep_lake();
             if arguments.keep {
-                say(&format!(
-                    "Running until Ctrl-C; REST on http://{}/",
-                    pipeline.worker_id
-                ));
+                say(&format!("Running until Ctrl-C; REST on http://{}/", pipeline.worker_id));
                 end.await;
             }
             pipeline.stop().await;
@@ -129,14 +126,9 @@ async fn copy(arguments: &Arguments, scratch: &Scratch) -> Result<Pipeline> {
     let counts = pipeline.count(&shop, &lake).await?;
     let read_back = lake.verify(&shop)?;
     report(&counts, &read_back, copied, started.elapsed());
-    let wrong = counts
-        .iter()
-        .zip(&read_back)
-        .any(|(c, r)| c.topic != c.rows || *r != c.rows);
+    let wrong = counts.iter().zip(&read_back).any(|(c, r)| c.topic != c.rows || *r != c.rows);
     if wrong {
-        return Err(Error::fatal(
-            "the lake does not hold what the database holds",
-        ));
+        return Err(Error::fatal("the lake does not hold what the database holds"));
     }
     say(&next_steps(arguments, scratch, &pipeline));
     Ok(pipeline)
@@ -191,14 +183,7 @@ impl Pipeline {
             herder.put_connector(&name, props, None, false).await?;
         }
         let borrowed = arguments.bootstrap_servers.is_some();
-        Ok(Self {
-            herder,
-            cluster,
-            worker_id,
-            prefix,
-            borrowed,
-            stop_rest,
-        })
+        Ok(Self { herder, cluster, worker_id, prefix, borrowed, stop_rest })
     }
 
     fn topic(&self, table: &str) -> String {
@@ -220,43 +205,30 @@ impl Pipeline {
             if Instant::now() > deadline {
                 return Err(Error::fatal("the lake has not caught up in time")
                     .context("seconds", timeout.as_secs())
-                    .context(
-                        "remedy",
-                        "see MILLRACE_LOG=info, or give more by --timeout-s",
-                    ));
+                    .context("remedy", "see MILLRACE_LOG=info, or give more by --timeout-s"));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
     async fn count(&self, shop: &Shop, lake: &Lake) -> Result<Vec<TableCounts>> {
-        let partitions: Vec<_> = shop
-            .tables
-            .iter()
-            .map(|t| TopicPartition::new(self.topic(t.name), 0))
-            .collect();
+        let partitions: Vec<_> =
+            shop.tables.iter().map(|t| TopicPartition::new(self.topic(t.name), 0)).collect();
         let names: Vec<String> = partitions.iter().map(|p| p.topic.to_string()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let existing = self.cluster.describe_topics(Some(&names)).await?;
-        let known: Vec<_> = partitions
-            .iter()
-            .filter(|p| existing.contains_key(&*p.topic))
-            .cloned()
-            .collect();
+        let known: Vec<_> =
+            partitions.iter().filter(|p| existing.contains_key(&*p.topic)).cloned().collect();
         let ends = self.cluster.end_offsets(&known).await?;
-        let counts = shop
-            .tables
-            .iter()
-            .zip(&partitions)
-            .map(|(table, partition)| {
-                let topic = ends.get(partition).copied().unwrap_or(0);
-                Ok(TableCounts {
-                    name: table.name,
-                    rows: table.rows,
-                    topic: u64::try_from(topic).unwrap_or(0),
-                    lake: lake.published_rows(table.name)?,
-                })
-            });
+        let counts = shop.tables.iter().zip(&partitions).map(|(table, partition)| {
+            let topic = ends.get(partition).copied().unwrap_or(0);
+            Ok(TableCounts {
+                name: table.name,
+                rows: table.rows,
+                topic: u64::try_from(topic).unwrap_or(0),
+                lake: lake.published_rows(table.name)?,
+            })
+        });
         counts.collect()
     }
 
@@ -290,36 +262,22 @@ impl Pipeline {
 
 /// Listens where people look first, or anywhere if that port is taken.
 fn bind() -> Result<RestServer> {
-    let listener = |port| {
-        [Listener {
-            host: "127.0.0.1".into(),
-            port,
-        }]
-    };
+    let listener = |port| [Listener { host: "127.0.0.1".into(), port }];
     RestServer::bind(&listener(REST_PORT)).or_else(|_| RestServer::bind(&listener(0)))
 }
 
 fn props(pairs: &[(&str, String)]) -> Props {
-    pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), value.clone()))
-        .collect()
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
 }
 
 fn worker_props(arguments: &Arguments, scratch: &Scratch) -> Props {
     let embedded = || format!("embedded:{}", scratch.log().display());
     let json = "org.apache.kafka.connect.json.JsonConverter";
     props(&[
-        (
-            "bootstrap.servers",
-            arguments.bootstrap_servers.clone().unwrap_or_else(embedded),
-        ),
+        ("bootstrap.servers", arguments.bootstrap_servers.clone().unwrap_or_else(embedded)),
         ("key.converter", json.into()),
         ("value.converter", json.into()),
-        (
-            "offset.storage.file.filename",
-            scratch.offsets().display().to_string(),
-        ),
+        ("offset.storage.file.filename", scratch.offsets().display().to_string()),
         ("offset.flush.interval.ms", "1000".into()),
         ("producer.compression.type", "lz4".into()),
         ("producer.linger.ms", "5".into()),
@@ -328,15 +286,9 @@ fn worker_props(arguments: &Arguments, scratch: &Scratch) -> Props {
 
 fn source_props(scratch: &Scratch, prefix: &str) -> Props {
     props(&[
-        (
-            "connector.class",
-            "io.confluent.connect.jdbc.JdbcSourceConnector".into(),
-        ),
+        ("connector.class", "io.confluent.connect.jdbc.JdbcSourceConnector".into()),
         ("tasks.max", shop::TABLES.len().to_string()),
-        (
-            "connection.url",
-            format!("jdbc:sqlite:{}", scratch.database().display()),
-        ),
+        ("connection.url", format!("jdbc:sqlite:{}", scratch.database().display())),
         ("table.whitelist", shop::TABLES.join(",")),
         ("mode", "incrementing".into()),
         ("incrementing.column.name", "id".into()),
@@ -347,15 +299,9 @@ fn source_props(scratch: &Scratch, prefix: &str) -> Props {
 }
 
 fn sink_props(scratch: &Scratch, prefix: &str) -> Props {
-    let topics: Vec<String> = shop::TABLES
-        .iter()
-        .map(|t| format!("{prefix}{t}"))
-        .collect();
+    let topics: Vec<String> = shop::TABLES.iter().map(|t| format!("{prefix}{t}")).collect();
     props(&[
-        (
-            "connector.class",
-            "io.millrace.connect.lake.LakeSinkConnector".into(),
-        ),
+        ("connector.class", "io.millrace.connect.lake.LakeSinkConnector".into()),
         ("tasks.max", "1".into()),
         ("topics", topics.join(",")),
         ("store.url", format!("file://{}", scratch.lake().display())),
@@ -372,10 +318,7 @@ fn report(counts: &[TableCounts], read_back: &[u64], copied: Duration, total: Du
         "table", "in database", "in its topic", "read from Parquet"
     ));
     for (count, read) in counts.iter().zip(read_back) {
-        say(&format!(
-            "{:<12} {:>12} {:>14} {read:>20}",
-            count.name, count.rows, count.topic
-        ));
+        say(&format!("{:<12} {:>12} {:>14} {read:>20}", count.name, count.rows, count.topic));
     }
     let rows: u64 = counts.iter().map(|c| c.rows).sum();
     let rate = rows as f64 / copied.as_secs_f64();

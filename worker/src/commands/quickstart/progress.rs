@@ -23,15 +23,10 @@ const BAR: &str = "{prefix:>28} [{bar:30}] {pos:>9}/{len} {per_sec:>14} {eta:>5}
 impl Progress {
     pub(super) fn start(shop: &Shop) -> Self {
         let bars = MultiProgress::new();
-        let style = ProgressStyle::with_template(BAR)
-            .expect("the template is right")
-            .progress_chars("=> ");
+        let style =
+            ProgressStyle::with_template(BAR).expect("the template is right").progress_chars("=> ");
         let bar = |rows: u64, prefix: String| {
-            bars.add(
-                ProgressBar::new(rows)
-                    .with_style(style.clone())
-                    .with_prefix(prefix),
-            )
+            bars.add(ProgressBar::new(rows).with_style(style.clone()).with_prefix(prefix))
         };
         let table = |name: &str, rows| {
             let topic = bar(rows, format!("{name} → topic"));

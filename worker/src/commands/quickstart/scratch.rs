@@ -25,20 +25,15 @@ impl Scratch {
             move |e: io::Error| {
                 Error::config("cannot make a directory")
                     .context("path", path)
-                    .context(
-                        "remedy",
-                        "run where you may write, or choose another by --lake",
-                    )
+                    .context("remedy", "run where you may write, or choose another by --lake")
                     .with_source(e)
             }
         };
         let occupied = fs::read_dir(lake).is_ok_and(|mut entries| entries.next().is_some());
         if occupied && !lake.join(MARKER).exists() {
-            return Err(
-                Error::config("the directory for the lake holds something else")
-                    .context("path", lake.display())
-                    .context("remedy", "choose another by --lake, or move it away"),
-            );
+            return Err(Error::config("the directory for the lake holds something else")
+                .context("path", lake.display())
+                .context("remedy", "choose another by --lake, or move it away"));
         }
         if occupied {
             fs::remove_dir_all(lake).map_err(failed(lake))?;
@@ -47,11 +42,7 @@ impl Scratch {
         fs::write(lake.join(MARKER), b"").map_err(failed(lake))?;
         let lake = lake.canonicalize().map_err(failed(lake))?;
         let work = std::env::temp_dir().join(format!("millrace-quickstart-{}", std::process::id()));
-        let scratch = Self {
-            work,
-            lake,
-            lake_kept: false,
-        };
+        let scratch = Self { work, lake, lake_kept: false };
         fs::create_dir_all(&scratch.work).map_err(failed(&scratch.work))?;
         Ok(scratch)
     }

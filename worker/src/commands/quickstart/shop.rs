@@ -73,17 +73,12 @@ impl Shop {
                 .context("remedy", "set TMPDIR to a directory with room for it")
                 .with_source(e)
         };
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true);
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
         let mut connection = options.connect().await.map_err(failed)?;
         connection.execute(SCHEMA).await.map_err(failed)?;
         for statement in fill(rows) {
             // The text holds numbers of our own alone.
-            connection
-                .execute(AssertSqlSafe(statement))
-                .await
-                .map_err(failed)?;
+            connection.execute(AssertSqlSafe(statement)).await.map_err(failed)?;
         }
         let tables = count(&mut connection).await.map_err(failed)?;
         connection.close().await.map_err(failed)?;
@@ -98,11 +93,7 @@ async fn count(connection: &mut SqliteConnection) -> sqlx::Result<Vec<Table>> {
         let row = connection.fetch_one(query).await?;
         let rows: i64 = row.try_get(0)?;
         let id_sum = row.try_get(1)?;
-        tables.push(Table {
-            name,
-            rows: u64::try_from(rows).unwrap_or(0),
-            id_sum,
-        });
+        tables.push(Table { name, rows: u64::try_from(rows).unwrap_or(0), id_sum });
     }
     Ok(tables)
 }
