@@ -208,6 +208,29 @@ fn write_java_date(f: &mut fmt::Formatter<'_>, millis: i64) -> fmt::Result {
     )
 }
 
+/// The entries in the order in which a Java `HashMap` gives them back that took them in this order.
+/// Java holds schemaless objects in one, so this is how they are printed. Maps with keys other than
+/// strings keep their own order.
+fn in_hash_map_order(entries: &[(Value, Value)]) -> Vec<&(Value, Value)> {
+    // Twelve entries fill a table of 16 to three quarters; it doubles with the thirteenth.
+    let capacity = (entries.len() * 4).div_ceil(3).next_power_of_two().max(16) as u32;
+    let bucket = |(key, _): &&(Value, Value)| match key {
+        Value::String(key) => {
+            let hash = key.encode_utf16().fold(0u32, |hash, unit| {
+                hash.wrapping_mul(31).wrapping_add(u32::from(unit))
+            });
+            (hash ^ (hash >> 16)) & (capacity - 1)
+        }
+        _ => 0,
+    };
+    let mut ordered: Vec<_> = entries.iter().collect();
+    if entries.iter().all(|(key, _)| matches!(key, Value::String(_))) {
+        // Stable: entries of one bucket stay in the order they came in.
+        ordered.sort_by_key(bucket);
+    }
+    ordered
+}
+
 impl fmt::Display for Struct {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Struct{")?;
@@ -247,7 +270,7 @@ impl fmt::Display for Value {
             }
             Self::Map(entries) => {
                 f.write_str("{")?;
-                for (i, (key, value)) in entries.iter().enumerate() {
+                for (i, (key, value)) in in_hash_map_order(entries).into_iter().enumerate() {
                     write!(f, "{}{key}={value}", if i == 0 { "" } else { ", " })?;
                 }
                 f.write_str("}")
@@ -322,6 +345,24 @@ mod tests {
                 (text, plain)
             );
         }
+    }
+
+    #[test]
+    fn maps_print_in_the_order_of_javas_hash_map() {
+        let map = |keys: &[&str]| {
+            Value::Map(keys.iter().zip(0..).map(|(k, i)| ((*k).into(), Value::Int32(i))).collect())
+        };
+        assert_eq!(map(&["z", "a"]).to_string(), "{a=1, z=0}");
+        assert_eq!(map(&["a", "topic", "p"]).to_string(), "{p=2, a=0, topic=1}");
+        let keys: Vec<String> = (0..13).map(|i| format!("k{i}")).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let printed = map(&keys).to_string();
+        let order: Vec<&str> =
+            printed.trim_matches(['{', '}']).split(", ").map(|e| e.split_once('=').unwrap().0).collect();
+        assert_eq!(
+            order,
+            ["k0", "k1", "k2", "k3", "k4", "k5", "k11", "k6", "k10", "k7", "k8", "k12", "k9"]
+        );
     }
 
     #[test]
