@@ -70,7 +70,9 @@ fn what_java_read_and_wrote() {
     let file = include_str!("../../tests/data/json_read.tsv");
     let mut off = converters(OFF);
     let mut on = converters(&[]);
-    for case in cases(file) {
+    let cases = cases(file);
+    assert!(cases.len() > 180);
+    for case in cases {
         let converters = if case.mode.starts_with("off") { &mut off } else { &mut on };
         for converter in converters {
             let rows = Serialized::from_iter([Some(&case.bytes)]);

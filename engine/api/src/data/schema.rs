@@ -137,6 +137,13 @@ impl Schema {
         builder
     }
 
+    /// Starts a map whose values have no schema in common: header values may have such.
+    pub fn map_without_value_schema(key: SchemaRef) -> SchemaBuilder {
+        let mut builder = Self::builder(Kind::Map);
+        builder.0.key = Some(key);
+        builder
+    }
+
     /// Starts `Decimal` with so many digits after the point.
     pub fn decimal_builder(scale: i32) -> SchemaBuilder {
         Self::builder(Kind::Bytes)

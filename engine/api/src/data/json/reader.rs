@@ -96,6 +96,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// At the start of the rest of an object whose beginning was read before: its next value.
+    pub fn within(text: &'a str) -> Self {
+        Self {
+            depth: 1,
+            ..Self::new(text)
+        }
+    }
+
     /// How many bytes lie behind.
     pub fn position(&self) -> usize {
         self.at
