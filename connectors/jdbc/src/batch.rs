@@ -46,14 +46,8 @@ impl Shape {
             }
             builder = builder.field(field.name.as_str(), field.form.schema(field.optional));
         }
-        let incrementing = incrementing
-            .map(|column| position(&fields, column))
-            .transpose()?;
-        Ok(Self {
-            fields,
-            incrementing,
-            schema: builder.build(),
-        })
+        let incrementing = incrementing.map(|column| position(&fields, column)).transpose()?;
+        Ok(Self { fields, incrementing, schema: builder.build() })
     }
 }
 
@@ -103,13 +97,7 @@ impl Batcher {
         let room = limits.rows.min(4096);
         let cells = shape.schema.fields().iter().zip(&shape.fields);
         let cells = cells.map(|(field, f)| Cells::new(f.form, &field.schema, room));
-        Self {
-            cells: cells.collect(),
-            shape,
-            limits,
-            rows: 0,
-            bytes: 0,
-        }
+        Self { cells: cells.collect(), shape, limits, rows: 0, bytes: 0 }
     }
 
     pub(crate) fn shape(&self) -> &Shape {
@@ -179,10 +167,7 @@ impl Batcher {
             Finished::Values(_) => None,
         };
         number.ok_or_else(|| {
-            let at = self
-                .shape
-                .incrementing
-                .expect("only asked for in an incremental mode");
+            let at = self.shape.incrementing.expect("only asked for in an incremental mode");
             Error::fatal(
                 "the incrementing column must hold whole numbers up to 9223372036854775807 and \
                  never NULL; set incrementing.column.name to another column, or use mode=bulk",
@@ -242,17 +227,10 @@ mod tests {
     use super::*;
     use crate::numeric::Unscaled;
 
-    const LIMITS: Limits = Limits {
-        rows: 2,
-        bytes: 100,
-    };
+    const LIMITS: Limits = Limits { rows: 2, bytes: 100 };
 
     fn field(name: &str, form: Form) -> Field {
-        Field {
-            name: name.into(),
-            form,
-            optional: true,
-        }
+        Field { name: name.into(), form, optional: true }
     }
 
     fn batcher(fields: Vec<Field>, incrementing: Option<&str>) -> Batcher {
@@ -293,9 +271,7 @@ mod tests {
         batch.cells()[1].null();
         batch.row_done(1);
         let column = batch.take().unwrap().unwrap().column;
-        let Value::Struct(row) = column.value(0).unwrap() else {
-            panic!("a struct")
-        };
+        let Value::Struct(row) = column.value(0).unwrap() else { panic!("a struct") };
         assert_eq!(row.values(), [Value::Int32(3), Value::Null]);
     }
 
@@ -317,10 +293,7 @@ mod tests {
     fn shapes_that_cannot_be() {
         let twice = vec![field("a", Form::Int8), field("a", Form::Int8)];
         let error = Shape::new(None, twice, None).unwrap_err().to_string();
-        assert!(
-            error.contains("alias") && error.contains("column: a"),
-            "{error}"
-        );
+        assert!(error.contains("alias") && error.contains("column: a"), "{error}");
         let error = Shape::new(None, vec![field("a", Form::Int8)], Some("id")).unwrap_err();
         assert!(error.to_string().contains("incrementing.column.name: id"));
     }

@@ -74,19 +74,13 @@ pub(crate) fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
 /// Years that begin in March have their leap day at the end.
 fn march_first(year: i64, month: u32) -> (i64, i64) {
     let month = i64::from(month);
-    if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    }
+    if month > 2 { (year, month - 3) } else { (year - 1, month + 9) }
 }
 
 /// The offset of a zone from UTC in milliseconds (`db.timezone`).
 pub(crate) fn zone(name: &str) -> Result<i64> {
-    let bare = ["UTC", "GMT", "UT"]
-        .iter()
-        .find_map(|prefix| name.strip_prefix(prefix))
-        .unwrap_or(name);
+    let bare =
+        ["UTC", "GMT", "UT"].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
     match (name, bare) {
         ("", _) => {}
         (_, "" | "Z") | ("Etc/UTC" | "Etc/GMT" | "Zulu", _) => return Ok(0),
@@ -187,10 +181,7 @@ mod tests {
 
     use super::*;
 
-    const JAVA: Calendar = Calendar {
-        julian: true,
-        ahead_ms: 0,
-    };
+    const JAVA: Calendar = Calendar { julian: true, ahead_ms: 0 };
 
     #[test]
     fn zones() {
@@ -222,10 +213,7 @@ mod tests {
 
     #[test]
     fn zones_move_times_without_one() {
-        let berlin = Calendar {
-            julian: true,
-            ahead_ms: 7_200_000,
-        };
+        let berlin = Calendar { julian: true, ahead_ms: 7_200_000 };
         assert_eq!(berlin.timestamp(7_200_000), 0);
         assert_eq!(berlin.time(0).unwrap(), 79_200_000);
         assert_eq!(berlin.date(3).unwrap(), 3);

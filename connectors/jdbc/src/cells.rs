@@ -78,9 +78,7 @@ macro_rules! each_builder {
             Cells::Time($builder) => $do,
             Cells::Timestamp($builder) => $do,
             Cells::Decimal($builder) => $do,
-            Cells::Wide {
-                values: $values, ..
-            } => $wide,
+            Cells::Wide { values: $values, .. } => $wide,
         }
     };
 }
@@ -88,11 +86,8 @@ macro_rules! each_builder {
 impl Cells {
     /// No cells yet, room for so many.
     pub(crate) fn new(form: Form, schema: &SchemaRef, rows: usize) -> Self {
-        let data_type = || {
-            schema
-                .arrow_type()
-                .expect("forms that do not fit Arrow are kept as values")
-        };
+        let data_type =
+            || schema.arrow_type().expect("forms that do not fit Arrow are kept as values");
         match form {
             Form::Boolean => Self::Boolean(BooleanBuilder::with_capacity(rows)),
             Form::Int8 => Self::Int8(Int8Builder::with_capacity(rows)),
@@ -111,10 +106,7 @@ impl Cells {
             Form::Decimal { .. } if form.fits_arrow() => {
                 Self::Decimal(Decimal256Builder::with_capacity(rows).with_data_type(data_type()))
             }
-            Form::Decimal { scale, .. } => Self::Wide {
-                values: Vec::with_capacity(rows),
-                scale,
-            },
+            Form::Decimal { scale, .. } => Self::Wide { values: Vec::with_capacity(rows), scale },
         }
     }
 
@@ -240,10 +232,8 @@ impl Cells {
                 })?;
                 builder.append_value(wide);
             }
-            Self::Wide { values, scale } => values.push(Value::Decimal(Decimal {
-                unscaled: unscaled.into_big(),
-                scale: *scale,
-            })),
+            Self::Wide { values, scale } => values
+                .push(Value::Decimal(Decimal { unscaled: unscaled.into_big(), scale: *scale })),
             _ => return Err(mismatched()),
         }
         Ok(())
@@ -286,11 +276,7 @@ fn too_big(number: i64, kind: &str) -> Misfit {
 /// None past 256 bits; Arrow's decimals end before, at 76 digits.
 fn to_i256(number: &BigInt) -> Option<i256> {
     let bytes = number.to_signed_bytes_be();
-    let fill = if number.sign() == Sign::Minus {
-        0xff
-    } else {
-        0
-    };
+    let fill = if number.sign() == Sign::Minus { 0xff } else { 0 };
     let mut wide = [fill; 32];
     let start = wide.len().checked_sub(bytes.len())?;
     wide[start..].copy_from_slice(&bytes);
@@ -304,10 +290,7 @@ impl Finished {
             Self::Values(values) => Ok(values),
             Self::Array(array) => {
                 let rows = array.len();
-                let column = Column::Typed {
-                    schema: Arc::clone(schema),
-                    array,
-                };
+                let column = Column::Typed { schema: Arc::clone(schema), array };
                 (0..rows).map(|row| column.value(row)).collect()
             }
         }

@@ -36,11 +36,7 @@ impl Cursor {
         F: Future<Output = Result<Box<dyn Connection>>> + Send + 'static,
     {
         let (sender, batches) = mpsc::channel(1);
-        Self {
-            reading: Box::pin(read(sender)),
-            batches,
-            outcome: None,
-        }
+        Self { reading: Box::pin(read(sender)), batches, outcome: None }
     }
 
     /// The next batch, the end, or what went wrong after the batches before. Cancel-safe. Not to

@@ -143,10 +143,9 @@ impl Warnings {
 /// Hands a batch over. Nobody takes it any more: the reading was given up.
 pub(crate) async fn hand_over(batches: &mpsc::Sender<Batch>, batch: Option<Batch>) -> Result<()> {
     match batch {
-        Some(batch) => batches
-            .send(batch)
-            .await
-            .map_err(|_| Error::retriable("the reading was given up")),
+        Some(batch) => {
+            batches.send(batch).await.map_err(|_| Error::retriable("the reading was given up"))
+        }
         None => Ok(()),
     }
 }
@@ -172,10 +171,7 @@ pub(crate) mod tests {
             quoting: Quoting::Always('"'),
             mapping: NumericMapping::None,
             calendar: Calendar::default(),
-            limits: Limits {
-                rows: 1000,
-                bytes: 1 << 20,
-            },
+            limits: Limits { rows: 1000, bytes: 1 << 20 },
             warnings: Warnings::default(),
         }
     }

@@ -117,31 +117,15 @@ mod tests {
         let check = |stated, expected: [Form; 4]| {
             let mappings = [M::None, M::PrecisionOnly, M::BestFit, M::BestFitEagerDouble];
             for (mapping, expected) in mappings.into_iter().zip(expected) {
-                assert_eq!(
-                    Form::numeric(mapping, stated),
-                    expected,
-                    "{mapping:?} {stated:?}"
-                );
+                assert_eq!(Form::numeric(mapping, stated), expected, "{mapping:?} {stated:?}");
             }
         };
         let bare = decimal(0, UNSTATED_SCALE);
         check(None, [bare; 4]);
-        check(
-            Some((2, 0)),
-            [decimal(2, 0), Form::Int8, Form::Int8, Form::Int8],
-        );
-        check(
-            Some((4, 0)),
-            [decimal(4, 0), Form::Int16, Form::Int16, Form::Int16],
-        );
-        check(
-            Some((9, 0)),
-            [decimal(9, 0), Form::Int32, Form::Int32, Form::Int32],
-        );
-        check(
-            Some((18, 0)),
-            [decimal(18, 0), Form::Int64, Form::Int64, Form::Int64],
-        );
+        check(Some((2, 0)), [decimal(2, 0), Form::Int8, Form::Int8, Form::Int8]);
+        check(Some((4, 0)), [decimal(4, 0), Form::Int16, Form::Int16, Form::Int16]);
+        check(Some((9, 0)), [decimal(9, 0), Form::Int32, Form::Int32, Form::Int32]);
+        check(Some((18, 0)), [decimal(18, 0), Form::Int64, Form::Int64, Form::Int64]);
         check(Some((19, 0)), [decimal(19, 0); 4]);
         let (d, f) = (decimal(10, 2), Form::Float64);
         check(Some((10, 2)), [d, d, f, f]);

@@ -68,8 +68,7 @@ const NEGATIVE: u16 = 0x4000;
 pub(crate) fn from_postgres(bytes: &[u8], scale: i32) -> Result<Unscaled, Misfit> {
     let short = |at: usize| {
         let pair = bytes.get(at..at + 2).and_then(|b| b.try_into().ok());
-        pair.map(u16::from_be_bytes)
-            .ok_or_else(|| Misfit::new("a numeric value that is cut off"))
+        pair.map(u16::from_be_bytes).ok_or_else(|| Misfit::new("a numeric value that is cut off"))
     };
     let (count, weight, sign) = (short(0)?, short(2)?.cast_signed(), short(4)?);
     if sign != POSITIVE && sign != NEGATIVE {
@@ -117,16 +116,12 @@ pub(crate) fn from_text(text: &str, scale: i32) -> Result<Unscaled, Misfit> {
         Err(_) => Unscaled::Big(digits.parse().map_err(|_| broken())?),
     };
     let places = i32::try_from(fraction.len()).map_err(|_| broken())?;
-    unscaled
-        .shift(scale + exponent - places)
-        .ok_or_else(too_precise)
+    unscaled.shift(scale + exponent - places).ok_or_else(too_precise)
 }
 
 /// A whole number at the given scale.
 pub(crate) fn from_i64(number: i64, scale: i32) -> Result<Unscaled, Misfit> {
-    Unscaled::Small(number.into())
-        .shift(scale)
-        .ok_or_else(too_precise)
+    Unscaled::Small(number.into()).shift(scale).ok_or_else(too_precise)
 }
 
 /// The decimal number that a float stands for: its 15 significant digits, as SQLite prints it.
@@ -152,10 +147,7 @@ mod tests {
         };
         let (whole, fraction) = bare.split_once('.').unwrap_or((bare, ""));
         let whole = format!("{whole:0>width$}", width = whole.len().next_multiple_of(4));
-        let padded = format!(
-            "{fraction:0<width$}",
-            width = fraction.len().next_multiple_of(4)
-        );
+        let padded = format!("{fraction:0<width$}", width = fraction.len().next_multiple_of(4));
         let all = whole.clone() + &padded;
         let mut digits: Vec<u16> = all
             .as_bytes()
@@ -187,11 +179,7 @@ mod tests {
     }
 
     fn plain(unscaled: Unscaled, scale: i32) -> String {
-        Decimal {
-            unscaled: unscaled.into_big(),
-            scale,
-        }
-        .to_plain_string()
+        Decimal { unscaled: unscaled.into_big(), scale }.to_plain_string()
     }
 
     #[test]
@@ -217,12 +205,7 @@ mod tests {
     #[test]
     fn nothing_is_cut_off() {
         let nan = [0, 0, 0, 0, 0xc0, 0, 0, 0];
-        assert!(
-            from_postgres(&nan, 2)
-                .unwrap_err()
-                .to_string()
-                .contains("NaN")
-        );
+        assert!(from_postgres(&nan, 2).unwrap_err().to_string().contains("NaN"));
         assert!(from_postgres(&send("1.234"), 2).is_err());
         assert!(from_postgres(&send("1.234")[..9], 3).is_err());
         assert!(from_postgres(&[], 3).is_err());

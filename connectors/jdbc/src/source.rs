@@ -28,9 +28,7 @@ impl Source for Confluent {
         props: Props,
         context: ConnectorContext,
     ) -> Result<Box<dyn Connector>> {
-        Ok(Box::new(
-            JdbcConnector::start(config, props, context).await?,
-        ))
+        Ok(Box::new(JdbcConnector::start(config, props, context).await?))
     }
 
     async fn task(props: Props, context: SourceContext) -> Result<Box<dyn SourceTask>> {

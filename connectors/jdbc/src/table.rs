@@ -14,10 +14,7 @@ pub(crate) struct TableId {
 
 impl TableId {
     pub(crate) fn new(schema: Option<&str>, name: &str) -> Self {
-        Self {
-            schema: schema.map(str::to_owned),
-            name: name.to_owned(),
-        }
+        Self { schema: schema.map(str::to_owned), name: name.to_owned() }
     }
 
     /// The name in SQL.
@@ -68,10 +65,7 @@ impl Quoting {
 
 /// The `tables` of a task's configuration: qualified and quoted, joined by commas.
 pub(crate) fn join(tables: &[TableId], mark: char) -> String {
-    let names: Vec<String> = tables
-        .iter()
-        .map(|table| table.sql(Quoting::Always(mark)))
-        .collect();
+    let names: Vec<String> = tables.iter().map(|table| table.sql(Quoting::Always(mark))).collect();
     names.join(",")
 }
 
@@ -101,11 +95,7 @@ pub(crate) fn split(text: &str, mark: char) -> Result<Vec<TableId>> {
             Some(_) => return Err(broken()),
         }
     }
-    if parts.is_empty() {
-        Ok(tables)
-    } else {
-        Err(broken())
-    }
+    if parts.is_empty() { Ok(tables) } else { Err(broken()) }
 }
 
 /// One quoted name at the start of a text, and what follows.

@@ -36,9 +36,7 @@ pub(crate) struct Settings(Vec<(String, String)>);
 /// Shows names only: values may be secret.
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list()
-            .entries(self.0.iter().map(|(name, _)| name))
-            .finish()
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
 }
 
@@ -66,9 +64,7 @@ impl Settings {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
@@ -127,11 +123,7 @@ fn postgres(place: &str, settings: Settings) -> Result<PostgresUrl> {
         return Err(Error::config(message));
     }
     let hosts = hosts.split(',').map(host_and_port);
-    Ok(PostgresUrl {
-        hosts: hosts.collect::<Result<_>>()?,
-        database: named(database)?,
-        settings,
-    })
+    Ok(PostgresUrl { hosts: hosts.collect::<Result<_>>()?, database: named(database)?, settings })
 }
 
 fn named(database: &str) -> Result<Option<String>> {
@@ -165,10 +157,7 @@ fn sqlite(place: &str, settings: Settings) -> Result<SqliteUrl> {
                        fill; name a file: jdbc:sqlite:/path/to/file";
         return Err(Error::config(message));
     }
-    Ok(SqliteUrl {
-        path: PathBuf::from(path),
-        settings,
-    })
+    Ok(SqliteUrl { path: PathBuf::from(path), settings })
 }
 
 /// `%41` is `A`, `+` is a space, as `java.net.URLDecoder` has it.
@@ -210,28 +199,12 @@ mod tests {
             assert_eq!(parsed.database.as_deref(), database, "{url}");
         };
         check("jdbc:postgresql://db/shop", &[("db", 5432)], Some("shop"));
-        check(
-            "jdbc:postgresql://db:5433/shop?ssl=true",
-            &[("db", 5433)],
-            Some("shop"),
-        );
-        check(
-            "jdbc:postgresql://a,b:1/x",
-            &[("a", 5432), ("b", 1)],
-            Some("x"),
-        );
-        check(
-            "jdbc:postgresql://[::1]:5433/x",
-            &[("::1", 5433)],
-            Some("x"),
-        );
+        check("jdbc:postgresql://db:5433/shop?ssl=true", &[("db", 5433)], Some("shop"));
+        check("jdbc:postgresql://a,b:1/x", &[("a", 5432), ("b", 1)], Some("x"));
+        check("jdbc:postgresql://[::1]:5433/x", &[("::1", 5433)], Some("x"));
         check("jdbc:postgresql://[::1]/", &[("::1", 5432)], None);
         check("jdbc:postgresql:shop", &[("localhost", 5432)], Some("shop"));
-        check(
-            "jdbc:postgresql:///my%20shop",
-            &[("localhost", 5432)],
-            Some("my shop"),
-        );
+        check("jdbc:postgresql:///my%20shop", &[("localhost", 5432)], Some("my shop"));
         check("jdbc:postgresql://db", &[("db", 5432)], None);
     }
 

@@ -18,18 +18,11 @@ pub(crate) fn judge(error: SqlError, doing: Doing<'_>) -> Error {
         SqlError::Database(database) => {
             let code = database.code().unwrap_or_default();
             // SQLite's codes are numbers, PostgreSQL's have five places.
-            if code.len() == 5 {
-                postgres(&code)
-            } else {
-                sqlite(&code, database.message())
-            }
+            if code.len() == 5 { postgres(&code) } else { sqlite(&code, database.message()) }
         }
         SqlError::Io(_) | SqlError::WorkerCrashed => (true, None),
         SqlError::Protocol(_) => (doing != Doing::Connecting, None),
-        SqlError::Tls(_) => (
-            false,
-            Some("check sslmode and sslrootcert in connection.url"),
-        ),
+        SqlError::Tls(_) => (false, Some("check sslmode and sslrootcert in connection.url")),
         _ => (false, None),
     };
     let (what, place) = match doing {
@@ -47,11 +40,7 @@ pub(crate) fn judge(error: SqlError, doing: Doing<'_>) -> Error {
         message.push_str("; ");
         message.push_str(remedy);
     }
-    let ours = if passing {
-        Error::retriable(message)
-    } else {
-        Error::fatal(message)
-    };
+    let ours = if passing { Error::retriable(message) } else { Error::fatal(message) };
     match &error {
         SqlError::Database(database) => {
             let code = database.code().unwrap_or_default();
@@ -111,18 +100,13 @@ fn sqlite(code: &str, message: &str) -> (bool, Option<&'static str>) {
         BUSY | LOCKED => (true, Some("another program writes to the database")),
         SCHEMA_CHANGED => (true, None),
         IO => (true, Some("check the disk that holds the database")),
-        CORRUPT => (
-            false,
-            Some("the database file is damaged: check it with PRAGMA integrity_check"),
-        ),
-        CANNOT_OPEN => (
-            false,
-            Some("connection.url must name an existing file that this user may read"),
-        ),
-        NOT_A_DATABASE => (
-            false,
-            Some("connection.url names a file that is no SQLite database"),
-        ),
+        CORRUPT => {
+            (false, Some("the database file is damaged: check it with PRAGMA integrity_check"))
+        }
+        CANNOT_OPEN => {
+            (false, Some("connection.url must name an existing file that this user may read"))
+        }
+        NOT_A_DATABASE => (false, Some("connection.url names a file that is no SQLite database")),
         _ if message.contains("no such table") => (false, Some(GONE)),
         _ if message.contains("no such column") => (false, Some(NO_COLUMN)),
         _ if message.contains("syntax error") => (false, Some(SYNTAX)),

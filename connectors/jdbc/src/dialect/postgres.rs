@@ -60,10 +60,7 @@ impl Dialect for Postgres {
             // One host that refuses the password does not speak for the others.
             let error = error
                 .context("host", place)
-                .context(
-                    "database",
-                    options.get_database().unwrap_or("the user's own"),
-                )
+                .context("database", options.get_database().unwrap_or("the user's own"))
                 .context("user", options.get_username());
             failure = Some(match failure {
                 Some(first) if !error.is_retriable() => first,
@@ -146,19 +143,10 @@ impl Connection for PostgresConnection {
         let judged = |error| judge(error, Doing::Reading(&place));
         // The lock that describing takes is held until the rows are read: their types cannot
         // change in between.
-        sqlx::raw_sql("BEGIN")
-            .execute(&mut self.0)
-            .await
-            .map_err(judged)?;
+        sqlx::raw_sql("BEGIN").execute(&mut self.0).await.map_err(judged)?;
         let columns = self.describe(select).await?;
         let (sql, batcher, decoders) = plan(select, &columns)?;
-        let mut rows = Rows {
-            select,
-            batcher,
-            decoders,
-            tuples: Tuples::default(),
-            count: 0,
-        };
+        let mut rows = Rows { select, batcher, decoders, tuples: Tuples::default(), count: 0 };
         let mut chunks = self.0.copy_out_raw(&sql).await.map_err(judged)?;
         while let Some(chunk) = chunks.try_next().await.map_err(judged)? {
             rows.tuples.push(chunk);
@@ -166,10 +154,7 @@ impl Connection for PostgresConnection {
         }
         drop(chunks);
         hand_over(batches, rows.batcher.take()?).await?;
-        sqlx::raw_sql("COMMIT")
-            .execute(&mut self.0)
-            .await
-            .map_err(judged)?;
+        sqlx::raw_sql("COMMIT").execute(&mut self.0).await.map_err(judged)?;
         Ok(())
     }
 
@@ -226,10 +211,7 @@ fn catalog_query(columns: &[ServerColumn]) -> String {
         .iter()
         .enumerate()
         .map(|(i, c)| {
-            format!(
-                "({i}, {}::oid, {}::oid, {}::int2)",
-                c.type_oid, c.relation, c.attribute
-            )
+            format!("({i}, {}::oid, {}::oid, {}::int2)", c.type_oid, c.relation, c.attribute)
         })
         .collect();
     format!(
@@ -275,10 +257,7 @@ fn plan(select: &Select, columns: &[ServerColumn]) -> Result<(String, Batcher, V
     let incrementing = select.after.as_ref().map(|(column, _)| column.as_str());
     let shape = Shape::new(select.record_name(), fields, incrementing)
         .map_err(|e| e.context("table", place))?;
-    let sql = format!(
-        "COPY ({}\n) TO STDOUT (FORMAT binary)",
-        select.sql(&names.join(", "))
-    );
+    let sql = format!("COPY ({}\n) TO STDOUT (FORMAT binary)", select.sql(&names.join(", ")));
     Ok((sql, Batcher::new(shape, select.limits), decoders))
 }
 

@@ -119,17 +119,9 @@ impl Connection for SqliteReader {
         let place = select.place();
         let judged = |error| judge(error, Doing::Reading(&place));
         // From the first statement on, all see the database as it is then.
-        sqlx::raw_sql("BEGIN")
-            .execute(&mut self.0)
-            .await
-            .map_err(judged)?;
+        sqlx::raw_sql("BEGIN").execute(&mut self.0).await.map_err(judged)?;
         let columns = self.describe(select, &place).await?;
-        let mut rows = Rows {
-            select,
-            columns,
-            state: None,
-            count: 0,
-        };
+        let mut rows = Rows { select, columns, state: None, count: 0 };
         let query = sqlx::query(AssertSqlSafe(select.sql("*"))).persistent(false);
         let mut stream = query.fetch(&mut self.0);
         while let Some(row) = stream.try_next().await.map_err(judged)? {
@@ -139,10 +131,7 @@ impl Connection for SqliteReader {
         if let Some((batcher, _)) = &mut rows.state {
             hand_over(batches, batcher.take()?).await?;
         }
-        sqlx::raw_sql("COMMIT")
-            .execute(&mut self.0)
-            .await
-            .map_err(judged)?;
+        sqlx::raw_sql("COMMIT").execute(&mut self.0).await.map_err(judged)?;
         Ok(())
     }
 
@@ -293,11 +282,7 @@ fn plan(
         let value = Stored::of(first, i).unwrap_or(Stored::Null);
         let form = column.declared.form(value, select.mapping);
         readers.push(Reader::new(form, column.optional));
-        fields.push(Field {
-            name: column.name.clone(),
-            form,
-            optional: column.optional,
-        });
+        fields.push(Field { name: column.name.clone(), form, optional: column.optional });
     }
     let incrementing = select.after.as_ref().map(|(column, _)| column.as_str());
     let shape = Shape::new(select.record_name(), fields, incrementing)

@@ -93,10 +93,7 @@ pub(crate) struct SourceConfig {
     pub(crate) incrementing_column_name: String,
     /// Columns that say when a row was written; for the timestamp modes.
     #[config(key = "timestamp.column.name", importance = Medium, default = "", group = MODE)]
-    #[expect(
-        dead_code,
-        reason = "accepted in every mode; only the timestamp modes look at it"
-    )]
+    #[expect(dead_code, reason = "accepted in every mode; only the timestamp modes look at it")]
     timestamp_column_name: Vec<String>,
     /// Timestamp columns by table. Not supported yet.
     #[config(key = "timestamp.columns.mapping", importance = Medium, default = "", group = MODE)]
@@ -106,10 +103,7 @@ pub(crate) struct SourceConfig {
     incrementing_column_mapping: Vec<String>,
     /// Where the timestamp modes begin, in milliseconds since 1970; -1 for now.
     #[config(key = "timestamp.initial", importance = Low, group = MODE)]
-    #[expect(
-        dead_code,
-        reason = "accepted in every mode; only the timestamp modes look at it"
-    )]
+    #[expect(dead_code, reason = "accepted in every mode; only the timestamp modes look at it")]
     timestamp_initial: Option<i64>,
     /// Refuse an incrementing column that may be NULL: such rows are never read.
     #[config(key = "validate.non.null", importance = Low, default = true, group = MODE)]
@@ -175,10 +169,7 @@ pub(crate) struct SourceConfig {
     /// How far the timestamp modes stay behind now, in milliseconds.
     #[config(key = "timestamp.delay.interval.ms", importance = High, default = 0,
         group = CONNECTOR)]
-    #[expect(
-        dead_code,
-        reason = "accepted in every mode; only the timestamp modes look at it"
-    )]
+    #[expect(dead_code, reason = "accepted in every mode; only the timestamp modes look at it")]
     timestamp_delay_interval_ms: i64,
     /// The zone of dates and times that are stored without one: UTC or a fixed offset.
     #[config(key = "db.timezone", importance = Medium, default = "UTC", group = CONNECTOR)]
@@ -189,19 +180,8 @@ pub(crate) struct SourceConfig {
     timestamp_granularity: String,
 }
 
-const MAPPINGS: [&str; 4] = [
-    "none",
-    "precision_only",
-    "best_fit",
-    "best_fit_eager_double",
-];
-const MODES: [&str; 5] = [
-    "",
-    "bulk",
-    "timestamp",
-    "incrementing",
-    "timestamp+incrementing",
-];
+const MAPPINGS: [&str; 4] = ["none", "precision_only", "best_fit", "best_fit_eager_double"];
+const MODES: [&str; 5] = ["", "bulk", "timestamp", "incrementing", "timestamp+incrementing"];
 const ISOLATION: [&str; 6] = [
     "DEFAULT",
     "READ_UNCOMMITTED",
@@ -210,15 +190,8 @@ const ISOLATION: [&str; 6] = [
     "SERIALIZABLE",
     "SQL_SERVER_SNAPSHOT",
 ];
-const TABLE_TYPES: [&str; 7] = [
-    "TABLE",
-    "VIEW",
-    "SYSTEM TABLE",
-    "GLOBAL TEMPORARY",
-    "LOCAL TEMPORARY",
-    "ALIAS",
-    "SYNONYM",
-];
+const TABLE_TYPES: [&str; 7] =
+    ["TABLE", "VIEW", "SYSTEM TABLE", "GLOBAL TEMPORARY", "LOCAL TEMPORARY", "ALIAS", "SYNONYM"];
 const DIALECTS: [&str; 12] = [
     "",
     "Db2DatabaseDialect",
@@ -284,18 +257,12 @@ impl SourceConfig {
     pub(crate) fn problems(&self) -> Vec<ConfigError> {
         let mut problems = self.unsupported();
         let mut add = |key: &str, message: &str| {
-            problems.push(ConfigError {
-                key: key.to_owned(),
-                message: message.to_owned(),
-            });
+            problems.push(ConfigError { key: key.to_owned(), message: message.to_owned() });
         };
         let set = |list: &[String]| !list.is_empty();
         if set(&self.table_whitelist) && set(&self.table_blacklist) {
             for key in ["table.whitelist", "table.blacklist"] {
-                add(
-                    key,
-                    "table.whitelist and table.blacklist exclude each other; set one",
-                );
+                add(key, "table.whitelist and table.blacklist exclude each other; set one");
             }
         }
         if !self.query.is_empty() && !self.query_masked.value().is_empty() {
@@ -313,10 +280,7 @@ impl SourceConfig {
         ];
         if self.reads_query() {
             for (key, _) in filters.into_iter().filter(|(_, list)| set(list)) {
-                add(
-                    key,
-                    "a query names its tables itself: leave this out with query",
-                );
+                add(key, "a query names its tables itself: leave this out with query");
             }
             if self.mode == "incrementing" && self.incrementing_column_name.trim().is_empty() {
                 let message = "incrementing mode with a query needs the name of the column";
@@ -334,10 +298,7 @@ impl SourceConfig {
         };
         let no_props = Props::new();
         add_error("connection.url", self.dialect(&no_props).map(|_| ()));
-        add_error(
-            "db.timezone",
-            calendar::zone(self.db_timezone.trim()).map(|_| ()),
-        );
+        add_error("db.timezone", calendar::zone(self.db_timezone.trim()).map(|_| ()));
         problems
     }
 
@@ -376,16 +337,12 @@ impl SourceConfig {
             ),
             (
                 "transaction.isolation.mode",
-                !self
-                    .transaction_isolation_mode
-                    .eq_ignore_ascii_case("DEFAULT"),
+                !self.transaction_isolation_mode.eq_ignore_ascii_case("DEFAULT"),
                 "set the default isolation level of the user in the database",
             ),
             (
                 "timestamp.granularity",
-                !self
-                    .timestamp_granularity
-                    .eq_ignore_ascii_case("connect_logical"),
+                !self.timestamp_granularity.eq_ignore_ascii_case("connect_logical"),
                 "use connect_logical",
             ),
         ];
@@ -427,10 +384,7 @@ impl SourceConfig {
             settings.add("password", password.value());
         }
         for (key, value) in props {
-            if let Some(name) = key
-                .strip_prefix("connection.")
-                .filter(|n| !OURS.contains(n))
-            {
+            if let Some(name) = key.strip_prefix("connection.").filter(|n| !OURS.contains(n)) {
                 settings.add(name, value);
             }
         }

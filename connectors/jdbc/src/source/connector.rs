@@ -48,29 +48,16 @@ impl JdbcConnector {
         let dialect = config.dialect(&props)?;
         let quote_mark = dialect.quote_mark();
         if config.reads_query() {
-            return Ok(Self {
-                props,
-                quote_mark,
-                tables: None,
-            });
+            return Ok(Self { props, quote_mark, tables: None });
         }
         let mut connection = connect(&*dialect, &config).await?;
         let listed = connection.tables(&config.table_filter()).await?;
         let tables = choose(listed, &config, quote_mark)?;
         warn_of_missing(&tables, &config, quote_mark);
         let current = Arc::new(Mutex::new(tables));
-        let watcher = Watcher {
-            dialect,
-            config,
-            context,
-            current: Arc::clone(&current),
-        };
+        let watcher = Watcher { dialect, config, context, current: Arc::clone(&current) };
         let watch = tokio::spawn(watcher.run(connection));
-        Ok(Self {
-            props,
-            quote_mark,
-            tables: Some(Tables { current, watch }),
-        })
+        Ok(Self { props, quote_mark, tables: Some(Tables { current, watch }) })
     }
 
     fn task_config(&self, tables: &[TableId]) -> Props {
@@ -168,9 +155,7 @@ fn unique_names(tables: &[TableId]) -> Result<()> {
         if let Some(other) = tables[..i].iter().find(|t| t.name == table.name) {
             let message = "two tables have the same name and would share a topic; choose one by \
                            its qualified name in table.whitelist, or set schema.pattern";
-            return Err(Error::config(message)
-                .context("table", other)
-                .context("other", table));
+            return Err(Error::config(message).context("table", other).context("other", table));
         }
     }
     Ok(())
@@ -269,10 +254,7 @@ mod tests {
     fn two_tables_of_one_name_are_refused() {
         let two = [TableId::new(Some("a"), "t"), TableId::new(Some("b"), "t")];
         let message = unique_names(&two).unwrap_err().to_string();
-        assert!(
-            message.contains("a.t") && message.contains("b.t"),
-            "{message}"
-        );
+        assert!(message.contains("a.t") && message.contains("b.t"), "{message}");
         unique_names(&tables(&["a", "b"])).unwrap();
     }
 }

@@ -89,11 +89,7 @@ impl JdbcTask {
         }
         let template = template(&config, config.quoting(mark))?;
         Ok(Self {
-            settings: Arc::new(Settings {
-                config,
-                dialect,
-                template,
-            }),
+            settings: Arc::new(Settings { config, dialect, template }),
             reads,
             connection: None,
             cursor: None,
@@ -124,10 +120,8 @@ impl JdbcTask {
         let mut source_offset = None;
         if let Some(last) = batch.last {
             read.position = Some(last);
-            source_offset = Some(SourceOffset::from_iter([(
-                "incrementing".to_owned(),
-                Json::from(last),
-            )]));
+            source_offset =
+                Some(SourceOffset::from_iter([("incrementing".to_owned(), Json::from(last))]));
         }
         SourceRecords {
             records: Records::new(Arc::clone(&read.topic), batch.column),
@@ -162,10 +156,9 @@ impl JdbcTask {
 impl Read {
     fn new(from: From, config: &SourceConfig) -> Self {
         let (topic, partition) = match &from {
-            From::Table(table) if config.is_incrementing() => (
-                config.topic(Some(&table.name)),
-                versioned(&table.to_string()),
-            ),
+            From::Table(table) if config.is_incrementing() => {
+                (config.topic(Some(&table.name)), versioned(&table.to_string()))
+            }
             From::Table(table) => (config.topic(Some(&table.name)), unversioned(&table.name)),
             From::Query(_) => (config.topic(None), of_query()),
         };
@@ -183,9 +176,7 @@ impl Read {
 /// A map of strings.
 fn partition<const N: usize>(entries: [(&str, &str); N]) -> SourcePartition {
     let entries = entries.into_iter();
-    entries
-        .map(|(k, v)| (k.to_owned(), Json::from(v)))
-        .collect()
+    entries.map(|(k, v)| (k.to_owned(), Json::from(v))).collect()
 }
 
 /// The source partition of a table in an incremental mode.
@@ -251,10 +242,7 @@ async fn read(
         Some(connection) => connection,
         None => connect(&*settings.dialect, &settings.config).await?,
     };
-    let mut select = Select {
-        from,
-        ..settings.template.clone()
-    };
+    let mut select = Select { from, ..settings.template.clone() };
     if let Some(position) = position {
         let column = incrementing_column(&settings, &mut *connection, &select).await?;
         select.after = Some((column, position));
@@ -283,11 +271,7 @@ async fn incrementing_column(
         columns.iter().find(|c| c.counts_up)
     } else {
         let exact = columns.iter().find(|c| c.name == configured);
-        exact.or_else(|| {
-            columns
-                .iter()
-                .find(|c| c.name.eq_ignore_ascii_case(configured))
-        })
+        exact.or_else(|| columns.iter().find(|c| c.name.eq_ignore_ascii_case(configured)))
     };
     let Some(column) = found else {
         let message = if configured.is_empty() {
@@ -303,9 +287,7 @@ async fn incrementing_column(
         let message = "the incrementing column may be NULL, and rows where it is would never be \
                        read; declare it NOT NULL, choose another, or set validate.non.null=false \
                        to leave such rows out";
-        return Err(Error::fatal(message)
-            .context("table", table)
-            .context("column", &column.name));
+        return Err(Error::fatal(message).context("table", table).context("column", &column.name));
     }
     if column.nullable {
         select.warnings.once(format!(

@@ -133,9 +133,7 @@ mod tests {
             for chunk in data.chunks(step) {
                 tuples.push(Bytes::copy_from_slice(chunk));
                 while tuples.next(2).unwrap() == Parsed::Row {
-                    let row: Vec<_> = (0..2)
-                        .map(|i| tuples.field(i).map(<[u8]>::to_vec))
-                        .collect();
+                    let row: Vec<_> = (0..2).map(|i| tuples.field(i).map(<[u8]>::to_vec)).collect();
                     rows.push((row, tuples.bytes()));
                 }
             }

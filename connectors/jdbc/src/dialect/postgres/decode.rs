@@ -47,11 +47,7 @@ impl ServerColumn {
 
     /// The field that the column becomes.
     pub(super) fn field(&self, form: Form) -> Field {
-        Field {
-            name: self.name.clone(),
-            form,
-            optional: !self.not_null,
-        }
+        Field { name: self.name.clone(), form, optional: !self.not_null }
     }
 
     /// How the column is read; none for types without a Connect type.
@@ -96,9 +92,7 @@ impl ServerColumn {
         let form = Form::numeric(mapping, stated);
         let decode = match form {
             Form::Decimal { scale, .. } => Decode::Numeric { scale },
-            Form::Float64 => Decode::NumericFloat {
-                scale: stated.map_or(0, |(_, scale)| scale),
-            },
+            Form::Float64 => Decode::NumericFloat { scale: stated.map_or(0, |(_, scale)| scale) },
             _ => Decode::NumericInteger,
         };
         (form, decode)
@@ -192,9 +186,7 @@ impl Decode {
 }
 
 fn exact<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Misfit> {
-    bytes
-        .try_into()
-        .map_err(|_| Misfit::new("a value of another length than its type has"))
+    bytes.try_into().map_err(|_| Misfit::new("a value of another length than its type has"))
 }
 
 /// What pgjdbc makes of `infinity` and `-infinity`.
@@ -258,21 +250,14 @@ mod tests {
     use super::*;
 
     fn column(type_name: &str, modifier: i32) -> ServerColumn {
-        ServerColumn {
-            type_name: type_name.into(),
-            modifier,
-            ..ServerColumn::default()
-        }
+        ServerColumn { type_name: type_name.into(), modifier, ..ServerColumn::default() }
     }
 
     fn value(column: &ServerColumn, bytes: &[u8]) -> Result<Value, Misfit> {
         let read = column.read(NumericMapping::None).unwrap();
         let schema = read.form.schema(true);
         let mut cells = Cells::new(read.form, &schema, 1);
-        let calendar = Calendar {
-            julian: true,
-            ahead_ms: 3_600_000,
-        };
+        let calendar = Calendar { julian: true, ahead_ms: 3_600_000 };
         read.decode.read(bytes, &mut cells, calendar)?;
         let mut values = cells.finish(1).into_values(&schema).unwrap();
         let value = values.pop().unwrap();
@@ -290,11 +275,7 @@ mod tests {
         check("int2", &(-2i16).to_be_bytes(), Value::Int16(-2));
         check("int4", &7i32.to_be_bytes(), Value::Int32(7));
         check("int8", &i64::MIN.to_be_bytes(), Value::Int64(i64::MIN));
-        check(
-            "oid",
-            &u32::MAX.to_be_bytes(),
-            Value::Int64(u32::MAX.into()),
-        );
+        check("oid", &u32::MAX.to_be_bytes(), Value::Int64(u32::MAX.into()));
         check("float4", &1.5f32.to_be_bytes(), Value::Float32(1.5));
         check("float8", &f64::NAN.to_be_bytes(), Value::Float64(f64::NAN));
         check("varchar", "gr\u{fc}n".as_bytes(), "gr\u{fc}n".into());
@@ -318,9 +299,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_says_so() {
         let check = |type_name: &str, bytes: &[u8], expected: &str| {
-            let misfit = value(&column(type_name, -1), bytes)
-                .unwrap_err()
-                .to_string();
+            let misfit = value(&column(type_name, -1), bytes).unwrap_err().to_string();
             assert!(misfit.contains(expected), "{misfit}");
         };
         check("int4", &[0; 8], "another length");
@@ -347,9 +326,7 @@ mod tests {
 
     #[test]
     fn types_without_a_connect_type() {
-        for name in [
-            "interval", "point", "inet", "_int4", "hstore", "varbit", "bit",
-        ] {
+        for name in ["interval", "point", "inet", "_int4", "hstore", "varbit", "bit"] {
             assert_eq!(column(name, 8).read(NumericMapping::None), None, "{name}");
         }
         let mut mood = column("mood", -1);

@@ -97,9 +97,7 @@ mod tests {
     use crate::url::JdbcUrl;
 
     fn options(url: &str) -> Result<Vec<PgConnectOptions>> {
-        let JdbcUrl::Postgres(url) = JdbcUrl::parse(url)? else {
-            panic!("a PostgreSQL URL")
-        };
+        let JdbcUrl::Postgres(url) = JdbcUrl::parse(url)? else { panic!("a PostgreSQL URL") };
         connect_timeout(&url.settings)?;
         of_hosts(&url)
     }
@@ -128,9 +126,6 @@ mod tests {
             assert!(message.contains(expected), "{message}");
         };
         check("jdbc:postgresql://a/b?sslmode=maybe", "sslmode: maybe");
-        check(
-            "jdbc:postgresql://a/b?connectTimeout=soon",
-            "connectTimeout: soon",
-        );
+        check("jdbc:postgresql://a/b?connectTimeout=soon", "connectTimeout: soon");
     }
 }

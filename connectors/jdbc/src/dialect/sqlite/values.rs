@@ -30,9 +30,9 @@ impl<'a> Stored<'a> {
         match kind.name() {
             "INTEGER" => decode(value).map(Self::Integer),
             "REAL" => decode(value).map(Self::Real),
-            "TEXT" => <&str as Decode<'_, Sqlite>>::decode(value)
-                .map(Self::Text)
-                .map_err(|_| not_utf8()),
+            "TEXT" => {
+                <&str as Decode<'_, Sqlite>>::decode(value).map(Self::Text).map_err(|_| not_utf8())
+            }
             _ => decode(value).map(Self::Blob),
         }
     }
@@ -101,21 +101,11 @@ impl Declared {
     }
 
     fn exact(arguments: &str, is_decimal: bool) -> Self {
-        let mut numbers = arguments
-            .trim_end_matches([')', ' '])
-            .split(',')
-            .map(|n| n.trim().parse().ok());
+        let mut numbers =
+            arguments.trim_end_matches([')', ' ']).split(',').map(|n| n.trim().parse().ok());
         match (numbers.next().flatten(), numbers.next()) {
-            (Some(precision), None) => Self::Numeric {
-                precision,
-                scale: 0,
-                is_decimal,
-            },
-            (Some(precision), Some(Some(scale))) => Self::Numeric {
-                precision,
-                scale,
-                is_decimal,
-            },
+            (Some(precision), None) => Self::Numeric { precision, scale: 0, is_decimal },
+            (Some(precision), Some(Some(scale))) => Self::Numeric { precision, scale, is_decimal },
             // Without a scale it is whatever SQLite stores: 64-bit numbers.
             _ => Self::Form(Form::Float64),
         }
@@ -144,14 +134,12 @@ impl Declared {
                 Stored::Integer(number) if i32::try_from(number).is_err() => Form::Int64,
                 _ => Form::Int32,
             },
-            Self::Numeric {
-                precision,
-                scale,
-                is_decimal: true,
-            } => Form::decimal(Some((precision, scale))),
-            Self::Numeric {
-                precision, scale, ..
-            } => Form::numeric(mapping, Some((precision, scale))),
+            Self::Numeric { precision, scale, is_decimal: true } => {
+                Form::decimal(Some((precision, scale)))
+            }
+            Self::Numeric { precision, scale, .. } => {
+                Form::numeric(mapping, Some((precision, scale)))
+            }
             Self::Nothing => match first {
                 Stored::Integer(_) => Form::Int64,
                 Stored::Real(_) => Form::Float64,
@@ -232,10 +220,6 @@ impl Reader {
     fn float(self, value: Stored<'_>) -> Result<f64, Misfit> {
         match value {
             Stored::Real(number) => Ok(number),
-            #[allow(
-                clippy::cast_precision_loss,
-                reason = "whole numbers up to 2^53 are floats without a loss"
-            )]
             Stored::Integer(number) if number.unsigned_abs() <= EXACT => Ok(number as f64),
             Stored::Integer(number) => Err(Misfit::new(format!(
                 "{number}, a number too big for its type FLOAT64; declare the column BIGINT or \
@@ -348,10 +332,7 @@ mod tests {
         check("TIME", Form::Time);
         check("", Form::String);
         let numeric = Declared::parse("NUMERIC(5,0)");
-        assert_eq!(
-            numeric.form(Stored::Null, NumericMapping::BestFit),
-            Form::Int32
-        );
+        assert_eq!(numeric.form(Stored::Null, NumericMapping::BestFit), Form::Int32);
         let decimal = Declared::parse("DECIMAL(5,0)");
         let form = decimal.form(Stored::Null, NumericMapping::BestFit);
         assert!(matches!(form, Form::Decimal { .. }));
@@ -383,11 +364,7 @@ mod tests {
     fn values_that_fit() {
         use Stored::{Blob, Integer, Null, Real, Text};
         let check = |declared: &str, stored, expected: Value| {
-            assert_eq!(
-                value(declared, stored).unwrap(),
-                expected,
-                "{declared} {stored:?}"
-            );
+            assert_eq!(value(declared, stored).unwrap(), expected, "{declared} {stored:?}");
         };
         check("INTEGER", Integer(-5), Value::Int32(-5));
         check("INTEGER", Null, Value::Null);
@@ -401,16 +378,9 @@ mod tests {
         check("DATE", Text("1970-01-03 12:00:00"), Value::Date(2));
         check("DATE", Integer(2 * DAY), Value::Date(2));
         check("TIME", Text("00:00:01"), Value::Time(1000));
-        check(
-            "TIMESTAMP",
-            Text("1970-01-01T00:00:01.5Z"),
-            Value::Timestamp(1500),
-        );
+        check("TIMESTAMP", Text("1970-01-01T00:00:01.5Z"), Value::Timestamp(1500));
         check("TIMESTAMP", Integer(9), Value::Timestamp(9));
-        let cents = Value::Decimal(millrace_api::data::Decimal {
-            unscaled: 1999.into(),
-            scale: 2,
-        });
+        let cents = Value::Decimal(millrace_api::data::Decimal { unscaled: 1999.into(), scale: 2 });
         for stored in [Real(19.99), Text("19.99"), Text("1.999e1")] {
             check("DECIMAL(10,2)", stored, cents.clone());
         }
@@ -423,16 +393,8 @@ mod tests {
             let misfit = value(declared, stored).unwrap_err();
             assert!(misfit.contains(expected), "{misfit}");
         };
-        check(
-            "INTEGER",
-            Integer(1 << 40),
-            "1099511627776, a number too big for its type INT32",
-        );
-        check(
-            "INTEGER",
-            Text("secret"),
-            "a TEXT although its declared type makes it INT32",
-        );
+        check("INTEGER", Integer(1 << 40), "1099511627776, a number too big for its type INT32");
+        check("INTEGER", Text("secret"), "a TEXT although its declared type makes it INT32");
         check("TINYINT", Integer(200), "declare the column BIGINT");
         check("REAL", Integer(i64::MAX), "too big for its type FLOAT64");
         check("REAL", Text("x"), "a TEXT");

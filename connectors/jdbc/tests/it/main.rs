@@ -1,0 +1,9 @@
+//! The JDBC source as the worker drives it, on SQLite files and a PostgreSQL server of its own.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod config;
+mod host;
+mod postgres;
+mod server;
+mod speed;
+mod sqlite;
