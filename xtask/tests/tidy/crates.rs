@@ -68,8 +68,8 @@ const HOMES: [(&str, &[&str], &str); 9] = [
     ("axum", &["millrace-runtime"], "only runtime/src/rest serves HTTP"),
     (
         "sqlx",
-        &["millrace-jdbc", "millrace"],
-        "only the JDBC connector and quickstart's demo open databases",
+        &["millrace-jdbc", "millrace", "millrace-benches"],
+        "only the JDBC connector opens databases; quickstart's demo and its bench fill some",
     ),
     (
         "opendal",

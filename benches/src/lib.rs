@@ -1,0 +1,9 @@
+//! What all benches share: the clock they read, the data they move, and how they drive a task.
+
+pub mod clock;
+pub mod data;
+pub mod tasks;
+
+/// The product's allocator, so that its cost is the product's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
