@@ -82,7 +82,8 @@ impl JdbcUrl {
             "postgresql" => postgres(place, settings).map(Self::Postgres),
             "sqlite" => sqlite(place, settings).map(Self::Sqlite),
             _ => Err(Error::config(
-                "no driver for this connection.url; supported are jdbc:postgresql: and jdbc:sqlite:",
+                "no driver for this connection.url; supported are jdbc:postgresql: and \
+                 jdbc:sqlite:",
             )
             .context("connection.url", shown(url))),
         }

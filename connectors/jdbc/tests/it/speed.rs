@@ -27,7 +27,7 @@ fn peak() -> usize {
     kilobytes / 1024
 }
 
-async fn measure(name: &str, url: &str) {
+async fn measure(name: &str, url: &str) -> String {
     let more =
         [("mode", "incrementing"), ("incrementing.column.name", "id"), ("batch.max.rows", "2000")];
     let mut task = task(&props(url, &more)).await.unwrap();
@@ -40,12 +40,12 @@ async fn measure(name: &str, url: &str) {
     }
     let (wall, busy) = (wall.elapsed().as_nanos(), cpu() - busy);
     let each = |nanos: u128| nanos / ROWS as u128;
-    println!(
+    format!(
         "{name}: {rows} rows, {} ns of processor and {} ns a row, peak {} MB",
         each(busy),
         each(wall),
         peak()
-    );
+    )
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn speed_of_postgres() {
             for statement in sql.split(';') {
                 database.execute(statement).await;
             }
-            measure("PostgreSQL", &database.url()).await;
+            println!("{}", measure("PostgreSQL", &database.url()).await);
         });
     }
 }
@@ -83,6 +83,6 @@ fn speed_of_sqlite() {
                  i * 0.25, i % 2, 1767225600000 + i * 1000, 'Berlin' FROM s"
         ))
         .await;
-        measure("SQLite", &file.url()).await;
+        println!("{}", measure("SQLite", &file.url()).await);
     });
 }
