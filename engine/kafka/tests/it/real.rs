@@ -70,8 +70,7 @@ async fn a_record_too_large_fails_alone() {
     let cluster = cluster_or_skip!();
     let topic = topic(&*cluster, "large", 1).await;
     let large = vec![b'x'; 200_000];
-    let values: Vec<(Option<&[u8]>, Option<&[u8]>)> =
-        vec![(None, Some(b"first")), (None, Some(&large)), (None, Some(b"last"))];
+    let values = [(None, Some(&b"first"[..])), (None, Some(&large)), (None, Some(b"last"))];
     let mut producer =
         cluster.producer(&properties(&[("max.request.size", "100000")])).await.unwrap();
     for headers in [vec![], vec![vec![("h".into(), None)]; 3]] {
