@@ -48,7 +48,10 @@ impl Broker {
             // A broker that was killed comes back only when its old session has run out: 9 s unless
             // told.
             .with_env_var("KAFKA_BROKER_SESSION_TIMEOUT_MS", "2000")
-            .with_env_var("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "300");
+            .with_env_var("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "300")
+            // A consumer that was killed keeps its partitions until its session has run out: tests
+            // that kill workers ask for short ones.
+            .with_env_var("KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS", "1000");
         let container = block_on(request.start()).unwrap_or_else(|error| {
             panic!("{name}:{tag} does not start; run `integration/setup.sh servers` once: {error}")
         });

@@ -56,6 +56,13 @@ impl Connect {
     /// With the log's end, when the worker ends instead.
     #[track_caller]
     pub fn standalone(program: Program, setup: &Setup<'_>) -> Self {
+        let mut connect = Self::begin(program, setup);
+        connect.wait_for_rest();
+        connect
+    }
+
+    /// Starts a standalone worker and waits for nothing.
+    pub fn begin(program: Program, setup: &Setup<'_>) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let worker = setup.directory.join("worker.properties");
         write_properties(&worker, &worker_properties(program, setup, &address));
@@ -77,17 +84,16 @@ impl Connect {
             Program::Java => command.arg("org.apache.kafka.connect.cli.ConnectStandalone"),
         };
         let command = command.args(files).current_dir(setup.directory);
-        let mut connect = Self {
+        Self {
             process: Process::start(command, &log),
             address,
             _leash: leash,
-        };
-        connect.wait_for_rest();
-        connect
+        }
     }
 
+    /// Waits until the REST interface answers.
     #[track_caller]
-    fn wait_for_rest(&mut self) {
+    pub fn wait_for_rest(&mut self) {
         let url = format!("http://{}/connectors", self.address);
         wait_until("the worker's REST interface", START, || {
             if let Some(status) = self.process.exited() {

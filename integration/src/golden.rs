@@ -85,6 +85,11 @@ pub fn config_definitions(mode: Mode, bootstrap: &str) {
     report(&wrong);
 }
 
+/// A golden file, for tests that lead the same input another way.
+pub fn recorded(file: &str) -> Value {
+    json::read(&golden(file))
+}
+
 /// The requests in the files of `golden/FOLDER`, each file on a worker of its own.
 #[track_caller]
 pub fn exchanges(mode: Mode, folder: &str, bootstrap: &str) {

@@ -1,7 +1,9 @@
 //! The harness of the integration tests: real servers, each started when first asked for and ended
 //! with the test process.
 //!
+//! - [`site`]: what a test of a flow has to itself: a directory, and a log on either backend.
 //! - [`broker`]: Kafka in a container, one shared by all tests or one of a test's own.
+//! - [`backend`]: the log, be it a broker's or embedded.
 //! - [`topic`]: what a topic holds, byte for byte; creating and filling topics.
 //! - [`postgres`]: a throw-away PostgreSQL from the machine's own binaries.
 //! - [`connect`]: a Connect worker, ours or Java's, behind the same handle.
@@ -9,6 +11,7 @@
 //!
 //! Everything panics with a message that says what to do: a test has no better use for an error.
 
+pub mod backend;
 pub mod broker;
 pub mod connect;
 pub mod golden;
@@ -16,6 +19,7 @@ pub mod leash;
 pub mod postgres;
 pub mod process;
 pub mod rest;
+pub mod site;
 pub mod topic;
 mod wait;
 

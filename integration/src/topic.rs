@@ -140,6 +140,23 @@ pub fn count(bootstrap: &str, topic: &str) -> i64 {
     ends.sum()
 }
 
+/// What a group has committed of a topic's partition 0.
+pub fn committed(bootstrap: &str, group: &str, topic: &str) -> Option<i64> {
+    let consumer: BaseConsumer = client(bootstrap)
+        .set("group.id", group)
+        .create()
+        .expect("the client's settings are right");
+    let mut wanted = TopicPartitionList::new();
+    wanted.add_partition(topic, 0);
+    let offsets = consumer
+        .committed_offsets(wanted, PATIENCE)
+        .unwrap_or_else(|error| panic!("group {group} has no coordinator: {error}"));
+    match offsets.elements_for_topic(topic).first()?.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    }
+}
+
 fn client(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap);

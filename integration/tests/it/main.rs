@@ -1,4 +1,28 @@
 //! One binary for all tests that need servers: linking is what costs on a small machine.
 
+/// Makes two tests of each function: one on the shared broker, one on an embedded log.
+macro_rules! on_both_backends {
+    ($($name:ident)*) => {$(
+        mod $name {
+            use millrace_integration::site::Site;
+
+            #[test]
+            fn kafka() {
+                super::$name(&Site::kafka());
+            }
+
+            #[test]
+            fn embedded() {
+                super::$name(&Site::embedded());
+            }
+        }
+    )*};
+}
+
+mod crash;
+mod faults;
+mod file;
 mod golden;
+mod postgres;
+mod quickstart;
 mod servers;
