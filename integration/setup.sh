@@ -28,6 +28,8 @@ missing_build_packages() {
   has pkg-config || echo pkg-config
   pkg-config --exists openssl 2> /dev/null || echo libssl-dev
   pkg-config --exists zlib 2> /dev/null || echo zlib1g-dev
+  # librdkafka's cmake build wants the headers, though nothing of curl is built in.
+  pkg-config --exists libcurl 2> /dev/null || echo libcurl4-openssl-dev
 }
 
 missing_server_packages() {

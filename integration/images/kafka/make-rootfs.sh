@@ -27,8 +27,8 @@ libraries() {
     case ${file##*/} in *awt*|*fontmanager*|*jsound*|*splashscreen*|*lcms*|*javajpeg*|*mlib*) continue ;; esac
     LD_LIBRARY_PATH="$root/opt/java/lib:$root/opt/java/lib/server" ldd "$file" 2>/dev/null || true
   done | awk -v root="$root" '{ for (i = 1; i <= NF; i++) if ($i ~ /^\// && index($i, root) != 1) print $i }'
-  # Loaded by name while running, so ldd does not list them.
-  ldconfig -p | awk '$1 ~ /^lib(nss_files|nss_dns|resolv|gcc_s)\.so/ { print $NF }'
+  # Loaded by name while running, so ldd does not list them (pthread: by the zstd library).
+  ldconfig -p | awk '$1 ~ /^lib(nss_files|nss_dns|resolv|gcc_s|pthread)\.so/ { print $NF }'
 }
 libraries | sort -u | while read -r library; do
   [ -e "$library" ] && install -D -m755 "$(readlink -f "$library")" "$root$library"

@@ -2,21 +2,18 @@
 
 use std::process::ExitCode;
 
-/// Prints the version and what was built in.
+use millrace_api::PluginKind;
+
+use crate::catalog::catalog;
+
+/// Prints the version and the connectors that were built in.
 #[allow(clippy::print_stdout, reason = "this is the command's answer")]
 pub fn run() -> ExitCode {
     println!("millrace {}", env!("CARGO_PKG_VERSION"));
     println!("REST API and configurations of Kafka Connect 4.3.1");
-    let mut connectors = Vec::new();
-    for (name, built_in) in [
-        ("file", cfg!(feature = "file")),
-        ("jdbc", cfg!(feature = "jdbc")),
-        ("lake", cfg!(feature = "lake")),
-    ] {
-        if built_in {
-            connectors.push(name);
-        }
+    let connectors = [PluginKind::Source, PluginKind::Sink];
+    for plugin in catalog().plugins().iter().filter(|p| connectors.contains(&p.kind())) {
+        println!("{:6}  {}", plugin.kind().name(), plugin.class());
     }
-    println!("connectors: {}", connectors.join(", "));
     ExitCode::SUCCESS
 }

@@ -143,7 +143,11 @@ fn dependencies_are_declared_in_the_workspace() {
         let lines = content.lines().skip_while(|line| !line.contains("dependencies]"));
         let own_version = lines.filter(|line| {
             let line = line.trim();
-            line.contains("version =") || line.contains("= \"") || line.contains("path =")
+            // A connector is named where it is wired in and nowhere else: adding one touches no
+            // list at the top.
+            let connector = line.contains("path = \"../connectors/");
+            line.contains("version =")
+                || !connector && (line.contains("= \"") || line.contains("path ="))
         });
         broken.extend(own_version.map(|line| format!("{manifest}: {line}")));
     }

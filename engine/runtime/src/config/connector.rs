@@ -181,6 +181,9 @@ pub(crate) fn check_sink(props: &Props) -> Vec<ConfigError> {
         add("topics", message.into());
         add("topics.regex", message.into());
     }
+    if !topics.is_empty() && topics.split(',').any(|topic| topic.trim().is_empty()) {
+        add("topics", "Configuration 'topics' values must not be empty.".into());
+    }
     let compiled = match Regex::new(&format!("^(?:{pattern})$")) {
         Ok(regex) => Some(regex).filter(|_| !pattern.is_empty()),
         Err(e) => {
@@ -192,19 +195,20 @@ pub(crate) fn check_sink(props: &Props) -> Vec<ConfigError> {
         }
     };
     if !queue.is_empty() {
-        let key = "errors.deadletterqueue.topic.name";
-        if topics.split(',').any(|t| t.trim() == queue) {
+        let list: Vec<&str> = topics.split(',').map(str::trim).collect();
+        if list.contains(&queue) {
             add(
-                key,
+                "topics",
                 format!(
-                    "Invalid value {topics} for configuration topics: The DLQ topic '{queue}' may not be \
-                 included in the list of topics (\"{topics}\") consumed by the connector"
+                    "The DLQ topic '{queue}' may not be included in the list of topics \
+                     ('topics=[{}]') consumed by the connector",
+                    list.join(", ")
                 ),
             );
         }
         if compiled.is_some_and(|regex| regex.is_match(queue)) {
             add(
-                key,
+                "errors.deadletterqueue.topic.name",
                 format!(
                     "Invalid value {pattern} for configuration topics.regex: The DLQ topic '{queue}' may \
                  not be matched by the regex \"{pattern}\" for the topics consumed by the connector"

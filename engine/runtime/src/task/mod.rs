@@ -9,8 +9,12 @@ pub(crate) mod source;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
+
+/// The moment that [`Wishes::back_off`] waits.
+const BACK_OFF: Duration = Duration::from_secs(1);
 
 /// A task of a connector. Prints as Java's `ConnectorTaskId` does: `name-0`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +53,15 @@ impl Wishes {
     /// What is wanted now. A worker that is gone wants its tasks to stop.
     pub(crate) fn now(&self) -> Wanted {
         if self.0.has_changed().is_err() { Wanted::Stop } else { *self.0.borrow() }
+    }
+
+    /// Waits a moment before something is repeated that failed for a passing reason; no longer
+    /// than until told to stop.
+    pub(crate) async fn back_off(&mut self) {
+        tokio::select! {
+            () = tokio::time::sleep(BACK_OFF) => {}
+            _ = self.0.wait_for(|wanted| *wanted == Wanted::Stop) => {}
+        }
     }
 
     /// Waits until something other than `known` is wanted, and returns it.

@@ -19,9 +19,6 @@ use crate::task::{Wanted, Wishes};
 /// on time relies on it. Java waits up to `offset.flush.interval.ms`.
 const LONGEST_POLL: Duration = Duration::from_secs(1);
 
-/// How long to wait before something is repeated that failed for a passing reason.
-const BACK_OFF: Duration = Duration::from_secs(1);
-
 /// What a sink task is made of.
 pub(crate) struct SinkTaskLoop {
     pub(crate) task: Box<dyn SinkTask>,
@@ -120,7 +117,15 @@ impl SinkTaskLoop {
                 _ = self.wishes.other_than(known) => continue,
                 polled = self.consumer.poll(timeout) => polled,
             };
-            match unless_retriable(polled).await? {
+            let polled = match polled {
+                Err(e) if e.is_retriable() => {
+                    tracing::warn!("consuming failed and is repeated: {e}");
+                    self.wishes.back_off().await;
+                    continue;
+                }
+                polled => polled?,
+            };
+            match polled {
                 Polled::Assigned(partitions) => self.assigned_now(&partitions, paused).await?,
                 Polled::Revoked(partitions) => self.commit_and_close(&partitions).await,
                 Polled::Lost(partitions) => self.forget(&partitions, true).await?,
@@ -294,7 +299,7 @@ impl SinkTaskLoop {
             match self.consumer.position(partitions).await {
                 Err(e) if e.is_retriable() && self.wishes.now() != Wanted::Stop => {
                     tracing::warn!("cannot learn where to read {}: {e}", list(partitions));
-                    tokio::time::sleep(BACK_OFF).await;
+                    self.wishes.back_off().await;
                 }
                 positions => break positions?,
             }
@@ -351,18 +356,6 @@ impl SinkTaskLoop {
         wishes.assignment.retain(|p| !gone(p));
         wishes.rewinds.retain(|p, _| !gone(p));
         closed
-    }
-}
-
-/// Nothing, a moment later, for an error that will pass.
-async fn unless_retriable(polled: Result<Polled>) -> Result<Polled> {
-    match polled {
-        Err(e) if e.is_retriable() => {
-            tracing::warn!("consuming failed and is repeated: {e}");
-            tokio::time::sleep(BACK_OFF).await;
-            Ok(Polled::Records(Vec::new()))
-        }
-        polled => polled,
     }
 }
 

@@ -17,9 +17,6 @@ use crate::task::offsets::SubmittedRecords;
 use crate::task::serde::Converters;
 use crate::task::{Wanted, Wishes};
 
-/// How long to wait before something is repeated that failed for a passing reason.
-const BACK_OFF: Duration = Duration::from_secs(1);
-
 /// What a source task is made of.
 pub(crate) struct SourceTaskLoop {
     pub(crate) task: Box<dyn SourceTask>,
@@ -89,7 +86,7 @@ impl SourceTaskLoop {
                 polled = self.task.poll() => match polled {
                     Err(e) if e.is_retriable() => {
                         tracing::warn!("poll failed and is repeated: {e}");
-                        tokio::time::sleep(BACK_OFF).await;
+                        self.wishes.back_off().await;
                         return Ok(Vec::new());
                     }
                     polled => return polled,
@@ -128,7 +125,7 @@ impl SourceTaskLoop {
             match self.offer(outgoing, Arc::clone(&ack)).await {
                 Err(e) if e.is_retriable() && self.wishes.now() != Wanted::Stop => {
                     tracing::warn!("sending failed and is repeated: {e}");
-                    tokio::time::sleep(BACK_OFF).await;
+                    self.wishes.back_off().await;
                 }
                 offered => return offered,
             }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::AsArray;
 use arrow::compute;
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{DataType, Int64Type};
 use millrace_api::{Error, Result};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -70,13 +70,12 @@ impl Lake {
                 .map_err(|e| unreadable(&path, e))?;
             for batch in reader {
                 let batch = batch.map_err(|e| unreadable(&path, e))?;
-                let ids =
-                    batch.column_by_name("id").and_then(|c| c.as_primitive_opt::<Int64Type>());
-                let ids = ids.ok_or_else(|| {
-                    Error::fatal("no column id of 64 bit").context("path", path.display())
-                })?;
+                let ids = batch
+                    .column_by_name("id")
+                    .ok_or_else(|| Error::fatal("no column id").context("path", path.display()))?;
+                let ids = compute::cast(ids, &DataType::Int64).map_err(|e| unreadable(&path, e))?;
                 rows += batch.num_rows() as u64;
-                id_sum += compute::sum(ids).unwrap_or(0);
+                id_sum += compute::sum(ids.as_primitive::<Int64Type>()).unwrap_or(0);
             }
         }
         if rows == table.rows && id_sum != table.id_sum {
