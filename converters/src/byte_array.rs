@@ -32,11 +32,10 @@ struct ByteArrayConverter;
 fn check(schema: Option<&SchemaRef>, topic: &str) -> Result<()> {
     match schema.map(|s| s.kind()) {
         None | Some(Kind::Bytes) => Ok(()),
-        Some(kind) => Err(Error::data(format!(
-            "Invalid schema type for ByteArrayConverter: {}",
-            kind.name()
-        ))
-        .context("topic", topic)),
+        Some(kind) => {
+            Err(Error::data(format!("Invalid schema type for ByteArrayConverter: {}", kind.name()))
+                .context("topic", topic))
+        }
     }
 }
 
@@ -88,10 +87,7 @@ impl Converter for ByteArrayConverter {
         rows: &Serialized,
         _failed: &mut Vec<RowError>,
     ) -> Result<Vec<Column>> {
-        Ok(vec![Column::Typed {
-            schema: Schema::bytes(true),
-            array: Arc::new(rows.clone()),
-        }])
+        Ok(vec![Column::Typed { schema: Schema::bytes(true), array: Arc::new(rows.clone()) }])
     }
 }
 
@@ -128,22 +124,13 @@ mod tests {
     fn bytes_pass_through() {
         let rows = Serialized::from_iter([Some(&b"more than twelve bytes"[..]), None]);
         let mut failed = Vec::new();
-        let columns = ByteArrayConverter
-            .to_connect_data("t", &rows, &mut failed)
-            .unwrap();
-        let back = ByteArrayConverter
-            .from_connect_data("t", &columns[0], &mut failed)
-            .unwrap();
+        let columns = ByteArrayConverter.to_connect_data("t", &rows, &mut failed).unwrap();
+        let back = ByteArrayConverter.from_connect_data("t", &columns[0], &mut failed).unwrap();
         assert_eq!(back.value(0).as_ptr(), rows.value(0).as_ptr());
         assert_eq!(back, rows);
         let values = columns[0].rows().unwrap().into_owned();
-        let rowwise = Column::Rows {
-            schema: Some(Schema::bytes(true)),
-            values,
-        };
-        let back = ByteArrayConverter
-            .from_connect_data("t", &rowwise, &mut failed)
-            .unwrap();
+        let rowwise = Column::Rows { schema: Some(Schema::bytes(true)), values };
+        let back = ByteArrayConverter.from_connect_data("t", &rowwise, &mut failed).unwrap();
         assert_eq!(back, rows);
         assert!(failed.is_empty());
     }
@@ -152,13 +139,8 @@ mod tests {
     fn other_values_fail_one_by_one() {
         let check = |schema, value, message: Option<&str>| {
             let mut failed = Vec::new();
-            let column = Column::Rows {
-                schema,
-                values: vec![value],
-            };
-            ByteArrayConverter
-                .from_connect_data("t", &column, &mut failed)
-                .unwrap();
+            let column = Column::Rows { schema, values: vec![value] };
+            ByteArrayConverter.from_connect_data("t", &column, &mut failed).unwrap();
             assert_eq!(failed.first().map(|f| f.error.to_string()).as_deref(), message);
         };
         check(None, Value::Null, None);

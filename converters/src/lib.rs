@@ -4,9 +4,9 @@
 mod byte_array;
 mod charset;
 mod json;
-mod role;
 #[cfg(test)]
 mod recorded;
+mod role;
 mod row_buffer;
 mod simple_header;
 mod string;

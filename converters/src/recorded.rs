@@ -22,12 +22,7 @@ pub(crate) fn cases(file: &'static str) -> Vec<Case> {
             Some(_) => hex(text),
             None => text.replace("\\n", "\n").into_bytes(),
         };
-        Case {
-            mode,
-            text,
-            bytes,
-            expected: parts.next().unwrap(),
-        }
+        Case { mode, text, bytes, expected: parts.next().unwrap() }
     };
     let lines = file.lines().filter(|line| !line.starts_with('#'));
     lines.map(case).collect()

@@ -39,8 +39,7 @@ impl RowBuffer {
     pub(crate) fn end_row(&mut self) {
         let block = u32::try_from(self.blocks.len()).expect("blocks are a gigabyte each");
         let start = u32::try_from(self.start).expect("a row starts within its block");
-        self.views
-            .push(make_view(&self.bytes[self.start..], block, start));
+        self.views.push(make_view(&self.bytes[self.start..], block, start));
         self.valid.push(true);
         if self.bytes.len() >= self.block {
             let bytes = std::mem::take(&mut self.bytes);
@@ -66,10 +65,7 @@ impl RowBuffer {
         if !self.bytes.is_empty() {
             self.blocks.push(Buffer::from_vec(self.bytes));
         }
-        let nulls = self
-            .valid
-            .contains(&false)
-            .then(|| NullBuffer::from(self.valid));
+        let nulls = self.valid.contains(&false).then(|| NullBuffer::from(self.valid));
         BinaryViewArray::try_new(ScalarBuffer::from(self.views), self.blocks, nulls)
             .expect("every view was made from the buffer it points into")
     }

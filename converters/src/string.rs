@@ -113,10 +113,7 @@ impl Converter for StringConverter {
         rows: &Serialized,
         _failed: &mut Vec<RowError>,
     ) -> Result<Vec<Column>> {
-        Ok(vec![Column::Typed {
-            schema: Schema::string(true),
-            array: Arc::new(self.texts(rows)),
-        }])
+        Ok(vec![Column::Typed { schema: Schema::string(true), array: Arc::new(self.texts(rows)) }])
     }
 }
 
@@ -165,9 +162,7 @@ mod tests {
 
     fn write(converter: &mut StringConverter, column: &Column) -> Serialized {
         let mut failed = Vec::new();
-        converter
-            .from_connect_data("t", column, &mut failed)
-            .unwrap()
+        converter.from_connect_data("t", column, &mut failed).unwrap()
     }
 
     #[test]
@@ -175,14 +170,9 @@ mod tests {
         let long = b"a text of more than twelve bytes";
         let rows = Serialized::from_iter([Some(&long[..]), None, Some(b"x")]);
         let column = read(&mut utf8(), &rows);
-        let Column::Typed { schema, array } = &column else {
-            panic!("not typed")
-        };
+        let Column::Typed { schema, array } = &column else { panic!("not typed") };
         assert_eq!(schema, &Schema::string(true));
-        assert_eq!(
-            array.as_string_view().value(0).as_ptr(),
-            rows.value(0).as_ptr()
-        );
+        assert_eq!(array.as_string_view().value(0).as_ptr(), rows.value(0).as_ptr());
         let back = write(&mut utf8(), &column);
         assert_eq!(back.value(0).as_ptr(), rows.value(0).as_ptr());
         assert_eq!(back, rows);
@@ -196,9 +186,7 @@ mod tests {
             None,
         ]);
         let column = read(&mut utf8(), &rows);
-        let Column::Typed { array, .. } = &column else {
-            panic!("not typed")
-        };
+        let Column::Typed { array, .. } = &column else { panic!("not typed") };
         let texts = array.as_string_view();
         assert_eq!(texts.value(0).as_ptr(), rows.value(0).as_ptr());
         assert_eq!(texts.value(1), "\u{fffd} and so on, and so on");
@@ -222,15 +210,12 @@ mod tests {
     #[test]
     fn encoding_is_configured() {
         let props = |name: &str| Props::from([("converter.encoding".into(), name.into())]);
-        let mut latin =
-            StringConverter::new(&props("ISO-8859-1"), ConverterRole::Key).unwrap();
+        let mut latin = StringConverter::new(&props("ISO-8859-1"), ConverterRole::Key).unwrap();
         let rows = Serialized::from_iter([Some(&b"\xe9"[..]), None]);
         let column = read(&mut latin, &rows);
         assert_eq!(column.value(0).unwrap(), Value::from("\u{e9}"));
         assert_eq!(write(&mut latin, &column), rows);
-        let error = StringConverter::new(&props("x-nope"), ConverterRole::Key)
-            .err()
-            .unwrap();
+        let error = StringConverter::new(&props("x-nope"), ConverterRole::Key).err().unwrap();
         assert_eq!(error.message(), "Unsupported encoding x-nope");
         assert_eq!(error.kind(), millrace_api::ErrorKind::Config);
     }
@@ -238,13 +223,9 @@ mod tests {
     #[test]
     fn headers_are_text_too() {
         let mut converter = utf8();
-        let bytes = converter
-            .from_connect_header("t", "k", None, &Value::Int32(5))
-            .unwrap();
+        let bytes = converter.from_connect_header("t", "k", None, &Value::Int32(5)).unwrap();
         assert_eq!(bytes.as_deref(), Some(&b"5"[..]));
-        let (schema, value) = converter
-            .to_connect_header("t", "k", bytes.as_ref())
-            .unwrap();
+        let (schema, value) = converter.to_connect_header("t", "k", bytes.as_ref()).unwrap();
         assert_eq!((schema, value), (Some(Schema::string(true)), Value::from("5")));
     }
 }

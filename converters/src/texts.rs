@@ -17,9 +17,7 @@ pub(crate) enum Texts<'a> {
 impl<'a> Texts<'a> {
     /// Looks whether all rows are UTF-8.
     pub(crate) fn of(rows: &'a Serialized) -> Self {
-        rows.clone()
-            .to_string_view()
-            .map_or(Self::Some(rows), Self::All)
+        rows.clone().to_string_view().map_or(Self::Some(rows), Self::All)
     }
 
     /// A row; none when it is null, the bytes when they are not UTF-8.
@@ -88,9 +86,7 @@ mod tests {
         let rows = Serialized::from_iter([Some(long), Some(b"short"), None, Some(b"\xff")]);
         let texts = Texts::of(&rows);
         assert!(matches!(texts.row(3), Some(Err(b"\xff"))));
-        let Some(Ok(text)) = texts.row(0) else {
-            panic!("the first row is text")
-        };
+        let Some(Ok(text)) = texts.row(0) else { panic!("the first row is text") };
         let pieces = [
             Some(Cow::Borrowed(&text[6..])),
             Some(Cow::Borrowed("short")),

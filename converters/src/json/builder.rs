@@ -101,10 +101,7 @@ impl Builder {
     pub(crate) fn new(schema: &SchemaRef, options: JsonOptions) -> Option<Self> {
         let data_type = schema.arrow_type()?;
         let inner = |schema: Option<&SchemaRef>| Some(Box::new(Self::new(schema?, options)?));
-        let bytes = || Bytes {
-            ends: vec![0],
-            bytes: Vec::new(),
-        };
+        let bytes = || Bytes { ends: vec![0], bytes: Vec::new() };
         let cells = match (schema.kind(), logical_of(schema)) {
             (_, Some("Date")) => Cells::Date(Vec::new()),
             (_, Some("Time")) => Cells::Time(Vec::new()),
@@ -120,11 +117,9 @@ impl Builder {
             (Kind::String, _) => Cells::Text(bytes()),
             (Kind::Bytes, _) => Cells::Bytes(bytes()),
             (Kind::Array, _) => Cells::List(vec![0], inner(schema.value_schema())?),
-            (Kind::Map, _) => Cells::Map(
-                vec![0],
-                inner(schema.key_schema())?,
-                inner(schema.value_schema())?,
-            ),
+            (Kind::Map, _) => {
+                Cells::Map(vec![0], inner(schema.key_schema())?, inner(schema.value_schema())?)
+            }
             (Kind::Struct, _) => {
                 let fields = schema.fields();
                 let columns = fields.iter().map(|f| Self::new(&f.schema, options));
@@ -132,13 +127,7 @@ impl Builder {
                 Cells::Struct(columns.collect::<Option<_>>()?, names.collect())
             }
         };
-        Some(Self {
-            schema: Arc::clone(schema),
-            data_type,
-            options,
-            valid: Vec::new(),
-            cells,
-        })
+        Some(Self { schema: Arc::clone(schema), data_type, options, valid: Vec::new(), cells })
     }
 
     /// How many cells there are.
@@ -390,10 +379,7 @@ impl Builder {
     /// The column.
     pub(crate) fn finish(self) -> ArrayRef {
         let len = self.valid.len();
-        let nulls = self
-            .valid
-            .contains(&false)
-            .then(|| NullBuffer::from(self.valid));
+        let nulls = self.valid.contains(&false).then(|| NullBuffer::from(self.valid));
         let data_type = self.data_type;
         match self.cells {
             Cells::Int8(cells) => primitive::<Int8Type>(cells, nulls),
@@ -450,9 +436,7 @@ fn map(
     values: Builder,
     nulls: Option<NullBuffer>,
 ) -> ArrayRef {
-    let DataType::Map(entries, _) = data_type else {
-        unreachable!("the type of a map is a map")
-    };
+    let DataType::Map(entries, _) = data_type else { unreachable!("the type of a map is a map") };
     let DataType::Struct(fields) = entries.data_type() else {
         unreachable!("the entries of a map are structs")
     };
@@ -470,12 +454,7 @@ fn offset(len: usize) -> Result<i32, Odd> {
 }
 
 fn append_number(cells: &mut Cells, number: Number<'_>) -> Result<(), Odd> {
-    let integer = || {
-        number
-            .is_integer()
-            .then(|| number.to_i64())
-            .ok_or(Odd)
-    };
+    let integer = || number.is_integer().then(|| number.to_i64()).ok_or(Odd);
     match cells {
         Cells::Int8(cells) => cells.push(integer()? as i8),
         Cells::Int16(cells) => cells.push(integer()? as i16),

@@ -74,11 +74,7 @@ struct Run<'a> {
 
 impl Decoder {
     pub(crate) fn new(schemas: Schemas, options: JsonOptions) -> Self {
-        Self {
-            schemas,
-            options,
-            columns_from: 16,
-        }
+        Self { schemas, options, columns_from: 16 }
     }
 
     /// Sets from how many rows on a run becomes Arrow, so that tests can compare both ways.
@@ -186,10 +182,7 @@ impl Decoder {
                 Value::Null
             })
         });
-        Column::Rows {
-            schema: Some(Arc::clone(schema)),
-            values: values.collect(),
-        }
+        Column::Rows { schema: Some(Arc::clone(schema)), values: values.collect() }
     }
 
     /// None when Arrow cannot hold all values; then nothing is reported as failed either.
@@ -222,10 +215,7 @@ impl Decoder {
                 }
             }
         }
-        Some(Column::Typed {
-            schema: Arc::clone(schema),
-            array: builder.finish(),
-        })
+        Some(Column::Typed { schema: Arc::clone(schema), array: builder.finish() })
     }
 }
 
@@ -248,24 +238,14 @@ fn add<'a>(runs: &mut Vec<Run<'a>>, row: usize, schema: Option<SchemaRef>, paylo
             run.payloads.push(Some(payload));
         }
         Some(run) if same(&run.schema, &schema) => run.payloads.push(Some(payload)),
-        _ => runs.push(Run {
-            schema,
-            is_known: true,
-            first: row,
-            payloads: vec![Some(payload)],
-        }),
+        _ => runs.push(Run { schema, is_known: true, first: row, payloads: vec![Some(payload)] }),
     }
 }
 
 fn add_null(runs: &mut Vec<Run<'_>>, row: usize) {
     match runs.last_mut() {
         Some(run) => run.payloads.push(None),
-        None => runs.push(Run {
-            schema: None,
-            is_known: false,
-            first: row,
-            payloads: vec![None],
-        }),
+        None => runs.push(Run { schema: None, is_known: false, first: row, payloads: vec![None] }),
     }
 }
 
@@ -312,11 +292,9 @@ fn split_envelope(text: &str) -> Result<Envelope<'_>, Fault> {
         }
     }
     match (schema, payload) {
-        (Some(schema), Some(payload)) if !has_others => Ok(Envelope {
-            schema,
-            payload,
-            prefix: prefix.filter(|_| members == 2),
-        }),
+        (Some(schema), Some(payload)) if !has_others => {
+            Ok(Envelope { schema, payload, prefix: prefix.filter(|_| members == 2) })
+        }
         _ => Err(Fault::new(NO_ENVELOPE)),
     }
 }
@@ -335,11 +313,7 @@ fn strict(text: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The texts themselves, where every row is strict JSON; else the others are put right.
-fn schemaless(
-    rows: &Serialized,
-    texts: Texts<'_>,
-    failed: &mut Failures<'_>,
-) -> StringViewArray {
+fn schemaless(rows: &Serialized, texts: Texts<'_>, failed: &mut Failures<'_>) -> StringViewArray {
     let is_strict = |row: usize| match texts.row(row) {
         None => true,
         Some(text) => text.is_ok_and(|text| matches!(check(text), Ok(Checked::Strict))),

@@ -45,10 +45,7 @@ pub(crate) struct Encoders {
 
 impl Encoders {
     pub(crate) fn new(options: JsonOptions, capacity: usize) -> Self {
-        Self {
-            options,
-            by_address: Lru::new(capacity),
-        }
+        Self { options, by_address: Lru::new(capacity) }
     }
 
     /// The encoder of a column's schema.
@@ -95,11 +92,7 @@ pub(crate) enum Rows<'a> {
 
 impl Rows<'_> {
     /// Appends a row. What was appended before an error is the caller's to drop.
-    pub(crate) fn append(
-        &self,
-        row: usize,
-        out: &mut Vec<u8>,
-    ) -> std::result::Result<(), Fault> {
+    pub(crate) fn append(&self, row: usize, out: &mut Vec<u8>) -> std::result::Result<(), Fault> {
         match self {
             Self::Typed(cells) => cells.append(row, out),
             Self::Json(texts) if texts.is_null(row) => {
@@ -134,9 +127,7 @@ pub struct JsonWriter {
 impl JsonWriter {
     /// A writer that keeps the encoders of the last 100 schemas.
     pub fn new(options: JsonOptions) -> Self {
-        Self {
-            encoders: Encoders::new(options, 100),
-        }
+        Self { encoders: Encoders::new(options, 100) }
     }
 
     /// Appends one row. Nothing is appended when it fails.

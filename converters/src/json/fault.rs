@@ -17,11 +17,7 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn new(message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            message: message.into(),
-            cause: None,
-            path: Vec::new(),
-        }
+        Self { message: message.into(), cause: None, path: Vec::new() }
     }
 
     pub(crate) fn because(mut self, cause: impl Into<String>) -> Self {
@@ -53,10 +49,8 @@ impl Fault {
 
 impl From<SyntaxError> for Fault {
     fn from(error: SyntaxError) -> Self {
-        Self::new(
-            "Converting byte[] to Kafka Connect data failed due to serialization error: ",
-        )
-        .because(error.to_string())
+        Self::new("Converting byte[] to Kafka Connect data failed due to serialization error: ")
+            .because(error.to_string())
     }
 }
 
@@ -66,10 +60,8 @@ mod tests {
 
     #[test]
     fn a_fault_names_the_field_from_the_outside_in() {
-        let fault = Fault::new("bad")
-            .because("worse")
-            .within(&"inner".into())
-            .within(&"outer".into());
+        let fault =
+            Fault::new("bad").because("worse").within(&"inner".into()).within(&"outer".into());
         assert_eq!(
             fault.into_error(Some("t")).trace(),
             "org.apache.kafka.connect.errors.DataException: bad (field: outer.inner, topic: t)\n\

@@ -13,11 +13,7 @@ pub(crate) struct Lru<K, V> {
 
 impl<K: Hash + Eq + Clone, V: Clone> Lru<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            clock: 0,
-            entries: HashMap::new(),
-        }
+        Self { capacity, clock: 0, entries: HashMap::new() }
     }
 
     pub(crate) fn get<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<V>

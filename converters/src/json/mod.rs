@@ -59,10 +59,7 @@ pub struct JsonOptions {
 
 impl Default for JsonOptions {
     fn default() -> Self {
-        Self {
-            decimal_format: DecimalFormat::Base64,
-            replace_null_with_default: true,
-        }
+        Self { decimal_format: DecimalFormat::Base64, replace_null_with_default: true }
     }
 }
 
@@ -129,20 +126,16 @@ impl JsonConverter {
         };
         let capacity = usize::try_from(config.schemas_cache_size).unwrap_or(0);
         let fixed = match &config.schema_content {
-            Some(text) => fixed_schema(text, options)
-                .map_err(|fault| {
-                    Error::config("schema.content is not a schema in JSON")
-                        .with_source(fault.into_error(None))
-                })?,
+            Some(text) => fixed_schema(text, options).map_err(|fault| {
+                Error::config("schema.content is not a schema in JSON")
+                    .with_source(fault.into_error(None))
+            })?,
             None => None,
         };
         let schemas = match fixed {
             _ if !config.schemas_enable => Schemas::None,
             Some(schema) => Schemas::Fixed(schema),
-            None => Schemas::Envelope {
-                by_text: Lru::new(capacity),
-                last: None,
-            },
+            None => Schemas::Envelope { by_text: Lru::new(capacity), last: None },
         };
         Ok(Self {
             schemas_enable: config.schemas_enable,

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use millrace_api::data::json::{Number, Reader, SyntaxError, Token};
 
 /// A value in a JSON text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Node<'a> {
     /// There is no value: the text is blank.
     Missing,
+    #[default]
     Null,
     Boolean(bool),
     Number(Number<'a>),
@@ -117,10 +118,4 @@ fn unique<T: Default>(members: &mut Vec<(Cow<'_, str>, T)>) {
         }
     }
     members.truncate(kept);
-}
-
-impl Default for Node<'_> {
-    fn default() -> Self {
-        Self::Null
-    }
 }

@@ -77,10 +77,7 @@ impl Plan {
 
     /// Joins the plan to an array of the schema's Arrow type.
     pub(crate) fn bind<'a>(&'a self, schema: &Schema, array: &'a ArrayRef) -> ApiResult<Cells<'a>> {
-        if schema
-            .arrow_type()
-            .is_none_or(|t| !t.equals_datatype(array.data_type()))
-        {
+        if schema.arrow_type().is_none_or(|t| !t.equals_datatype(array.data_type())) {
             return Err(Error::fatal("array does not have the type of its schema")
                 .context("array", array.data_type())
                 .context("schema type", schema.kind().name()));
@@ -95,11 +92,7 @@ impl Plan {
                 let list = array.as_list::<i32>();
                 Values::List(list.value_offsets(), Box::new(item.join(list.values())))
             }
-            Shape::Map {
-                is_object,
-                key,
-                value,
-            } => {
+            Shape::Map { is_object, key, value } => {
                 let map = array.as_map();
                 Values::Map {
                     is_object: *is_object,
@@ -116,11 +109,7 @@ impl Plan {
                 Values::Struct(fields.iter().zip(columns).map(join).collect())
             }
         };
-        Cells {
-            nulls: array.nulls(),
-            null: &self.null,
-            values,
-        }
+        Cells { nulls: array.nulls(), null: &self.null, values }
     }
 }
 
@@ -129,11 +118,7 @@ fn fields(schema: &Schema, options: JsonOptions) -> Vec<(Arc<str>, Vec<u8>, Plan
         let mut lead = vec![if i == 0 { b'{' } else { b',' }];
         append_text(&field.name, &mut lead);
         lead.push(b':');
-        (
-            Arc::clone(&field.name),
-            lead,
-            Plan::new(&field.schema, options),
-        )
+        (Arc::clone(&field.name), lead, Plan::new(&field.schema, options))
     };
     schema.fields().iter().enumerate().map(field).collect()
 }
@@ -226,12 +211,9 @@ impl Cells<'_> {
             Values::DecimalBytes(values) => append_base64(minimal(&values[row].to_be_bytes()), out),
             Values::DecimalText(values, scale) => append_decimal(values[row], *scale, out),
             Values::List(offsets, items) => append_list(range(offsets, row), items, out)?,
-            Values::Map {
-                is_object,
-                offsets,
-                keys,
-                values,
-            } => append_map(*is_object, range(offsets, row), keys, values, out)?,
+            Values::Map { is_object, offsets, keys, values } => {
+                append_map(*is_object, range(offsets, row), keys, values, out)?
+            }
             Values::Struct(fields) => append_struct(fields, row, out)?,
         }
         Ok(())

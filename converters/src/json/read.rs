@@ -118,10 +118,7 @@ fn decimal(schema: &Schema, text: &str) -> Result<Value, Fault> {
     let scale = schema
         .decimal_scale()
         .ok_or_else(|| invalid("the schema has no parameter scale that is a number"))?;
-    Ok(Value::Decimal(Decimal {
-        unscaled: BigInt::from_signed_bytes_be(&bytes),
-        scale,
-    }))
+    Ok(Value::Decimal(Decimal { unscaled: BigInt::from_signed_bytes_be(&bytes), scale }))
 }
 
 fn array(schema: &Schema, node: &Node<'_>, options: JsonOptions) -> Result<Value, Fault> {
@@ -130,10 +127,9 @@ fn array(schema: &Schema, node: &Node<'_>, options: JsonOptions) -> Result<Value
     // Java goes through the children of whatever it finds: an object's values, or nothing.
     let items = match node {
         Node::Array(items) => items.iter().map(item).collect::<Result<_, _>>()?,
-        Node::Object(members) => members
-            .iter()
-            .map(|(_, node)| item(node))
-            .collect::<Result<_, _>>()?,
+        Node::Object(members) => {
+            members.iter().map(|(_, node)| item(node)).collect::<Result<_, _>>()?
+        }
         _ => Vec::new(),
     };
     Ok(Value::Array(items))

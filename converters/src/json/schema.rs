@@ -224,17 +224,13 @@ fn read_fields(
     options: JsonOptions,
 ) -> Result<SchemaBuilder, Fault> {
     let Some(Node::Array(fields)) = node.get("fields") else {
-        return Err(Fault::new(
-            "Struct schema's \"fields\" argument is not an array.",
-        ));
+        return Err(Fault::new("Struct schema's \"fields\" argument is not an array."));
     };
     let mut builder = Schema::struct_builder();
     let mut names = std::collections::HashSet::new();
     for field in fields {
         let Some(Node::Text(name)) = field.get("field") else {
-            return Err(Fault::new(
-                "Struct schema's field name not specified properly",
-            ));
+            return Err(Fault::new("Struct schema's field name not specified properly"));
         };
         let name: Arc<str> = (&**name).into();
         let schema = read_at(depth, field, options)

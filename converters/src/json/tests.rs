@@ -26,7 +26,9 @@ fn columnar(props: &[(&str, &str)]) -> JsonConverter {
     columnar
 }
 
-const OFF: &[(&str, &str)] = &[("schemas.enable", "false")];
+type Keys = &'static [(&'static str, &'static str)];
+
+const OFF: Keys = &[("schemas.enable", "false")];
 
 type Row = std::result::Result<(Option<SchemaRef>, Value), String>;
 
@@ -47,7 +49,10 @@ fn read(converter: &mut JsonConverter, rows: &Serialized) -> Vec<Row> {
     out
 }
 
-fn write(converter: &mut JsonConverter, column: &Column) -> Vec<std::result::Result<Option<Vec<u8>>, String>> {
+fn write(
+    converter: &mut JsonConverter,
+    column: &Column,
+) -> Vec<std::result::Result<Option<Vec<u8>>, String>> {
     let mut failed = Vec::new();
     let rows = converter.from_connect_data("t", column, &mut failed).unwrap();
     let mut out: Vec<_> = rows.iter().map(|r| Ok(r.map(<[u8]>::to_vec))).collect();
@@ -79,17 +84,16 @@ fn what_java_read_and_wrote() {
             let mut answer = match &read(converter, &rows)[0] {
                 Err(trace) => format!("error: {}", message(trace)),
                 Ok((schema, value)) => {
-                    let column = Column::Rows {
-                        schema: schema.clone(),
-                        values: vec![value.clone()],
-                    };
+                    let column =
+                        Column::Rows { schema: schema.clone(), values: vec![value.clone()] };
                     let written = match &write(converter, &column)[0] {
                         Ok(Some(bytes)) => format!(" {}", std::str::from_utf8(bytes).unwrap()),
                         Ok(None) => " NULLBYTES".to_owned(),
                         Err(trace) => format!("error: {}", message(trace)),
                     };
                     let gap = if written.starts_with("error") { " => " } else { "  =>" };
-                    let (schema, value) = (describe_schema(schema.as_deref()), describe_value(value));
+                    let (schema, value) =
+                        (describe_schema(schema.as_deref()), describe_value(value));
                     format!("{schema} {value}{gap}{written}")
                 }
             };
@@ -131,10 +135,14 @@ fn shop_schema() -> SchemaRef {
         .parameter("k", "v")
         .field("i64", Schema::builder(Kind::Int64).optional().build())
         .field("s", Schema::builder(Kind::String).default_value("dd".into()).unwrap().build())
-        .field("mi", Schema::map_builder(
-            Schema::builder(Kind::Int32).build(),
-            Schema::builder(Kind::Int32).build(),
-        ).build())
+        .field(
+            "mi",
+            Schema::map_builder(
+                Schema::builder(Kind::Int32).build(),
+                Schema::builder(Kind::Int32).build(),
+            )
+            .build(),
+        )
         .field("dec", Schema::decimal_builder(2).optional().build())
         .build()
 }
@@ -142,12 +150,15 @@ fn shop_schema() -> SchemaRef {
 #[test]
 fn envelopes_are_written_as_in_java() {
     let schema = shop_schema();
-    let value = Value::Struct(Struct::new(Arc::clone(&schema), vec![
-        Value::Null,
-        Value::Null,
-        Value::Map(vec![(Value::Int32(1), Value::Int32(2))]),
-        Value::Decimal(millrace_api::data::Decimal { unscaled: 110.into(), scale: 2 }),
-    ]));
+    let value = Value::Struct(Struct::new(
+        Arc::clone(&schema),
+        vec![
+            Value::Null,
+            Value::Null,
+            Value::Map(vec![(Value::Int32(1), Value::Int32(2))]),
+            Value::Decimal(millrace_api::data::Decimal { unscaled: 110.into(), scale: 2 }),
+        ],
+    ));
     let expected = concat!(
         r#"{"schema":{"type":"struct","fields":["#,
         r#"{"type":"int64","optional":true,"field":"i64"},"#,
@@ -183,12 +194,15 @@ fn nulls_are_written_as_in_java() {
     let required = Schema::builder(Kind::Int8).default_value(Value::Int8(5)).unwrap().build();
     let nothing = "null value for field that is required and has no default value";
     let keep = &[("schemas.enable", "false"), ("replace.null.with.default", "false")][..];
-    let cases: [(&[(&str, &str)], Option<SchemaRef>, &str); 8] = [
+    let cases: [(Keys, Option<SchemaRef>, &str); 8] = [
         (OFF, None, "NULLBYTES"),
         (&[], None, "NULLBYTES"),
         (OFF, Some(Schema::string(true)), "null"),
-        (&[], Some(Schema::string(true)),
-         r#"{"schema":{"type":"string","optional":true},"payload":null}"#),
+        (
+            &[],
+            Some(Schema::string(true)),
+            r#"{"schema":{"type":"string","optional":true},"payload":null}"#,
+        ),
         (OFF, Some(Schema::string(false)), nothing),
         (OFF, Some(default.clone().build()), "5"),
         (keep, Some(default.build()), "null"),
@@ -210,25 +224,42 @@ fn nulls_are_written_as_in_java() {
 
 #[test]
 fn values_that_do_not_fit_are_refused_in_javas_words() {
-    let decimal = |scale| Value::Decimal(millrace_api::data::Decimal { unscaled: 15.into(), scale });
+    let decimal =
+        |scale| Value::Decimal(millrace_api::data::Decimal { unscaled: 15.into(), scale });
     let empty = Value::Struct(Struct::new(Schema::struct_builder().build(), vec![]));
     let of = |kind| Some(Schema::builder(kind).build());
     let cases = [
-        (None, decimal(1), "Java class class java.math.BigDecimal does not have corresponding schema type."),
+        (
+            None,
+            decimal(1),
+            "Java class class java.math.BigDecimal does not have corresponding schema type.",
+        ),
         (None, empty.clone(), "Mismatching schema."),
         (of(Kind::Int32), "x".into(), "Invalid type for INT32: class java.lang.String"),
         (of(Kind::Bytes), Value::Int32(5), "Invalid type for bytes type: class java.lang.Integer"),
         (Some(shop_schema()), Value::Int32(5), "Invalid type for STRUCT: class java.lang.Integer"),
         (Some(shop_schema()), empty, "Mismatching schema."),
-        (Some(Schema::date_builder().build()), Value::Int32(5),
-         "Invalid type for Date, expected Date but was class java.lang.Integer"),
-        (Some(Schema::decimal_builder(1).build()), Value::Int32(5),
-         "Invalid type for Decimal, expected BigDecimal but was class java.lang.Integer"),
-        (Some(Schema::decimal_builder(2).build()), decimal(1),
-         "Decimal value has mismatching scale for given Decimal schema. \
-          Schema has scale 2, value has scale 1."),
-        (Some(Schema::time_builder().build()), Value::Time(86_400_001),
-         "Kafka Connect Time type should not have any date fields set to non-zero values."),
+        (
+            Some(Schema::date_builder().build()),
+            Value::Int32(5),
+            "Invalid type for Date, expected Date but was class java.lang.Integer",
+        ),
+        (
+            Some(Schema::decimal_builder(1).build()),
+            Value::Int32(5),
+            "Invalid type for Decimal, expected BigDecimal but was class java.lang.Integer",
+        ),
+        (
+            Some(Schema::decimal_builder(2).build()),
+            decimal(1),
+            "Decimal value has mismatching scale for given Decimal schema. \
+          Schema has scale 2, value has scale 1.",
+        ),
+        (
+            Some(Schema::time_builder().build()),
+            Value::Time(86_400_001),
+            "Kafka Connect Time type should not have any date fields set to non-zero values.",
+        ),
     ];
     for (schema, value, expected) in cases {
         let column = Column::Rows { schema, values: vec![value] };
@@ -243,9 +274,10 @@ fn runs_follow_the_schemas() {
     let spaced = r#"{"schema": {"type":"int32"},"payload":2}"#;
     let text = r#"{"payload":"x","schema":{"type":"string","optional":true}}"#;
     let plain = r#"{"schema":null,"payload":{"a": 01}}"#;
-    let rows = Serialized::from_iter([
-        None, Some(int), Some("bad"), Some(spaced), None, Some(text), Some(plain), None,
-    ].map(|r| r.map(str::as_bytes)));
+    let rows = Serialized::from_iter(
+        [None, Some(int), Some("bad"), Some(spaced), None, Some(text), Some(plain), None]
+            .map(|r| r.map(str::as_bytes)),
+    );
     for mut converter in converters(&[]) {
         let mut failed = Vec::new();
         let columns = converter.to_connect_data("t", &rows, &mut failed).unwrap();
@@ -261,9 +293,7 @@ fn runs_follow_the_schemas() {
         );
         let ints = [Value::Null, Value::Int32(1), Value::Null, Value::Int32(2), Value::Null];
         assert_eq!(*columns[0].rows().unwrap(), ints);
-        let Column::Json(texts) = &columns[2] else {
-            panic!("no schema, so text")
-        };
+        let Column::Json(texts) = &columns[2] else { panic!("no schema, so text") };
         assert_eq!(texts.value(0), r#"{"a":1}"#);
         assert!(texts.is_null(1));
     }
@@ -273,12 +303,11 @@ fn runs_follow_the_schemas() {
 fn schemaless_text_is_not_copied() {
     let long = br#"{"name":"a text that is longer than a view"}"#;
     let lenient = br#"{"number":007} and more"#;
-    let rows = Serialized::from_iter([Some(&long[..]), None, Some(b"[1"), Some(lenient), Some(b"")]);
+    let rows =
+        Serialized::from_iter([Some(&long[..]), None, Some(b"[1"), Some(lenient), Some(b"")]);
     let mut failed = Vec::new();
     let columns = columnar(OFF).to_connect_data("t", &rows, &mut failed).unwrap();
-    let [Column::Json(texts)] = &columns[..] else {
-        panic!("one column of text")
-    };
+    let [Column::Json(texts)] = &columns[..] else { panic!("one column of text") };
     assert_eq!(texts.value(0).as_ptr(), rows.value(0).as_ptr());
     assert_eq!(texts.value(3), r#"{"number":7}"#);
     assert_eq!((0..5).filter(|i| texts.is_null(*i)).collect::<Vec<_>>(), [1, 2, 4]);
@@ -286,15 +315,16 @@ fn schemaless_text_is_not_copied() {
 
     let good = rows.slice(0, 2);
     let columns = columnar(OFF).to_connect_data("t", &good, &mut failed).unwrap();
-    let [Column::Json(texts)] = &columns[..] else {
-        panic!("one column of text")
-    };
+    let [Column::Json(texts)] = &columns[..] else { panic!("one column of text") };
     assert_eq!(texts.value(0).as_ptr(), rows.value(0).as_ptr());
 }
 
 #[test]
 fn errors_name_the_field_and_no_data() {
-    let schema = r#"{"type":"struct","fields":[{"field":"a","type":"struct","fields":[{"field":"b","type":"int32"}]}]}"#;
+    let schema = concat!(
+        r#"{"type":"struct","fields":[{"field":"a","type":"struct","#,
+        r#""fields":[{"field":"b","type":"int32"}]}]}"#,
+    );
     let row = format!(r#"{{"schema":{schema},"payload":{{"a":{{"b":null,"secret":"s3cret"}}}}}}"#);
     let rows = Serialized::from_iter([Some(row.as_bytes())]);
     for mut converter in converters(&[]) {
@@ -361,7 +391,8 @@ fn configuration_errors_are_javas() {
     );
     for size in ["0", "-1"] {
         let mut converter = columnar(&[("schemas.cache.size", size)]);
-        let column = Column::Rows { schema: Some(Schema::string(true)), values: vec!["x".into(); 2] };
+        let column =
+            Column::Rows { schema: Some(Schema::string(true)), values: vec!["x".into(); 2] };
         let rows = write(&mut converter, &column);
         assert!(rows.iter().all(|row| matches!(row, Ok(Some(_)))));
     }
@@ -369,10 +400,9 @@ fn configuration_errors_are_javas() {
 
 #[test]
 fn headers_are_written_and_read_one_by_one() {
-    for (props, expected) in [
-        (OFF, r#"{"a":1}"#),
-        (&[][..], r#"{"schema":null,"payload":{"a":1}}"#),
-    ] {
+    for (props, expected) in
+        [(OFF, r#"{"a":1}"#), (&[][..], r#"{"schema":null,"payload":{"a":1}}"#)]
+    {
         let mut converter = columnar(props);
         let value = parse(r#"{"a":1}"#).unwrap();
         let bytes = converter.from_connect_header("t", "k", None, &value).unwrap();
@@ -455,10 +485,17 @@ fn read_back(schema: &Schema, value: &Value) -> Value {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn columns_are_written_as_rows(column in Shape::default().beyond_arrow().columns(), numeric in any::<bool>()) {
+    fn columns_are_written_as_rows(
+        column in Shape::default().beyond_arrow().columns(),
+        numeric in any::<bool>(),
+    ) {
         let format = if numeric { "numeric" } else { "base64" };
         let as_rows = Column::Rows {
             schema: column.schema().cloned(),
@@ -483,7 +520,7 @@ proptest! {
             let mut values = Vec::new();
             for row in read(&mut converter, &written) {
                 let (schema, value) = row.unwrap();
-                let plain = schema.as_deref().map(|s| read_defaults(s));
+                let plain = schema.as_deref().map(read_defaults);
                 let ours = column.schema().map(|s| read_defaults(s));
                 prop_assert_eq!(plain, ours);
                 values.push(value);
@@ -507,7 +544,9 @@ proptest! {
     }
 
     #[test]
-    fn schemaless_text_is_written_as_its_value(column in arbitrary::json_columns(arbitrary::json_texts(3))) {
+    fn schemaless_text_is_written_as_its_value(
+        column in arbitrary::json_columns(arbitrary::json_texts(3)),
+    ) {
         let as_rows = Column::Rows { schema: None, values: column.rows().unwrap().into_owned() };
         let written = write(&mut columnar(OFF), &column);
         prop_assert_eq!(&written, &write(&mut columnar(OFF), &as_rows));
@@ -526,7 +565,8 @@ proptest! {
         ], 1..20))
     {
         let rows: Serialized = rows.into_iter().map(Some).collect();
-        for props in [OFF, &[], &[("schema.content", r#"{"type":"array","items":{"type":"double"}}"#)]] {
+        let doubles = r#"{"type":"array","items":{"type":"double"}}"#;
+        for props in [OFF, &[], &[("schema.content", doubles)]] {
             let [mut columns, mut rowwise] = converters(props);
             prop_assert_eq!(read(&mut columns, &rows), read(&mut rowwise, &rows));
         }
@@ -537,8 +577,12 @@ proptest! {
 fn read_defaults(schema: &Schema) -> String {
     let mut text = Vec::new();
     schema::append_schema(schema, JsonOptions::default(), &mut text).unwrap();
-    String::from_utf8(text).unwrap().replace("\"NaN\"", "0.0").replace("-0.0", "0.0")
-        .replace("\"Infinity\"", "0.0").replace("\"-Infinity\"", "0.0")
+    String::from_utf8(text)
+        .unwrap()
+        .replace("\"NaN\"", "0.0")
+        .replace("-0.0", "0.0")
+        .replace("\"Infinity\"", "0.0")
+        .replace("\"-Infinity\"", "0.0")
 }
 
 /// Struct schemas differ by such defaults, so values are compared by what they print as.

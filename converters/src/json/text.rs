@@ -134,9 +134,8 @@ pub(crate) fn append_base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let start = out.len();
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);
-    let written = STANDARD
-        .encode_slice(bytes, &mut out[start..])
-        .expect("base64 takes four bytes for three");
+    let written =
+        STANDARD.encode_slice(bytes, &mut out[start..]).expect("base64 takes four bytes for three");
     debug_assert_eq!(start + written, out.len());
     out.push(b'"');
 }
@@ -201,9 +200,15 @@ mod tests {
     /// Recorded from Java.
     #[test]
     fn strings_are_escaped_as_in_java() {
-        let text = "\0\u{1}\u{8}\t\n\u{b}\u{c}\r\u{1f} \"/\\\u{7f}\u{80}\u{e9}\u{2028}\u{ffff}\u{1f600}\u{20ac}";
-        let expected = "\"\\u0000\\u0001\\b\\t\\n\\u000B\\f\\r\\u001F \\\"/\\\\\u{7f}\u{80}\u{e9}\u{2028}\u{ffff}\\uD83D\\uDE00\u{20ac}\"";
-        assert_eq!(written(|out| append_text(text, out)), expected);
+        let cases = [
+            ("\0\u{1}\u{8}\t\n\u{b}\u{c}\r\u{1f}", r"\u0000\u0001\b\t\n\u000B\f\r\u001F"),
+            (" \"/\\", r#" \"/\\"#),
+            ("\u{7f}\u{80}\u{e9}\u{2028}\u{ffff}", "\u{7f}\u{80}\u{e9}\u{2028}\u{ffff}"),
+            ("a\u{1f600}\u{20ac}", "a\\uD83D\\uDE00\u{20ac}"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(written(|out| append_text(text, out)), format!("\"{expected}\""));
+        }
     }
 
     #[test]

@@ -119,12 +119,7 @@ fn append_decimal(
     Ok(())
 }
 
-fn append_plain(
-    schema: &Schema,
-    value: &Value,
-    options: JsonOptions,
-    out: &mut Vec<u8>,
-) -> Result {
+fn append_plain(schema: &Schema, value: &Value, options: JsonOptions, out: &mut Vec<u8>) -> Result {
     match (schema.kind(), value) {
         (Kind::Int8, Value::Int8(n)) => append_integer(i64::from(*n), out),
         (Kind::Int16, Value::Int16(n)) => append_integer(i64::from(*n), out),
@@ -281,4 +276,3 @@ fn same_but_default(a: &Schema, b: &Schema) -> bool {
             && a.name() == b.name()
             && a.fields() == b.fields())
 }
-

@@ -32,8 +32,8 @@ pub(super) fn temporal(text: &str) -> Option<(SchemaRef, Value)> {
     }
 }
 
-/// What is left of a text, of which fields are taken as `SimpleDateFormat` takes them: any number of
-/// digits, any amount, and whatever follows the last one is ignored.
+/// What is left of a text, of which fields are taken as `SimpleDateFormat` takes them: any number
+/// of digits, any amount, and whatever follows the last one is ignored.
 struct Fields<'a>(&'a str);
 
 impl Fields<'_> {
@@ -72,8 +72,8 @@ impl Fields<'_> {
     }
 }
 
-/// Days since the epoch. Months and days may be out of range; before 15 October 1582 the calendar is
-/// the Julian one, as in `GregorianCalendar`.
+/// Days since the epoch. Months and days may be out of range; before 15 October 1582 the calendar
+/// is the Julian one, as in `GregorianCalendar`.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     const CUTOVER: i64 = -141_427;
     let months = year * 12 + month - 1;
@@ -82,11 +82,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     let day_of_year = (153 * month + 2) / 5 + day - 1;
     let julian = year * 365 + year.div_euclid(4) + day_of_year - 719_470;
     let gregorian = julian - year.div_euclid(100) + year.div_euclid(400) + 2;
-    if gregorian >= CUTOVER {
-        gregorian
-    } else {
-        julian
-    }
+    if gregorian >= CUTOVER { gregorian } else { julian }
 }
 
 /// A number: the smallest integer that holds it, else the smallest float that is finite, even if
@@ -180,11 +176,7 @@ fn decimal(text: &str) -> Option<Digits> {
         return None;
     }
     let scale = i32::try_from(fraction.len() as i64 - exponent).ok()?;
-    Some(Digits {
-        negative,
-        digits,
-        scale,
-    })
+    Some(Digits { negative, digits, scale })
 }
 
 fn read_exponent(text: &str) -> Option<i64> {

@@ -65,9 +65,8 @@ mod tests {
         assert!(cases.len() > 300);
         for case in cases {
             let bytes = Bytes::from(case.bytes);
-            let (schema, value) = SimpleHeaderConverter
-                .to_connect_header("t", "k", Some(&bytes))
-                .unwrap();
+            let (schema, value) =
+                SimpleHeaderConverter.to_connect_header("t", "k", Some(&bytes)).unwrap();
             let written = SimpleHeaderConverter
                 .from_connect_header("t", "k", schema.as_ref(), &value)
                 .unwrap();
@@ -84,10 +83,7 @@ mod tests {
     #[test]
     fn no_bytes_are_no_value() {
         let mut converter = SimpleHeaderConverter;
-        assert_eq!(
-            converter.to_connect_header("t", "k", None).unwrap(),
-            (None, Value::Null)
-        );
+        assert_eq!(converter.to_connect_header("t", "k", None).unwrap(), (None, Value::Null));
         let written = converter.from_connect_header("t", "k", None, &Value::Null);
         assert_eq!(written.unwrap(), None);
         let empty = converter.to_connect_header("t", "k", Some(&Bytes::new()));

@@ -106,10 +106,7 @@ mod tests {
     fn nested_values_are_quoted() {
         let schema = Schema::struct_builder()
             .field("a\"", Schema::string(true))
-            .field(
-                "b",
-                Schema::builder(Kind::Int8).default_value(Value::Int8(7)).unwrap().build(),
-            )
+            .field("b", Schema::builder(Kind::Int8).default_value(Value::Int8(7)).unwrap().build())
             .build();
         let value = Struct::new(Arc::clone(&schema), vec![Value::Null, Value::Null]);
         let cases = [

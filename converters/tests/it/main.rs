@@ -1,8 +1,5 @@
 //! What every converter must do, run on ours, and Java's configuration keys.
-#![allow(
-    clippy::unwrap_used,
-    reason = "tests stop at what they did not expect"
-)]
+#![allow(clippy::unwrap_used, reason = "tests stop at what they did not expect")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -133,9 +130,7 @@ fn without_negative_zero(value: Value) -> Value {
     match value {
         Value::Float32(n) => Value::Float32(n + 0.0),
         Value::Float64(n) => Value::Float64(n + 0.0),
-        Value::Array(items) => {
-            Value::Array(items.into_iter().map(without_negative_zero).collect())
-        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_negative_zero).collect()),
         Value::Map(entries) => {
             let mut out: Vec<(Value, Value)> = Vec::new();
             for (key, value) in entries {

@@ -112,11 +112,7 @@ fn decimals(schema: &Schema, values: &[&Value], data_type: &DataType) -> Result<
 /// None past the 76 digits that Arrow's decimals hold.
 fn to_i256(number: &BigInt) -> Option<i256> {
     let bytes = number.to_signed_bytes_be();
-    let fill = if number.sign() == num_bigint::Sign::Minus {
-        0xff
-    } else {
-        0
-    };
+    let fill = if number.sign() == num_bigint::Sign::Minus { 0xff } else { 0 };
     let mut wide = [fill; 32];
     let start = wide.len().checked_sub(bytes.len())?;
     wide[start..].copy_from_slice(&bytes);
@@ -136,12 +132,7 @@ fn list(schema: &Schema, values: &[&Value], item: &Arc<ArrowField>) -> Result<Ar
     let offsets = OffsetBuffer::from_lengths(lengths);
     let items: Vec<&Value> = rows.iter().flatten().flat_map(|row| row.iter()).collect();
     let child = build(schema.value_schema().expect("an array has one"), &items)?;
-    Ok(Arc::new(ListArray::new(
-        Arc::clone(item),
-        offsets,
-        child,
-        Some(nulls_of(values)),
-    )))
+    Ok(Arc::new(ListArray::new(Arc::clone(item), offsets, child, Some(nulls_of(values)))))
 }
 
 fn map(schema: &Schema, values: &[&Value], entries: &Arc<ArrowField>) -> Result<ArrayRef> {
@@ -163,13 +154,7 @@ fn map(schema: &Schema, values: &[&Value], entries: &Arc<ArrowField>) -> Result<
     };
     let pairs = StructArray::new(fields.clone(), vec![keys, items], None);
     let nulls = Some(nulls_of(values));
-    Ok(Arc::new(MapArray::new(
-        Arc::clone(entries),
-        offsets,
-        pairs,
-        nulls,
-        false,
-    )))
+    Ok(Arc::new(MapArray::new(Arc::clone(entries), offsets, pairs, nulls, false)))
 }
 
 fn structs(schema: &Schema, values: &[&Value], data_type: &DataType) -> Result<ArrayRef> {
@@ -177,14 +162,10 @@ fn structs(schema: &Schema, values: &[&Value], data_type: &DataType) -> Result<A
         Value::Struct(s) if s.values().len() == schema.fields().len() => Some(s),
         _ => None,
     })?;
-    let DataType::Struct(fields) = data_type else {
-        unreachable!("the caller matched a struct")
-    };
+    let DataType::Struct(fields) = data_type else { unreachable!("the caller matched a struct") };
     let column = |i: usize| {
-        let cells: Vec<&Value> = rows
-            .iter()
-            .map(|row| row.map_or(NULL, |s| &s.values()[i]))
-            .collect();
+        let cells: Vec<&Value> =
+            rows.iter().map(|row| row.map_or(NULL, |s| &s.values()[i])).collect();
         build(&schema.fields()[i].schema, &cells)
     };
     let columns = (0..fields.len()).map(column).collect::<Result<Vec<_>>>()?;
@@ -196,19 +177,24 @@ fn structs(schema: &Schema, values: &[&Value], data_type: &DataType) -> Result<A
 
 /// One cell as a value of the schema. Fails when the array is not of the schema's Arrow type.
 pub(super) fn value_at(schema: &SchemaRef, array: &ArrayRef, row: usize) -> Result<Value> {
-    let mismatch = || {
-        Error::fatal("array does not have the type of its schema")
-            .context("array", array.data_type())
-            .context("schema type", schema.kind().name())
-    };
-    if schema
-        .arrow_type()
-        .as_ref()
-        .is_none_or(|t| !t.equals_datatype(array.data_type()))
-    {
-        return Err(mismatch());
-    }
+    check_type(schema, array)?;
     Ok(cell(schema, array, row))
+}
+
+/// All cells as values of the schema.
+pub(super) fn values(schema: &SchemaRef, array: &ArrayRef) -> Result<Vec<Value>> {
+    check_type(schema, array)?;
+    Ok((0..array.len()).map(|row| cell(schema, array, row)).collect())
+}
+
+fn check_type(schema: &SchemaRef, array: &ArrayRef) -> Result<()> {
+    let expected = schema.arrow_type();
+    if expected.is_some_and(|t| t.equals_datatype(array.data_type())) {
+        return Ok(());
+    }
+    Err(Error::fatal("array does not have the type of its schema")
+        .context("array", array.data_type())
+        .context("schema type", schema.kind().name()))
 }
 
 /// As [`value_at`], for an array known to be of the schema's type.
@@ -233,10 +219,7 @@ fn cell(schema: &SchemaRef, array: &ArrayRef, row: usize) -> Value {
         DataType::Decimal256(_, scale) => {
             let number = array.as_primitive::<Decimal256Type>().value(row);
             let unscaled = BigInt::from_signed_bytes_be(&number.to_be_bytes());
-            Value::Decimal(Decimal {
-                unscaled,
-                scale: i32::from(*scale),
-            })
+            Value::Decimal(Decimal { unscaled, scale: i32::from(*scale) })
         }
         DataType::Boolean => Value::Boolean(array.as_boolean().value(row)),
         DataType::Utf8View => Value::String(array.as_string_view().value(row).into()),
@@ -259,9 +242,7 @@ fn cell(schema: &SchemaRef, array: &ArrayRef, row: usize) -> Value {
         DataType::Struct(_) => {
             let columns = array.as_struct().columns();
             let fields = schema.fields().iter().zip(columns);
-            let values = fields
-                .map(|(f, column)| cell(&f.schema, column, row))
-                .collect();
+            let values = fields.map(|(f, column)| cell(&f.schema, column, row)).collect();
             Value::Struct(Struct::new(Arc::clone(schema), values))
         }
         other => unreachable!("arrow_type() never gives {other}"),

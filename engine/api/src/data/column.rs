@@ -50,10 +50,7 @@ impl Column {
         if let Some(schema) = schema.as_ref().filter(|_| values.len() >= ARROW_PAYS)
             && let Ok(array) = cells::to_array(schema, &values)
         {
-            return Self::Typed {
-                schema: Arc::clone(schema),
-                array,
-            };
+            return Self::Typed { schema: Arc::clone(schema), array };
         }
         Self::Rows { schema, values }
     }
@@ -63,10 +60,9 @@ impl Column {
     pub fn to_array(&self) -> Result<Option<ArrayRef>> {
         match self {
             Self::Typed { array, .. } => Ok(Some(Arc::clone(array))),
-            Self::Rows {
-                schema: Some(schema),
-                values,
-            } => cells::to_array(schema, values).map(Some),
+            Self::Rows { schema: Some(schema), values } => {
+                cells::to_array(schema, values).map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -117,10 +113,10 @@ impl Column {
     pub fn rows(&self) -> Result<Cow<'_, [Value]>> {
         match self {
             Self::Rows { values, .. } => Ok(Cow::Borrowed(values)),
-            _ => (0..self.len())
-                .map(|row| self.value(row))
-                .collect::<Result<_>>()
-                .map(Cow::Owned),
+            Self::Typed { schema, array } => cells::values(schema, array).map(Cow::Owned),
+            Self::Json(_) => {
+                (0..self.len()).map(|row| self.value(row)).collect::<Result<_>>().map(Cow::Owned)
+            }
         }
     }
 
@@ -137,10 +133,9 @@ impl Column {
                 let kept = compute::filter(texts, mask).expect("lengths are equal");
                 Self::Json(StringViewArray::from(kept.to_data()))
             }
-            Self::Rows { schema, values } => Self::Rows {
-                schema: schema.clone(),
-                values: keep(values, mask),
-            },
+            Self::Rows { schema, values } => {
+                Self::Rows { schema: schema.clone(), values: keep(values, mask) }
+            }
         }
     }
 
@@ -148,15 +143,13 @@ impl Column {
     #[must_use]
     pub fn slice(&self, offset: usize, len: usize) -> Self {
         match self {
-            Self::Typed { schema, array } => Self::Typed {
-                schema: Arc::clone(schema),
-                array: array.slice(offset, len),
-            },
+            Self::Typed { schema, array } => {
+                Self::Typed { schema: Arc::clone(schema), array: array.slice(offset, len) }
+            }
             Self::Json(texts) => Self::Json(texts.slice(offset, len)),
-            Self::Rows { schema, values } => Self::Rows {
-                schema: schema.clone(),
-                values: values[offset..offset + len].to_vec(),
-            },
+            Self::Rows { schema, values } => {
+                Self::Rows { schema: schema.clone(), values: values[offset..offset + len].to_vec() }
+            }
         }
     }
 }

@@ -318,7 +318,7 @@ mod tests {
         for (number, text) in cases {
             assert_eq!(java_double(number), text);
         }
-        assert_eq!(java_single(3.1415927), "3.1415927");
+        assert_eq!(java_single(1.234_567_9), "1.2345679");
         assert_eq!(java_single(1e10), "1.0E10");
         assert_eq!(java_single(f32::from_bits(1)), "1.4E-45");
         assert_eq!(java_single(2e-44), "2.0E-44");

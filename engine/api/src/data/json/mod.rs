@@ -114,14 +114,8 @@ mod tests {
             ("01", "java.lang.Long 1"),
             ("-0.0", "java.lang.Double 0.0"),
             ("1e400", "java.lang.Double Infinity"),
-            (
-                "123456789012345678901234567890",
-                "java.lang.Long -4362896299872285998",
-            ),
-            (
-                "{\"a\":1,\"b\":[true,null],\"a\":2}x",
-                "java.util.HashMap {a=2, b=[true, null]}",
-            ),
+            ("123456789012345678901234567890", "java.lang.Long -4362896299872285998"),
+            ("{\"a\":1,\"b\":[true,null],\"a\":2}x", "java.util.HashMap {a=2, b=[true, null]}"),
             ("", "null null"),
         ];
         for (json, expected) in cases {
@@ -138,9 +132,7 @@ mod tests {
     fn names_of_large_objects_stay_unique() {
         let members: Vec<String> = (0..200).map(|i| format!("\"k{}\":{i}", i % 100)).collect();
         let value = parse(&format!("{{{}}}", members.join(","))).unwrap();
-        let Value::Map(entries) = value else {
-            panic!("not a map")
-        };
+        let Value::Map(entries) = value else { panic!("not a map") };
         assert_eq!(entries.len(), 100);
         assert_eq!(entries[7], (Value::from("k7"), Value::from(107)));
     }

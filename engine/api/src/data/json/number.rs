@@ -35,16 +35,8 @@ impl<'a> Number<'a> {
             [b'-', digits @ ..] => (true, digits),
             digits => (false, digits),
         };
-        let magnitude = if self.is_integer {
-            low_bits(digits.iter())
-        } else {
-            self.truncated()
-        };
-        if negative {
-            magnitude.wrapping_neg()
-        } else {
-            magnitude
-        }
+        let magnitude = if self.is_integer { low_bits(digits.iter()) } else { self.truncated() };
+        if negative { magnitude.wrapping_neg() } else { magnitude }
     }
 
     fn truncated(self) -> i64 {
@@ -56,39 +48,26 @@ impl<'a> Number<'a> {
         };
         // From 64 zeros on, nothing is left of the low 64 bits.
         let zeros = kept.saturating_sub(count).min(64);
-        let digits: Vec<u8> = digits
-            .take(kept)
-            .chain(std::iter::repeat_n(b'0', zeros))
-            .collect();
+        let digits: Vec<u8> = digits.take(kept).chain(std::iter::repeat_n(b'0', zeros)).collect();
         low_bits(digits.iter())
     }
 
     /// The number if it is an integer within 32 bits (`isInt`).
     pub fn to_i32_exact(self) -> Option<i32> {
         let in_range = || self.text.trim_start_matches(['-', '0']).len() <= 10;
-        (self.is_integer && in_range())
-            .then(|| self.to_i64())
-            .and_then(|n| n.try_into().ok())
+        (self.is_integer && in_range()).then(|| self.to_i64()).and_then(|n| n.try_into().ok())
     }
 
     /// The nearest `double`; there is no negative zero in a `BigDecimal`.
     pub fn to_f64(self) -> f64 {
         let number: f64 = self.text.parse().expect("Rust reads every JSON number");
-        if number == 0.0 && self.is_zero() {
-            0.0
-        } else {
-            number
-        }
+        if number == 0.0 && self.is_zero() { 0.0 } else { number }
     }
 
     /// The nearest `float`.
     pub fn to_f32(self) -> f32 {
         let number: f32 = self.text.parse().expect("Rust reads every JSON number");
-        if number == 0.0 && self.is_zero() {
-            0.0
-        } else {
-            number
-        }
+        if number == 0.0 && self.is_zero() { 0.0 } else { number }
     }
 
     fn is_zero(self) -> bool {
@@ -103,11 +82,7 @@ impl<'a> Number<'a> {
         let magnitude: BigInt = digits.parse().expect("these are digits");
         let scale = parts.fraction.len() as i64 - parts.exponent;
         Decimal {
-            unscaled: if parts.negative {
-                -magnitude
-            } else {
-                magnitude
-            },
+            unscaled: if parts.negative { -magnitude } else { magnitude },
             scale: i32::try_from(scale).expect("the reader has checked the range"),
         }
     }
@@ -129,9 +104,7 @@ impl<'a> Number<'a> {
 }
 
 fn low_bits<'a>(digits: impl Iterator<Item = &'a u8>) -> i64 {
-    digits.fold(0, |n: i64, d| {
-        n.wrapping_mul(10).wrapping_add(i64::from(d - b'0'))
-    })
+    digits.fold(0, |n: i64, d| n.wrapping_mul(10).wrapping_add(i64::from(d - b'0')))
 }
 
 #[cfg(test)]
@@ -143,18 +116,8 @@ mod tests {
         let cases: [(&str, i64, f64, &str); 16] = [
             ("1", 1, 1.0, "1"),
             ("-007", -7, -7.0, "-7"),
-            (
-                "9223372036854775808",
-                i64::MIN,
-                9_223_372_036_854_775_808.0,
-                "9223372036854775808",
-            ),
-            (
-                "18446744073709551616",
-                0,
-                18_446_744_073_709_551_616.0,
-                "18446744073709551616",
-            ),
+            ("9223372036854775808", i64::MIN, 9_223_372_036_854_775_808.0, "9223372036854775808"),
+            ("18446744073709551616", 0, 18_446_744_073_709_551_616.0, "18446744073709551616"),
             ("1.9", 1, 1.9, "1.9"),
             ("-1.9", -1, -1.9, "-1.9"),
             ("0.001", 0, 0.001, "0.001"),

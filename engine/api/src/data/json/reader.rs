@@ -62,11 +62,7 @@ pub fn check(text: &str) -> Result<Checked> {
     let token = reader.peek()?;
     reader.skip()?;
     let trailing = reader.finish(token)?;
-    Ok(if trailing || reader.saw_leading_zeros {
-        Checked::Lenient
-    } else {
-        Checked::Strict
-    })
+    Ok(if trailing || reader.saw_leading_zeros { Checked::Lenient } else { Checked::Strict })
 }
 
 /// A place in a JSON text. Values are taken from it one after the other; whoever takes a container
@@ -88,20 +84,12 @@ impl<'a> Reader<'a> {
 
     /// At the start of a text.
     pub fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            at: 0,
-            depth: 0,
-            saw_leading_zeros: false,
-        }
+        Self { text, at: 0, depth: 0, saw_leading_zeros: false }
     }
 
     /// At the start of the rest of an object whose beginning was read before: its next value.
     pub fn within(text: &'a str) -> Self {
-        Self {
-            depth: 1,
-            ..Self::new(text)
-        }
+        Self { depth: 1, ..Self::new(text) }
     }
 
     /// How many bytes lie behind.
@@ -387,11 +375,7 @@ impl<'a> Reader<'a> {
 
     fn expect(&mut self, byte: u8, missing: &'static str) -> Result<()> {
         self.skip_blanks();
-        if self.byte() == Some(byte) {
-            Ok(())
-        } else {
-            self.fail(missing)
-        }
+        if self.byte() == Some(byte) { Ok(()) } else { self.fail(missing) }
     }
 
     fn more(&mut self, close: u8, first: &mut bool) -> Result<bool> {
@@ -416,7 +400,7 @@ impl<'a> Reader<'a> {
     /// Takes a value without looking at it, checking its syntax.
     pub fn skip(&mut self) -> Result<()> {
         // A bit a level: whether it is an object. No recursion, so depth costs no stack.
-        let mut objects = [0u64; (Self::MAX_DEPTH + 63) / 64];
+        let mut objects = [0u64; Self::MAX_DEPTH.div_ceil(64)];
         let mut level = 0;
         loop {
             let token = self.peek()?;
@@ -482,10 +466,7 @@ mod tests {
     fn texts_are_judged_as_by_java() {
         let cases = [
             ("1", "Strict"),
-            (
-                " [1, {\"a\": [true,null,false]} ,-0.5e+3,\"x\"]\n",
-                "Strict",
-            ),
+            (" [1, {\"a\": [true,null,false]} ,-0.5e+3,\"x\"]\n", "Strict"),
             ("{}", "Strict"),
             ("\"\\u00e9\\/\\b\"", "Strict"),
             ("01", "Lenient"),
@@ -500,10 +481,7 @@ mod tests {
             ("truex", "unknown word at byte 4"),
             ("nul", "unknown word at byte 0"),
             ("[1,]", "expected a value at byte 3"),
-            (
-                "[1 2]",
-                "expected a comma or the end of the array or object at byte 3",
-            ),
+            ("[1 2]", "expected a comma or the end of the array or object at byte 3"),
             ("{\"a\":1,}", "expected a name in quotes at byte 7"),
             ("{a:1}", "expected a name in quotes at byte 1"),
             ("{\"a\" 1}", "expected a colon after a name at byte 5"),
@@ -549,13 +527,7 @@ mod tests {
     fn strings_are_borrowed_unless_escaped() {
         let read = |text| Reader::new(text).take_text().unwrap();
         assert!(matches!(read("\"abc\""), Cow::Borrowed("abc")));
-        assert_eq!(
-            read("\"a\\nb\\u00e9\\ud83d\\ude00c\""),
-            "a\nb\u{e9}\u{1f600}c"
-        );
-        assert_eq!(
-            read("\"\\ud800x\\udc00\\ud800\\u0041\""),
-            "\u{fffd}x\u{fffd}\u{fffd}A"
-        );
+        assert_eq!(read("\"a\\nb\\u00e9\\ud83d\\ude00c\""), "a\nb\u{e9}\u{1f600}c");
+        assert_eq!(read("\"\\ud800x\\udc00\\ud800\\u0041\""), "\u{fffd}x\u{fffd}\u{fffd}A");
     }
 }
