@@ -6,11 +6,6 @@ use clap::{Parser, Subcommand};
 use millrace::commands::{plugins, quickstart, standalone, version};
 use millrace::{LogFormat, start_logging};
 
-// The system's allocator gives every thread arenas of its own, which long runs of large buffers
-// fragment.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Kafka Connect in one binary: the same worker properties, connector configs and REST calls.
 #[derive(Parser)]
 #[command(name = "millrace", version, arg_required_else_help = true, after_help = EXAMPLES)]
