@@ -5,5 +5,3 @@ pub mod data;
 pub mod tasks;
 
 /// The product's allocator, so that its cost is the product's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
