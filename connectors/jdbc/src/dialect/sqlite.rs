@@ -37,7 +37,9 @@ impl Sqlite {
             .create_if_missing(false)
             // A reader that waits a moment for a writer is better than one that fails.
             .busy_timeout(Duration::from_secs(5))
-            .pragma("query_only", "ON");
+            .pragma("query_only", "ON")
+            // A statement is slow while Kafka is, and a masked query must not be logged.
+            .disable_statement_logging();
         for (name, value) in url.settings.iter() {
             match name {
                 "busy_timeout" => {

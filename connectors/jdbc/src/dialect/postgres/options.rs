@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use millrace_api::{Error, Result};
+use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::url::{PostgresUrl, Settings};
@@ -32,7 +33,10 @@ const WITHOUT_EFFECT: &[&str] = &[
 /// Options for each host of a URL.
 pub(super) fn of_hosts(url: &PostgresUrl) -> Result<Vec<PgConnectOptions>> {
     let settings = &url.settings;
-    let mut options = PgConnectOptions::new_without_pgpass().ssl_mode(ssl_mode(settings)?);
+    let mut options = PgConnectOptions::new_without_pgpass()
+        .ssl_mode(ssl_mode(settings)?)
+        // A masked query must not be logged.
+        .disable_statement_logging();
     for (name, value) in settings.iter() {
         options = match name {
             "user" => options.username(value),
