@@ -124,11 +124,7 @@ impl ConnectorContext {
         offsets: Arc<dyn OffsetReader>,
         requests: Arc<dyn ConnectorRequests>,
     ) -> Self {
-        Self {
-            name: name.into(),
-            offsets,
-            requests,
-        }
+        Self { name: name.into(), offsets, requests }
     }
 
     /// The connector's name.
@@ -163,10 +159,7 @@ pub struct SourceContext {
 impl SourceContext {
     /// Made by the worker.
     pub fn new(connector: impl Into<Arc<str>>, offsets: Arc<dyn OffsetReader>) -> Self {
-        Self {
-            connector: connector.into(),
-            offsets,
-        }
+        Self { connector: connector.into(), offsets }
     }
 
     /// The name of the connector the task belongs to.
@@ -219,11 +212,7 @@ impl SinkContext {
         connector: impl Into<Arc<str>>,
         reporter: Option<Arc<dyn ErrantRecordReporter>>,
     ) -> Self {
-        Self {
-            connector: connector.into(),
-            reporter,
-            wishes: Arc::default(),
-        }
+        Self { connector: connector.into(), reporter, wishes: Arc::default() }
     }
 
     /// The name of the connector the task belongs to.

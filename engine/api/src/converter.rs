@@ -25,10 +25,7 @@ pub enum ConverterRole {
 /// Synchronous and without I/O. A row that cannot be converted is one row's problem: it is pushed
 /// to `failed`, its place in the result is null, and the others go on. An error as the result
 /// means that the converter itself cannot work (the task fails).
-#[allow(
-    clippy::wrong_self_convention,
-    reason = "Java's names, which users of Connect know"
-)]
+#[allow(clippy::wrong_self_convention, reason = "Java's names, which users of Connect know")]
 pub trait Converter: Send {
     /// Serializes a column: as many rows come out, in the same order.
     fn from_connect_data(
@@ -51,10 +48,7 @@ pub trait Converter: Send {
 
 /// Turns header values into bytes and back, one at a time
 /// (`org.apache.kafka.connect.storage.HeaderConverter`).
-#[allow(
-    clippy::wrong_self_convention,
-    reason = "Java's names, which users of Connect know"
-)]
+#[allow(clippy::wrong_self_convention, reason = "Java's names, which users of Connect know")]
 pub trait HeaderConverter: Send {
     /// Serializes one header value; none is a header without value.
     fn from_connect_header(

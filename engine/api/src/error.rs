@@ -67,12 +67,7 @@ struct Inner {
 impl Error {
     /// An error of the given kind. The message starts in lower case unless it copies Java's.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner {
-            kind,
-            message: message.into(),
-            context: Vec::new(),
-            source: None,
-        }))
+        Self(Box::new(Inner { kind, message: message.into(), context: Vec::new(), source: None }))
     }
 
     /// Passing trouble; see [`ErrorKind::Retriable`].
@@ -147,11 +142,7 @@ impl fmt::Display for Error {
         for (i, (name, value)) in self.0.context.iter().enumerate() {
             write!(f, "{}{name}: {value}", if i == 0 { " (" } else { ", " })?;
         }
-        if self.0.context.is_empty() {
-            Ok(())
-        } else {
-            f.write_str(")")
-        }
+        if self.0.context.is_empty() { Ok(()) } else { f.write_str(")") }
     }
 }
 
@@ -163,10 +154,7 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0
-            .source
-            .as_deref()
-            .map(|e| e as &(dyn StdError + 'static))
+        self.0.source.as_deref().map(|e| e as &(dyn StdError + 'static))
     }
 }
 

@@ -175,12 +175,7 @@ impl Plugin {
         config_def: fn() -> ConfigDef,
         open: fn(&Props, ConverterRole) -> Result<Box<dyn Converter>>,
     ) -> Self {
-        Self::new(
-            class,
-            PluginKind::Converter,
-            config_def,
-            Open::Converter(open),
-        )
+        Self::new(class, PluginKind::Converter, config_def, Open::Converter(open))
     }
 
     /// A converter for header values.
@@ -189,12 +184,7 @@ impl Plugin {
         config_def: fn() -> ConfigDef,
         open: fn(&Props) -> Result<Box<dyn HeaderConverter>>,
     ) -> Self {
-        Self::new(
-            class,
-            PluginKind::HeaderConverter,
-            config_def,
-            Open::HeaderConverter(open),
-        )
+        Self::new(class, PluginKind::HeaderConverter, config_def, Open::HeaderConverter(open))
     }
 
     /// A transformation.
@@ -203,12 +193,7 @@ impl Plugin {
         config_def: fn() -> ConfigDef,
         open: fn(&Props) -> Result<Box<dyn Transformation>>,
     ) -> Self {
-        Self::new(
-            class,
-            PluginKind::Transformation,
-            config_def,
-            Open::Transformation(open),
-        )
+        Self::new(class, PluginKind::Transformation, config_def, Open::Transformation(open))
     }
 
     /// A predicate.
@@ -217,12 +202,7 @@ impl Plugin {
         config_def: fn() -> ConfigDef,
         open: fn(&Props) -> Result<Box<dyn Predicate>>,
     ) -> Self {
-        Self::new(
-            class,
-            PluginKind::Predicate,
-            config_def,
-            Open::Predicate(open),
-        )
+        Self::new(class, PluginKind::Predicate, config_def, Open::Predicate(open))
     }
 
     fn new(
@@ -232,14 +212,7 @@ impl Plugin {
         open: Open,
     ) -> Self {
         let version = env!("CARGO_PKG_VERSION");
-        Self {
-            class,
-            version,
-            kind,
-            config_def,
-            validate: |_| Vec::new(),
-            open,
-        }
+        Self { class, version, kind, config_def, validate: |_| Vec::new(), open }
     }
 
     fn checked_by(mut self, validate: fn(&Props) -> Vec<ConfigError>) -> Self {
@@ -288,9 +261,7 @@ impl Plugin {
     /// simple one without the suffix of its kind (`PluginUtils.simpleName` and `prunedName`).
     pub fn answers_to(&self, name: &str) -> bool {
         let simple = self.class.rsplit('.').next().unwrap_or(self.class);
-        let pruned = simple
-            .strip_suffix(self.kind.suffix())
-            .filter(|p| !p.is_empty());
+        let pruned = simple.strip_suffix(self.kind.suffix()).filter(|p| !p.is_empty());
         name == self.class || name == simple || Some(name) == pruned
     }
 }

@@ -99,17 +99,11 @@ struct Everything {
 }
 
 fn props(pairs: &[(&str, &str)]) -> Props {
-    pairs
-        .iter()
-        .map(|&(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+    pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 fn message<T: Config>(pairs: &[(&str, &str)]) -> String {
-    T::parse(&props(pairs))
-        .err()
-        .map(|error| error.to_string())
-        .unwrap_or_default()
+    T::parse(&props(pairs)).err().map(|error| error.to_string()).unwrap_or_default()
 }
 
 #[test]
@@ -117,22 +111,14 @@ fn the_definition_lists_what_the_struct_says() {
     let def = FileSourceConfig::config_def();
     let names: Vec<&str> = def.keys().iter().map(|key| key.name.as_str()).collect();
     assert_eq!(names, ["file", "topic", "batch.size"]);
-    let [file, topic, batch_size] = def.keys() else {
-        panic!("three keys")
-    };
-    assert_eq!(
-        (file.value_type, file.default.clone()),
-        (Type::String, Some(Setting::Null))
-    );
+    let [file, topic, batch_size] = def.keys() else { panic!("three keys") };
+    assert_eq!((file.value_type, file.default.clone()), (Type::String, Some(Setting::Null)));
     assert_eq!(
         file.documentation,
         "Source filename. If not specified, the standard input will be used"
     );
     assert!(topic.is_required());
-    assert_eq!(
-        topic.validator.as_ref().unwrap().to_string(),
-        "non-empty string"
-    );
+    assert_eq!(topic.validator.as_ref().unwrap().to_string(), "non-empty string");
     assert_eq!(topic.importance, Importance::High);
     assert_eq!(batch_size.default, Some(Setting::Int(2000)));
     assert_eq!(
@@ -149,22 +135,12 @@ fn the_definition_lists_what_the_struct_says() {
 #[test]
 fn required_optional_and_wrong_values() {
     let config = FileSourceConfig::parse(&props(&[("topic", " t "), ("other", "x")])).unwrap();
-    let expected = FileSourceConfig {
-        file: None,
-        topic: "t".to_owned(),
-        batch_size: 2000,
-    };
+    let expected = FileSourceConfig { file: None, topic: "t".to_owned(), batch_size: 2000 };
     assert_eq!(config, expected);
 
     for (given, expected) in [
-        (
-            &[][..],
-            r#"Missing required configuration "topic" which has no default value."#,
-        ),
-        (
-            &[("topic", "")],
-            "Invalid value  for configuration topic: String must be non-empty",
-        ),
+        (&[][..], r#"Missing required configuration "topic" which has no default value."#),
+        (&[("topic", "")], "Invalid value  for configuration topic: String must be non-empty"),
         (
             &[("topic", "t"), ("batch.size", "x")],
             "Invalid value x for configuration batch.size: Not a number of type INT",
@@ -195,33 +171,15 @@ fn each_type_and_attribute() {
     );
     let retries = def.get("retries").unwrap();
     assert_eq!(retries.documentation, "First paragraph, going on.\nSecond.");
-    assert_eq!(
-        (retries.width, retries.display_name.as_str()),
-        (Width::Short, "Retries")
-    );
-    assert_eq!(
-        (retries.value_type, &retries.default),
-        (Type::Short, &Some(Setting::Short(3)))
-    );
+    assert_eq!((retries.width, retries.display_name.as_str()), (Width::Short, "Retries"));
+    assert_eq!((retries.value_type, &retries.default), (Type::Short, &Some(Setting::Short(3))));
     assert_eq!(def.get("on").unwrap().dependents, ["mode"]);
     assert!(def.get("class").unwrap().internal);
     let mode = def.get("mode").unwrap();
-    assert_eq!(
-        mode.validator.as_ref().unwrap().to_string(),
-        "[bulk, timestamp+incrementing]"
-    );
-    let last: Vec<&str> = def.keys()[12..]
-        .iter()
-        .map(|key| key.name.as_str())
-        .collect();
-    let expected = [
-        "file",
-        "topic",
-        "batch.size",
-        "second.file",
-        "second.topic",
-        "second.batch.size",
-    ];
+    assert_eq!(mode.validator.as_ref().unwrap().to_string(), "[bulk, timestamp+incrementing]");
+    let last: Vec<&str> = def.keys()[12..].iter().map(|key| key.name.as_str()).collect();
+    let expected =
+        ["file", "topic", "batch.size", "second.file", "second.topic", "second.batch.size"];
     assert_eq!(last, expected);
 }
 
@@ -229,33 +187,15 @@ fn each_type_and_attribute() {
 fn typed_values() {
     let base = [("topic", "t"), ("second.topic", "u")];
     let config = Everything::parse(&props(&base)).unwrap();
-    assert_eq!(
-        (config.on, config.retries, config.long, config.double),
-        (true, 3, 60_000, 0.5)
-    );
+    assert_eq!((config.on, config.retries, config.long, config.double), (true, 3, 60_000, 0.5));
     assert_eq!(config.list, ["a", "b"]);
-    assert_eq!(
-        (config.password.value(), config.class.as_str()),
-        ("x", "a.B")
-    );
-    assert_eq!(
-        (config.mode, config.boundary, config.fallback),
-        (Mode::Bulk, None, Some(5))
-    );
-    assert_eq!(
-        (config.file.topic.as_str(), config.second.topic.as_str()),
-        ("t", "u")
-    );
-    assert!(
-        !format!("{config:?}").contains("\"x\""),
-        "the password shows"
-    );
+    assert_eq!((config.password.value(), config.class.as_str()), ("x", "a.B"));
+    assert_eq!((config.mode, config.boundary, config.fallback), (Mode::Bulk, None, Some(5)));
+    assert_eq!((config.file.topic.as_str(), config.second.topic.as_str()), ("t", "u"));
+    assert!(!format!("{config:?}").contains("\"x\""), "the password shows");
 
     let mut given = props(&base);
-    given.extend(props(&[
-        ("mode", "timestamp+incrementing"),
-        ("boundary", "inTERval"),
-    ]));
+    given.extend(props(&[("mode", "timestamp+incrementing"), ("boundary", "inTERval")]));
     given.extend(props(&[
         ("columns", ""),
         ("choice", "b"),
@@ -263,33 +203,16 @@ fn typed_values() {
         ("second.batch.size", "1"),
     ]));
     let config = Everything::parse(&given).unwrap();
-    assert_eq!(
-        (config.mode, config.boundary),
-        (Mode::Both, Some(Boundary::Interval))
-    );
-    assert_eq!(
-        (config.columns, config.choice),
-        (Some(vec![]), Some("b".to_owned()))
-    );
-    assert_eq!(
-        (config.on, config.second.batch_size, config.file.batch_size),
-        (false, 1, 2000)
-    );
+    assert_eq!((config.mode, config.boundary), (Mode::Both, Some(Boundary::Interval)));
+    assert_eq!((config.columns, config.choice), (Some(vec![]), Some("b".to_owned())));
+    assert_eq!((config.on, config.second.batch_size, config.file.batch_size), (false, 1, 2000));
 }
 
 #[test]
 fn rules_speak_up() {
     for (key, value, reason) in [
-        (
-            "mode",
-            "Bulk",
-            "String must be one of: bulk, timestamp+incrementing",
-        ),
-        (
-            "boundary",
-            "x",
-            "String must be one of (case insensitive): INTERVAL, POLL",
-        ),
+        ("mode", "Bulk", "String must be one of: bulk, timestamp+incrementing"),
+        ("boundary", "x", "String must be one of (case insensitive): INTERVAL, POLL"),
         ("long", "3", "Value must be even"),
         ("retries", "-1", "Value must be at least 0"),
         ("choice", "c", "String must be one of: a, b"),
@@ -305,10 +228,7 @@ fn rules_speak_up() {
 fn recommenders_see_the_other_values() {
     let visible = |on: &str| {
         let found = Everything::config_def().validate(&props(&[("on", on)]));
-        let mode = found
-            .into_iter()
-            .find(|value| value.name == "mode")
-            .unwrap();
+        let mode = found.into_iter().find(|value| value.name == "mode").unwrap();
         assert_eq!(mode.recommended_values, [Setting::from("bulk")]);
         mode.visible
     };
@@ -323,24 +243,12 @@ fn embedded_keys_are_sorted_and_complain_without_prefix() {
         4,
         FileSourceConfig::config_def(),
     );
-    let names: Vec<(&str, i32)> = def
-        .keys()
-        .iter()
-        .map(|key| (key.name.as_str(), key.order_in_group))
-        .collect();
+    let names: Vec<(&str, i32)> =
+        def.keys().iter().map(|key| (key.name.as_str(), key.order_in_group)).collect();
     assert_eq!(
         names,
-        [
-            ("transforms.a.topic", 4),
-            ("transforms.a.file", 5),
-            ("transforms.a.batch.size", 6)
-        ]
+        [("transforms.a.topic", 4), ("transforms.a.file", 5), ("transforms.a.batch.size", 6)]
     );
-    let error = def
-        .parse(&props(&[("transforms.a.topic", "")]))
-        .unwrap_err();
-    assert_eq!(
-        error.message(),
-        "Invalid value  for configuration topic: String must be non-empty"
-    );
+    let error = def.parse(&props(&[("transforms.a.topic", "")])).unwrap_err();
+    assert_eq!(error.message(), "Invalid value  for configuration topic: String must be non-empty");
 }

@@ -122,9 +122,7 @@ const EMBEDDED: &str = "embedded:";
 /// [embedded cluster](embedded) in that directory, `embedded:` a new one in memory, and everything
 /// else a Kafka cluster.
 pub fn connect(properties: &Properties) -> Result<Arc<dyn Cluster>> {
-    let servers = properties
-        .get("bootstrap.servers")
-        .map(|servers| servers.trim());
+    let servers = properties.get("bootstrap.servers").map(|servers| servers.trim());
     let Some(servers) = servers.filter(|servers| !servers.is_empty()) else {
         return Err(Error::config(
             "Missing required configuration \"bootstrap.servers\": name a Kafka cluster's \

@@ -60,10 +60,7 @@ impl Partitioner {
     /// A partitioner whose first keyless run of a topic goes to the partition numbered `first`,
     /// wrapped around: producers with different numbers spread their load from the start.
     pub fn new(first: i32) -> Self {
-        Self {
-            keyless: HashMap::new(),
-            first: first & i32::MAX,
-        }
+        Self { keyless: HashMap::new(), first: first & i32::MAX }
     }
 
     /// Places a run with these keys on a topic with so many partitions.
@@ -123,10 +120,7 @@ mod tests {
             ("foobar", -790_332_482),
             ("a-little-bit-long-string", -985_981_536),
             ("a-little-bit-longer-string", -1_486_304_829),
-            (
-                "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
-                -58_897_971,
-            ),
+            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
             ("abc", 479_470_107),
         ] {
             assert_eq!(murmur2(key.as_bytes()), hash, "{key}");
@@ -136,9 +130,8 @@ mod tests {
 
     #[test]
     fn keyed_rows_keep_their_order_in_each_partition() {
-        let keys: Vec<Option<Vec<u8>>> = (0..100u8)
-            .map(|i| (i % 5 != 0).then(|| vec![i % 7]))
-            .collect();
+        let keys: Vec<Option<Vec<u8>>> =
+            (0..100u8).map(|i| (i % 5 != 0).then(|| vec![i % 7])).collect();
         let keys = BinaryViewArray::from_iter(keys);
         let Placement::Rows(placed) = Partitioner::new(2).place(&"t".into(), 3, &keys) else {
             panic!("seven keys on three partitions");
@@ -163,13 +156,8 @@ mod tests {
         let keys = BinaryViewArray::from_iter(vec![None::<&[u8]>; 10]);
         let mut partitioner = Partitioner::new(1);
         let topic = Arc::from("t");
-        let placed: Vec<_> = (0..4)
-            .map(|_| partitioner.place(&topic, 3, &keys))
-            .collect();
+        let placed: Vec<_> = (0..4).map(|_| partitioner.place(&topic, 3, &keys)).collect();
         assert_eq!(placed, [1, 2, 0, 1].map(Placement::One));
-        assert_eq!(
-            partitioner.place(&"one".into(), 1, &keys),
-            Placement::One(0)
-        );
+        assert_eq!(partitioner.place(&"one".into(), 1, &keys), Placement::One(0));
     }
 }

@@ -78,10 +78,7 @@ pub struct Recommender {
 impl Recommender {
     /// Suggests values; the key is always visible.
     pub fn new(values: impl Fn(&Values) -> Result<Vec<Setting>> + Send + Sync + 'static) -> Self {
-        Self {
-            values: Arc::new(values),
-            visible: Arc::new(|_| true),
-        }
+        Self { values: Arc::new(values), visible: Arc::new(|_| true) }
     }
 
     /// Suggests the same values always.
@@ -291,9 +288,7 @@ impl ConfigKey {
         for name in self.dependents.iter_mut().chain([&mut self.name]) {
             name.insert_str(0, prefix);
         }
-        self.recommender = self
-            .recommender
-            .map(|recommender| recommender.below(prefix));
+        self.recommender = self.recommender.map(|recommender| recommender.below(prefix));
         self
     }
 }
@@ -313,11 +308,7 @@ impl ConfigDef {
     /// code, and any test that touches one finds this.
     #[must_use]
     pub fn define(mut self, mut key: ConfigKey) -> Self {
-        assert!(
-            self.get(&key.name).is_none(),
-            "Configuration {} is defined twice.",
-            key.name
-        );
+        assert!(self.get(&key.name).is_none(), "Configuration {} is defined twice.", key.name);
         if let Err(error) = key.check_default() {
             panic!("the default of a configuration key is wrong: {error}");
         }
@@ -356,9 +347,7 @@ impl ConfigDef {
                 Some(own) => format!("{group}: {own}"),
             });
             key.order_in_group = order;
-            key.validator = key
-                .validator
-                .map(|validator| validator.without_prefix(prefix));
+            key.validator = key.validator.map(|validator| validator.without_prefix(prefix));
             def.define(key.below(prefix))
         })
     }
@@ -366,17 +355,8 @@ impl ConfigDef {
     fn into_sorted_keys(self) -> Vec<ConfigKey> {
         let groups = self.groups();
         let place = |key: &ConfigKey| {
-            let group = key
-                .group
-                .as_ref()
-                .and_then(|g| groups.iter().position(|other| other == g));
-            (
-                group,
-                key.order_in_group,
-                !key.is_required(),
-                key.importance,
-                key.name.clone(),
-            )
+            let group = key.group.as_ref().and_then(|g| groups.iter().position(|other| other == g));
+            (group, key.order_in_group, !key.is_required(), key.importance, key.name.clone())
         };
         let mut keys = self.keys;
         keys.sort_by_cached_key(place);

@@ -12,30 +12,19 @@ pub fn read(path: impl AsRef<Path>) -> Result<Props> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|e| {
         let message = "cannot read the properties file; check its path and its permissions";
-        Error::config(message)
-            .context("file", path.display())
-            .with_source(e)
+        Error::config(message).context("file", path.display()).with_source(e)
     })?;
     parse_latin1(&bytes, &path.display().to_string())
 }
 
 /// Parses ISO-8859-1 text; `origin` is what messages call it.
 pub fn parse_latin1(bytes: &[u8], origin: &str) -> Result<Props> {
-    parse(
-        &bytes
-            .iter()
-            .map(|&byte| char::from(byte))
-            .collect::<String>(),
-        origin,
-    )
+    parse(&bytes.iter().map(|&byte| char::from(byte)).collect::<String>(), origin)
 }
 
 /// Parses text; `origin` is what messages call it. If a key comes twice, the last one counts.
 pub fn parse(text: &str, origin: &str) -> Result<Props> {
-    let mut lines = Lines {
-        chars: text.chars().peekable(),
-        number: 0,
-    };
+    let mut lines = Lines { chars: text.chars().peekable(), number: 0 };
     let mut props = Props::new();
     while let Some((number, line)) = lines.next_logical() {
         let (key, value) = split(&line);
@@ -89,11 +78,7 @@ impl Lines<'_> {
                 return Some((start, joined));
             }
         }
-        if joined.is_empty() {
-            None
-        } else {
-            Some((start, joined))
-        }
+        if joined.is_empty() { None } else { Some((start, joined)) }
     }
 }
 
@@ -113,10 +98,7 @@ fn split(line: &[char]) -> (&[char], &[char]) {
     let (key, rest) = line.split_at(end.unwrap_or(line.len()));
     let skip = |part: &[char]| part.iter().take_while(|&&c| is_blank(c)).count();
     let rest = &rest[skip(rest)..];
-    let rest = rest
-        .strip_prefix(&['='])
-        .or(rest.strip_prefix(&[':']))
-        .unwrap_or(rest);
+    let rest = rest.strip_prefix(&['=']).or(rest.strip_prefix(&[':'])).unwrap_or(rest);
     (key, &rest[skip(rest)..])
 }
 
@@ -146,9 +128,7 @@ fn unescape(part: &[char]) -> Result<String> {
 fn unicode_escape(digits: impl Iterator<Item = char>) -> Result<u16> {
     let digits: String = digits.collect();
     let valid = digits.len() == 4 && digits.chars().all(|c| c.is_ascii_hexdigit());
-    let unit = valid
-        .then(|| u16::from_str_radix(&digits, 16).ok())
-        .flatten();
+    let unit = valid.then(|| u16::from_str_radix(&digits, 16).ok()).flatten();
     unit.ok_or_else(|| {
         Error::config(
             "Malformed \\uxxxx encoding; write four hexadecimal digits after \\u, \

@@ -112,11 +112,7 @@ impl Setting {
 
     /// The elements of a `LIST`.
     pub fn as_list(&self) -> Option<&[String]> {
-        if let Self::List(items) = self {
-            Some(items)
-        } else {
-            None
-        }
+        if let Self::List(items) = self { Some(items) } else { None }
     }
 
     /// Any number, as Java's `Number.doubleValue` gives it.
@@ -226,11 +222,7 @@ impl<T: ConfigType> ConfigType for Option<T> {
     }
 
     fn from_setting(setting: &Setting) -> Option<Self> {
-        if setting.is_null() {
-            Some(None)
-        } else {
-            T::from_setting(setting).map(Some)
-        }
+        if setting.is_null() { Some(None) } else { T::from_setting(setting).map(Some) }
     }
 }
 
@@ -249,10 +241,7 @@ pub trait ConfigEnum: Copy + 'static {
         let same = |name: &str| {
             name == text || Self::IGNORE_CASE && name.to_uppercase() == text.to_uppercase()
         };
-        Self::VARIANTS
-            .iter()
-            .find(|(name, _)| same(name))
-            .map(|&(_, variant)| variant)
+        Self::VARIANTS.iter().find(|(name, _)| same(name)).map(|&(_, variant)| variant)
     }
 }
 
@@ -262,11 +251,7 @@ impl<T: ConfigEnum> ConfigType for T {
 
     fn validator() -> Option<Validator> {
         let valid = T::VARIANTS.iter().map(|&(name, _)| name);
-        Some(if T::IGNORE_CASE {
-            one_of_ignore_case(valid)
-        } else {
-            one_of(valid)
-        })
+        Some(if T::IGNORE_CASE { one_of_ignore_case(valid) } else { one_of(valid) })
     }
 
     fn from_setting(setting: &Setting) -> Option<Self> {
@@ -292,9 +277,7 @@ impl Values {
         };
         T::from_setting(setting).ok_or_else(|| {
             let asked = std::any::type_name::<T>();
-            Error::config(format!(
-                "configuration {key} is {setting}, which is no {asked}"
-            ))
+            Error::config(format!("configuration {key} is {setting}, which is no {asked}"))
         })
     }
 
@@ -306,8 +289,7 @@ impl Values {
     /// The keys below a prefix, without it.
     pub fn nested(&self, prefix: &str) -> Self {
         let below = |(key, value): (&String, &Setting)| {
-            key.strip_prefix(prefix)
-                .map(|rest| (rest.to_owned(), value.clone()))
+            key.strip_prefix(prefix).map(|rest| (rest.to_owned(), value.clone()))
         };
         Self(self.0.iter().filter_map(below).collect())
     }

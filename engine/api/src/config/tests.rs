@@ -7,24 +7,17 @@ use serde_json::Value as Json;
 use std::path::Path;
 
 fn recorded(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
     std::fs::read_to_string(path).unwrap()
 }
 
 fn props(pairs: &[(&str, &str)]) -> Props {
-    pairs
-        .iter()
-        .map(|&(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+    pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 fn type_named(name: &str) -> Type {
     use Type::*;
-    let types = [
-        Boolean, String, Int, Short, Long, Double, List, Class, Password,
-    ];
+    let types = [Boolean, String, Int, Short, Long, Double, List, Class, Password];
     types.into_iter().find(|t| t.to_string() == name).unwrap()
 }
 
@@ -66,11 +59,8 @@ fn settings_and_messages_are_those_of_java() {
         let mut key = ConfigKey::new("k", type_named(case["type"].as_str().unwrap()));
         key.validator = rule;
         let def = ConfigDef::default().define(key);
-        let given: Props = case["text"]
-            .as_str()
-            .map(|t| ("k".into(), t.into()))
-            .into_iter()
-            .collect();
+        let given: Props =
+            case["text"].as_str().map(|t| ("k".into(), t.into())).into_iter().collect();
 
         match def.parse(&given) {
             Ok(values) => {
@@ -83,11 +73,7 @@ fn settings_and_messages_are_those_of_java() {
             }
         }
         let found = def.validate(&given).remove(0);
-        assert_eq!(
-            case["value"].as_str(),
-            found.value.text().as_deref(),
-            "{line}"
-        );
+        assert_eq!(case["value"].as_str(), found.value.text().as_deref(), "{line}");
         assert_eq!(case["errors"], Json::from(found.errors), "{line}");
     }
     assert!(lines.lines().count() > 150);
@@ -97,11 +83,7 @@ fn settings_and_messages_are_those_of_java() {
 fn answers_are_those_of_java() {
     let child = ConfigDef::default()
         .define(low("zlow", Type::Int).default(1).validator(at_least(0)))
-        .define(
-            low("ahigh", Type::String)
-                .importance(Importance::High)
-                .default(Setting::Null),
-        )
+        .define(low("ahigh", Type::String).importance(Importance::High).default(Setting::Null))
         .define(low("req", Type::String).validator(non_empty_string()))
         .define(
             grouped("g2", Type::String, "G", 9, "Late")
@@ -129,22 +111,10 @@ fn answers_are_those_of_java() {
             .importance(Importance::High)
     };
     let dependent = ConfigDef::default()
-        .define(
-            high("a", Type::String, 1, "A")
-                .default("")
-                .dependents(["c", "gone"]),
-        )
-        .define(
-            high("b", Type::String, 2, "B")
-                .default("")
-                .dependents(["c"]),
-        )
+        .define(high("a", Type::String, 1, "A").default("").dependents(["c", "gone"]))
+        .define(high("b", Type::String, 2, "B").default("").dependents(["c"]))
         .define(high("c", Type::Int, 3, "C").recommender(suggest()))
-        .define(
-            grouped("l", Type::List, "G2", 1, "L")
-                .default("x,y")
-                .recommender(suggest()),
-        )
+        .define(grouped("l", Type::List, "G2", 1, "L").default("x,y").recommender(suggest()))
         .define(low("pw", Type::Password).default("dflt"))
         .define(low("cl", Type::Class).default("java.util.Map$Entry"));
 
@@ -171,15 +141,11 @@ fn answers_are_those_of_java() {
 }
 
 fn low(name: &str, value_type: Type) -> ConfigKey {
-    ConfigKey::new(name, value_type)
-        .importance(Importance::Low)
-        .documentation("d")
+    ConfigKey::new(name, value_type).importance(Importance::Low).documentation("d")
 }
 
 fn grouped(name: &str, value_type: Type, group: &str, order: i32, display: &str) -> ConfigKey {
-    low(name, value_type)
-        .group(group, order)
-        .display_name(display)
+    low(name, value_type).group(group, order).display_name(display)
 }
 
 #[test]
@@ -195,19 +161,14 @@ fn keys_in_a_circle_end() {
 
 #[test]
 fn nested_keys_keep_their_order_and_groups() {
-    let child = ConfigDef::default()
-        .define(low("b", Type::Int).group("G", 1).dependents(["a"]))
-        .define(
+    let child =
+        ConfigDef::default().define(low("b", Type::Int).group("G", 1).dependents(["a"])).define(
             low("a", Type::Int)
                 .default(3)
                 .validator(at_least(1))
-                .recommender(Recommender::new(|values| {
-                    Ok(vec![values.get::<i32>("b")?.into()])
-                })),
+                .recommender(Recommender::new(|values| Ok(vec![values.get::<i32>("b")?.into()]))),
         );
-    let def = ConfigDef::default()
-        .define(low("z", Type::Int).default(0))
-        .nest("sub.", child);
+    let def = ConfigDef::default().define(low("z", Type::Int).default(0)).nest("sub.", child);
     let names: Vec<&str> = def.keys().iter().map(|key| key.name.as_str()).collect();
     assert_eq!(names, ["z", "sub.b", "sub.a"]);
     assert_eq!(def.get("sub.b").unwrap().group.as_deref(), Some("G"));
@@ -223,25 +184,15 @@ fn nested_keys_keep_their_order_and_groups() {
 fn a_failing_recommender_is_an_error_of_its_key() {
     let key = low("k", Type::Int)
         .default(1)
-        .recommender(Recommender::new(|v| {
-            v.get::<String>("k").map(|text| vec![text.into()])
-        }));
-    let found = ConfigDef::default()
-        .define(key)
-        .validate(&Props::new())
-        .remove(0);
-    assert_eq!(
-        found.errors,
-        ["configuration k is 1, which is no alloc::string::String"]
-    );
+        .recommender(Recommender::new(|v| v.get::<String>("k").map(|text| vec![text.into()])));
+    let found = ConfigDef::default().define(key).validate(&Props::new()).remove(0);
+    assert_eq!(found.errors, ["configuration k is 1, which is no alloc::string::String"]);
 }
 
 #[test]
 #[should_panic(expected = "Configuration k is defined twice.")]
 fn a_key_is_defined_once() {
-    let _ = ConfigDef::default()
-        .define(low("k", Type::Int))
-        .define(low("k", Type::Long));
+    let _ = ConfigDef::default().define(low("k", Type::Int)).define(low("k", Type::Long));
 }
 
 #[test]
@@ -254,31 +205,21 @@ fn a_default_keeps_the_rule() {
 fn secrets_stay_hidden() {
     let def = ConfigDef::default().define(low("pw", Type::Password));
     let values = def.parse(&props(&[("pw", " hunter2 ")])).unwrap();
-    let shown = format!(
-        "{values:?} {def:?} {:?}",
-        def.validate(&props(&[("pw", "hunter2")]))
-    );
+    let shown = format!("{values:?} {def:?} {:?}", def.validate(&props(&[("pw", "hunter2")])));
     assert!(!shown.contains("hunter2"), "{shown}");
     assert_eq!(values.get::<Password>("pw").unwrap().value(), "hunter2");
     let error = invalid_value("pw", values.setting("pw").unwrap(), "no");
-    assert_eq!(
-        error.message(),
-        "Invalid value [hidden] for configuration pw: no"
-    );
+    assert_eq!(error.message(), "Invalid value [hidden] for configuration pw: no");
 }
 
 #[test]
 fn unknown_keys_come_with_the_nearest_known_one() {
     let def = ["topics", "topics.regex", "file", "batch.size", "tasks.max"]
         .into_iter()
-        .fold(ConfigDef::default(), |def, name| {
-            def.define(low(name, Type::String))
-        });
+        .fold(ConfigDef::default(), |def, name| def.define(low(name, Type::String)));
     let nearest = |given: &str| {
         let unknown = def.unknown_keys(&props(&[(given, "")]));
-        unknown
-            .first()
-            .map(|unknown| unknown.nearest.clone().unwrap_or_default())
+        unknown.first().map(|unknown| unknown.nearest.clone().unwrap_or_default())
     };
     for (given, expected) in [
         ("topics", None),
@@ -298,10 +239,7 @@ fn unknown_keys_come_with_the_nearest_known_one() {
 #[test]
 fn urls() {
     let rule = url(["http", "https"]);
-    let check = |text: &str| {
-        rule.ensure_valid("u", &text.into())
-            .map_err(|e| e.to_string())
-    };
+    let check = |text: &str| rule.ensure_valid("u", &text.into()).map_err(|e| e.to_string());
     for fine in ["http://a", "HTTPS://a:1/b"] {
         assert_eq!(check(fine), Ok(()));
     }
@@ -321,18 +259,11 @@ mod properties_files {
     fn files_read_as_in_java() {
         for line in recorded("properties.jsonl").lines() {
             let case: Json = serde_json::from_str(line).unwrap();
-            let bytes: Vec<u8> = case["text"]
-                .as_str()
-                .unwrap()
-                .chars()
-                .map(|c| c as u8)
-                .collect();
+            let bytes: Vec<u8> = case["text"].as_str().unwrap().chars().map(|c| c as u8).collect();
             match parse_latin1(&bytes, "x.properties") {
                 Ok(props) => assert_eq!(case["props"], serde_json::json!(props), "{line}"),
                 Err(error) => {
-                    let java = case["error"]
-                        .as_str()
-                        .unwrap_or_else(|| panic!("{line} {error}"));
+                    let java = case["error"].as_str().unwrap_or_else(|| panic!("{line} {error}"));
                     let java = java.trim_end_matches('.');
                     assert!(error.message().starts_with(java), "{line} {error}");
                 }
@@ -349,10 +280,7 @@ mod properties_files {
              or double the backslash (file: w.properties, line: 5)"
         );
         let error = parse("a=\\ud83d", "w.properties").unwrap_err().to_string();
-        assert!(
-            error.contains("surrogate") && error.ends_with("line: 1)"),
-            "{error}"
-        );
+        assert!(error.contains("surrogate") && error.ends_with("line: 1)"), "{error}");
         let error = read("/no/such.properties").unwrap_err().to_string();
         assert!(error.ends_with("(file: /no/such.properties)"), "{error}");
     }

@@ -18,12 +18,7 @@ impl ConfigDef {
     /// The given keys that are not defined.
     pub fn unknown_keys(&self, props: &Props) -> Vec<UnknownKey> {
         let unknown = props.keys().filter(|name| self.get(name).is_none());
-        unknown
-            .map(|name| UnknownKey {
-                key: name.clone(),
-                nearest: self.nearest(name),
-            })
-            .collect()
+        unknown.map(|name| UnknownKey { key: name.clone(), nearest: self.nearest(name) }).collect()
     }
 
     fn nearest(&self, name: &str) -> Option<String> {
@@ -33,16 +28,10 @@ impl ConfigDef {
             let limit = (name.len().min(known.len()) / 3).max(1);
             // A difference in length is a distance already; it also bounds the work.
             let near = name.len().abs_diff(known.len()) <= limit;
-            near.then(|| distance(&name, &known))
-                .filter(|&distance| distance <= limit)
+            near.then(|| distance(&name, &known)).filter(|&distance| distance <= limit)
         };
-        let distances = self
-            .keys()
-            .iter()
-            .filter_map(|key| Some((near(&key.name)?, &key.name)));
-        distances
-            .min_by_key(|&(distance, _)| distance)
-            .map(|(_, known)| known.clone())
+        let distances = self.keys().iter().filter_map(|key| Some((near(&key.name)?, &key.name)));
+        distances.min_by_key(|&(distance, _)| distance).map(|(_, known)| known.clone())
     }
 }
 

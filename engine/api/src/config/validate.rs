@@ -9,9 +9,7 @@ use std::fmt;
 
 /// `Invalid value V for configuration K: reason`, the form of nearly all of Java's complaints.
 pub fn invalid_value(name: &str, value: impl fmt::Display, reason: impl fmt::Display) -> Error {
-    Error::config(format!(
-        "Invalid value {value} for configuration {name}: {reason}"
-    ))
+    Error::config(format!("Invalid value {value} for configuration {name}: {reason}"))
 }
 
 /// `String.trim` of Java: it takes all characters up to the blank, and no other kind of space.
@@ -53,10 +51,7 @@ fn parse_double(text: &str) -> Option<f64> {
             _ => None,
         };
     }
-    text.strip_suffix(['d', 'D', 'f', 'F'])
-        .unwrap_or(text)
-        .parse()
-        .ok()
+    text.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(text).parse().ok()
 }
 
 /// Splits at `\s*,\s*`, where `\s` is Java's: the six ASCII blanks.
@@ -65,9 +60,7 @@ fn parse_list(text: &str) -> Vec<String> {
     if text.is_empty() {
         return Vec::new();
     }
-    text.split(',')
-        .map(|item| item.trim_matches(blank).to_owned())
-        .collect()
+    text.split(',').map(|item| item.trim_matches(blank).to_owned()).collect()
 }
 
 /// What validation found out about one key.
@@ -137,18 +130,11 @@ impl ConfigDef {
         let mut run = Validation {
             def: self,
             parsed: Values::default(),
-            found: self
-                .keys()
-                .iter()
-                .map(|k| (&*k.name, ConfigValue::new(&k.name)))
-                .collect(),
+            found: self.keys().iter().map(|k| (&*k.name, ConfigValue::new(&k.name))).collect(),
         };
         let dependents: Vec<_> = self.keys().iter().flat_map(|key| &key.dependents).collect();
-        let roots: Vec<_> = self
-            .keys()
-            .iter()
-            .filter(|key| !dependents.contains(&&key.name))
-            .collect();
+        let roots: Vec<_> =
+            self.keys().iter().filter(|key| !dependents.contains(&&key.name)).collect();
         for root in &roots {
             run.visit(root, &mut Vec::new(), &mut |run, key| run.check(key, props));
         }
@@ -156,21 +142,14 @@ impl ConfigDef {
             run.visit(root, &mut Vec::new(), &mut Validation::recommend);
         }
         let mut found = run.found;
-        let known = self
-            .keys()
-            .iter()
-            .filter_map(|key| found.remove(&*key.name));
-        known
-            .chain(undefined.iter().map(|name| undefined_dependent(name)))
-            .collect()
+        let known = self.keys().iter().filter_map(|key| found.remove(&*key.name));
+        known.chain(undefined.iter().map(|name| undefined_dependent(name))).collect()
     }
 
     fn undefined_dependents(&self) -> Vec<&str> {
         let dependents = self.keys().iter().flat_map(|key| &key.dependents);
-        let mut undefined: Vec<&str> = dependents
-            .map(String::as_str)
-            .filter(|name| self.get(name).is_none())
-            .collect();
+        let mut undefined: Vec<&str> =
+            dependents.map(String::as_str).filter(|name| self.get(name).is_none()).collect();
         undefined.sort_unstable();
         undefined.dedup();
         undefined
@@ -201,11 +180,7 @@ pub(super) fn drop_duplicates(items: &mut Vec<String>) {
 
 fn undefined_dependent(name: &str) -> ConfigValue {
     let error = format!("{name} is referred in the dependents, but not defined.");
-    ConfigValue {
-        errors: vec![error],
-        visible: false,
-        ..ConfigValue::new(name)
-    }
+    ConfigValue { errors: vec![error], visible: false, ..ConfigValue::new(name) }
 }
 
 struct Validation<'a> {
@@ -239,10 +214,7 @@ impl<'a> Validation<'a> {
             errors.push(error.to_string());
             Setting::Null
         });
-        let verdict = key
-            .validator
-            .as_ref()
-            .map(|v| v.ensure_valid(&key.name, &value));
+        let verdict = key.validator.as_ref().map(|v| v.ensure_valid(&key.name, &value));
         if let Some(Err(error)) = verdict {
             errors.push(error.to_string());
         }
@@ -336,11 +308,7 @@ impl From<ConfigValue> for ConfigValueInfo {
         Self {
             name: found.name,
             value: found.value.text(),
-            recommended_values: found
-                .recommended_values
-                .iter()
-                .filter_map(Setting::text)
-                .collect(),
+            recommended_values: found.recommended_values.iter().filter_map(Setting::text).collect(),
             errors: found.errors,
             visible: found.visible,
         }
@@ -377,20 +345,12 @@ impl ConfigInfos {
             .into_iter()
             .map(|found| (found.name.clone(), ConfigValueInfo::from(found)))
             .partition(|(name, _)| def.get(name).is_some());
-        let stray = |value| ConfigInfo {
-            definition: None,
-            value: Some(value),
-        };
-        let defined = def.keys().iter().map(|key| ConfigInfo {
-            definition: Some(key.into()),
-            value: known.remove(&key.name),
-        });
+        let stray = |value| ConfigInfo { definition: None, value: Some(value) };
+        let defined = def
+            .keys()
+            .iter()
+            .map(|key| ConfigInfo { definition: Some(key.into()), value: known.remove(&key.name) });
         let configs = unknown.into_values().map(stray).chain(defined).collect();
-        Self {
-            name: name.into(),
-            error_count,
-            groups: def.groups(),
-            configs,
-        }
+        Self { name: name.into(), error_count, groups: def.groups(), configs }
     }
 }

@@ -46,11 +46,7 @@ impl Validator {
         description: impl Into<Cow<'static, str>>,
         check: impl Fn(&str, &Setting) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            description: description.into(),
-            forbids_duplicates: false,
-            check: Arc::new(check),
-        }
+        Self { description: description.into(), forbids_duplicates: false, check: Arc::new(check) }
     }
 
     /// Holds a value against the rule.
@@ -62,13 +58,8 @@ impl Validator {
     #[must_use]
     pub fn or_null(self) -> Self {
         let check = self.check;
-        let check: Arc<Check> = Arc::new(move |name, value| {
-            if value.is_null() {
-                Ok(())
-            } else {
-                check(name, value)
-            }
-        });
+        let check: Arc<Check> =
+            Arc::new(move |name, value| if value.is_null() { Ok(()) } else { check(name, value) });
         Self { check, ..self }
     }
 
@@ -100,17 +91,13 @@ impl fmt::Debug for Validator {
 /// A number that is not below `min`.
 pub fn at_least(min: impl Into<Setting>) -> Validator {
     let min = min.into();
-    Validator::new(format!("[{min},...]"), move |value| {
-        in_range(value, &min, &Setting::Null)
-    })
+    Validator::new(format!("[{min},...]"), move |value| in_range(value, &min, &Setting::Null))
 }
 
 /// A number from `min` to `max`, both included.
 pub fn between(min: impl Into<Setting>, max: impl Into<Setting>) -> Validator {
     let (min, max) = (min.into(), max.into());
-    Validator::new(format!("[{min},...,{max}]"), move |value| {
-        in_range(value, &min, &max)
-    })
+    Validator::new(format!("[{min},...,{max}]"), move |value| in_range(value, &min, &max))
 }
 
 /// Compares as floating point numbers, as Java does.
@@ -132,14 +119,8 @@ pub fn one_of<S: Into<String>>(valid: impl IntoIterator<Item = S>) -> Validator 
     let valid: Vec<String> = valid.into_iter().map(Into::into).collect();
     let list = valid.join(", ");
     Validator::new(format!("[{list}]"), move |value| {
-        let found = value
-            .as_str()
-            .is_some_and(|text| valid.iter().any(|v| v == text));
-        if found {
-            Ok(())
-        } else {
-            Err(format!("String must be one of: {list}"))
-        }
+        let found = value.as_str().is_some_and(|text| valid.iter().any(|v| v == text));
+        if found { Ok(()) } else { Err(format!("String must be one of: {list}")) }
     })
 }
 
@@ -148,9 +129,7 @@ pub fn one_of_ignore_case<S: Into<String>>(valid: impl IntoIterator<Item = S>) -
     let valid = java_set_order(valid.into_iter().map(|v| v.into().to_uppercase()).collect());
     let list = valid.join(", ");
     Validator::new(format!("(case insensitive) [{list}]"), move |value| {
-        let found = value
-            .as_str()
-            .is_some_and(|text| valid.contains(&text.to_uppercase()));
+        let found = value.as_str().is_some_and(|text| valid.contains(&text.to_uppercase()));
         if found {
             Ok(())
         } else {
@@ -168,9 +147,8 @@ fn java_set_order(mut strings: Vec<String>) -> Vec<String> {
     }
     strings.sort_by_key(|text| {
         let units = text.encode_utf16();
-        let hash = units.fold(0u32, |hash, unit| {
-            hash.wrapping_mul(31).wrapping_add(u32::from(unit))
-        });
+        let hash =
+            units.fold(0u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
         (hash ^ hash >> 16) & (buckets - 1)
     });
     strings
@@ -191,10 +169,7 @@ pub fn non_empty_string_without_control_chars() -> Validator {
         if text.is_empty() {
             return Err("String may not be empty".to_owned());
         }
-        let codes = text
-            .chars()
-            .filter(|c| c.is_control())
-            .map(|c| u32::from(c).to_string());
+        let codes = text.chars().filter(|c| c.is_control()).map(|c| u32::from(c).to_string());
         let codes: Vec<String> = codes.collect();
         if codes.is_empty() {
             return Ok(());
@@ -209,11 +184,7 @@ pub fn non_empty_string_without_control_chars() -> Validator {
 /// Anything but null.
 pub fn non_null() -> Validator {
     Validator::new("non-null string", |value| {
-        if value.is_null() {
-            Err("entry must be non null".to_owned())
-        } else {
-            Ok(())
-        }
+        if value.is_null() { Err("entry must be non null".to_owned()) } else { Ok(()) }
     })
 }
 
@@ -249,22 +220,14 @@ pub fn non_empty_list_of<S: Into<String>>(valid: impl IntoIterator<Item = S>) ->
 fn list_rule(valid: Vec<String>, empty_allowed: bool) -> Validator {
     let element = one_of(valid.clone());
     let any = valid.is_empty();
-    let description = if any {
-        String::new()
-    } else {
-        element.to_string()
-    };
+    let description = if any { String::new() } else { element.to_string() };
     let rule = Validator::with_message(description, move |name, value| {
         let complaint = |what: &str| Err(Error::config(format!("Configuration '{name}' {what}")));
         let Some(items) = value.as_list() else {
             return complaint("values must not be null.");
         };
         if items.is_empty() && !empty_allowed {
-            let valid = if any {
-                "any non-empty value"
-            } else {
-                &element.description
-            };
+            let valid = if any { "any non-empty value" } else { &element.description };
             return complaint(&format!("must not be empty. Valid values include: {valid}"));
         }
         if items.iter().collect::<HashSet<_>>().len() < items.len() {
@@ -280,10 +243,7 @@ fn list_rule(valid: Vec<String>, empty_allowed: bool) -> Validator {
         }
         Ok(())
     });
-    Validator {
-        forbids_duplicates: true,
-        ..rule
-    }
+    Validator { forbids_duplicates: true, ..rule }
 }
 
 /// An address with one of these schemes and something after `://`. Null is fine. Java has no such
@@ -296,18 +256,14 @@ pub fn url<S: Into<String>>(schemes: impl IntoIterator<Item = S>) -> Validator {
             return Ok(());
         };
         let valid = text.split_once("://").is_some_and(|(scheme, rest)| {
-            schemes
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(scheme))
+            schemes.iter().any(|known| known.eq_ignore_ascii_case(scheme))
                 && !rest.trim_start_matches('/').is_empty()
                 && !rest.contains(char::is_whitespace)
         });
         if valid {
             return Ok(());
         }
-        Err(format!(
-            "Not a URL; write SCHEME://… with one of these schemes: {list}"
-        ))
+        Err(format!("Not a URL; write SCHEME://… with one of these schemes: {list}"))
     })
 }
 
@@ -317,8 +273,6 @@ pub fn all_of(rules: impl IntoIterator<Item = Validator>) -> Validator {
     let descriptions: Vec<&str> = rules.iter().map(|rule| &*rule.description).collect();
     let description = descriptions.join(", ");
     Validator::with_message(description, move |name, value| {
-        rules
-            .iter()
-            .try_for_each(|rule| rule.ensure_valid(name, value))
+        rules.iter().try_for_each(|rule| rule.ensure_valid(name, value))
     })
 }

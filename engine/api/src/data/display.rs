@@ -90,9 +90,7 @@ fn append_java_float(number: f64, scientific: &str, out: &mut Vec<u8>) {
     if number.is_infinite() {
         return out.extend_from_slice(b"Infinity");
     }
-    let (mantissa, exponent) = scientific
-        .split_once('e')
-        .expect("`{:e}` always has an exponent");
+    let (mantissa, exponent) = scientific.split_once('e').expect("`{:e}` always has an exponent");
     let exponent: i32 = exponent.parse().expect("`{:e}` writes a decimal exponent");
     let mantissa = mantissa.trim_start_matches('-').as_bytes();
     let (first, rest) = (mantissa[0], mantissa.get(2..).unwrap_or_default());
@@ -128,10 +126,7 @@ impl Decimal {
             if self.unscaled == BigInt::ZERO {
                 return "0".into();
             }
-            return format!(
-                "{sign}{digits}{}",
-                "0".repeat(self.scale.unsigned_abs() as usize)
-            );
+            return format!("{sign}{digits}{}", "0".repeat(self.scale.unsigned_abs() as usize));
         }
         let scale = self.scale as usize;
         if digits.len() > scale {
@@ -143,11 +138,7 @@ impl Decimal {
     }
 
     fn sign_and_digits(&self) -> (&'static str, String) {
-        let sign = if self.unscaled.sign() == Sign::Minus {
-            "-"
-        } else {
-            ""
-        };
+        let sign = if self.unscaled.sign() == Sign::Minus { "-" } else { "" };
         (sign, self.unscaled.magnitude().to_string())
     }
 }
@@ -180,11 +171,7 @@ pub fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u32;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    } as u32;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 } as u32;
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -193,19 +180,15 @@ const MILLIS_A_DAY: i64 = 86_400_000;
 /// `java.util.Date.toString` in UTC: `Wed Dec 06 03:54:49 UTC 2023`.
 fn write_java_date(f: &mut fmt::Formatter<'_>, millis: i64) -> fmt::Result {
     const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let days = millis.div_euclid(MILLIS_A_DAY);
     let seconds = millis.rem_euclid(MILLIS_A_DAY) / 1000;
     let (year, month, day) = civil_from_days(days);
     let weekday = WEEKDAYS[days.rem_euclid(7) as usize];
     let month = MONTHS[month as usize - 1];
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    write!(
-        f,
-        "{weekday} {month} {day:02} {hour:02}:{minute:02}:{second:02} UTC {year}"
-    )
+    write!(f, "{weekday} {month} {day:02} {hour:02}:{minute:02}:{second:02} UTC {year}")
 }
 
 /// The entries in the order in which a Java `HashMap` gives them back that took them in this order.
@@ -216,9 +199,9 @@ fn in_hash_map_order(entries: &[(Value, Value)]) -> Vec<&(Value, Value)> {
     let capacity = (entries.len() * 4).div_ceil(3).next_power_of_two().max(16) as u32;
     let bucket = |(key, _): &&(Value, Value)| match key {
         Value::String(key) => {
-            let hash = key.encode_utf16().fold(0u32, |hash, unit| {
-                hash.wrapping_mul(31).wrapping_add(u32::from(unit))
-            });
+            let hash = key
+                .encode_utf16()
+                .fold(0u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
             (hash ^ (hash >> 16)) & (capacity - 1)
         }
         _ => 0,
@@ -234,12 +217,7 @@ fn in_hash_map_order(entries: &[(Value, Value)]) -> Vec<&(Value, Value)> {
 impl fmt::Display for Struct {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Struct{")?;
-        let set = self
-            .schema()
-            .fields()
-            .iter()
-            .zip(self.values())
-            .filter(|(_, v)| !v.is_null());
+        let set = self.schema().fields().iter().zip(self.values()).filter(|(_, v)| !v.is_null());
         for (i, (field, value)) in set.enumerate() {
             write!(f, "{}{}={value}", if i == 0 { "" } else { "," }, field.name)?;
         }
@@ -336,14 +314,8 @@ mod tests {
             (0, 2, "0.00", "0.00"),
         ];
         for (unscaled, scale, text, plain) in cases {
-            let d = Decimal {
-                unscaled: BigInt::from(unscaled),
-                scale,
-            };
-            assert_eq!(
-                (d.to_string().as_str(), d.to_plain_string().as_str()),
-                (text, plain)
-            );
+            let d = Decimal { unscaled: BigInt::from(unscaled), scale };
+            assert_eq!((d.to_string().as_str(), d.to_plain_string().as_str()), (text, plain));
         }
     }
 
@@ -357,8 +329,11 @@ mod tests {
         let keys: Vec<String> = (0..13).map(|i| format!("k{i}")).collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let printed = map(&keys).to_string();
-        let order: Vec<&str> =
-            printed.trim_matches(['{', '}']).split(", ").map(|e| e.split_once('=').unwrap().0).collect();
+        let order: Vec<&str> = printed
+            .trim_matches(['{', '}'])
+            .split(", ")
+            .map(|e| e.split_once('=').unwrap().0)
+            .collect();
         assert_eq!(
             order,
             ["k0", "k1", "k2", "k3", "k4", "k5", "k11", "k6", "k10", "k7", "k8", "k12", "k9"]

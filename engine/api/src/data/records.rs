@@ -32,11 +32,7 @@ impl Headers {
 
     /// One list a record. Collapses to [`Headers::none`] when all are empty.
     pub fn from_rows(rows: Vec<Vec<Header>>) -> Self {
-        if rows.iter().all(Vec::is_empty) {
-            Self::none()
-        } else {
-            Self(rows)
-        }
+        if rows.iter().all(Vec::is_empty) { Self::none() } else { Self(rows) }
     }
 
     /// Whether no record has headers.
@@ -50,11 +46,7 @@ impl Headers {
     }
 
     fn filter(&self, mask: &BooleanArray) -> Self {
-        if self.is_none() {
-            Self::none()
-        } else {
-            Self::from_rows(keep(&self.0, mask))
-        }
+        if self.is_none() { Self::none() } else { Self::from_rows(keep(&self.0, mask)) }
     }
 
     /// The headers of records `offset..offset + len`.
@@ -120,10 +112,7 @@ impl Records {
 
     /// One record's timestamp.
     pub fn timestamp(&self, row: usize) -> Option<i64> {
-        self.timestamps
-            .as_ref()
-            .map(|t| t[row])
-            .filter(|t| *t != Self::NO_TIMESTAMP)
+        self.timestamps.as_ref().map(|t| t[row]).filter(|t| *t != Self::NO_TIMESTAMP)
     }
 
     /// The records where the mask is true; the mask has a bit a record and no nulls.
@@ -188,10 +177,7 @@ pub struct SinkRecords {
 impl SinkRecords {
     /// The offset of each record.
     pub fn offsets(&self) -> &[i64] {
-        self.records
-            .offsets
-            .as_deref()
-            .expect("the worker gives every sink record its offset")
+        self.records.offsets.as_deref().expect("the worker gives every sink record its offset")
     }
 }
 

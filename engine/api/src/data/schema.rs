@@ -164,9 +164,7 @@ impl Schema {
 
     /// Starts `Timestamp`.
     pub fn timestamp_builder() -> SchemaBuilder {
-        Self::builder(Kind::Int64)
-            .name(logical::TIMESTAMP)
-            .version(1)
+        Self::builder(Kind::Int64).name(logical::TIMESTAMP).version(1)
     }
 
     /// `STRING_SCHEMA` (or `OPTIONAL_STRING_SCHEMA`): one shared instance.
@@ -219,10 +217,7 @@ impl Schema {
 
     /// One parameter.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters
-            .iter()
-            .find(|(n, _)| &**n == name)
-            .map(|(_, v)| &**v)
+        self.parameters.iter().find(|(n, _)| &**n == name).map(|(_, v)| &**v)
     }
 
     /// The default value.
@@ -237,10 +232,7 @@ impl Schema {
 
     /// A struct's field and its position.
     pub fn field(&self, name: &str) -> Option<(usize, &Field)> {
-        self.fields
-            .iter()
-            .enumerate()
-            .find(|(_, f)| &*f.name == name)
+        self.fields.iter().enumerate().find(|(_, f)| &*f.name == name)
     }
 
     /// A map's key schema.
@@ -381,19 +373,14 @@ impl SchemaBuilder {
     pub fn field(mut self, name: impl Into<Arc<str>>, schema: SchemaRef) -> Self {
         let name = name.into();
         assert!(self.0.kind == Kind::Struct, "fields belong to structs");
-        assert!(
-            self.0.field(&name).is_none(),
-            "field {name} is there already"
-        );
+        assert!(self.0.field(&name).is_none(), "field {name} is there already");
         self.0.fields.push(Field { name, schema });
         self
     }
 
     /// Sets the default, which must fit the schema as built so far.
     pub fn default_value(mut self, value: Value) -> Result<Self> {
-        value
-            .validate(&self.0)
-            .map_err(|e| Error::data("Invalid default value").with_source(e))?;
+        value.validate(&self.0).map_err(|e| Error::data("Invalid default value").with_source(e))?;
         self.0.default = Some(value);
         Ok(self)
     }

@@ -203,14 +203,11 @@ impl Value {
                 .context("class", self.java_class()));
         }
         match self {
-            Self::Decimal(d) if Some(d.scale) != schema.decimal_scale() => Err(Error::data(
-                "Decimal value has mismatching scale for its schema",
-            )
-            .context("value scale", d.scale)
-            .context(
-                "schema scale",
-                schema.parameter(logical::SCALE).unwrap_or("none"),
-            )),
+            Self::Decimal(d) if Some(d.scale) != schema.decimal_scale() => {
+                Err(Error::data("Decimal value has mismatching scale for its schema")
+                    .context("value scale", d.scale)
+                    .context("schema scale", schema.parameter(logical::SCALE).unwrap_or("none")))
+            }
             Self::Array(items) => match schema.value_schema() {
                 Some(s) => items.iter().try_for_each(|item| item.validate(s)),
                 None => Ok(()),
@@ -242,9 +239,7 @@ fn validate_struct(value: &Struct, schema: &Schema) -> Result<()> {
         if value.is_null() && field.schema.default().is_some() {
             continue;
         }
-        value
-            .validate(&field.schema)
-            .map_err(|e| e.context("field", &field.name))?;
+        value.validate(&field.schema).map_err(|e| e.context("field", &field.name))?;
     }
     Ok(())
 }

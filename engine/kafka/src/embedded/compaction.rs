@@ -105,10 +105,7 @@ impl Round<'_> {
 
     /// The last offset of each key from `first_dirty` on, as far as memory goes.
     fn latest(&self, segments: &[Segment], first_dirty: i64) -> Result<Latest> {
-        let mut latest = Latest {
-            offsets: HashMap::new(),
-            end: first_dirty,
-        };
+        let mut latest = Latest { offsets: HashMap::new(), end: first_dirty };
         let mut bytes = 0;
         for segment in segments.iter().filter(|s| s.next_offset > first_dirty) {
             for batch in Batches::new(segment, self.log) {
@@ -164,9 +161,7 @@ impl Round<'_> {
                 }
             }
         }
-        let end = group
-            .last()
-            .map_or(first.next_offset, |last| last.next_offset);
+        let end = group.last().map_or(first.next_offset, |last| last.next_offset);
         if cleaned.next_offset < end {
             append(&mut cleaned, marker(end - 1)?)?;
         }
@@ -181,21 +176,14 @@ impl Round<'_> {
 
     fn kept(&self, batch: &Opened, latest: &Latest) -> Result<Kept> {
         let header = batch.header();
-        let mut kept = Kept {
-            rows: Vec::new(),
-            is_whole: true,
-            new_horizon: None,
-        };
+        let mut kept = Kept { rows: Vec::new(), is_whole: true, new_horizon: None };
         let mut has_tombstones = false;
         for row in batch.rows() {
             let row = row.map_err(|corrupt| corrupt.at(0))?;
-            let is_superseded = row
-                .key
-                .is_some_and(|key| latest.supersedes(key.of(batch.buffer()), row.offset));
+            let is_superseded =
+                row.key.is_some_and(|key| latest.supersedes(key.of(batch.buffer()), row.offset));
             let is_expired = row.value.is_none()
-                && header
-                    .delete_horizon()
-                    .is_some_and(|horizon| horizon <= self.now);
+                && header.delete_horizon().is_some_and(|horizon| horizon <= self.now);
             if is_superseded || is_expired {
                 kept.is_whole = false;
                 continue;
@@ -239,16 +227,13 @@ impl Round<'_> {
     fn replace(&self, group: &[Segment], mut cleaned: Segment) -> Result<bool> {
         let first = group[0].base_offset;
         if let Store::File(file, path) = &cleaned.store {
-            file.sync_all()
-                .map_err(|e| failed("cannot write a log segment", path, e))?;
+            file.sync_all().map_err(|e| failed("cannot write a log segment", path, e))?;
         }
         let mut state = lock(self.log.state());
         if state.is_deleted {
             return Ok(false);
         }
-        let at = state
-            .segments
-            .partition_point(|segment| segment.base_offset < first);
+        let at = state.segments.partition_point(|segment| segment.base_offset < first);
         let Store::File(file, from) = &cleaned.store else {
             state.segments.splice(at..at + group.len(), [cleaned]);
             return Ok(true);

@@ -31,11 +31,7 @@ pub(super) struct EmbeddedConsumer {
 enum Mode {
     Idle,
     Assigned,
-    Member {
-        group: Arc<str>,
-        id: MemberId,
-        matcher: Matcher,
-    },
+    Member { group: Arc<str>, id: MemberId, matcher: Matcher },
     Closed,
 }
 
@@ -87,8 +83,7 @@ impl EmbeddedConsumer {
     fn add_partition(&mut self, tp: &TopicPartition, start: Start) -> Result<()> {
         let log = self.shared.log(tp)?;
         log.watch(&self.wake);
-        self.partitions
-            .insert(tp.clone(), Partition::new(log, start));
+        self.partitions.insert(tp.clone(), Partition::new(log, start));
         Ok(())
     }
 
@@ -134,11 +129,7 @@ impl EmbeddedConsumer {
             }
             Step::Fenced => {
                 let id = self.join(group, matcher);
-                let mode = Mode::Member {
-                    group: group.clone(),
-                    id,
-                    matcher: matcher.clone(),
-                };
+                let mode = Mode::Member { group: group.clone(), id, matcher: matcher.clone() };
                 self.mode = mode;
                 let lost: Vec<_> = self.partitions.keys().cloned().collect();
                 self.drop_partitions(&lost);
@@ -154,14 +145,9 @@ impl EmbeddedConsumer {
         });
         let group = self.settings.group.as_deref();
         for (tp, partition) in unresolved {
-            let committed = group
-                .filter(|_| partition.may_use_committed())
-                .and_then(|group| {
-                    self.shared
-                        .offsets
-                        .committed(group, std::slice::from_ref(tp))
-                        .remove(tp)
-                });
+            let committed = group.filter(|_| partition.may_use_committed()).and_then(|group| {
+                self.shared.offsets.committed(group, std::slice::from_ref(tp)).remove(tp)
+            });
             partition.begin(tp, committed, &self.settings)?;
         }
         Ok(())
@@ -179,10 +165,7 @@ impl EmbeddedConsumer {
         let is_before = |tp: &TopicPartition| from.is_some_and(|from| tp < from);
         let order: Vec<_> = {
             let after = self.partitions.keys().filter(|tp| !is_before(tp));
-            after
-                .chain(self.partitions.keys().filter(|tp| is_before(tp)))
-                .cloned()
-                .collect()
+            after.chain(self.partitions.keys().filter(|tp| is_before(tp))).cloned().collect()
         };
         for (i, tp) in order.iter().enumerate() {
             let Some(partition) = self.partitions.get_mut(tp) else {
@@ -204,9 +187,7 @@ impl EmbeddedConsumer {
             }
             if left == 0 || bytes >= self.settings.fetch_max_bytes {
                 let is_drained = !partition.has_pending();
-                self.next = order
-                    .get((i + usize::from(is_drained)) % order.len())
-                    .cloned();
+                self.next = order.get((i + usize::from(is_drained)) % order.len()).cloned();
                 break;
             }
         }
@@ -319,11 +300,7 @@ impl Consumer for EmbeddedConsumer {
             self.partition(tp)?;
         }
         self.resolve(Some(partitions))?;
-        let position = |tp| {
-            self.partitions
-                .get(tp)
-                .and_then(|p| Some((tp.clone(), p.position()?)))
-        };
+        let position = |tp| self.partitions.get(tp).and_then(|p| Some((tp.clone(), p.position()?)));
         Ok(partitions.iter().filter_map(position).collect())
     }
 

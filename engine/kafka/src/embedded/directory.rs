@@ -39,11 +39,7 @@ pub(super) struct TopicEntry {
 
 impl ClusterFile {
     pub(super) fn new(cluster_id: String) -> Self {
-        Self {
-            version: VERSION,
-            cluster_id,
-            topics: BTreeMap::new(),
-        }
+        Self { version: VERSION, cluster_id, topics: BTreeMap::new() }
     }
 }
 
@@ -52,9 +48,7 @@ impl Directory {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let failed = |what: &'static str| {
             move |e: io::Error| {
-                Error::fatal(what)
-                    .context("directory", path.display())
-                    .with_source(e)
+                Error::fatal(what).context("directory", path.display()).with_source(e)
             }
         };
         fs::create_dir_all(path)
@@ -64,14 +58,9 @@ impl Directory {
             .truncate(false)
             .write(true)
             .open(path.join(LOCK_FILE))
-            .map_err(failed(
-                "cannot open the lock file of the embedded cluster's directory",
-            ))?;
+            .map_err(failed("cannot open the lock file of the embedded cluster's directory"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.into(),
-                _lock: Arc::new(lock),
-            }),
+            Ok(()) => Ok(Self { path: path.into(), _lock: Arc::new(lock) }),
             Err(TryLockError::WouldBlock) => Err(Error::fatal(
                 "the embedded cluster's directory is in use, and only one process may open it, \
                  once: stop the other one, give this one another directory, or run both \
@@ -104,9 +93,7 @@ impl Directory {
         let file: ClusterFile = serde_json::from_slice(&text).map_err(|e| {
             let what = "the embedded cluster's list of topics is damaged: restore it from a \
                         backup, or move its directory away to begin with an empty cluster";
-            Error::fatal(what)
-                .context("file", path.display())
-                .with_source(e)
+            Error::fatal(what).context("file", path.display()).with_source(e)
         })?;
         if file.version != VERSION {
             return Err(Error::fatal(
@@ -128,13 +115,8 @@ impl Directory {
 
     /// Logs without a list of topics are data that an empty cluster would hide.
     fn refuse_orphans(&self) -> Result<Option<ClusterFile>> {
-        let entries = fs::read_dir(&self.path).map_err(|e| {
-            failed(
-                "cannot list the embedded cluster's directory",
-                &self.path,
-                e,
-            )
-        })?;
+        let entries = fs::read_dir(&self.path)
+            .map_err(|e| failed("cannot list the embedded cluster's directory", &self.path, e))?;
         for entry in entries.flatten() {
             if entry.path().is_dir() && segment_files(&entry.path()).is_ok_and(|s| !s.is_empty()) {
                 return Err(Error::fatal(
@@ -181,7 +163,5 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn failed(what: &'static str, path: &Path, source: io::Error) -> Error {
-    Error::fatal(what)
-        .context("file", path.display())
-        .with_source(source)
+    Error::fatal(what).context("file", path.display()).with_source(source)
 }

@@ -154,10 +154,7 @@ impl Groups {
 
     /// A member that waits inside its poll is alive, however long that takes.
     pub(super) fn set_polling(&mut self, group: &str, id: MemberId, polling: bool, now: Instant) {
-        let member = self
-            .groups
-            .get_mut(group)
-            .and_then(|g| g.members.get_mut(&id));
+        let member = self.groups.get_mut(group).and_then(|g| g.members.get_mut(&id));
         if let Some(member) = member {
             member.is_polling = polling;
             member.last_poll = now;
@@ -166,12 +163,7 @@ impl Groups {
 
     /// When the next member will have to be put out, unless it polls.
     pub(super) fn next_expiry(&self, group: &str) -> Option<Instant> {
-        self.groups
-            .get(group)?
-            .members
-            .values()
-            .filter_map(Member::expiry)
-            .min()
+        self.groups.get(group)?.members.values().filter_map(Member::expiry).min()
     }
 
     /// Refuses commits of members that were put out and for partitions of others. `id` is none for
@@ -184,11 +176,8 @@ impl Groups {
         now: Instant,
     ) -> Result<()> {
         // A commit for a deleted topic would meet its successor of the same name.
-        let is_unknown = |tp: &&TopicPartition| {
-            self.topics
-                .get(&tp.topic)
-                .is_none_or(|n| tp.partition >= *n)
-        };
+        let is_unknown =
+            |tp: &&TopicPartition| self.topics.get(&tp.topic).is_none_or(|n| tp.partition >= *n);
         if let Some(tp) = partitions.clone().find(is_unknown) {
             let why = "offsets cannot be committed for a partition that does not exist";
             return Err(Error::new(ErrorKind::NotFound, why).context("partition", tp));
@@ -201,21 +190,14 @@ impl Groups {
             group.rebalance(&self.topics);
         }
         let Some(id) = id else {
-            return match self
-                .groups
-                .get(group)
-                .is_some_and(|g| !g.members.is_empty())
-            {
+            return match self.groups.get(group).is_some_and(|g| !g.members.is_empty()) {
                 false => Ok(()),
                 true => Err(conflict(
                     "offsets cannot be committed from outside the group while it has members",
                 )),
             };
         };
-        let members = self
-            .groups
-            .get(group)
-            .filter(|g| g.members.contains_key(&id));
+        let members = self.groups.get(group).filter(|g| g.members.contains_key(&id));
         let members = members.ok_or_else(|| {
             conflict(
                 "offsets cannot be committed: the consumer did not poll within \
@@ -227,10 +209,10 @@ impl Groups {
             |tp: &&TopicPartition| members.owners.get(*tp).is_some_and(|owner| *owner != id);
         match partitions.find(is_foreign) {
             None => Ok(()),
-            Some(tp) => Err(conflict(
-                "offsets cannot be committed for a partition that another member has",
-            )
-            .context("partition", tp)),
+            Some(tp) => {
+                Err(conflict("offsets cannot be committed for a partition that another member has")
+                    .context("partition", tp))
+            }
         }
     }
 }
@@ -244,10 +226,7 @@ impl Member {
 impl Group {
     /// Puts out who has not polled for too long; says whether there was anybody.
     fn expire(&mut self, now: Instant) -> bool {
-        let expired = self
-            .members
-            .iter()
-            .filter(|(_, m)| m.expiry().is_some_and(|at| at < now));
+        let expired = self.members.iter().filter(|(_, m)| m.expiry().is_some_and(|at| at < now));
         let expired: Vec<_> = expired.map(|(id, _)| *id).collect();
         for id in &expired {
             self.remove(*id);
@@ -305,26 +284,16 @@ impl Group {
         if member.is_settled {
             return Step::Nothing;
         }
-        let owned = self
-            .owners
-            .iter()
-            .filter(|(tp, o)| **o == id && !member.target.contains(*tp));
+        let owned = self.owners.iter().filter(|(tp, o)| **o == id && !member.target.contains(*tp));
         let revoked: Vec<_> = owned.map(|(tp, _)| tp.clone()).collect();
         if !revoked.is_empty() {
             member.revoking.clone_from(&revoked);
             return Step::Revoked(revoked);
         }
-        let free = member
-            .target
-            .iter()
-            .filter(|tp| !self.owners.contains_key(*tp));
+        let free = member.target.iter().filter(|tp| !self.owners.contains_key(*tp));
         let assigned: Vec<_> = free.cloned().collect();
-        self.owners
-            .extend(assigned.iter().map(|tp| (tp.clone(), id)));
-        member.is_settled = member
-            .target
-            .iter()
-            .all(|tp| self.owners.get(tp) == Some(&id));
+        self.owners.extend(assigned.iter().map(|tp| (tp.clone(), id)));
+        member.is_settled = member.target.iter().all(|tp| self.owners.get(tp) == Some(&id));
         match assigned.is_empty() {
             true => Step::Nothing,
             false => Step::Assigned(assigned),
@@ -347,9 +316,7 @@ fn assign(
 ) -> HashMap<MemberId, BTreeSet<TopicPartition>> {
     let mut targets: HashMap<_, BTreeSet<_>> = HashMap::new();
     for (topic, &partitions) in topics {
-        let wanting = members
-            .iter()
-            .filter(|(_, m)| m.joining.matcher.matches(topic));
+        let wanting = members.iter().filter(|(_, m)| m.joining.matcher.matches(topic));
         let wanting: Vec<_> = wanting.map(|(id, _)| *id).collect();
         if wanting.is_empty() {
             continue;

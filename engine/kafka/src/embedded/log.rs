@@ -85,13 +85,7 @@ impl Log {
         settings: TopicSettings,
         cluster: &Settings,
     ) -> Self {
-        Self::new(
-            topic_partition,
-            settings,
-            cluster,
-            None,
-            vec![Segment::in_memory(0)],
-        )
+        Self::new(topic_partition, settings, cluster, None, vec![Segment::in_memory(0)])
     }
 
     /// An empty log in files. What is there under its name belongs to a topic that was deleted.
@@ -110,17 +104,8 @@ impl Log {
             .and_then(|()| fs::create_dir(&path))
             .map_err(|e| segment::failed("cannot make a partition's directory", &path, e))?;
         let first = Segment::create(path.join(segment::file_name(0)), 0)?;
-        let place = Place {
-            path,
-            _directory: directory.clone(),
-        };
-        Ok(Self::new(
-            topic_partition,
-            settings,
-            cluster,
-            Some(place),
-            vec![first],
-        ))
+        let place = Place { path, _directory: directory.clone() };
+        Ok(Self::new(topic_partition, settings, cluster, Some(place), vec![first]))
     }
 
     /// Opens the log that is there, cutting off what a crash left unfinished.
@@ -134,17 +119,8 @@ impl Log {
         compaction::remove_unfinished(&path)
             .map_err(|e| segment::failed("cannot list a partition's directory", &path, e))?;
         let segments = open_segments(&path, settings.is_compacted)?;
-        let place = Place {
-            path,
-            _directory: directory.clone(),
-        };
-        let log = Arc::new(Self::new(
-            topic_partition,
-            settings,
-            cluster,
-            Some(place),
-            segments,
-        ));
+        let place = Place { path, _directory: directory.clone() };
+        let log = Arc::new(Self::new(topic_partition, settings, cluster, Some(place), segments));
         log.compact_if_due();
         Ok(log)
     }
@@ -156,12 +132,8 @@ impl Log {
         place: Option<Place>,
         segments: Vec<Segment>,
     ) -> Self {
-        let state = State {
-            segments,
-            first_dirty_offset: 0,
-            is_compacting: false,
-            is_deleted: false,
-        };
+        let state =
+            State { segments, first_dirty_offset: 0, is_compacting: false, is_deleted: false };
         Self {
             topic_partition,
             settings,
@@ -207,10 +179,9 @@ impl Log {
         let base_offset = active.next_offset;
         let segment = match &self.place {
             None => Segment::in_memory(base_offset),
-            Some(place) => Segment::create(
-                place.path.join(segment::file_name(base_offset)),
-                base_offset,
-            )?,
+            Some(place) => {
+                Segment::create(place.path.join(segment::file_name(base_offset)), base_offset)?
+            }
         };
         state.segments.push(segment);
         Ok(true)
@@ -245,11 +216,7 @@ impl Log {
         if next_offset <= offset {
             return Err(self.unreadable(&chunk));
         }
-        Ok(Read::Records {
-            columns: Box::new(reader.finish()),
-            next_offset,
-            bytes,
-        })
+        Ok(Read::Records { columns: Box::new(reader.finish()), next_offset, bytes })
     }
 
     fn find(&self, offset: i64, max_bytes: usize) -> Result<Found> {
@@ -345,9 +312,7 @@ impl Log {
             return false;
         };
         let all: u64 = closed.iter().map(|s| s.size).sum();
-        let dirty = closed
-            .iter()
-            .filter(|s| s.next_offset > state.first_dirty_offset);
+        let dirty = closed.iter().filter(|s| s.next_offset > state.first_dirty_offset);
         let dirty: u64 = dirty.map(|s| s.size).sum();
         dirty > 0 && dirty as f64 >= all as f64 * self.settings.min_dirty_ratio
     }
@@ -375,12 +340,7 @@ fn open_segments(path: &Path, allow_gaps: bool) -> Result<Vec<Segment>> {
             }
             close_gap(before, base_offset);
         }
-        segments.push(open_segment(
-            file,
-            base_offset,
-            allow_gaps,
-            Some(base_offset) == last,
-        )?);
+        segments.push(open_segment(file, base_offset, allow_gaps, Some(base_offset) == last)?);
     }
     for segment in &segments {
         for damage in &segment.damage {
@@ -408,32 +368,18 @@ fn open_segment(
     allow_gaps: bool,
     is_last: bool,
 ) -> Result<Segment> {
-    let checks = Checks {
-        checksums: is_last,
-        allow_gaps,
-    };
+    let checks = Checks { checksums: is_last, allow_gaps };
     let segment = Segment::open(file.clone(), base_offset, checks, is_last)?;
     if segment.damage.is_empty() || is_last {
         return Ok(segment);
     }
-    Segment::open(
-        file,
-        base_offset,
-        Checks {
-            checksums: true,
-            allow_gaps,
-        },
-        is_last,
-    )
+    Segment::open(file, base_offset, Checks { checksums: true, allow_gaps }, is_last)
 }
 
 /// Compaction merges segments into the first of them, and may have been stopped before the others
 /// were removed. Removes one when it is certain that this happened.
 fn remove_merged(before: &Segment, base_offset: i64, file: &Path) -> Result<bool> {
-    let checks = Checks {
-        checksums: true,
-        allow_gaps: true,
-    };
+    let checks = Checks { checksums: true, allow_gaps: true };
     let Some(path) = before.path() else {
         return Ok(false);
     };
@@ -456,11 +402,7 @@ fn remove_merged(before: &Segment, base_offset: i64, file: &Path) -> Result<bool
 
 /// A segment reaches up to the next one. What it lacks is lost.
 fn close_gap(segment: &mut Segment, next_base_offset: i64) {
-    if let Some(open) = segment
-        .damage
-        .iter_mut()
-        .find(|d| d.resume_offset.is_none())
-    {
+    if let Some(open) = segment.damage.iter_mut().find(|d| d.resume_offset.is_none()) {
         open.resume_offset = Some(next_base_offset);
     } else if segment.next_offset < next_base_offset {
         segment.damage.push(Damage {

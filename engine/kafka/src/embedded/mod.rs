@@ -81,9 +81,7 @@ struct Topic {
 
 impl Topic {
     fn is_compacted(&self) -> bool {
-        self.logs
-            .first()
-            .is_some_and(|log| log.settings.is_compacted)
+        self.logs.first().is_some_and(|log| log.settings.is_compacted)
     }
 }
 
@@ -96,13 +94,7 @@ impl EmbeddedCluster {
     /// A new cluster in memory with these settings.
     pub fn in_memory_with(settings: Settings) -> Result<Self> {
         let offsets = Offsets::create(&settings, None)?;
-        Ok(Self::new(
-            settings,
-            None,
-            random_id(),
-            BTreeMap::new(),
-            offsets,
-        ))
+        Ok(Self::new(settings, None, random_id(), BTreeMap::new(), offsets))
     }
 
     /// Opens the cluster in this directory, or makes a new one. Errors when another process has it,
@@ -114,28 +106,17 @@ impl EmbeddedCluster {
             let file = ClusterFile::new(random_id());
             directory.save(&file)?;
             let id = file.cluster_id;
-            return Ok(Self::new(
-                settings,
-                Some(directory),
-                id,
-                BTreeMap::new(),
-                offsets,
-            ));
+            return Ok(Self::new(settings, Some(directory), id, BTreeMap::new(), offsets));
         };
         let mut topics = BTreeMap::new();
         for (name, entry) in file.topics {
             let name: Arc<str> = name.into();
-            topics.insert(
-                name.clone(),
-                Arc::new(open_topic(&name, entry, &settings, &directory)?),
-            );
+            topics.insert(name.clone(), Arc::new(open_topic(&name, entry, &settings, &directory)?));
         }
         let offsets = Offsets::open(&settings, &directory)?;
         let cluster = Self::new(settings, Some(directory), file.cluster_id, topics, offsets);
         let shared = &cluster.0;
-        shared
-            .offsets
-            .warn_of_lost_records(|tp| Some(shared.log(tp).ok()?.offsets().1));
+        shared.offsets.warn_of_lost_records(|tp| Some(shared.log(tp).ok()?.offsets().1));
         Ok(cluster)
     }
 
@@ -163,9 +144,7 @@ impl EmbeddedCluster {
 impl fmt::Debug for EmbeddedCluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let directory = self.0.directory.as_ref().map(Directory::path);
-        f.debug_struct("EmbeddedCluster")
-            .field("directory", &directory)
-            .finish_non_exhaustive()
+        f.debug_struct("EmbeddedCluster").field("directory", &directory).finish_non_exhaustive()
     }
 }
 
@@ -178,9 +157,7 @@ impl Shared {
 
     fn log(&self, tp: &TopicPartition) -> Result<Arc<Log>> {
         let topic = self.topic(&tp.topic)?;
-        let log = usize::try_from(tp.partition)
-            .ok()
-            .and_then(|p| topic.logs.get(p));
+        let log = usize::try_from(tp.partition).ok().and_then(|p| topic.logs.get(p));
         log.cloned().ok_or_else(|| {
             Error::new(ErrorKind::NotFound, "the topic has no such partition")
                 .context("partition", tp)
@@ -225,10 +202,7 @@ impl Shared {
         }
         let name: Arc<str> = new.name.as_str().into();
         let log = |partition| {
-            let (tp, settings) = (
-                TopicPartition::new(name.clone(), partition),
-                settings.clone(),
-            );
+            let (tp, settings) = (TopicPartition::new(name.clone(), partition), settings.clone());
             let log = match &self.directory {
                 None => Log::in_memory(tp, settings, &self.settings),
                 Some(directory) => Log::create(tp, settings, &self.settings, directory)?,
@@ -236,13 +210,7 @@ impl Shared {
             Ok(Arc::new(log))
         };
         let logs = (0..partitions).map(log).collect::<Result<_>>()?;
-        topics.insert(
-            name.clone(),
-            Arc::new(Topic {
-                logs,
-                configs: new.configs.clone(),
-            }),
-        );
+        topics.insert(name.clone(), Arc::new(Topic { logs, configs: new.configs.clone() }));
         // The logs come first: a list that names a topic without them would not open.
         if let Err(e) = self.save(&topics) {
             topics.remove(&name);
@@ -277,10 +245,7 @@ impl Shared {
         let mut file = ClusterFile::new(self.cluster_id.clone());
         for (name, topic) in topics {
             let partitions = topic.logs.len() as i32;
-            let entry = TopicEntry {
-                partitions,
-                configs: topic.configs.clone(),
-            };
+            let entry = TopicEntry { partitions, configs: topic.configs.clone() };
             file.topics.insert(name.to_string(), entry);
         }
         directory.save(&file)
@@ -292,11 +257,7 @@ impl Cluster for EmbeddedCluster {
     async fn producer(&self, properties: &Properties) -> Result<Box<dyn Producer>> {
         let settings = ProducerSettings::new(properties)?;
         let number = self.0.producers.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(EmbeddedProducer::new(
-            self.0.clone(),
-            settings,
-            number,
-        )))
+        Ok(Box::new(EmbeddedProducer::new(self.0.clone(), settings, number)))
     }
 
     async fn consumer(&self, properties: &Properties) -> Result<Box<dyn Consumer>> {
@@ -310,12 +271,8 @@ impl Cluster for EmbeddedCluster {
 
     async fn describe_topics(&self, topics: Option<&[&str]>) -> Result<BTreeMap<String, i32>> {
         let all = lock(&self.0.topics);
-        let wanted = all
-            .iter()
-            .filter(|(name, _)| topics.is_none_or(|t| t.contains(&&***name)));
-        Ok(wanted
-            .map(|(name, topic)| (name.to_string(), topic.logs.len() as i32))
-            .collect())
+        let wanted = all.iter().filter(|(name, _)| topics.is_none_or(|t| t.contains(&&***name)));
+        Ok(wanted.map(|(name, topic)| (name.to_string(), topic.logs.len() as i32)).collect())
     }
 
     async fn create_topic(&self, topic: &NewTopic) -> Result<()> {
@@ -355,17 +312,11 @@ fn open_topic(
         Log::open(tp, settings.clone(), cluster, directory)
     };
     let logs = (0..entry.partitions).map(open).collect::<Result<_>>()?;
-    Ok(Topic {
-        logs,
-        configs: entry.configs,
-    })
+    Ok(Topic { logs, configs: entry.configs })
 }
 
 fn partition_counts(topics: &BTreeMap<Arc<str>, Arc<Topic>>) -> BTreeMap<Arc<str>, i32> {
-    topics
-        .iter()
-        .map(|(name, topic)| (name.clone(), topic.logs.len() as i32))
-        .collect()
+    topics.iter().map(|(name, topic)| (name.clone(), topic.logs.len() as i32)).collect()
 }
 
 fn check_name(name: &str) -> Result<()> {
@@ -388,16 +339,12 @@ fn random_id() -> String {
     // Each state is seeded by the operating system's randomness.
     let random = || u128::from(RandomState::new().build_hasher().finish());
     let bits = random() << 64 | random();
-    (0..22)
-        .map(|i| char::from(DIGITS[(bits >> (6 * i)) as usize & 63]))
-        .collect()
+    (0..22).map(|i| char::from(DIGITS[(bits >> (6 * i)) as usize & 63])).collect()
 }
 
 /// Milliseconds since the epoch.
 fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -33,20 +33,14 @@ impl Offsets {
             None => Log::in_memory(name, settings, cluster),
             Some(directory) => Log::create(name, settings, cluster, directory)?,
         };
-        Ok(Self {
-            log: Arc::new(log),
-            groups: Mutex::default(),
-        })
+        Ok(Self { log: Arc::new(log), groups: Mutex::default() })
     }
 
     /// Those that were committed before.
     pub(super) fn open(cluster: &Settings, directory: &Directory) -> Result<Self> {
         let name = TopicPartition::new(TOPIC, 0);
         let log = Log::open(name, TopicSettings::of_offsets(), cluster, directory)?;
-        let offsets = Self {
-            log,
-            groups: Mutex::default(),
-        };
+        let offsets = Self { log, groups: Mutex::default() };
         offsets.load()?;
         Ok(offsets)
     }
@@ -61,10 +55,7 @@ impl Offsets {
         let Some(offsets) = groups.get(group) else {
             return BTreeMap::new();
         };
-        partitions
-            .iter()
-            .filter_map(|tp| Some((tp.clone(), *offsets.get(tp)?)))
-            .collect()
+        partitions.iter().filter_map(|tp| Some((tp.clone(), *offsets.get(tp)?))).collect()
     }
 
     /// Commits, all or nothing.
@@ -76,10 +67,8 @@ impl Offsets {
         if offsets.is_empty() {
             return Ok(());
         }
-        let changes: Vec<_> = offsets
-            .iter()
-            .map(|(tp, offset)| (group, tp, Some(*offset)))
-            .collect();
+        let changes: Vec<_> =
+            offsets.iter().map(|(tp, offset)| (group, tp, Some(*offset))).collect();
         // Held over the append, so that memory and log agree on the order.
         let mut groups = lock(&self.groups);
         self.append(&changes)?;
@@ -142,11 +131,7 @@ impl Offsets {
         while offset < end {
             match self.log.read(offset, READ_BYTES, self.log.limits)? {
                 Read::Nothing | Read::OutOfRange => break,
-                Read::Records {
-                    columns,
-                    next_offset,
-                    ..
-                } => {
+                Read::Records { columns, next_offset, .. } => {
                     self.apply(&columns)?;
                     offset = next_offset;
                 }
@@ -240,22 +225,15 @@ mod tests {
         let (a, b) = (TopicPartition::new("a", 0), TopicPartition::new("b", 7));
         let offsets = Offsets::create(&settings, Some(&directory)).unwrap();
         for offset in 0..50 {
-            offsets
-                .commit("g", &BTreeMap::from([(a.clone(), offset)]))
-                .unwrap();
+            offsets.commit("g", &BTreeMap::from([(a.clone(), offset)])).unwrap();
         }
-        offsets
-            .commit("h", &BTreeMap::from([(a.clone(), 3), (b.clone(), 4)]))
-            .unwrap();
+        offsets.commit("h", &BTreeMap::from([(a.clone(), 3), (b.clone(), 4)])).unwrap();
         offsets.forget("b").unwrap();
         drop(offsets);
 
         let offsets = Offsets::open(&settings, &directory).unwrap();
         let both = [a.clone(), b];
-        assert_eq!(
-            offsets.committed("g", &both),
-            BTreeMap::from([(a.clone(), 49)])
-        );
+        assert_eq!(offsets.committed("g", &both), BTreeMap::from([(a.clone(), 49)]));
         assert_eq!(offsets.committed("h", &both), BTreeMap::from([(a, 3)]));
         assert_eq!(offsets.committed("none", &both), BTreeMap::new());
     }

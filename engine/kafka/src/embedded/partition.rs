@@ -45,14 +45,7 @@ impl Partition {
             Start::Committed => None,
             Start::At(offset) => Some(offset),
         };
-        Self {
-            log,
-            start,
-            position,
-            is_paused: false,
-            pending: None,
-            taken_bytes: 0,
-        }
+        Self { log, start, position, is_paused: false, pending: None, taken_bytes: 0 }
     }
 
     pub(super) fn log(&self) -> &Log {
@@ -126,11 +119,7 @@ impl Partition {
         });
         if is_last {
             let records = self.pending.take()?.records;
-            return Some(if from == 0 {
-                records
-            } else {
-                cut(&records, from, length)
-            });
+            return Some(if from == 0 { records } else { cut(&records, from, length) });
         }
         let run = cut(all, from, length);
         pending.taken += length;
@@ -140,14 +129,8 @@ impl Partition {
     /// Reads on in the log. False: there is nothing.
     fn read(&mut self, tp: &TopicPartition, settings: &ConsumerSettings) -> Result<bool> {
         let offset = self.position.unwrap_or_default();
-        let limits = Limits {
-            check_crcs: settings.check_crcs,
-            ..self.log.limits
-        };
-        match self
-            .log
-            .read(offset, settings.partition_fetch_bytes, limits)?
-        {
+        let limits = Limits { check_crcs: settings.check_crcs, ..self.log.limits };
+        match self.log.read(offset, settings.partition_fetch_bytes, limits)? {
             Read::Nothing => return Ok(false),
             Read::OutOfRange => {
                 let (start, end) = self.log.offsets();
@@ -156,21 +139,13 @@ impl Partition {
                 tracing::warn!(partition = %tp, offset, start, end, to, "offset out of range");
                 self.position = Some(to);
             }
-            Read::Records {
-                columns,
-                next_offset,
-                bytes,
-            } => {
+            Read::Records { columns, next_offset, bytes } => {
                 self.taken_bytes += bytes;
                 if columns.offsets.is_empty() {
                     self.position = Some(next_offset);
                 } else {
                     let records = (*columns).fetched_from(tp.clone());
-                    self.pending = Some(Pending {
-                        records,
-                        taken: 0,
-                        next_offset,
-                    });
+                    self.pending = Some(Pending { records, taken: 0, next_offset });
                 }
             }
         }

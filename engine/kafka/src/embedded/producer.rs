@@ -31,19 +31,13 @@ impl EmbeddedProducer {
     /// `number` differs between producers, to spread records without keys.
     pub(super) fn new(shared: Arc<Shared>, settings: ProducerSettings, number: i32) -> Self {
         let writer = Writer::new(settings.compression);
-        Self {
-            shared,
-            settings,
-            partitioner: Partitioner::new(number),
-            writer,
-        }
+        Self { shared, settings, partitioner: Partitioner::new(number), writer }
     }
 
     /// Appends these rows, and reports each of them.
     fn append(&mut self, run: &mut Run<'_>, rows: impl Iterator<Item = usize>) {
         let now = now_ms();
-        self.writer
-            .set_append_time(run.log.settings.is_append_time.then_some(now));
+        self.writer.set_append_time(run.log.settings.is_append_time.then_some(now));
         for row in rows {
             let record = record(run.records, row, now);
             let length = record.max_length();
@@ -95,9 +89,7 @@ impl EmbeddedProducer {
     fn placement(&mut self, topic: &Topic, records: &Outgoing) -> Result<Placement> {
         let partitions = topic.logs.len() as i32;
         match records.partition {
-            None => Ok(self
-                .partitioner
-                .place(&records.topic, partitions, &records.keys)),
+            None => Ok(self.partitioner.place(&records.topic, partitions, &records.keys)),
             Some(p) if (0..partitions).contains(&p) => Ok(Placement::One(p)),
             Some(p) => Err(Error::fatal("the topic has no such partition")
                 .context("topic", &records.topic)
@@ -125,10 +117,7 @@ impl Run<'_> {
 
 /// One row, as it is to be written.
 fn record(records: &Outgoing, row: usize, now: i64) -> Record<'_> {
-    let timestamp = records
-        .timestamps
-        .as_ref()
-        .map_or(-1, |timestamps| timestamps[row]);
+    let timestamp = records.timestamps.as_ref().map_or(-1, |timestamps| timestamps[row]);
     Record {
         timestamp: if timestamp == -1 { now } else { timestamp },
         key: cell(&records.keys, row),
@@ -145,10 +134,7 @@ fn cell(array: &BinaryViewArray, row: usize) -> Option<&[u8]> {
 fn check(records: &Outgoing) -> Result<()> {
     let rows = records.values.len();
     let fits = records.keys.len() == rows
-        && records
-            .timestamps
-            .as_ref()
-            .is_none_or(|timestamps| timestamps.len() == rows)
+        && records.timestamps.as_ref().is_none_or(|timestamps| timestamps.len() == rows)
         && (records.headers.is_empty() || records.headers.len() == rows);
     if fits {
         return Ok(());
@@ -165,20 +151,13 @@ impl Producer for EmbeddedProducer {
         let rows = records.values.len();
         let topic = self.shared.topic_or_create(&records.topic)?;
         if topic.is_compacted() && records.keys.null_count() > 0 {
-            let error = Error::new(
-                ErrorKind::Data,
-                "a compacted topic takes no record without key",
-            )
-            .context("topic", &records.topic);
+            let error =
+                Error::new(ErrorKind::Data, "a compacted topic takes no record without key")
+                    .context("topic", &records.topic);
             ack.failed(rows, &error);
             return Ok(());
         }
-        let run = |p: i32, left| Run {
-            log: &topic.logs[p as usize],
-            records,
-            ack: &*ack,
-            left,
-        };
+        let run = |p: i32, left| Run { log: &topic.logs[p as usize], records, ack: &*ack, left };
         match self.placement(&topic, records)? {
             Placement::One(p) => self.append(&mut run(p, rows), 0..rows),
             Placement::Rows(placed) => {

@@ -65,12 +65,7 @@ pub(super) fn scan(file: &File, base_offset: i64, checks: Checks) -> io::Result<
         damage: Vec::new(),
         tail: None,
     };
-    let mut window = Window {
-        file,
-        size,
-        start: 0,
-        bytes: Vec::new(),
-    };
+    let mut window = Window { file, size, start: 0, bytes: Vec::new() };
     let mut position = 0;
     while position < size {
         match window.batch(position, scan.next_offset, checks)? {
@@ -81,12 +76,7 @@ pub(super) fn scan(file: &File, base_offset: i64, checks: Checks) -> io::Result<
             }
             Err(what) => {
                 let offset = scan.next_offset;
-                let mut damage = Damage {
-                    position,
-                    offset,
-                    resume_offset: None,
-                    what,
-                };
+                let mut damage = Damage { position, offset, resume_offset: None, what };
                 let Some((found, header)) = window.find_batch(position + 1, offset)? else {
                     scan.tail = Some(damage);
                     break;
@@ -164,10 +154,7 @@ impl Window<'_> {
         mut position: u64,
         next_offset: i64,
     ) -> io::Result<Option<(u64, BatchHeader)>> {
-        let checks = Checks {
-            checksums: true,
-            allow_gaps: true,
-        };
+        let checks = Checks { checksums: true, allow_gaps: true };
         while position + HEADER_LENGTH as u64 <= self.size {
             // The first bytes of an offset and the format, before anything costly is tried.
             let header = self.get(position, HEADER_LENGTH)?;
@@ -199,15 +186,7 @@ mod tests {
     fn scanned(bytes: &[u8], checksums: bool) -> Scan {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        scan(
-            &file,
-            10,
-            Checks {
-                checksums,
-                allow_gaps: false,
-            },
-        )
-        .unwrap()
+        scan(&file, 10, Checks { checksums, allow_gaps: false }).unwrap()
     }
 
     #[test]
@@ -225,11 +204,7 @@ mod tests {
         for keep in 1..second.len() {
             let scan = scanned(&[&first[..], &second[..keep]].concat(), true);
             let tail = scan.tail.unwrap();
-            assert_eq!(
-                (tail.position, tail.offset),
-                (first.len() as u64, 11),
-                "{keep}"
-            );
+            assert_eq!((tail.position, tail.offset), (first.len() as u64, 11), "{keep}");
             assert!(scan.damage.is_empty());
         }
     }
@@ -247,10 +222,7 @@ mod tests {
             let scan = scanned(&[&first[..], &broken, &last].concat(), true);
             assert!(scan.tail.is_none(), "byte {at}");
             assert_eq!(scan.damage.len(), 1, "byte {at}");
-            assert!(
-                scan.damage[0].covers(11) && !scan.damage[0].covers(12),
-                "byte {at}"
-            );
+            assert!(scan.damage[0].covers(11) && !scan.damage[0].covers(12), "byte {at}");
             assert_eq!(scan.next_offset, 13, "byte {at}");
         }
     }

@@ -54,10 +54,7 @@ pub(super) struct Index(Vec<(i64, u64)>);
 impl Index {
     /// Notes a batch, unless the last note is near. `force`: in any case.
     pub(super) fn note(&mut self, offset: i64, position: u64, force: bool) {
-        let is_due = self
-            .0
-            .last()
-            .is_none_or(|(_, last)| position >= last + INDEX_INTERVAL);
+        let is_due = self.0.last().is_none_or(|(_, last)| position >= last + INDEX_INTERVAL);
         if is_due || force {
             self.0.push((offset, position));
         }
@@ -65,9 +62,7 @@ impl Index {
 
     /// The last noted batch that begins at this offset or before it.
     fn at_or_before(&self, offset: i64) -> usize {
-        self.0
-            .partition_point(|(first, _)| *first <= offset)
-            .saturating_sub(1)
+        self.0.partition_point(|(first, _)| *first <= offset).saturating_sub(1)
     }
 }
 
@@ -90,18 +85,11 @@ impl Segment {
 
     /// A new file under this path; one that is there is overwritten.
     pub(super) fn create(path: PathBuf, base_offset: i64) -> Result<Self> {
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&path);
+        let opened =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path);
         let file = opened.map_err(|e| failed("cannot create a log segment", &path, e))?;
         let store = Store::File(Arc::new(file), path.into());
-        Ok(Self {
-            store,
-            ..Self::in_memory(base_offset)
-        })
+        Ok(Self { store, ..Self::in_memory(base_offset) })
     }
 
     /// Opens a file that was written before. `is_last`: what a crash left unfinished at its end is
@@ -195,19 +183,10 @@ impl Segment {
                 (to, end_offset) = (position, offset);
             }
         }
-        if let Some(damage) = self
-            .damage
-            .iter()
-            .find(|d| (from..to).contains(&d.position))
-        {
+        if let Some(damage) = self.damage.iter().find(|d| (from..to).contains(&d.position)) {
             (to, end_offset) = (damage.position, damage.offset);
         }
-        Ok(Some(Chunk {
-            from,
-            to,
-            end_offset,
-            source: self.store_of(from, to),
-        }))
+        Ok(Some(Chunk { from, to, end_offset, source: self.store_of(from, to) }))
     }
 
     /// All its batches, in chunks; damage ends it with an error.
@@ -243,9 +222,7 @@ impl Segment {
     }
 
     fn unreadable(&self, damage: &Damage) -> Error {
-        let file = self
-            .path()
-            .map_or("memory".into(), |path| path.display().to_string());
+        let file = self.path().map_or("memory".into(), |path| path.display().to_string());
         let way_out = match damage.resume_offset {
             Some(offset) => format!(
                 "restore the file from a backup, or give up these records and go on at offset \
@@ -286,9 +263,7 @@ impl Chunk {
 }
 
 pub(super) fn failed(what: &'static str, path: &Path, source: io::Error) -> Error {
-    Error::fatal(what)
-        .context("file", path.display())
-        .with_source(source)
+    Error::fatal(what).context("file", path.display()).with_source(source)
 }
 
 #[cfg(test)]

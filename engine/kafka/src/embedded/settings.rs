@@ -82,16 +82,10 @@ impl TopicSettings {
     const COMPACTED_SEGMENT_BYTES: u64 = 8 << 20;
 
     pub(super) fn new(configs: &BTreeMap<String, String>, cluster: &Settings) -> Result<Self> {
-        let policy = configs
-            .get("cleanup.policy")
-            .map_or("delete", String::as_str);
+        let policy = configs.get("cleanup.policy").map_or("delete", String::as_str);
         let policies: Vec<_> = policy.split(',').map(str::trim).collect();
         if !policies.iter().all(|p| ["compact", "delete"].contains(p)) {
-            return Err(invalid(
-                "cleanup.policy",
-                policy,
-                "it is compact, delete or both",
-            ));
+            return Err(invalid("cleanup.policy", policy, "it is compact, delete or both"));
         }
         let timestamps = configs.get("message.timestamp.type").map(String::as_str);
         if !matches!(timestamps, None | Some("CreateTime" | "LogAppendTime")) {
@@ -160,10 +154,7 @@ impl ConsumerSettings {
             }
         };
         let settings = Self {
-            group: properties
-                .get("group.id")
-                .filter(|id| !id.is_empty())
-                .cloned(),
+            group: properties.get("group.id").filter(|id| !id.is_empty()).cloned(),
             reset,
             max_poll_records: number(properties, "max.poll.records", 500)?,
             max_poll_interval: Duration::from_millis(number(
@@ -193,19 +184,12 @@ impl ProducerSettings {
         let compression = match properties.get("compression.type") {
             None => Compression::None,
             Some(name) => Compression::from_name(name).ok_or_else(|| {
-                invalid(
-                    "compression.type",
-                    name,
-                    "it is none, gzip, snappy, lz4 or zstd",
-                )
+                invalid("compression.type", name, "it is none, gzip, snappy, lz4 or zstd")
             })?,
         };
         let max_request_bytes = number(properties, "max.request.size", 1 << 20)?;
         at_least("max.request.size", max_request_bytes, 1)?;
-        Ok(Self {
-            compression,
-            max_request_bytes,
-        })
+        Ok(Self { compression, max_request_bytes })
     }
 }
 
@@ -224,10 +208,7 @@ fn number<T: FromStr>(
 }
 
 fn boolean(properties: &Properties, name: &'static str, default: bool) -> Result<bool> {
-    match properties
-        .get(name)
-        .map(|text| text.trim().to_ascii_lowercase())
-    {
+    match properties.get(name).map(|text| text.trim().to_ascii_lowercase()) {
         None => Ok(default),
         Some(text) if text == "true" => Ok(true),
         Some(text) if text == "false" => Ok(false),
@@ -243,17 +224,11 @@ fn at_least<T: PartialOrd + std::fmt::Display>(
     if value >= least {
         return Ok(());
     }
-    Err(invalid(
-        name,
-        &value.to_string(),
-        &format!("it is at least {least}"),
-    ))
+    Err(invalid(name, &value.to_string(), &format!("it is at least {least}")))
 }
 
 fn invalid(name: &str, value: &str, why: &str) -> Error {
-    Error::config(format!(
-        "Invalid value {value} for configuration {name}: {why}"
-    ))
+    Error::config(format!("Invalid value {value} for configuration {name}: {why}"))
 }
 
 #[cfg(test)]
@@ -272,41 +247,17 @@ mod tests {
         let producer = |n, v| ProducerSettings::new(&properties(n, v)).map(drop);
         let topic = |n, v| TopicSettings::new(&properties(n, v), &Settings::default()).map(drop);
         for (name, value, error) in [
-            (
-                "num.partitions",
-                "x",
-                message(broker("num.partitions", "x")),
-            ),
-            (
-                "num.partitions",
-                "0",
-                message(broker("num.partitions", "0")),
-            ),
+            ("num.partitions", "x", message(broker("num.partitions", "x"))),
+            ("num.partitions", "0", message(broker("num.partitions", "0"))),
             (
                 "auto.create.topics.enable",
                 "yes",
                 message(broker("auto.create.topics.enable", "yes")),
             ),
-            (
-                "auto.offset.reset",
-                "new",
-                message(consumer("auto.offset.reset", "new")),
-            ),
-            (
-                "max.poll.records",
-                "-1",
-                message(consumer("max.poll.records", "-1")),
-            ),
-            (
-                "compression.type",
-                "rar",
-                message(producer("compression.type", "rar")),
-            ),
-            (
-                "cleanup.policy",
-                "burn",
-                message(topic("cleanup.policy", "burn")),
-            ),
+            ("auto.offset.reset", "new", message(consumer("auto.offset.reset", "new"))),
+            ("max.poll.records", "-1", message(consumer("max.poll.records", "-1"))),
+            ("compression.type", "rar", message(producer("compression.type", "rar"))),
+            ("cleanup.policy", "burn", message(topic("cleanup.policy", "burn"))),
             ("segment.bytes", "0", message(topic("segment.bytes", "0"))),
         ] {
             let start = format!("Invalid value {value} for configuration {name}: ");

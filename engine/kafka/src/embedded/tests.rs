@@ -33,11 +33,7 @@ fn cluster() -> Settings {
 }
 
 fn in_memory(settings: TopicSettings) -> Arc<Log> {
-    Arc::new(Log::in_memory(
-        TopicPartition::new("t", 0),
-        settings,
-        &cluster(),
-    ))
+    Arc::new(Log::in_memory(TopicPartition::new("t", 0), settings, &cluster()))
 }
 
 fn in_files(settings: TopicSettings, directory: &Directory) -> Arc<Log> {
@@ -73,19 +69,13 @@ fn read(log: &Log) -> Vec<(i64, u8, Option<u8>)> {
     let (mut offset, end) = log.offsets();
     let mut all = Vec::new();
     while offset < end {
-        let Read::Records {
-            columns,
-            next_offset,
-            ..
-        } = log.read(offset, 200, Limits::default()).unwrap()
+        let Read::Records { columns, next_offset, .. } =
+            log.read(offset, 200, Limits::default()).unwrap()
         else {
             panic!("there is more")
         };
         for row in 0..columns.offsets.len() {
-            let value = columns
-                .values
-                .is_valid(row)
-                .then(|| columns.values.value(row)[0]);
+            let value = columns.values.is_valid(row).then(|| columns.values.value(row)[0]);
             assert_eq!(columns.headers[row].len(), 1);
             assert_eq!(columns.timestamps[row], 1_000);
             all.push((columns.offsets[row], columns.keys.value(row)[1], value));
@@ -149,10 +139,9 @@ proptest! {
 
 #[test]
 fn tombstones_go_when_everybody_could_see_them() {
-    for (retention, left) in [
-        (0, vec![(3, 9, Some(9))]),
-        (86_400_000, vec![(1, 1, None), (3, 9, Some(9))]),
-    ] {
+    for (retention, left) in
+        [(0, vec![(3, 9, Some(9))]), (86_400_000, vec![(1, 1, None), (3, 9, Some(9))])]
+    {
         let log = in_memory(settings(1, retention));
         for entry in [(1, Some(1)), (1, None), (9, Some(8)), (9, Some(9))] {
             append(&log, Compression::None, &[entry]);
@@ -183,19 +172,10 @@ fn emptied_segments_are_merged() {
     for _ in 0..10 {
         compact(&log).unwrap();
     }
-    assert!(
-        before > 20 && segments(&log) == 2,
-        "{before} segments became {}",
-        segments(&log)
-    );
+    assert!(before > 20 && segments(&log) == 2, "{before} segments became {}", segments(&log));
     assert_eq!(segment_files(&dir.path().join("t-0")).unwrap().len(), 2);
     let after = read(&log);
-    assert!(
-        last_before
-            .iter()
-            .filter(|row| row.0 >= 597)
-            .all(|row| after.contains(row))
-    );
+    assert!(last_before.iter().filter(|row| row.0 >= 597).all(|row| after.contains(row)));
     drop(log);
     assert_eq!(read(&reopen(settings(1_000, 0), &directory)), after);
 }
@@ -223,23 +203,15 @@ fn a_round_stopped_at_any_step_loses_nothing() {
     for (path, bytes) in old.iter().filter(|(path, _)| !new.contains_key(*path)) {
         fs::write(path, bytes).unwrap();
     }
-    fs::write(
-        partition.join("00000000000000000000.cleaned"),
-        b"half a batch",
-    )
-    .unwrap();
+    fs::write(partition.join("00000000000000000000.cleaned"), b"half a batch").unwrap();
     let log = reopen(settings(250, 86_400_000), &directory);
     assert_eq!(read(&log), compacted);
     assert_eq!(contents(&partition), new, "what was left over is removed");
 }
 
 fn contents(partition: &Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
-    let entries = fs::read_dir(partition)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    entries
-        .map(|path| (path.clone(), fs::read(path).unwrap()))
-        .collect()
+    let entries = fs::read_dir(partition).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
 /// A segment that only looks merged must not be removed for that.
@@ -253,38 +225,22 @@ fn overlapping_segments_that_cannot_be_told_apart_are_refused() {
     }
     drop(log);
     let files = segment_files(&dir.path().join("t-0")).unwrap();
-    fs::copy(
-        &files[&2],
-        files[&2].with_file_name("00000000000000000001.log"),
-    )
-    .unwrap();
-    let error = Log::open(
-        TopicPartition::new("t", 0),
-        settings(1, 0),
-        &cluster(),
-        &directory,
-    )
-    .unwrap_err()
-    .to_string();
+    fs::copy(&files[&2], files[&2].with_file_name("00000000000000000001.log")).unwrap();
+    let error = Log::open(TopicPartition::new("t", 0), settings(1, 0), &cluster(), &directory)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("same offsets"), "{error}");
 }
 
 #[tokio::test]
 async fn a_full_segment_starts_compaction() {
-    let log = in_memory(TopicSettings {
-        min_dirty_ratio: 0.5,
-        ..settings(1_000, 0)
-    });
+    let log = in_memory(TopicSettings { min_dirty_ratio: 0.5, ..settings(1_000, 0) });
     for i in 0..250u8 {
         append(&log, Compression::None, &[(1, Some(i)); 5]);
     }
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while read(&log).len() > 100 {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "{} records are left",
-            read(&log).len()
-        );
+        assert!(std::time::Instant::now() < deadline, "{} records are left", read(&log).len());
         append(&log, Compression::None, &[(1, Some(0)); 5]);
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }

@@ -94,10 +94,7 @@ impl Compression {
             },
         };
         records.map(Bytes::from).map_err(|Corrupt(what)| {
-            Corrupt::new(format!(
-                "its {} data cannot be decompressed: {what}",
-                self.name()
-            ))
+            Corrupt::new(format!("its {} data cannot be decompressed: {what}", self.name()))
         })
     }
 }
@@ -110,9 +107,7 @@ fn gzip(records: &[u8], to: &mut BytesMut) -> io::Result<()> {
 
 fn lz4(records: &[u8], to: &mut BytesMut) -> io::Result<()> {
     // Java's reader refuses blocks that refer to earlier ones.
-    let info = FrameInfo::new()
-        .block_size(BlockSize::Max64KB)
-        .block_mode(BlockMode::Independent);
+    let info = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
     let mut encoder = FrameEncoder::with_frame_info(info, to.writer());
     encoder.write_all(records)?;
     encoder.finish().map(drop).map_err(io::Error::other)

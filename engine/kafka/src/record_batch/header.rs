@@ -61,10 +61,7 @@ impl BatchHeader {
             return Ok(None);
         };
         if bytes[MAGIC_AT] != 2 {
-            return Err(Corrupt::new(format!(
-                "its format is {}, not 2",
-                bytes[MAGIC_AT]
-            )));
+            return Err(Corrupt::new(format!("its format is {}, not 2", bytes[MAGIC_AT])));
         }
         let length = i32::from_be_bytes(field(bytes, 8));
         let header = Self {
@@ -82,18 +79,12 @@ impl BatchHeader {
             count: i32::from_be_bytes(field(bytes, 57)),
         };
         if header.length < HEADER_LENGTH {
-            return Err(Corrupt::new(format!(
-                "its length is {length}, less than a header has"
-            )));
+            return Err(Corrupt::new(format!("its length is {length}, less than a header has")));
         }
         if header.base_offset < 0 || header.last_offset_delta < 0 || header.count < 0 {
             return Err(Corrupt::new("its header has a negative offset or count"));
         }
-        if header
-            .base_offset
-            .checked_add(i64::from(header.last_offset_delta) + 1)
-            .is_none()
-        {
+        if header.base_offset.checked_add(i64::from(header.last_offset_delta) + 1).is_none() {
             return Err(Corrupt::new("its last offset does not fit 64 bits"));
         }
         Ok(Some(header))

@@ -78,10 +78,7 @@ impl Batch {
         let (buffer, records) = match header.compression()? {
             Compression::None => (
                 bytes.clone(),
-                Span {
-                    start: start + HEADER_LENGTH,
-                    length: whole.len() - HEADER_LENGTH,
-                },
+                Span { start: start + HEADER_LENGTH, length: whole.len() - HEADER_LENGTH },
             ),
             compression => {
                 let buffer = compression.decompress(&whole[HEADER_LENGTH..], limits)?;
@@ -99,11 +96,7 @@ impl Batch {
         if u32::try_from(buffer.len()).is_err() {
             return Err(Corrupt::new("its buffer has more than 4 GiB"));
         }
-        Ok(Self {
-            header,
-            buffer,
-            records,
-        })
+        Ok(Self { header, buffer, records })
     }
 
     /// Its header.
@@ -156,10 +149,7 @@ impl Rows<'_> {
         let key = nullable(record, &mut position)?;
         let value = nullable(record, &mut position)?;
         let header_count = varint::read_i32(record, &mut position)?;
-        let headers = Span {
-            start: position,
-            length: end.checked_sub(position)?,
-        };
+        let headers = Span { start: position, length: end.checked_sub(position)? };
         let in_order = offset_delta > self.last_delta
             && offset_delta <= self.header.last_offset_delta
             && header_count >= 0
@@ -195,9 +185,7 @@ impl Iterator for Rows<'_> {
                 return None;
             }
             self.position = self.buffer.len();
-            return Some(Err(Corrupt::new(
-                "bytes are left over after its last record",
-            )));
+            return Some(Err(Corrupt::new("bytes are left over after its last record")));
         }
         self.left -= 1;
         let row = self.parse();
@@ -221,10 +209,7 @@ pub(super) fn nullable(record: &[u8], position: &mut usize) -> Option<Option<Spa
     if length < 0 {
         return (length == -1).then_some(None);
     }
-    let span = Span {
-        start: *position,
-        length: length as usize,
-    };
+    let span = Span { start: *position, length: length as usize };
     *position = position.checked_add(span.length)?;
     (*position <= record.len()).then_some(Some(span))
 }

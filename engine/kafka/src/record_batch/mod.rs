@@ -72,10 +72,7 @@ impl Limits {
     /// How many bytes so many compressed ones may become.
     fn decompressed(&self, compressed: usize) -> usize {
         const SPARED: usize = 16 << 20;
-        compressed
-            .saturating_mul(self.max_ratio)
-            .max(SPARED)
-            .min(self.max_decompressed_bytes)
+        compressed.saturating_mul(self.max_ratio).max(SPARED).min(self.max_decompressed_bytes)
     }
 }
 

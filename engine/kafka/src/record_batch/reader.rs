@@ -194,19 +194,13 @@ impl Reader {
     fn push_headers(&mut self, buffer: &Bytes, row: &Row) -> Result<(), Corrupt> {
         // Records before the first with headers have none.
         self.headers.resize_with(self.len() - 1, Vec::new);
-        let malformed = || {
-            Corrupt::new(format!(
-                "the headers of offset {} are malformed",
-                row.offset
-            ))
-        };
+        let malformed =
+            || Corrupt::new(format!("the headers of offset {} are malformed", row.offset));
         let record = &buffer[..row.headers.start + row.headers.length];
         let mut position = row.headers.start;
         let mut headers = RawHeaders::new();
         for _ in 0..row.header_count {
-            let name = nullable(record, &mut position)
-                .flatten()
-                .ok_or_else(malformed)?;
+            let name = nullable(record, &mut position).flatten().ok_or_else(malformed)?;
             let name = self.name(name.of(record)).ok_or_else(malformed)?;
             let value = nullable(record, &mut position).ok_or_else(malformed)?;
             headers.push((name, value.map(|span| buffer.slice(span.range()))));

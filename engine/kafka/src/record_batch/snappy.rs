@@ -55,9 +55,7 @@ fn append_block(block: &[u8], limit: usize, records: &mut Vec<u8>) -> Result<(),
         return Err(too_big(limit));
     }
     records.resize(start + length, 0);
-    Decoder::new()
-        .decompress(block, &mut records[start..])
-        .map_err(corrupt)?;
+    Decoder::new().decompress(block, &mut records[start..]).map_err(corrupt)?;
     Ok(())
 }
 

@@ -172,29 +172,18 @@ fn long_values_lie_in_the_bytes_that_were_read() {
     let columns = read(&bytes).unwrap();
     assert!(contains(&bytes, columns.values.value(0)));
     assert!(contains(&bytes, columns.values.value(1)));
-    assert_eq!(
-        columns.values.data_buffers().len(),
-        1,
-        "both batches share one buffer"
-    );
+    assert_eq!(columns.values.data_buffers().len(), 1, "both batches share one buffer");
     assert_eq!(columns.keys.data_buffers().len(), 0, "short keys need none");
 }
 
 #[test]
 fn long_values_of_a_compressed_batch_lie_in_one_buffer() {
     for compression in Compression::ALL {
-        let bytes = encode(
-            compression,
-            &[record(b"k", &[7; 100]), record(b"k", &[8; 100])],
-            0,
-        );
+        let bytes = encode(compression, &[record(b"k", &[7; 100]), record(b"k", &[8; 100])], 0);
         let columns = read(&bytes).unwrap();
         let buffers = columns.values.data_buffers();
         assert_eq!(buffers.len(), 1, "{compression:?}");
-        assert!(
-            contains(&buffers[0], columns.values.value(1)),
-            "{compression:?}"
-        );
+        assert!(contains(&buffers[0], columns.values.value(1)), "{compression:?}");
     }
 }
 
@@ -202,15 +191,10 @@ fn long_values_of_a_compressed_batch_lie_in_one_buffer() {
 fn bare_snappy_is_read_too() {
     let framed = encode(Compression::Snappy, &[record(b"k", &[7; 100])], 0);
     let plain = encode(Compression::None, &[record(b"k", &[7; 100])], 0);
-    let bare = snap::raw::Encoder::new()
-        .compress_vec(&plain[HEADER_LENGTH..])
-        .unwrap();
+    let bare = snap::raw::Encoder::new().compress_vec(&plain[HEADER_LENGTH..]).unwrap();
     let mut bytes = framed[..HEADER_LENGTH].to_vec();
     bytes.extend_from_slice(&bare);
-    BatchHeader::parse(&framed)
-        .unwrap()
-        .unwrap()
-        .seal(&mut bytes);
+    BatchHeader::parse(&framed).unwrap().unwrap().seal(&mut bytes);
     assert_eq!(read(&bytes.into()).unwrap().values.value(0), &[7; 100]);
 }
 
@@ -221,10 +205,7 @@ fn a_cut_batch_is_left_for_the_next_read() {
     let both = [&first[..], &second[..]].concat();
     for length in first.len()..both.len() {
         let mut reader = Reader::new(Limits::default());
-        assert_eq!(
-            reader.read(&both[..length].to_vec().into(), 0).unwrap(),
-            first.len()
-        );
+        assert_eq!(reader.read(&both[..length].to_vec().into(), 0).unwrap(), first.len());
         assert_eq!(reader.len(), 1);
         assert_eq!(reader.next_offset(), Some(1));
     }
@@ -233,21 +214,14 @@ fn a_cut_batch_is_left_for_the_next_read() {
 #[test]
 fn batches_before_a_damaged_one_are_read() {
     let first = encode(Compression::None, &[record(b"k", b"1")], 0);
-    let mut both = [
-        &first[..],
-        &encode(Compression::None, &[record(b"k", b"2")], 1),
-    ]
-    .concat();
+    let mut both = [&first[..], &encode(Compression::None, &[record(b"k", b"2")], 1)].concat();
     *both.last_mut().unwrap() ^= 1;
     let mut reader = Reader::new(Limits::default());
     let error = reader.read(&both.into(), 1_000).unwrap_err();
     assert_eq!(reader.len(), 1);
     let message = error.to_string();
     assert!(message.contains("checksum"), "{message}");
-    assert!(
-        message.contains(&format!("position: {}", 1_000 + first.len())),
-        "{message}"
-    );
+    assert!(message.contains(&format!("position: {}", 1_000 + first.len())), "{message}");
 }
 
 #[test]
@@ -275,32 +249,17 @@ fn old_formats_are_refused_by_name() {
 #[test]
 fn decompression_stops_at_the_limit() {
     let bytes = 17 << 20;
-    for compression in Compression::ALL
-        .into_iter()
-        .filter(|c| *c != Compression::None)
-    {
+    for compression in Compression::ALL.into_iter().filter(|c| *c != Compression::None) {
         let batch = encode(compression, &[record(b"k", &vec![0; bytes])], 0);
         for limits in [
-            Limits {
-                max_decompressed_bytes: bytes,
-                ..Limits::default()
-            },
-            Limits {
-                max_ratio: 2,
-                ..Limits::default()
-            },
+            Limits { max_decompressed_bytes: bytes, ..Limits::default() },
+            Limits { max_ratio: 2, ..Limits::default() },
         ] {
             let mut reader = Reader::new(limits);
             let message = reader.read(&batch, 0).unwrap_err().to_string();
-            assert!(
-                message.contains("grows beyond"),
-                "{compression:?}: {message}"
-            );
+            assert!(message.contains("grows beyond"), "{compression:?}: {message}");
         }
-        let mut reader = Reader::new(Limits {
-            max_ratio: usize::MAX,
-            ..Limits::default()
-        });
+        let mut reader = Reader::new(Limits { max_ratio: usize::MAX, ..Limits::default() });
         reader.read(&batch, 0).unwrap();
         assert_eq!(reader.finish().values.value(0).len(), bytes);
     }
@@ -310,10 +269,7 @@ fn decompression_stops_at_the_limit() {
 fn a_run_stops_at_its_limit() {
     let batch = encode(Compression::None, &[record(b"k", &[0; 1_000])], 0);
     let three = Bytes::from([&batch[..], &batch[..], &batch[..]].concat());
-    let mut reader = Reader::new(Limits {
-        max_run_bytes: 1_500,
-        ..Limits::default()
-    });
+    let mut reader = Reader::new(Limits { max_run_bytes: 1_500, ..Limits::default() });
     assert_eq!(reader.read(&three, 0).unwrap(), 2 * batch.len());
 }
 
@@ -349,12 +305,8 @@ fn log_append_time_replaces_the_producers() {
 fn gaps_and_ends_of_compacted_batches_survive() {
     let mut writer = Writer::new(Compression::None);
     writer.set_delete_horizon(500);
-    writer
-        .push_at(3, &Record::new(400, Some(b"k"), None))
-        .unwrap();
-    writer
-        .push_at(8, &Record::new(600, Some(b"l"), Some(b"v")))
-        .unwrap();
+    writer.push_at(3, &Record::new(400, Some(b"k"), None)).unwrap();
+    writer.push_at(8, &Record::new(600, Some(b"l"), Some(b"v"))).unwrap();
     writer.extend_to(11);
     let batch = Bytes::from(writer.finish().unwrap());
     let header = BatchHeader::parse(&batch).unwrap().unwrap();
@@ -399,9 +351,6 @@ fn a_batch_known_byte_for_byte() {
     let crc = crc32c::crc32c(&expected[21..]);
     expected[17..21].copy_from_slice(&crc.to_be_bytes());
 
-    let record = Owned {
-        headers: vec![("h".into(), None)],
-        ..record(b"k", b"v")
-    };
+    let record = Owned { headers: vec![("h".into(), None)], ..record(b"k", b"v") };
     assert_eq!(encode(Compression::None, &[record], 5), expected);
 }

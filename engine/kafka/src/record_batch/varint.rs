@@ -71,14 +71,9 @@ mod tests {
 
     #[test]
     fn known_encodings() {
-        for (value, bytes) in [
-            (0, &[0u8][..]),
-            (-1, &[1]),
-            (1, &[2]),
-            (63, &[126]),
-            (-64, &[127]),
-            (64, &[128, 1]),
-        ] {
+        for (value, bytes) in
+            [(0, &[0u8][..]), (-1, &[1]), (1, &[2]), (63, &[126]), (-64, &[127]), (64, &[128, 1])]
+        {
             let mut to = [0; 10];
             let end = write(&mut to, 0, value);
             assert_eq!(&to[..end], bytes, "{value}");

@@ -24,12 +24,7 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// A record without headers.
     pub fn new(timestamp: i64, key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Self {
-        Self {
-            timestamp,
-            key,
-            value,
-            headers: Headers::List(&[]),
-        }
+        Self { timestamp, key, value, headers: Headers::List(&[]) }
     }
 
     /// The most bytes it takes in a batch.
@@ -126,11 +121,9 @@ impl Writer {
         assert!(delta >= self.next_delta, "offsets move forward");
         let max_length = record.max_length();
         if self.buffer.len().saturating_add(max_length) > i32::MAX as usize || delta == i32::MAX {
-            return Err(
-                Error::new(ErrorKind::Data, "the record does not fit a record batch")
-                    .context("bytes", max_length)
-                    .context("open batch", self.len()),
-            );
+            return Err(Error::new(ErrorKind::Data, "the record does not fit a record batch")
+                .context("bytes", max_length)
+                .context("open batch", self.len()));
         }
         let base = *self.base_timestamp.get_or_insert(record.timestamp);
         let timestamp_delta = record.timestamp.wrapping_sub(base);
@@ -156,8 +149,7 @@ impl Writer {
         }
         at = varint::write(&mut prefix, at, signed_length(record.value));
         self.buffer.extend_from_slice(&prefix[..at]);
-        self.buffer
-            .extend_from_slice(record.value.unwrap_or_default());
+        self.buffer.extend_from_slice(record.value.unwrap_or_default());
         put_length(&mut self.buffer, header_count);
         match record.headers {
             Headers::Raw { bytes, .. } => self.buffer.extend_from_slice(bytes),
@@ -201,10 +193,7 @@ impl Writer {
     ///
     /// When the open batch has records.
     pub fn set_delete_horizon(&mut self, timestamp: i64) {
-        assert!(
-            self.is_empty(),
-            "the horizon is what timestamps are counted from"
-        );
+        assert!(self.is_empty(), "the horizon is what timestamps are counted from");
         self.base_timestamp = Some(timestamp);
         self.has_horizon = true;
     }
@@ -242,9 +231,7 @@ impl Writer {
         } else {
             let mut batch = BytesMut::with_capacity(HEADER_LENGTH + self.buffer.len() / 2);
             batch.resize(HEADER_LENGTH, 0);
-            let compressed = self
-                .compression
-                .compress(&self.buffer[HEADER_LENGTH..], &mut batch);
+            let compressed = self.compression.compress(&self.buffer[HEADER_LENGTH..], &mut batch);
             self.buffer.clear();
             if let Err(e) = compressed {
                 self.begin();

@@ -36,10 +36,7 @@ macro_rules! conformance {
 pub(crate) async fn round_trip(cluster: &dyn Cluster) {
     let topic = topic(cluster, "round-trip", 1).await;
     let sent = [
-        (
-            Some(&b"k1"[..]),
-            Some(&b"a value of more than twelve bytes"[..]),
-        ),
+        (Some(&b"k1"[..]), Some(&b"a value of more than twelve bytes"[..])),
         (Some(b"a key of more than twelve bytes"), Some(b"v2")),
         (Some(b""), Some(b"")),
     ];
@@ -67,48 +64,29 @@ pub(crate) async fn explicit_times(cluster: &dyn Cluster) {
     let read = read_one(&mut *reader(cluster, &topic, 1).await, 4).await;
     assert_eq!([read[0].timestamp, read[2].timestamp], [times[0], times[2]]);
     for row in [&read[1], &read[3]] {
-        assert!(
-            (before..=now_ms()).contains(&row.timestamp),
-            "{}",
-            row.timestamp
-        );
+        assert!((before..=now_ms()).contains(&row.timestamp), "{}", row.timestamp);
     }
 }
 
 fn now_ms() -> i64 {
     let now = std::time::SystemTime::now();
-    now.duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_millis() as i64
+    now.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64
 }
 
 pub(crate) async fn keys_choose_partitions(cluster: &dyn Cluster) {
     let topic = topic(cluster, "keys", 3).await;
-    let keys: Vec<_> = (0..300)
-        .map(|n| format!("key-{}", n % 37).into_bytes())
-        .collect();
+    let keys: Vec<_> = (0..300).map(|n| format!("key-{}", n % 37).into_bytes()).collect();
     let values: Vec<_> = (0..300).map(|n| n.to_string().into_bytes()).collect();
-    let records: Vec<_> = keys
-        .iter()
-        .zip(&values)
-        .map(|(k, v)| (Some(k.as_slice()), Some(v.as_slice())))
-        .collect();
-    produce(
-        cluster,
-        &[],
-        &[run(&topic, &records[..100]), run(&topic, &records[100..])],
-    )
-    .await;
+    let records: Vec<_> =
+        keys.iter().zip(&values).map(|(k, v)| (Some(k.as_slice()), Some(v.as_slice()))).collect();
+    produce(cluster, &[], &[run(&topic, &records[..100]), run(&topic, &records[100..])]).await;
     let read = read(&mut *reader(cluster, &topic, 3).await, 300).await;
     for (tp, rows) in &read {
         for row in rows {
             assert_eq!(partition_of(row.key.as_ref().unwrap(), 3), tp.partition);
         }
         assert!(rows.is_sorted_by_key(|row| row.offset));
-        assert!(
-            rows.is_sorted_by_key(number),
-            "the order of sending is kept"
-        );
+        assert!(rows.is_sorted_by_key(number), "the order of sending is kept");
     }
     assert_eq!(read.len(), 3);
 }
@@ -133,9 +111,8 @@ pub(crate) async fn keyless_runs_stay_together(cluster: &dyn Cluster) {
 /// Explicit partitions, many batches, and the order within each.
 pub(crate) async fn many_runs(cluster: &dyn Cluster) {
     let topic = topic(cluster, "many", 2).await;
-    let runs: Vec<_> = (0..200)
-        .map(|i| numbers(&topic, Some((i % 2) as i32), i * 50, 50))
-        .collect();
+    let runs: Vec<_> =
+        (0..200).map(|i| numbers(&topic, Some((i % 2) as i32), i * 50, 50)).collect();
     produce(cluster, &[], &runs).await;
     let read = read(&mut *reader(cluster, &topic, 2).await, 10_000).await;
     for p in 0..2 {
@@ -145,11 +122,7 @@ pub(crate) async fn many_runs(cluster: &dyn Cluster) {
             .flat_map(|i| i * 50..i * 50 + 50)
             .collect();
         assert_eq!(rows.iter().map(number).collect::<Vec<_>>(), expected);
-        assert!(
-            rows.iter()
-                .zip(0..)
-                .all(|(row, offset)| row.offset == offset)
-        );
+        assert!(rows.iter().zip(0..).all(|(row, offset)| row.offset == offset));
     }
 }
 
@@ -163,10 +136,7 @@ pub(crate) async fn nulls(cluster: &dyn Cluster) {
     ];
     produce(cluster, &[], &[run(&topic, &sent)]).await;
     let read = read_one(&mut *reader(cluster, &topic, 1).await, sent.len()).await;
-    let read: Vec<_> = read
-        .iter()
-        .map(|r| (r.key.as_deref(), r.value.as_deref()))
-        .collect();
+    let read: Vec<_> = read.iter().map(|r| (r.key.as_deref(), r.value.as_deref())).collect();
     assert_eq!(read, sent);
 }
 
@@ -176,52 +146,28 @@ pub(crate) async fn headers(cluster: &dyn Cluster) {
         |name: &str, value: Option<&'static [u8]>| (Arc::from(name), value.map(Bytes::from_static));
     let sent: Vec<RawHeaders> = vec![
         vec![],
-        vec![
-            header("a", Some(b"1")),
-            header("b", None),
-            header("a", Some(b"2")),
-        ],
+        vec![header("a", Some(b"1")), header("b", None), header("a", Some(b"2"))],
         vec![],
         vec![header("", Some(b"")), header("ä", Some(&[0xff, 0]))],
     ];
-    let outgoing = Outgoing {
-        headers: sent.clone(),
-        ..numbers(&topic, None, 0, 4)
-    };
+    let outgoing = Outgoing { headers: sent.clone(), ..numbers(&topic, None, 0, 4) };
     produce(cluster, &[], &[numbers(&topic, None, 0, 1), outgoing]).await;
     let read = read_one(&mut *reader(cluster, &topic, 1).await, 5).await;
     assert!(read[0].headers.is_empty());
-    assert_eq!(
-        read[1..]
-            .iter()
-            .map(|row| row.headers.clone())
-            .collect::<Vec<_>>(),
-        sent
-    );
+    assert_eq!(read[1..].iter().map(|row| row.headers.clone()).collect::<Vec<_>>(), sent);
 }
 
 /// Around the size that a view holds itself, and near the most that a broker takes by default.
 pub(crate) async fn value_sizes(cluster: &dyn Cluster) {
     let topic = topic(cluster, "sizes", 1).await;
-    let sizes = [
-        0, 1, 11, 12, 13, 14, 100, 16_383, 16_384, 65_536, 900_000, 3, 900_000,
-    ];
-    let values: Vec<_> = sizes
-        .iter()
-        .map(|n| (0..*n).map(|i| (i * 7 % 251) as u8).collect::<Vec<_>>())
-        .collect();
-    let records: Vec<_> = values
-        .iter()
-        .map(|value| (None, Some(value.as_slice())))
-        .collect();
+    let sizes = [0, 1, 11, 12, 13, 14, 100, 16_383, 16_384, 65_536, 900_000, 3, 900_000];
+    let values: Vec<_> =
+        sizes.iter().map(|n| (0..*n).map(|i| (i * 7 % 251) as u8).collect::<Vec<_>>()).collect();
+    let records: Vec<_> = values.iter().map(|value| (None, Some(value.as_slice()))).collect();
     produce(cluster, &[], &[run(&topic, &records)]).await;
     let read = read_one(&mut *reader(cluster, &topic, 1).await, sizes.len()).await;
     for (row, value) in read.iter().zip(&values) {
-        assert!(
-            row.value.as_ref() == Some(value),
-            "a value of {} bytes",
-            value.len()
-        );
+        assert!(row.value.as_ref() == Some(value), "a value of {} bytes", value.len());
     }
 }
 
@@ -238,19 +184,10 @@ pub(crate) async fn every_compression(cluster: &dyn Cluster) {
 
 pub(crate) async fn max_poll_records(cluster: &dyn Cluster) {
     let topic = topic(cluster, "max-poll", 2).await;
-    let runs = [
-        numbers(&topic, Some(0), 0, 500),
-        numbers(&topic, Some(1), 0, 500),
-    ];
+    let runs = [numbers(&topic, Some(0), 0, 500), numbers(&topic, Some(1), 0, 500)];
     produce(cluster, &[], &runs).await;
-    let mut consumer = cluster
-        .consumer(&properties(&[("max.poll.records", "70")]))
-        .await
-        .unwrap();
-    consumer
-        .assign(&[(tp(&topic, 0), 0), (tp(&topic, 1), 100)])
-        .await
-        .unwrap();
+    let mut consumer = cluster.consumer(&properties(&[("max.poll.records", "70")])).await.unwrap();
+    consumer.assign(&[(tp(&topic, 0), 0), (tp(&topic, 1), 100)]).await.unwrap();
     let (mut left, deadline) = (900, Instant::now() + PATIENCE);
     while left > 0 {
         assert!(Instant::now() < deadline, "{left} records are missing");
@@ -269,11 +206,7 @@ pub(crate) async fn an_idle_poll_ends(cluster: &dyn Cluster) {
     let start = Instant::now();
     let polled = consumer.poll(Duration::from_millis(300)).await.unwrap();
     assert!(matches!(polled, Polled::Records(runs) if runs.is_empty()));
-    assert!(
-        start.elapsed() >= Duration::from_millis(290),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() >= Duration::from_millis(290), "{:?}", start.elapsed());
 }
 
 pub(crate) async fn an_append_ends_a_poll(cluster: &dyn Cluster) {
@@ -288,19 +221,11 @@ pub(crate) async fn an_append_ends_a_poll(cluster: &dyn Cluster) {
 
 pub(crate) async fn seek(cluster: &dyn Cluster) {
     let topic = topic(cluster, "seek", 1).await;
-    produce(
-        cluster,
-        &[],
-        &[numbers(&topic, None, 0, 10), numbers(&topic, None, 10, 10)],
-    )
-    .await;
+    produce(cluster, &[], &[numbers(&topic, None, 0, 10), numbers(&topic, None, 10, 10)]).await;
     let mut consumer = reader(cluster, &topic, 1).await;
     read_one(&mut *consumer, 20).await;
     for from in [3, 13, 0, 19] {
-        consumer
-            .seek(&BTreeMap::from([(tp(&topic, 0), from)]))
-            .await
-            .unwrap();
+        consumer.seek(&BTreeMap::from([(tp(&topic, 0), from)])).await.unwrap();
         let position = consumer.position(&[tp(&topic, 0)]).await.unwrap();
         assert_eq!(position[&tp(&topic, 0)], from);
         let read = read_one(&mut *consumer, 20 - from as usize).await;
@@ -313,10 +238,7 @@ pub(crate) async fn pause_and_resume(cluster: &dyn Cluster) {
     let topic = topic(cluster, "pause", 2).await;
     let mut consumer = reader(cluster, &topic, 2).await;
     consumer.pause(&[tp(&topic, 0)]).unwrap();
-    let runs = [
-        numbers(&topic, Some(0), 0, 100),
-        numbers(&topic, Some(1), 0, 100),
-    ];
+    let runs = [numbers(&topic, Some(0), 0, 100), numbers(&topic, Some(1), 0, 100)];
     produce(cluster, &[], &runs).await;
     let first = read(&mut *consumer, 100).await;
     assert_eq!(first.keys().collect::<Vec<_>>(), [&tp(&topic, 1)]);
@@ -325,25 +247,16 @@ pub(crate) async fn pause_and_resume(cluster: &dyn Cluster) {
     consumer.resume(&[tp(&topic, 0)]).unwrap();
     let second = read(&mut *consumer, 100).await;
     assert_eq!(second.keys().collect::<Vec<_>>(), [&tp(&topic, 0)]);
-    assert!(
-        second[&tp(&topic, 0)].iter().map(number).eq(0..100),
-        "nothing was passed over"
-    );
+    assert!(second[&tp(&topic, 0)].iter().map(number).eq(0..100), "nothing was passed over");
 }
 
 pub(crate) async fn commit_and_committed(cluster: &dyn Cluster) {
     let topic = topic(cluster, "commit", 2).await;
     let group = unique("group");
-    let runs = [
-        numbers(&topic, Some(0), 0, 10),
-        numbers(&topic, Some(1), 0, 10),
-    ];
+    let runs = [numbers(&topic, Some(0), 0, 10), numbers(&topic, Some(1), 0, 10)];
     produce(cluster, &[], &runs).await;
     let both = [tp(&topic, 0), tp(&topic, 1)];
-    assert_eq!(
-        cluster.committed(&group, &both).await.unwrap(),
-        BTreeMap::new()
-    );
+    assert_eq!(cluster.committed(&group, &both).await.unwrap(), BTreeMap::new());
     let subscription = Subscription::Topics(vec![topic.clone()]);
 
     let mut consumer = member(cluster, &group, &[]).await;
@@ -357,14 +270,8 @@ pub(crate) async fn commit_and_committed(cluster: &dyn Cluster) {
     let mut consumer = member(cluster, &group, &[]).await;
     consumer.subscribe(&subscription).await.unwrap();
     let read = read(&mut *consumer, 13).await;
-    assert!(
-        read[&both[0]].iter().map(number).eq(7..10),
-        "on from the committed offset"
-    );
-    assert!(
-        read[&both[1]].iter().map(number).eq(0..10),
-        "earliest without one"
-    );
+    assert!(read[&both[0]].iter().map(number).eq(7..10), "on from the committed offset");
+    assert!(read[&both[1]].iter().map(number).eq(0..10), "earliest without one");
     let committed = cluster.committed(&group, &both).await.unwrap();
     assert_eq!(committed, commit, "reading commits nothing");
 }
@@ -372,16 +279,8 @@ pub(crate) async fn commit_and_committed(cluster: &dyn Cluster) {
 pub(crate) async fn reset_to_latest(cluster: &dyn Cluster) {
     let topic = topic(cluster, "latest", 1).await;
     produce(cluster, &[], &[numbers(&topic, None, 0, 10)]).await;
-    let mut consumer = member(
-        cluster,
-        &unique("group"),
-        &[("auto.offset.reset", "latest")],
-    )
-    .await;
-    consumer
-        .subscribe(&Subscription::Topics(vec![topic.clone()]))
-        .await
-        .unwrap();
+    let mut consumer = member(cluster, &unique("group"), &[("auto.offset.reset", "latest")]).await;
+    consumer.subscribe(&Subscription::Topics(vec![topic.clone()])).await.unwrap();
     let deadline = Instant::now() + PATIENCE;
     while !matches!(consumer.poll(POLL).await.unwrap(), Polled::Assigned(_)) {
         assert!(Instant::now() < deadline, "nothing is assigned");
@@ -406,42 +305,26 @@ pub(crate) async fn rebalance(cluster: &dyn Cluster) {
     let mut first = Tracked::new(member(cluster, &group, &[]).await);
     first.consumer.subscribe(&subscription).await.unwrap();
     while first.assigned.len() < 4 {
-        assert!(
-            Instant::now() < deadline,
-            "the first member has {:?}",
-            first.assigned
-        );
+        assert!(Instant::now() < deadline, "the first member has {:?}", first.assigned);
         first.poll().await;
     }
     let mut second = Tracked::new(member(cluster, &group, &[]).await);
     second.consumer.subscribe(&subscription).await.unwrap();
     while first.assigned.len() != 2 || second.assigned.len() != 2 {
-        assert!(
-            Instant::now() < deadline,
-            "{:?} and {:?}",
-            first.assigned,
-            second.assigned
-        );
+        assert!(Instant::now() < deadline, "{:?} and {:?}", first.assigned, second.assigned);
         for p in 0..4 {
             send(&mut *producer, &[numbers(&topic, Some(p), sent, 5)]).await;
         }
         sent += 5;
         tokio::join!(first.poll(), second.poll());
-        assert!(
-            first.assigned.is_disjoint(&second.assigned),
-            "a partition has two owners"
-        );
+        assert!(first.assigned.is_disjoint(&second.assigned), "a partition has two owners");
     }
     let at: Vec<_> = second.assigned.iter().cloned().collect();
     let at = second.consumer.position(&at).await.unwrap();
     second.consumer.commit(&at).await.unwrap();
     second.consumer.close().await.unwrap();
     while first.assigned.len() < 4 || first.read.len() + second.read.len() < 4 * sent {
-        assert!(
-            Instant::now() < deadline,
-            "the first member has {:?}",
-            first.assigned
-        );
+        assert!(Instant::now() < deadline, "the first member has {:?}", first.assigned);
         first.poll().await;
     }
     let mut all = [first.read, second.read].concat();
@@ -457,12 +340,7 @@ pub(crate) async fn pattern(cluster: &dyn Cluster) {
     let prefix = unique("pattern");
     for name in ["a", "b", "other"] {
         create(cluster, &format!("{prefix}-{name}"), 1, &[]).await;
-        produce(
-            cluster,
-            &[],
-            &[numbers(&format!("{prefix}-{name}"), None, 0, 5)],
-        )
-        .await;
+        produce(cluster, &[], &[numbers(&format!("{prefix}-{name}"), None, 0, 5)]).await;
     }
     let mut consumer = member(cluster, &unique("group"), &[]).await;
     let pattern = Subscription::Pattern(format!("{prefix}-(a|b)"));
@@ -498,10 +376,7 @@ pub(crate) async fn a_topic_that_comes_later(cluster: &dyn Cluster) {
 pub(crate) async fn topics(cluster: &dyn Cluster) {
     let topic = topic(cluster, "admin", 3).await;
     let missing = unique("missing");
-    let described = cluster
-        .describe_topics(Some(&[&topic, &missing]))
-        .await
-        .unwrap();
+    let described = cluster.describe_topics(Some(&[&topic, &missing])).await.unwrap();
     assert_eq!(described, BTreeMap::from([(topic.clone(), 3)]));
     assert_eq!(cluster.describe_topics(None).await.unwrap()[&topic], 3);
     let again = NewTopic {
@@ -514,12 +389,7 @@ pub(crate) async fn topics(cluster: &dyn Cluster) {
     assert_eq!(error.kind(), ErrorKind::Conflict);
     cluster.delete_topic(&topic).await.unwrap();
     let deadline = Instant::now() + PATIENCE;
-    while !cluster
-        .describe_topics(Some(&[&topic]))
-        .await
-        .unwrap()
-        .is_empty()
-    {
+    while !cluster.describe_topics(Some(&[&topic])).await.unwrap().is_empty() {
         assert!(Instant::now() < deadline, "the topic is still there");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -533,8 +403,5 @@ pub(crate) async fn end_offsets(cluster: &dyn Cluster) {
     produce(cluster, &[], &[numbers(&topic, Some(1), 0, 5)]).await;
     let both = [tp(&topic, 0), tp(&topic, 1)];
     let ends = cluster.end_offsets(&both).await.unwrap();
-    assert_eq!(
-        ends,
-        BTreeMap::from([(both[0].clone(), 0), (both[1].clone(), 5)])
-    );
+    assert_eq!(ends, BTreeMap::from([(both[0].clone(), 0), (both[1].clone(), 5)]));
 }

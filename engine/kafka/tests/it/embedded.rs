@@ -24,10 +24,7 @@ mod in_files {
     use super::*;
 
     /// A cluster whose directory goes with it.
-    struct InFiles(
-        EmbeddedCluster,
-        #[expect(dead_code, reason = "is dropped")] TempDir,
-    );
+    struct InFiles(EmbeddedCluster, #[expect(dead_code, reason = "is dropped")] TempDir);
 
     impl Holder for InFiles {
         fn cluster(&self) -> &dyn Cluster {
@@ -38,10 +35,7 @@ mod in_files {
     /// Small segments, so that every promise is kept across several.
     fn small_segments() -> InFiles {
         let dir = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            segment_bytes: 3_000,
-            ..Settings::default()
-        };
+        let settings = Settings { segment_bytes: 3_000, ..Settings::default() };
         InFiles(EmbeddedCluster::open(dir.path(), settings).unwrap(), dir)
     }
 
@@ -53,24 +47,17 @@ fn open(dir: &Path) -> EmbeddedCluster {
 }
 
 fn open_error(dir: &Path) -> String {
-    EmbeddedCluster::open(dir, Settings::default())
-        .unwrap_err()
-        .to_string()
+    EmbeddedCluster::open(dir, Settings::default()).unwrap_err().to_string()
 }
 
 fn segment(dir: &Path, topic: &str, base_offset: i64) -> PathBuf {
-    dir.join(format!("{topic}-0"))
-        .join(format!("{base_offset:020}.log"))
+    dir.join(format!("{topic}-0")).join(format!("{base_offset:020}.log"))
 }
 
 async fn values(cluster: &EmbeddedCluster, topic: &str) -> Vec<usize> {
     let end = cluster.end_offsets(&[tp(topic, 0)]).await.unwrap()[&tp(topic, 0)];
     let mut consumer = reader(cluster, topic, 1).await;
-    read_one(&mut *consumer, end as usize)
-        .await
-        .iter()
-        .map(number)
-        .collect()
+    read_one(&mut *consumer, end as usize).await.iter().map(number).collect()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -97,23 +84,14 @@ async fn everything_is_there_after_opening_again() {
         create(&cluster, "t", 2, &[("cleanup.policy", "compact")]).await;
         produce(&cluster, &[], &[numbers("auto", None, 0, 100)]).await;
         let mut consumer = member(&cluster, group, &[]).await;
-        consumer
-            .subscribe(&Subscription::Topics(vec!["auto".into()]))
-            .await
-            .unwrap();
+        consumer.subscribe(&Subscription::Topics(vec!["auto".into()])).await.unwrap();
         read(&mut *consumer, 100).await;
-        consumer
-            .commit(&BTreeMap::from([(tp("auto", 0), 60)]))
-            .await
-            .unwrap();
+        consumer.commit(&BTreeMap::from([(tp("auto", 0), 60)])).await.unwrap();
     }
     let cluster = open(dir.path());
     assert_eq!(cluster.cluster_id().await.unwrap(), id);
     let topics = cluster.describe_topics(None).await.unwrap();
-    assert_eq!(
-        topics,
-        BTreeMap::from([("auto".into(), 1), ("t".into(), 2)])
-    );
+    assert_eq!(topics, BTreeMap::from([("auto".into(), 1), ("t".into(), 2)]));
     assert_eq!(values(&cluster, "auto").await, (0..100).collect::<Vec<_>>());
     let committed = cluster.committed(group, &[tp("auto", 0)]).await.unwrap();
     assert_eq!(committed[&tp("auto", 0)], 60);
@@ -127,12 +105,7 @@ async fn a_last_batch_cut_at_any_byte_costs_that_batch_only() {
     let dir = tempfile::tempdir().unwrap();
     {
         let cluster = open(dir.path());
-        produce(
-            &cluster,
-            &[],
-            &[numbers("t", None, 0, 5), numbers("t", None, 5, 5)],
-        )
-        .await;
+        produce(&cluster, &[], &[numbers("t", None, 0, 5), numbers("t", None, 5, 5)]).await;
     }
     let whole = fs::read(segment(dir.path(), "t", 0)).unwrap();
     let first = 12 + u32::from_be_bytes(whole[8..12].try_into().unwrap()) as usize;
@@ -140,23 +113,13 @@ async fn a_last_batch_cut_at_any_byte_costs_that_batch_only() {
     for keep in first..=whole.len() {
         let copied = copies.path().join(keep.to_string());
         copy(dir.path(), &copied);
-        let file = fs::OpenOptions::new()
-            .write(true)
-            .open(segment(&copied, "t", 0))
-            .unwrap();
+        let file = fs::OpenOptions::new().write(true).open(segment(&copied, "t", 0)).unwrap();
         file.set_len(keep as u64).unwrap();
         let cluster = open(&copied);
         let left = if keep == whole.len() { 10 } else { 5 };
-        assert_eq!(
-            values(&cluster, "t").await,
-            (0..left).collect::<Vec<_>>(),
-            "{keep} bytes"
-        );
+        assert_eq!(values(&cluster, "t").await, (0..left).collect::<Vec<_>>(), "{keep} bytes");
         produce(&cluster, &[], &[numbers("t", None, left, 3)]).await;
-        assert_eq!(
-            values(&cluster, "t").await,
-            (0..left + 3).collect::<Vec<_>>()
-        );
+        assert_eq!(values(&cluster, "t").await, (0..left + 3).collect::<Vec<_>>());
         drop(cluster);
         fs::remove_dir_all(&copied).unwrap();
     }
@@ -185,23 +148,13 @@ async fn read_from(
     count: usize,
 ) -> Vec<usize> {
     let mut consumer = reader(cluster, topic, 1).await;
-    consumer
-        .seek(&BTreeMap::from([(tp(topic, 0), offset)]))
-        .await
-        .unwrap();
-    read_one(&mut *consumer, count)
-        .await
-        .iter()
-        .map(number)
-        .collect()
+    consumer.seek(&BTreeMap::from([(tp(topic, 0), offset)])).await.unwrap();
+    read_one(&mut *consumer, count).await.iter().map(number).collect()
 }
 
 /// Four segments of one batch each.
 async fn four_segments(dir: &Path) {
-    let settings = Settings {
-        segment_bytes: 1,
-        ..Settings::default()
-    };
+    let settings = Settings { segment_bytes: 1, ..Settings::default() };
     let cluster = EmbeddedCluster::open(dir, settings).unwrap();
     let runs: Vec<_> = (0..4).map(|i| numbers("t", None, i * 5, 5)).collect();
     produce(&cluster, &[], &runs).await;
@@ -213,26 +166,15 @@ async fn a_segment_cut_in_half_stops_reading_there() {
         let dir = tempfile::tempdir().unwrap();
         four_segments(dir.path()).await;
         let second = segment(dir.path(), "t", 5);
-        fs::OpenOptions::new()
-            .write(true)
-            .open(&second)
-            .unwrap()
-            .set_len(keep)
-            .unwrap();
+        fs::OpenOptions::new().write(true).open(&second).unwrap().set_len(keep).unwrap();
         let cluster = open(dir.path());
         let (before, error) = read_to_error(&cluster, "t").await;
         assert_eq!(before, [0, 1, 2, 3, 4], "what is whole is read");
         assert!(error.contains(&second.display().to_string()), "{error}");
         assert!(error.contains("offset 10"), "says where to go on: {error}");
-        assert_eq!(
-            read_from(&cluster, "t", 10, 10).await,
-            (10..20).collect::<Vec<_>>()
-        );
+        assert_eq!(read_from(&cluster, "t", 10, 10).await, (10..20).collect::<Vec<_>>());
         produce(&cluster, &[], &[numbers("t", None, 20, 5)]).await;
-        assert_eq!(
-            read_from(&cluster, "t", 10, 15).await,
-            (10..25).collect::<Vec<_>>()
-        );
+        assert_eq!(read_from(&cluster, "t", 10, 15).await, (10..25).collect::<Vec<_>>());
     }
 }
 
@@ -253,10 +195,7 @@ async fn a_byte_changed_in_the_middle_stops_reading_there() {
     let (before, error) = read_to_error(&cluster, "t").await;
     assert_eq!(before, [0, 1, 2, 3, 4]);
     assert!(error.contains(&format!("position: {first}")), "{error}");
-    assert_eq!(
-        read_from(&cluster, "t", 10, 10).await,
-        (10..20).collect::<Vec<_>>()
-    );
+    assert_eq!(read_from(&cluster, "t", 10, 10).await, (10..20).collect::<Vec<_>>());
 }
 
 /// While the process runs and after it has opened the log: nothing but the checksum sees this.
@@ -331,10 +270,7 @@ async fn a_member_that_does_not_poll_is_fenced() {
     let at = BTreeMap::from([(tp("t", 0), 1)]);
     let error = slow.consumer.commit(&at).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert!(
-        error.to_string().contains("max.poll.interval.ms"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("max.poll.interval.ms"), "{error}");
     let polled = slow.consumer.poll(POLL).await.unwrap();
     assert!(matches!(polled, Polled::Lost(lost) if lost == [tp("t", 0)]));
     slow.assigned.clear();
@@ -343,10 +279,7 @@ async fn a_member_that_does_not_poll_is_fenced() {
         quick.poll().await;
     }
     let mine = slow.assigned.first().unwrap().clone();
-    slow.consumer
-        .commit(&BTreeMap::from([(mine, 1)]))
-        .await
-        .unwrap();
+    slow.consumer.commit(&BTreeMap::from([(mine, 1)])).await.unwrap();
 }
 
 /// Nobody polls but the one that waits: it must wake up by itself when the other one's time is up.
@@ -357,20 +290,13 @@ async fn one_long_poll_takes_over_from_a_member_that_stalls() {
     let subscription = Subscription::Topics(vec!["t".into()]);
     let mut stalls = member(&cluster, "g", &[("max.poll.interval.ms", "5000")]).await;
     stalls.subscribe(&subscription).await.unwrap();
-    assert!(matches!(
-        stalls.poll(POLL).await.unwrap(),
-        Polled::Assigned(_)
-    ));
+    assert!(matches!(stalls.poll(POLL).await.unwrap(), Polled::Assigned(_)));
     let mut waits = member(&cluster, "g", &[]).await;
     waits.subscribe(&subscription).await.unwrap();
     let start = tokio::time::Instant::now();
     let polled = waits.poll(Duration::from_secs(60)).await.unwrap();
     assert!(matches!(polled, Polled::Assigned(_)));
-    assert!(
-        start.elapsed() < Duration::from_secs(6),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -381,10 +307,7 @@ async fn a_dropped_consumer_leaves_its_group() {
     for _ in 0..3 {
         let mut consumer = member(&cluster, "g", &[]).await;
         consumer.subscribe(&subscription).await.unwrap();
-        assert!(matches!(
-            consumer.poll(POLL).await.unwrap(),
-            Polled::Assigned(_)
-        ));
+        assert!(matches!(consumer.poll(POLL).await.unwrap(), Polled::Assigned(_)));
     }
 }
 
@@ -410,38 +333,23 @@ async fn a_deleted_topic_is_lost_and_its_successor_begins_anew() {
     let cluster = open(dir.path());
     produce(&cluster, &[], &[numbers("t", None, 0, 10)]).await;
     let mut consumer = member(&cluster, "g", &[]).await;
-    consumer
-        .subscribe(&Subscription::Topics(vec!["t".into()]))
-        .await
-        .unwrap();
+    consumer.subscribe(&Subscription::Topics(vec!["t".into()])).await.unwrap();
     read(&mut *consumer, 10).await;
-    consumer
-        .commit(&BTreeMap::from([(tp("t", 0), 10)]))
-        .await
-        .unwrap();
+    consumer.commit(&BTreeMap::from([(tp("t", 0), 10)])).await.unwrap();
     cluster.delete_topic("t").await.unwrap();
     assert!(!dir.path().join("t-0").exists());
-    let error = consumer
-        .commit(&BTreeMap::from([(tp("t", 0), 10)]))
-        .await
-        .unwrap_err();
+    let error = consumer.commit(&BTreeMap::from([(tp("t", 0), 10)])).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     produce(&cluster, &[], &[numbers("t", None, 0, 3)]).await;
     let polled = consumer.poll(POLL).await.unwrap();
     assert!(matches!(polled, Polled::Lost(lost) if lost == [tp("t", 0)]));
     let read = read_one(&mut *consumer, 3).await;
-    assert!(
-        read.iter().map(number).eq(0..3),
-        "from the beginning, though 10 was committed"
-    );
+    assert!(read.iter().map(number).eq(0..3), "from the beginning, though 10 was committed");
 }
 
 #[tokio::test]
 async fn what_cannot_be_appended_is_reported() {
-    let settings = Settings {
-        auto_create_topics: false,
-        ..Settings::default()
-    };
+    let settings = Settings { auto_create_topics: false, ..Settings::default() };
     let cluster = EmbeddedCluster::in_memory_with(settings).unwrap();
     create(&cluster, "t", 2, &[]).await;
     create(&cluster, "compacted", 1, &[("cleanup.policy", "compact")]).await;
@@ -449,39 +357,18 @@ async fn what_cannot_be_appended_is_reported() {
     let mut producer = cluster.producer(&small).await.unwrap();
     let acks = Arc::new(Acks::default());
 
-    let missing = producer
-        .send(&numbers("missing", None, 0, 1), acks.clone())
-        .await;
+    let missing = producer.send(&numbers("missing", None, 0, 1), acks.clone()).await;
     assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
-    assert!(
-        producer
-            .send(&numbers("t", Some(2), 0, 1), acks.clone())
-            .await
-            .is_err()
-    );
+    assert!(producer.send(&numbers("t", Some(2), 0, 1), acks.clone()).await.is_err());
     assert_eq!(acks.counts(), (0, 0), "nothing was taken over");
 
     let big = vec![0; 1_000];
-    let records = [
-        (None, Some(&b"1"[..])),
-        (None, Some(&big)),
-        (None, Some(b"2")),
-    ];
-    producer
-        .send(&run("t", &records), acks.clone())
-        .await
-        .unwrap();
+    let records = [(None, Some(&b"1"[..])), (None, Some(&big)), (None, Some(b"2"))];
+    producer.send(&run("t", &records), acks.clone()).await.unwrap();
     assert_eq!(acks.counts(), (2, 1), "the others are appended");
-    assert!(
-        acks.errors()[0].contains("max.request.size"),
-        "{:?}",
-        acks.errors()
-    );
+    assert!(acks.errors()[0].contains("max.request.size"), "{:?}", acks.errors());
 
-    producer
-        .send(&numbers("compacted", None, 0, 4), acks.clone())
-        .await
-        .unwrap();
+    producer.send(&numbers("compacted", None, 0, 4), acks.clone()).await.unwrap();
     assert_eq!(acks.counts(), (2, 5));
     producer.flush(PATIENCE).await.unwrap();
 }
@@ -517,26 +404,17 @@ async fn wrong_use_is_named() {
     create(&cluster, "t", 1, &[]).await;
     let mut consumer = cluster.consumer(&properties(&[])).await.unwrap();
     let subscription = Subscription::Topics(vec!["t".into()]);
-    assert_eq!(
-        consumer.subscribe(&subscription).await.unwrap_err().kind(),
-        ErrorKind::Config
-    );
+    assert_eq!(consumer.subscribe(&subscription).await.unwrap_err().kind(), ErrorKind::Config);
     assert!(consumer.poll(POLL).await.is_err(), "nothing to read");
     assert!(consumer.pause(&[tp("t", 0)]).is_err(), "not assigned");
-    assert!(
-        consumer.assign(&[(tp("t", 1), 0)]).await.is_err(),
-        "no such partition"
-    );
+    assert!(consumer.assign(&[(tp("t", 1), 0)]).await.is_err(), "no such partition");
     consumer.close().await.unwrap();
     assert!(consumer.assign(&[(tp("t", 0), 0)]).await.is_err(), "closed");
     for name in ["", "a b", "..", "__consumer_offsets", &"x".repeat(250)] {
         let send = cluster.producer(&properties(&[])).await.unwrap();
         let mut send = send;
         let acks = Arc::new(Acks::default());
-        let error = send
-            .send(&numbers(name, None, 0, 1), acks)
-            .await
-            .unwrap_err();
+        let error = send.send(&numbers(name, None, 0, 1), acks).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{name}");
     }
 }
@@ -561,10 +439,7 @@ async fn connect_knows_the_embedded_cluster_by_its_address() {
     let (one, other) = (connect(&memory).unwrap(), connect(&memory).unwrap());
     produce(&*one, &[], &[numbers("t", None, 0, 3)]).await;
     assert!(other.describe_topics(None).await.unwrap().is_empty());
-    assert_eq!(
-        connect(&properties(&[])).err().unwrap().kind(),
-        ErrorKind::Config
-    );
+    assert_eq!(connect(&properties(&[])).err().unwrap().kind(), ErrorKind::Config);
 }
 
 /// Run with `--ignored --nocapture`: what a record costs, through files and through memory.
@@ -577,10 +452,8 @@ async fn throughput() {
     let outgoing = run("t", &vec![(None, Some(value.as_slice())); ROWS]);
     let records = (RUNS * ROWS) as f64;
     let dir = tempfile::tempdir().unwrap();
-    for (place, cluster) in [
-        ("files", open(dir.path())),
-        ("memory", EmbeddedCluster::in_memory()),
-    ] {
+    for (place, cluster) in [("files", open(dir.path())), ("memory", EmbeddedCluster::in_memory())]
+    {
         let mut producer = cluster.producer(&properties(&[])).await.unwrap();
         let acks = Arc::new(Acks::default());
         let start = std::time::Instant::now();

@@ -78,22 +78,12 @@ pub(crate) fn rows(run: &Fetched) -> Vec<Row> {
 /// A name that no other test has, in this run or an earlier one against the same broker.
 pub(crate) fn unique(name: &str) -> String {
     static COUNTER: AtomicUsize = AtomicUsize::new(0);
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_millis();
-    format!(
-        "{name}-{}-{now}-{}",
-        process::id(),
-        COUNTER.fetch_add(1, Ordering::Relaxed)
-    )
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    format!("{name}-{}-{now}-{}", process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
 pub(crate) fn properties(pairs: &[(&str, &str)]) -> Properties {
-    pairs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 pub(crate) fn tp(topic: &str, partition: i32) -> TopicPartition {
@@ -130,12 +120,7 @@ pub(crate) async fn create(
     };
     cluster.create_topic(&new).await.unwrap();
     let deadline = Instant::now() + PATIENCE;
-    while cluster
-        .describe_topics(Some(&[name]))
-        .await
-        .unwrap()
-        .is_empty()
-    {
+    while cluster.describe_topics(Some(&[name])).await.unwrap().is_empty() {
         assert!(Instant::now() < deadline, "{name} does not appear");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -158,27 +143,16 @@ pub(crate) fn run(topic: &str, records: &[KeyValue<'_>]) -> Outgoing {
 
 /// A run of so many records with the values `first`, `first + 1`, … in text and no keys.
 pub(crate) fn numbers(topic: &str, partition: Option<i32>, first: usize, count: usize) -> Outgoing {
-    let values: Vec<_> = (first..first + count)
-        .map(|n| n.to_string().into_bytes())
-        .collect();
+    let values: Vec<_> = (first..first + count).map(|n| n.to_string().into_bytes()).collect();
     Outgoing {
         partition,
-        ..run(
-            topic,
-            &values
-                .iter()
-                .map(|v| (None, Some(v.as_slice())))
-                .collect::<Vec<_>>(),
-        )
+        ..run(topic, &values.iter().map(|v| (None, Some(v.as_slice()))).collect::<Vec<_>>())
     }
 }
 
 /// The number a record of [`numbers`] has.
 pub(crate) fn number(row: &Row) -> usize {
-    String::from_utf8(row.value.clone().unwrap())
-        .unwrap()
-        .parse()
-        .unwrap()
+    String::from_utf8(row.value.clone().unwrap()).unwrap().parse().unwrap()
 }
 
 /// Counts what became of records.
@@ -202,10 +176,7 @@ impl Acknowledge for Acks {
 
 impl Acks {
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (
-            self.acknowledged.load(Ordering::SeqCst),
-            self.failed.load(Ordering::SeqCst),
-        )
+        (self.acknowledged.load(Ordering::SeqCst), self.failed.load(Ordering::SeqCst))
     }
 
     pub(crate) fn errors(&self) -> Vec<String> {
@@ -267,24 +238,14 @@ pub(crate) async fn read(
     let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let mut left = count;
     while left > 0 {
-        assert!(
-            Instant::now() < deadline,
-            "{left} of {count} records are missing"
-        );
-        let polled = timeout_at(deadline, consumer.poll(POLL))
-            .await
-            .unwrap()
-            .unwrap();
+        assert!(Instant::now() < deadline, "{left} of {count} records are missing");
+        let polled = timeout_at(deadline, consumer.poll(POLL)).await.unwrap().unwrap();
         let Polled::Records(runs) = polled else {
             continue;
         };
         for run in runs {
-            left = left
-                .checked_sub(run.offsets.len())
-                .expect("more records than were sent");
-            all.entry(run.topic_partition.clone())
-                .or_default()
-                .extend(rows(&run));
+            left = left.checked_sub(run.offsets.len()).expect("more records than were sent");
+            all.entry(run.topic_partition.clone()).or_default().extend(rows(&run));
         }
     }
     all
@@ -306,11 +267,7 @@ pub(crate) struct Tracked {
 
 impl Tracked {
     pub(crate) fn new(consumer: Box<dyn Consumer>) -> Self {
-        Self {
-            consumer,
-            assigned: BTreeSet::new(),
-            read: Vec::new(),
-        }
+        Self { consumer, assigned: BTreeSet::new(), read: Vec::new() }
     }
 
     /// One poll. What is revoked is committed first.
@@ -320,8 +277,7 @@ impl Tracked {
                 for run in runs {
                     assert!(self.assigned.contains(&run.topic_partition), "not assigned");
                     let tp = run.topic_partition;
-                    self.read
-                        .extend(run.offsets.iter().map(|offset| (tp.clone(), *offset)));
+                    self.read.extend(run.offsets.iter().map(|offset| (tp.clone(), *offset)));
                 }
             }
             Polled::Assigned(partitions) => {

@@ -14,11 +14,7 @@ impl Fixture {
     fn new(topics: &[(&str, i32)]) -> Self {
         let mut groups = Groups::default();
         groups.topics_changed(topic_map(topics));
-        Self {
-            groups,
-            group: "g".into(),
-            now: Instant::now(),
-        }
+        Self { groups, group: "g".into(), now: Instant::now() }
     }
 
     fn join(&mut self, topics: &[&str]) -> MemberId {
@@ -27,11 +23,8 @@ impl Fixture {
     }
 
     fn join_with(&mut self, matcher: Matcher) -> MemberId {
-        let joining = Joining {
-            matcher,
-            max_poll_interval: INTERVAL,
-            wake: Arc::new(Notify::new()),
-        };
+        let joining =
+            Joining { matcher, max_poll_interval: INTERVAL, wake: Arc::new(Notify::new()) };
         self.groups.join(&self.group, joining, self.now)
     }
 
@@ -41,16 +34,12 @@ impl Fixture {
 
     fn commit(&mut self, id: Option<MemberId>, topic: &str, partition: i32) -> Result<()> {
         let tp = TopicPartition::new(topic, partition);
-        self.groups
-            .check_commit(&self.group, id, [&tp].into_iter(), self.now)
+        self.groups.check_commit(&self.group, id, [&tp].into_iter(), self.now)
     }
 }
 
 fn topic_map(topics: &[(&str, i32)]) -> BTreeMap<Arc<str>, i32> {
-    topics
-        .iter()
-        .map(|(topic, n)| (Arc::from(*topic), *n))
-        .collect()
+    topics.iter().map(|(topic, n)| (Arc::from(*topic), *n)).collect()
 }
 
 fn partitions(topic: &str, range: std::ops::Range<i32>) -> Vec<TopicPartition> {
@@ -66,22 +55,12 @@ fn a_partition_moves_only_after_its_owner_has_polled_again() {
     let second = f.join(&["t"]);
     assert_eq!(f.poll(second), Step::Nothing, "still the first one's");
     assert_eq!(f.poll(first), Step::Revoked(partitions("t", 2..3)));
-    assert_eq!(
-        f.poll(second),
-        Step::Nothing,
-        "the first one may commit now"
-    );
+    assert_eq!(f.poll(second), Step::Nothing, "the first one may commit now");
     f.commit(Some(first), "t", 2).unwrap();
-    assert_eq!(
-        f.commit(Some(second), "t", 2).unwrap_err().kind(),
-        ErrorKind::Conflict
-    );
+    assert_eq!(f.commit(Some(second), "t", 2).unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(f.poll(first), Step::Nothing);
     assert_eq!(f.poll(second), Step::Assigned(partitions("t", 2..3)));
-    assert_eq!(
-        f.commit(Some(first), "t", 2).unwrap_err().kind(),
-        ErrorKind::Conflict
-    );
+    assert_eq!(f.commit(Some(first), "t", 2).unwrap_err().kind(), ErrorKind::Conflict);
     f.commit(Some(second), "t", 2).unwrap();
 }
 
@@ -103,18 +82,11 @@ fn a_member_that_does_not_poll_is_put_out_and_its_commits_are_refused() {
     f.poll(slow);
     f.poll(other);
     f.now += INTERVAL;
-    assert_eq!(
-        f.poll(other),
-        Step::Nothing,
-        "exactly the interval is allowed"
-    );
+    assert_eq!(f.poll(other), Step::Nothing, "exactly the interval is allowed");
     f.commit(Some(slow), "t", 0).unwrap();
     f.now += Duration::from_millis(1);
     assert_eq!(f.poll(other), Step::Assigned(partitions("t", 0..1)));
-    assert_eq!(
-        f.commit(Some(slow), "t", 0).unwrap_err().kind(),
-        ErrorKind::Conflict
-    );
+    assert_eq!(f.commit(Some(slow), "t", 0).unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(f.poll(slow), Step::Fenced);
 }
 
@@ -151,17 +123,12 @@ fn topics_come_and_go() {
     let mut f = Fixture::new(&[]);
     let id = f.join_with(Matcher::new(&Subscription::Pattern("a.*|b".into())).unwrap());
     assert_eq!(f.poll(id), Step::Nothing);
-    f.groups
-        .topics_changed(topic_map(&[("ab", 1), ("b", 1), ("bb", 1)]));
+    f.groups.topics_changed(topic_map(&[("ab", 1), ("b", 1), ("bb", 1)]));
     let both = vec![TopicPartition::new("ab", 0), TopicPartition::new("b", 0)];
     assert_eq!(f.poll(id), Step::Assigned(both));
     f.groups.topics_changed(topic_map(&[("b", 1)]));
     f.groups.topics_changed(topic_map(&[("ab", 1), ("b", 1)]));
-    assert_eq!(
-        f.poll(id),
-        Step::Lost(partitions("ab", 0..1)),
-        "the old one is gone"
-    );
+    assert_eq!(f.poll(id), Step::Lost(partitions("ab", 0..1)), "the old one is gone");
     assert_eq!(f.poll(id), Step::Assigned(partitions("ab", 0..1)));
 }
 
@@ -170,15 +137,9 @@ fn ranges_are_kafkas() {
     let mut f = Fixture::new(&[("t", 5), ("u", 2)]);
     let ids = [f.join(&["t", "u"]), f.join(&["t"]), f.join(&["t", "u"])];
     let [a, b, c] = ids.map(|id| f.poll(id));
-    assert_eq!(
-        a,
-        Step::Assigned([partitions("t", 0..2), partitions("u", 0..1)].concat())
-    );
+    assert_eq!(a, Step::Assigned([partitions("t", 0..2), partitions("u", 0..1)].concat()));
     assert_eq!(b, Step::Assigned(partitions("t", 2..4)));
-    assert_eq!(
-        c,
-        Step::Assigned([partitions("t", 4..5), partitions("u", 1..2)].concat())
-    );
+    assert_eq!(c, Step::Assigned([partitions("t", 4..5), partitions("u", 1..2)].concat()));
 }
 
 #[test]
@@ -186,10 +147,7 @@ fn outsiders_commit_only_for_groups_without_members() {
     let mut f = Fixture::new(&[("t", 1)]);
     f.commit(None, "t", 0).unwrap();
     let id = f.join(&["t"]);
-    assert_eq!(
-        f.commit(None, "t", 0).unwrap_err().kind(),
-        ErrorKind::Conflict
-    );
+    assert_eq!(f.commit(None, "t", 0).unwrap_err().kind(), ErrorKind::Conflict);
     f.groups.leave("g", id);
     f.commit(None, "t", 0).unwrap();
 }
