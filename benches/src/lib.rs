@@ -3,5 +3,3 @@
 pub mod clock;
 pub mod data;
 pub mod tasks;
-
-/// The product's allocator, so that its cost is the product's.
