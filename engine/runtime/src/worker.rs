@@ -44,6 +44,15 @@ pub(crate) struct Worker {
 /// A connector that was started.
 pub(crate) struct RunningConnector(Box<dyn Connector>);
 
+/// What a task is started with.
+pub(crate) struct TaskConfig {
+    pub(crate) id: TaskId,
+    /// The connector's configuration.
+    pub(crate) connector: Props,
+    /// The task's own.
+    pub(crate) task: Props,
+}
+
 /// A task that was started; dropping it gives the task up.
 pub(crate) struct RunningTask {
     wanted: watch::Sender<Wanted>,
@@ -80,21 +89,17 @@ impl Worker {
     }
 
     /// Starts a task. It runs, and writes its status, until it ends or is stopped.
-    pub(crate) fn start_task(
-        self: &Arc<Self>,
-        id: TaskId,
-        connector: Props,
-        task: Props,
-        wanted: Wanted,
-    ) -> RunningTask {
-        let plugin = connector.get("connector.class").and_then(|c| self.catalog.connector(c).ok());
+    pub(crate) fn start_task(self: &Arc<Self>, task: TaskConfig, wanted: Wanted) -> RunningTask {
+        let id = task.id.clone();
+        let plugin =
+            task.connector.get("connector.class").and_then(|c| self.catalog.connector(c).ok());
         let template = self.status(plugin, State::Unassigned);
         let status = StatusWriter::new(id.clone(), Arc::clone(&self.statuses), template);
         let (sender, receiver) = watch::channel(wanted);
         let (worker, writer) = (Arc::clone(self), status.clone());
         let span = tracing::info_span!("task", connector = %id.connector, task = id.task);
         let life = async move {
-            let ran = contain(worker.run_task(&id, connector, task, receiver, &writer)).await;
+            let ran = contain(worker.run_task(task, receiver, &writer)).await;
             match ran {
                 Ok(()) => writer.write(State::Unassigned),
                 Err(error) => {
@@ -112,12 +117,11 @@ impl Worker {
 
     async fn run_task(
         &self,
-        id: &TaskId,
-        connector: Props,
-        task: Props,
+        TaskConfig { id, connector, task }: TaskConfig,
         receiver: watch::Receiver<Wanted>,
         status: &StatusWriter,
     ) -> Result<()> {
+        let id = &id;
         let class = connector.get("connector.class").map_or("", |c| c.trim());
         let plugin = self.catalog.connector(class)?;
         let config = ConnectorConfig::parse(plugin.kind(), &connector)?;

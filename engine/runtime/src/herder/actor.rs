@@ -9,7 +9,7 @@ use super::TargetState;
 use crate::config::connector::ConnectorConfig;
 use crate::status::{State, Status};
 use crate::task::{TaskId, Wanted};
-use crate::worker::{Requests, RunningConnector, RunningTask, Worker, stop_tasks};
+use crate::worker::{Requests, RunningConnector, RunningTask, TaskConfig, Worker, stop_tasks};
 
 type Reply = oneshot::Sender<Result<()>>;
 
@@ -180,8 +180,8 @@ impl ConnectorActor {
     fn start_task(&self, task: usize) -> RunningTask {
         let Snapshot { config, tasks, state } = self.snapshot().clone();
         let id = TaskId { connector: Arc::clone(&self.name), task };
-        let wanted = wanted(state);
-        self.worker.start_task(id, config, tasks[task].clone(), wanted)
+        let task = TaskConfig { id, connector: config, task: tasks[task].clone() };
+        self.worker.start_task(task, wanted(state))
     }
 
     async fn restart_task(&mut self, task: usize) {
