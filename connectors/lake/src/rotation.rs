@@ -197,7 +197,9 @@ mod tests {
     }
 
     prop_compose! {
-        fn records()(steps in prop::collection::vec((1i64..4, -50i64..400), 1..200)) -> Vec<(i64, i64)> {
+        fn records()(
+            steps in prop::collection::vec((1i64..4, -50i64..400), 1..200)
+        ) -> Vec<(i64, i64)> {
             let mut offset = 0;
             steps.into_iter().map(|(gap, time)| { offset += gap; (offset, time) }).collect()
         }
@@ -229,7 +231,9 @@ mod tests {
         /// A replay from the start of any file makes that file and all later ones again; with the
         /// names of what is there as cuts, also when `flush.size` was another.
         #[test]
-        fn a_replay_makes_the_same_files(records in records(), flush_size in 1usize..20, other in 1usize..20) {
+        fn a_replay_makes_the_same_files(
+            records in records(), flush_size in 1usize..20, other in 1usize..20
+        ) {
             let before = files(policy(flush_size), &[&records], &[]);
             let starts: Vec<i64> = before.iter().map(|f| f.0).collect();
             for (i, start) in starts.iter().enumerate() {

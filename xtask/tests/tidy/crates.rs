@@ -140,9 +140,15 @@ fn dependencies_are_declared_in_the_workspace() {
     for package in ours() {
         let manifest = text(package, "manifest_path");
         let content = std::fs::read_to_string(manifest).expect("cargo names existing manifests");
-        let lines = content.lines().skip_while(|line| !line.contains("dependencies]"));
-        let own_version = lines.filter(|line| {
+        let mut in_dependencies = false;
+        let own_version = content.lines().filter(|line| {
             let line = line.trim();
+            if line.starts_with('[') {
+                in_dependencies = line.ends_with("dependencies]");
+            }
+            if !in_dependencies {
+                return false;
+            }
             // A connector is named where it is wired in and nowhere else: adding one touches no
             // list at the top.
             let connector = line.contains("path = \"../connectors/");

@@ -1,3 +1,5 @@
+//! What Java's settings become.
+
 use expect_test::{Expect, expect};
 use millrace_api::ErrorKind;
 

@@ -105,7 +105,8 @@ proptest! {
         } else {
             Arc::clone(batch.column_by_name("value").unwrap())
         };
-        let found: Vec<Value> = (0..array.len()).map(|row| value_of(&schema, &array, row)).collect();
+        let found = (0..array.len()).map(|row| value_of(&schema, &array, row));
+        let found: Vec<Value> = found.collect();
         prop_assert_eq!(found, present);
     }
 }
