@@ -140,6 +140,16 @@ pub fn count(bootstrap: &str, topic: &str) -> i64 {
     ends.sum()
 }
 
+/// The names of all topics.
+pub fn names(bootstrap: &str) -> Vec<String> {
+    let consumer: BaseConsumer =
+        client(bootstrap).create().expect("the client's settings are right");
+    let metadata = consumer
+        .fetch_metadata(None, PATIENCE)
+        .unwrap_or_else(|error| panic!("the broker does not answer: {error}"));
+    metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
+}
+
 /// What a group has committed of a topic's partition 0.
 pub fn committed(bootstrap: &str, group: &str, topic: &str) -> Option<i64> {
     let consumer: BaseConsumer = client(bootstrap)

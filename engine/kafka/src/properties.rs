@@ -135,6 +135,8 @@ fn common(role: Role, reader: &mut Reader<'_>) -> Result<Settings> {
     keep(&mut out, "log.connection.close", false);
     if role == Role::Admin {
         request_timeout(reader, &mut out, 0)?;
+        // Else a look at a topic that was just deleted brings it back.
+        keep(&mut out, "allow.auto.create.topics", false);
     }
     let api_timeout = reader.number("default.api.timeout.ms", 0)?.unwrap_or(60_000);
     Ok(Settings {

@@ -57,7 +57,15 @@ pub(super) fn error(code: i32, what: &str, reason: &str) -> Error {
         "" => format!("{what}: {described}"),
         reason => format!("{what}: {described}: {reason}"),
     };
-    Error::new(kind(code), message)
+    let error = Error::new(kind(code), message);
+    if code == Code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as i32 {
+        return error.context(
+            "remedy",
+            "raise the producer's max.request.size and the topic's max.message.bytes, or make the \
+             records smaller",
+        );
+    }
+    error
 }
 
 /// What the worker does about a code.

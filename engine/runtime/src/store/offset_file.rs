@@ -99,7 +99,7 @@ impl OffsetStore for OffsetFile {
         let path = Arc::clone(&self.path);
         let written = tokio::task::spawn_blocking(move || replace(&path, &bytes)).await;
         written.map_err(io::Error::other).and_then(|r| r).map_err(|e| {
-            Error::retriable("cannot write the offset file")
+            Error::retriable(format!("cannot write the offset file: {e}"))
                 .context("offset.storage.file.filename", self.path.display())
                 .with_source(e)
         })?;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use millrace_api::{Error, Props, Result, TopicPartition};
+use millrace_api::{Error, ErrorKind, Props, Result, TopicPartition};
 use millrace_kafka::Cluster;
 use millrace_runtime::rest::RestServer;
 use millrace_runtime::{Herder, Listener, OffsetFile, StandaloneHerder, State, WorkerConfig};
@@ -249,14 +249,39 @@ impl Pipeline {
 
     async fn stop(self) {
         self.herder.stop().await;
-        if self.borrowed {
-            for topic in shop::TABLES.map(|table| self.topic(table)) {
-                if let Err(e) = self.cluster.delete_topic(&topic).await {
-                    tracing::warn!("cannot delete topic {topic}: {e}");
-                }
-            }
+        if self.borrowed
+            && let Err(e) = self.delete_topics().await
+        {
+            tracing::warn!("cannot delete the topics {}*: {}", self.prefix, e.trace());
         }
         let _ = self.stop_rest.send(());
+    }
+}
+
+/// How often, and after what time, it is looked whether deleted topics are back.
+const LOOKS: usize = 20;
+const LOOK_AFTER: Duration = Duration::from_millis(300);
+
+impl Pipeline {
+    /// Deletes the topics. A client that is still closing may ask for one and so bring it back;
+    /// then it is deleted again.
+    async fn delete_topics(&self) -> Result<()> {
+        let topics = shop::TABLES.map(|table| self.topic(table));
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        for _ in 0..LOOKS {
+            let left = self.cluster.describe_topics(Some(&topics)).await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            for topic in left.keys() {
+                match self.cluster.delete_topic(topic).await {
+                    Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+                    _ => {}
+                }
+            }
+            tokio::time::sleep(LOOK_AFTER).await;
+        }
+        Err(Error::fatal("somebody makes them again and again"))
     }
 }
 
@@ -279,6 +304,8 @@ fn worker_props(arguments: &Arguments, scratch: &Scratch) -> Props {
         ("value.converter", json.into()),
         ("offset.storage.file.filename", scratch.offsets().display().to_string()),
         ("offset.flush.interval.ms", "1000".into()),
+        // A newcomer who mistyped an address need not wait for Java's minute.
+        ("default.api.timeout.ms", "15000".into()),
         ("producer.compression.type", "lz4".into()),
         ("producer.linger.ms", "5".into()),
     ])
