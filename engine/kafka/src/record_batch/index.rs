@@ -137,7 +137,7 @@ pub struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    #[inline]
+    #[inline(always)]
     fn parse(&mut self) -> Option<Row> {
         let mut position = self.position;
         let length = varint::read_i32(self.buffer, &mut position)?;
@@ -172,38 +172,47 @@ impl Rows<'_> {
             header_count,
         })
     }
+
+    /// After the last record there is nothing more: bytes of an unread rest would be records that
+    /// nobody sees.
+    #[cold]
+    fn end(&mut self) -> Option<Result<Row, Corrupt>> {
+        if self.position == self.buffer.len() {
+            return None;
+        }
+        self.position = self.buffer.len();
+        Some(Err(Corrupt::new("bytes are left over after its last record")))
+    }
+
+    /// The record before the last `left` cannot be read; none after it is.
+    #[cold]
+    fn malformed(&mut self) -> Corrupt {
+        let number = self.header.count - self.left;
+        self.left = 0;
+        self.position = self.buffer.len();
+        Corrupt::new(format!("record {number} of {} is malformed", self.header.count))
+    }
 }
 
 impl Iterator for Rows<'_> {
     type Item = Result<Row, Corrupt>;
 
-    #[inline]
+    // Inlined with what it calls: a row that goes through memory costs as much as parsing it.
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {
-            // The bytes of an unread rest would be records that nobody sees.
-            if self.position == self.buffer.len() {
-                return None;
-            }
-            self.position = self.buffer.len();
-            return Some(Err(Corrupt::new("bytes are left over after its last record")));
+            return self.end();
         }
         self.left -= 1;
-        let row = self.parse();
-        if row.is_none() {
-            let number = self.header.count - self.left;
-            self.left = 0;
-            self.position = self.buffer.len();
-            return Some(Err(Corrupt::new(format!(
-                "record {number} of {} is malformed",
-                self.header.count
-            ))));
+        match self.parse() {
+            Some(row) => Some(Ok(row)),
+            None => Some(Err(self.malformed())),
         }
-        row.map(Ok)
     }
 }
 
 /// A length and so many bytes at `position`, -1 for null; outer none: malformed.
-#[inline]
+#[inline(always)]
 pub(super) fn nullable(record: &[u8], position: &mut usize) -> Option<Option<Span>> {
     let length = varint::read_i32(record, position)?;
     if length < 0 {

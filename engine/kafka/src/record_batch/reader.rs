@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::BinaryViewArray;
+use arrow::array::builder::make_view;
 use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use bytes::Bytes;
 use millrace_api::{Result, TopicPartition};
@@ -257,7 +258,7 @@ impl Views {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, buffer: &Bytes, span: Option<Span>) {
         if self.has_nulls || span.is_none() {
             self.push_validity(span.is_some());
@@ -267,16 +268,12 @@ impl Views {
             return;
         };
         let bytes = span.of(buffer);
-        let mut view = [0; 16];
-        view[..4].copy_from_slice(&(span.length as u32).to_le_bytes());
-        if span.length <= INLINE {
-            view[4..4 + span.length].copy_from_slice(bytes);
+        let view = if span.length <= INLINE {
+            make_view(bytes, 0, 0)
         } else {
-            view[4..8].copy_from_slice(&bytes[..4]);
-            view[8..12].copy_from_slice(&self.buffer_index(buffer).to_le_bytes());
-            view[12..].copy_from_slice(&(span.start as u32).to_le_bytes());
-        }
-        self.views.push(u128::from_le_bytes(view));
+            make_view(bytes, self.buffer_index(buffer), span.start as u32)
+        };
+        self.views.push(view);
     }
 
     #[inline]
@@ -288,17 +285,19 @@ impl Views {
         self.valid.push(is_valid);
     }
 
-    #[inline]
+    #[inline(always)]
     fn buffer_index(&mut self, buffer: &Bytes) -> u32 {
-        let known = self
-            .last
-            .as_ref()
-            .is_some_and(|last| last.as_ptr() == buffer.as_ptr() && last.len() == buffer.len());
-        if !known {
-            self.buffers.push(Buffer::from(buffer.clone()));
-            self.last = Some(buffer.clone());
+        let same = |last: &Bytes| last.as_ptr() == buffer.as_ptr() && last.len() == buffer.len();
+        if !self.last.as_ref().is_some_and(same) {
+            self.share(buffer);
         }
         (self.buffers.len() - 1) as u32
+    }
+
+    #[cold]
+    fn share(&mut self, buffer: &Bytes) {
+        self.buffers.push(Buffer::from(buffer.clone()));
+        self.last = Some(buffer.clone());
     }
 
     fn truncate(&mut self, length: usize) {
