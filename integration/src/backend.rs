@@ -180,7 +180,8 @@ async fn read(cluster: &EmbeddedCluster, topic: &str) -> Vec<Record> {
 
 fn unpack(run: &Fetched, records: &mut Vec<Record>) {
     for row in 0..run.offsets.len() {
-        let bytes = |array: &BinaryViewArray| array.is_valid(row).then(|| array.value(row).to_vec());
+        let bytes =
+            |array: &BinaryViewArray| array.is_valid(row).then(|| array.value(row).to_vec());
         let headers = run.headers.get(row).into_iter().flatten();
         records.push(Record {
             partition: run.topic_partition.partition,

@@ -14,10 +14,7 @@ use testcontainers_modules::testcontainers::{ContainerAsync, ContainerRequest, I
 /// The image that `integration/setup.sh` builds, unless the environment names another.
 pub fn image() -> (String, String) {
     let or = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
-    (
-        or("KAFKA_IMAGE_NAME", "localhost/kafka-test"),
-        or("KAFKA_IMAGE_TAG", "4.3.1"),
-    )
+    (or("KAFKA_IMAGE_NAME", "localhost/kafka-test"), or("KAFKA_IMAGE_TAG", "4.3.1"))
 }
 
 /// The bootstrap address of the broker that all tests of this process share.
@@ -57,11 +54,7 @@ impl Broker {
         });
         let leash = Leash::new(&format!("docker rm -f {}", container.id()));
         // Not the container's host: in a container that would be the bridge's gateway.
-        Self {
-            container: Some(container),
-            bootstrap: format!("127.0.0.1:{port}"),
-            _leash: leash,
-        }
+        Self { container: Some(container), bootstrap: format!("127.0.0.1:{port}"), _leash: leash }
     }
 
     /// `host:port`, for `bootstrap.servers`.
@@ -70,9 +63,7 @@ impl Broker {
     }
 
     fn container(&self) -> &ContainerAsync<Kafka> {
-        self.container
-            .as_ref()
-            .expect("the container is there until the broker is dropped")
+        self.container.as_ref().expect("the container is there until the broker is dropped")
     }
 
     /// Freezes the broker: connections stay open, nothing answers.

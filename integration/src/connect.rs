@@ -68,9 +68,7 @@ impl Connect {
         write_properties(&worker, &worker_properties(program, setup, &address));
         let mut files = vec![worker];
         for (index, connector) in setup.connectors.iter().enumerate() {
-            let file = setup
-                .directory
-                .join(format!("connector-{index}.properties"));
+            let file = setup.directory.join(format!("connector-{index}.properties"));
             write_properties(&file, connector);
             files.push(file);
         }
@@ -84,11 +82,7 @@ impl Connect {
             Program::Java => command.arg("org.apache.kafka.connect.cli.ConnectStandalone"),
         };
         let command = command.args(files).current_dir(setup.directory);
-        Self {
-            process: Process::start(command, &log),
-            address,
-            _leash: leash,
-        }
+        Self { process: Process::start(command, &log), address, _leash: leash }
     }
 
     /// Waits until the REST interface answers.
@@ -97,14 +91,9 @@ impl Connect {
         let url = format!("http://{}/connectors", self.address);
         wait_until("the worker's REST interface", START, || {
             if let Some(status) = self.process.exited() {
-                panic!(
-                    "the worker ended at once ({status}):\n{}",
-                    tail(&self.process.log(), 30)
-                );
+                panic!("the worker ended at once ({status}):\n{}", tail(&self.process.log(), 30));
             }
-            rest::request("GET", &url, None)
-                .is_ok_and(|a| a.status == 200)
-                .then_some(())
+            rest::request("GET", &url, None).is_ok_and(|a| a.status == 200).then_some(())
         });
     }
 
@@ -118,10 +107,7 @@ impl Connect {
     pub fn rest(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
         let url = format!("http://{}{path}", self.address);
         rest::request(method, &url, body).unwrap_or_else(|error| {
-            panic!(
-                "{method} {path}: {error}\n{}",
-                tail(&self.process.log(), 30)
-            )
+            panic!("{method} {path}: {error}\n{}", tail(&self.process.log(), 30))
         })
     }
 
@@ -165,9 +151,7 @@ fn worker_properties(program: Program, setup: &Setup<'_>, address: &str) -> Prop
 /// Writes a `.properties` file that means the same to Java and to us.
 pub fn write_properties(file: &Path, properties: &Properties) {
     let escape = |text: &str| text.replace('\\', "\\\\").replace('\n', "\\n");
-    let lines = properties
-        .iter()
-        .map(|(key, value)| format!("{key}={}\n", escape(value)));
+    let lines = properties.iter().map(|(key, value)| format!("{key}={}\n", escape(value)));
     let text: String = lines.collect();
     fs::write(file, text)
         .unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
@@ -182,10 +166,7 @@ pub fn millrace() -> Command {
     let binary = chosen.unwrap_or_else(|| {
         let test = std::env::current_exe().expect("a running test has an executable");
         // target/PROFILE/deps/it-HASH -> target/PROFILE/millrace
-        let profile = test
-            .parent()
-            .and_then(Path::parent)
-            .expect("cargo runs tests in deps/");
+        let profile = test.parent().and_then(Path::parent).expect("cargo runs tests in deps/");
         profile.join("millrace")
     });
     assert!(
@@ -206,24 +187,10 @@ fn java(directory: &Path) -> (Command, Option<Leash>) {
     let metadata = fs::metadata(directory).expect("the test made its directory");
     let path = directory.display();
     let mut command = Command::new("docker");
-    command.args([
-        "run",
-        "--rm",
-        "--network",
-        "host",
-        "--env",
-        "TZ=UTC",
-        "--name",
-        &name,
-    ]);
+    command.args(["run", "--rm", "--network", "host", "--env", "TZ=UTC", "--name", &name]);
     command.args(["--label", &format!("millrace.test={}", test_run())]);
     command.args(["--user", &format!("{}:{}", metadata.uid(), metadata.gid())]);
-    command.args([
-        "--volume",
-        &format!("{path}:{path}"),
-        "--workdir",
-        &path.to_string(),
-    ]);
+    command.args(["--volume", &format!("{path}:{path}"), "--workdir", &path.to_string()]);
     command.args([&format!("{image}:{tag}"), "kafka-java"]);
     (command, Some(Leash::new(&format!("docker rm -f {name}"))))
 }

@@ -99,7 +99,8 @@ fn is_later(item: &Value) -> bool {
     let group = item.as_str().unwrap_or_default();
     let name = item.pointer("/definition/name").or(item.get("name"));
     let name = name.and_then(Value::as_str).unwrap_or_default();
-    let ends = |key: &&str| name.strip_suffix(key).is_some_and(|r| r.is_empty() || r.ends_with('.'));
+    let ends =
+        |key: &&str| name.strip_suffix(key).is_some_and(|r| r.is_empty() || r.ends_with('.'));
     LATER_GROUPS.contains(&group) || LATER.iter().any(|key| ends(&key))
 }
 
@@ -116,11 +117,7 @@ pub fn config_definitions(mode: Mode, bootstrap: &str) {
             200 => mode.settle(&file, &answer.body),
             status => vec![format!("status {status}: {}", answer.body)],
         };
-        wrong.extend(
-            found
-                .into_iter()
-                .map(|difference| format!("{class} {difference}")),
-        );
+        wrong.extend(found.into_iter().map(|difference| format!("{class} {difference}")));
     }
     report(&wrong);
 }
@@ -136,12 +133,7 @@ pub fn exchanges(mode: Mode, folder: &str, bootstrap: &str) {
     each_file(folder, |file| {
         let directory = scratch();
         let connect = worker(mode, directory.path(), bootstrap);
-        let answered = exchange::run(
-            mode.program(),
-            &connect,
-            directory.path(),
-            &json::read(file),
-        );
+        let answered = exchange::run(mode.program(), &connect, directory.path(), &json::read(file));
         mode.settle(file, &answered)
     });
 }
@@ -152,12 +144,7 @@ pub fn exchanges(mode: Mode, folder: &str, bootstrap: &str) {
 pub fn flows(mode: Mode, bootstrap: &str) {
     each_file("topics", |file| {
         let directory = scratch();
-        let answered = flow::run(
-            mode.program(),
-            directory.path(),
-            bootstrap,
-            &json::read(file),
-        );
+        let answered = flow::run(mode.program(), directory.path(), bootstrap, &json::read(file));
         mode.settle(file, &answered)
     });
 }
@@ -172,9 +159,7 @@ fn each_file(folder: &str, mut settle: impl FnMut(&Path) -> Vec<String>) {
     for file in &files {
         let name = file.file_name().unwrap_or_default().display();
         wrong.extend(
-            settle(file)
-                .into_iter()
-                .map(|difference| format!("{folder}/{name} {difference}")),
+            settle(file).into_iter().map(|difference| format!("{folder}/{name} {difference}")),
         );
     }
     report(&wrong);
@@ -191,24 +176,15 @@ fn report(wrong: &[String]) {
 }
 
 fn worker(mode: Mode, directory: &Path, bootstrap: &str) -> Connect {
-    let setup = Setup {
-        directory,
-        bootstrap,
-        worker: Default::default(),
-        connectors: Vec::new(),
-    };
+    let setup = Setup { directory, bootstrap, worker: Default::default(), connectors: Vec::new() };
     Connect::standalone(mode.program(), &setup)
 }
 
 fn golden(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("golden")
-        .join(folder)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(folder)
 }
 
 fn scratch() -> tempfile::TempDir {
-    let made = tempfile::Builder::new()
-        .prefix("millrace-golden-")
-        .tempdir();
+    let made = tempfile::Builder::new().prefix("millrace-golden-").tempdir();
     made.expect("the temporary directory is writable")
 }

@@ -41,10 +41,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// A port of 127.0.0.1 that nobody listens on now.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
+    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 /// The name that our containers carry in the label `millrace.test`, so that CI removes its own

@@ -60,11 +60,7 @@ pub fn postgres() -> Postgres {
         .args(["-w", "-t", "60", "-o", &options, "-l"])
         .arg(directory.join("log"))
         .arg("start"));
-    let server = Postgres {
-        binaries,
-        port,
-        _leash: leash,
-    };
+    let server = Postgres { binaries, port, _leash: leash };
     server.psql("postgres", "create database millrace");
     server
 }
@@ -77,10 +73,7 @@ impl Postgres {
 
     /// The address as JDBC connectors write it; any password is right.
     pub fn jdbc_url(&self) -> String {
-        format!(
-            "jdbc:postgresql://{}/millrace?user=millrace&password=none",
-            self.address()
-        )
+        format!("jdbc:postgresql://{}/millrace?user=millrace&password=none", self.address())
     }
 
     /// Runs SQL and gives back what `psql` prints: a line a row, `|` between columns.
@@ -90,32 +83,14 @@ impl Postgres {
 
     fn psql(&self, database: &str, statements: &str) -> String {
         run(Command::new(self.binaries.join("psql"))
-            .args([
-                "-XqAt",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-h",
-                "127.0.0.1",
-                "-U",
-                "millrace",
-            ])
-            .args([
-                "-p",
-                &self.port.to_string(),
-                "-d",
-                database,
-                "-c",
-                statements,
-            ]))
+            .args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "millrace"])
+            .args(["-p", &self.port.to_string(), "-d", database, "-c", statements]))
     }
 }
 
 /// The newest installed server's programs.
 fn binaries() -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest =
         versions.max_by_key(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok());
     let found = newest.map(|entry| entry.path().join("bin"));
@@ -126,9 +101,7 @@ fn binaries() -> PathBuf {
 
 /// PostgreSQL refuses to run as root: then it is its package's user, who gets the directory.
 fn server_user(directory: &Path) -> Option<&'static str> {
-    let owner = fs::metadata(directory)
-        .expect("the directory was just made")
-        .uid();
+    let owner = fs::metadata(directory).expect("the directory was just made").uid();
     if owner != 0 {
         return None;
     }
@@ -140,9 +113,9 @@ fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| {
         panic!("cannot start {}: {error}", command.get_program().display())
     });
-    let text = String::from_utf8_lossy(&output.stdout)
-        .trim_end()
-        .to_owned();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    // The last line's end only: an empty value at the end is a line too.
+    let text = text.strip_suffix('\n').map(str::to_owned).unwrap_or(text);
     assert!(
         output.status.success(),
         "{} failed: {text}\n{}",
@@ -155,10 +128,7 @@ fn run(command: &mut Command) -> String {
 /// The command as a line of shell. Our paths and arguments hold no quotes.
 fn shell(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|word| format!("'{}'", word.display()))
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|word| format!("'{}'", word.display())).collect::<Vec<_>>().join(" ")
 }
 
 /// Lets a builder with `&mut` methods be built in one expression.

@@ -30,11 +30,7 @@ impl Process {
             panic!("cannot start {}: {error}", command.get_program().display())
         });
         let leash = Leash::new(&format!("kill -9 {}", child.id()));
-        Self {
-            child,
-            log: log.to_owned(),
-            leash: Some(leash),
-        }
+        Self { child, log: log.to_owned(), leash: Some(leash) }
     }
 
     pub fn id(&self) -> u32 {
@@ -80,14 +76,9 @@ impl Process {
     /// Sends a signal by its name, for example `STOP`, `CONT`, `INT`.
     pub fn signal(&mut self, name: &str) {
         if self.exited().is_none() {
-            let sent = Command::new("kill")
-                .args([&format!("-{name}"), &self.id().to_string()])
-                .status();
-            assert!(
-                sent.is_ok_and(|status| status.success()),
-                "kill -{name} {} failed",
-                self.id()
-            );
+            let sent =
+                Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status();
+            assert!(sent.is_ok_and(|status| status.success()), "kill -{name} {} failed", self.id());
         }
     }
 
@@ -107,9 +98,7 @@ impl Process {
         let stat = self.proc("stat");
         // The command's name may hold spaces; the numbers begin behind its closing bracket, with
         // field 3.
-        let (_, fields) = stat
-            .rsplit_once(')')
-            .expect("stat names the command in brackets");
+        let (_, fields) = stat.rsplit_once(')').expect("stat names the command in brackets");
         let ticks: u64 = fields
             .split_whitespace()
             .skip(11)

@@ -28,17 +28,15 @@ pub struct Record {
 
 /// Makes a topic and waits until the broker leads all its partitions.
 pub fn create_topic(bootstrap: &str, topic: &str, partitions: i32) {
-    let admin: AdminClient<DefaultClientContext> = client(bootstrap)
-        .create()
-        .expect("the client's settings are right");
+    let admin: AdminClient<DefaultClientContext> =
+        client(bootstrap).create().expect("the client's settings are right");
     let topics = [NewTopic::new(topic, partitions, TopicReplication::Fixed(1))];
     let made = block_on(admin.create_topics(&topics, &AdminOptions::new()));
     for result in made.expect("the broker answers a request for a new topic") {
         result.unwrap_or_else(|(name, code)| panic!("topic {name} could not be made: {code}"));
     }
-    let consumer: BaseConsumer = client(bootstrap)
-        .create()
-        .expect("the client's settings are right");
+    let consumer: BaseConsumer =
+        client(bootstrap).create().expect("the client's settings are right");
     wait_until("leaders of a new topic", PATIENCE, || {
         (partitions_of(&consumer, topic).len() == partitions as usize).then_some(())
     });
@@ -54,18 +52,13 @@ pub fn produce(bootstrap: &str, topic: &str, records: &[Record]) {
     for record in records {
         send(&producer, topic, record);
     }
-    producer
-        .flush(PATIENCE)
-        .expect("the broker takes the records within a minute");
+    producer.flush(PATIENCE).expect("the broker takes the records within a minute");
 }
 
 fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, record: &Record) {
     let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
     for (key, value) in &record.headers {
-        headers = headers.insert(Header {
-            key,
-            value: value.as_ref(),
-        });
+        headers = headers.insert(Header { key, value: value.as_ref() });
     }
     let mut next = BaseRecord::<[u8], [u8]>::to(topic).partition(record.partition);
     next.key = record.key.as_deref();
@@ -75,10 +68,7 @@ fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, record
     let start = Instant::now();
     while let Err((error, same)) = producer.send(next) {
         let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
-        assert!(
-            error == full && start.elapsed() < PATIENCE,
-            "cannot produce to {topic}: {error}"
-        );
+        assert!(error == full && start.elapsed() < PATIENCE, "cannot produce to {topic}: {error}");
         // The queue has a bound: let what is in it leave first.
         let _ = producer.flush(Duration::from_millis(100));
         next = same;
@@ -102,17 +92,12 @@ pub fn contents(bootstrap: &str, topic: &str) -> Vec<Record> {
             .add_partition_offset(topic, partition, Offset::Beginning)
             .expect("the beginning is an offset");
     }
-    consumer
-        .assign(&from_start)
-        .expect("an existing partition can be assigned");
+    consumer.assign(&from_start).expect("an existing partition can be assigned");
     let mut records = Vec::new();
     let mut unfinished = partitions.len();
     let start = Instant::now();
     while unfinished > 0 {
-        assert!(
-            start.elapsed() < PATIENCE,
-            "the end of topic {topic} did not come"
-        );
+        assert!(start.elapsed() < PATIENCE, "the end of topic {topic} did not come");
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => records.push(record(&message)),
             Some(Err(KafkaError::PartitionEOF(_))) => unfinished -= 1,
@@ -126,17 +111,14 @@ pub fn contents(bootstrap: &str, topic: &str) -> Vec<Record> {
 
 /// The number of records between start and end of all partitions, read from the log's ends only.
 pub fn count(bootstrap: &str, topic: &str) -> i64 {
-    let consumer: BaseConsumer = client(bootstrap)
-        .create()
-        .expect("the client's settings are right");
-    let ends = partitions_of(&consumer, topic)
-        .into_iter()
-        .map(|partition| {
-            let (low, high) = consumer
-                .fetch_watermarks(topic, partition, PATIENCE)
-                .expect("the broker knows the ends of its partitions");
-            high - low
-        });
+    let consumer: BaseConsumer =
+        client(bootstrap).create().expect("the client's settings are right");
+    let ends = partitions_of(&consumer, topic).into_iter().map(|partition| {
+        let (low, high) = consumer
+            .fetch_watermarks(topic, partition, PATIENCE)
+            .expect("the broker knows the ends of its partitions");
+        high - low
+    });
     ends.sum()
 }
 
@@ -152,10 +134,8 @@ pub fn names(bootstrap: &str) -> Vec<String> {
 
 /// What a group has committed of a topic's partition 0.
 pub fn committed(bootstrap: &str, group: &str, topic: &str) -> Option<i64> {
-    let consumer: BaseConsumer = client(bootstrap)
-        .set("group.id", group)
-        .create()
-        .expect("the client's settings are right");
+    let consumer: BaseConsumer =
+        client(bootstrap).set("group.id", group).create().expect("the client's settings are right");
     let mut wanted = TopicPartitionList::new();
     wanted.add_partition(topic, 0);
     let offsets = consumer
@@ -178,24 +158,14 @@ fn partitions_of(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
     let metadata = consumer
         .fetch_metadata(None, PATIENCE)
         .unwrap_or_else(|error| panic!("the broker does not answer: {error}"));
-    let found = metadata
-        .topics()
-        .iter()
-        .find(|candidate| candidate.name() == topic);
+    let found = metadata.topics().iter().find(|candidate| candidate.name() == topic);
     let partitions = found.map(|topic| topic.partitions()).unwrap_or_default();
-    partitions
-        .iter()
-        .filter(|p| p.leader() >= 0)
-        .map(|p| p.id())
-        .collect()
+    partitions.iter().filter(|p| p.leader() >= 0).map(|p| p.id()).collect()
 }
 
 fn record(message: &BorrowedMessage<'_>) -> Record {
     let headers = message.headers().map(|headers| {
-        headers
-            .iter()
-            .map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec)))
-            .collect()
+        headers.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect()
     });
     Record {
         partition: message.partition(),

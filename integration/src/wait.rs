@@ -19,10 +19,7 @@ pub fn wait_until<T>(
         if let Some(value) = condition() {
             return value;
         }
-        assert!(
-            start.elapsed() < deadline,
-            "waited {deadline:?} in vain for {what}"
-        );
+        assert!(start.elapsed() < deadline, "waited {deadline:?} in vain for {what}");
         #[allow(
             clippy::disallowed_methods,
             reason = "the one place where tests pause between looks"

@@ -53,12 +53,8 @@ fn spare(exchange: &mut Value, recorded: &Value) {
 }
 
 fn ask(connect: &Connect, directory: &str, question: &Value) -> Value {
-    let line = question["request"]
-        .as_str()
-        .expect("an exchange has a request");
-    let (method, path) = line
-        .split_once(' ')
-        .expect("a request is a method and a path");
+    let line = question["request"].as_str().expect("an exchange has a request");
+    let (method, path) = line.split_once(' ').expect("a request is a method and a path");
     let body = match (&question["raw"], &question["body"]) {
         (Value::String(raw), _) => Some(raw.clone()),
         (_, Value::Null) => None,
@@ -86,14 +82,10 @@ fn ask(connect: &Connect, directory: &str, question: &Value) -> Value {
 
 /// Whether the answer has what `until` asks for; the pointer `/status` alone means the HTTP status.
 fn meets(answer: &Answer, until: &Value) -> bool {
-    until
-        .as_object()
-        .into_iter()
-        .flatten()
-        .all(|(pointer, wanted)| match pointer.as_str() {
-            "status" => *wanted == json!(answer.status),
-            pointer => answer.body.pointer(pointer) == Some(wanted),
-        })
+    until.as_object().into_iter().flatten().all(|(pointer, wanted)| match pointer.as_str() {
+        "status" => *wanted == json!(answer.status),
+        pointer => answer.body.pointer(pointer) == Some(wanted),
+    })
 }
 
 fn normalise(value: &mut Value) {
@@ -123,10 +115,7 @@ fn keep_errors(body: &mut Value) {
     let mut errors = Map::new();
     for config in configs.as_array().into_iter().flatten() {
         let value = &config["value"];
-        if value["errors"]
-            .as_array()
-            .is_some_and(|list| !list.is_empty())
-        {
+        if value["errors"].as_array().is_some_and(|list| !list.is_empty()) {
             errors.insert(
                 value["name"].as_str().unwrap_or_default().to_owned(),
                 value["errors"].clone(),

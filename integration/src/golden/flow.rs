@@ -24,19 +24,10 @@ pub(super) fn run(program: Program, directory: &Path, bootstrap: &str, file: &Va
     }
     for (name, records) in members(&given["topics"]) {
         topic::create_topic(bootstrap, name, 1);
-        let records: Vec<Record> = records
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(record)
-            .collect();
+        let records: Vec<Record> = records.as_array().into_iter().flatten().map(record).collect();
         topic::produce(bootstrap, name, &records);
     }
-    let connectors = given["connectors"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(properties);
+    let connectors = given["connectors"].as_array().into_iter().flatten().map(properties);
     let setup = Setup {
         directory,
         bootstrap,
@@ -67,11 +58,9 @@ fn spare(answered: &mut Value, recorded: &Value) {
 
 fn wait(connect: &Connect, setup: &Setup<'_>, wait: &Value) {
     for (name, count) in members(&wait["topics"]) {
-        wait_until(
-            &format!("{count} records in topic {name}"),
-            PATIENCE,
-            || (topic::count(setup.bootstrap, name) >= count.as_i64()?).then_some(()),
-        );
+        wait_until(&format!("{count} records in topic {name}"), PATIENCE, || {
+            (topic::count(setup.bootstrap, name) >= count.as_i64()?).then_some(())
+        });
     }
     for (name, count) in members(&wait["lines"]) {
         wait_until(&format!("{count} lines in file {name}"), PATIENCE, || {
@@ -80,12 +69,7 @@ fn wait(connect: &Connect, setup: &Setup<'_>, wait: &Value) {
             (lines as i64 >= count.as_i64()?).then_some(())
         });
     }
-    for name in wait["failed"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-    {
+    for name in wait["failed"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         wait_until(&format!("a failed task of {name}"), PATIENCE, || {
             let status = connect.rest("GET", &format!("/connectors/{name}/status"), None);
             (status.body.pointer("/tasks/0/state")? == "FAILED").then_some(())
@@ -96,19 +80,10 @@ fn wait(connect: &Connect, setup: &Setup<'_>, wait: &Value) {
 /// `RUNNING`, `FAILED` … of each connector and its tasks.
 fn states(connect: &Connect, connectors: &[Properties]) -> Value {
     let mut states = Map::new();
-    for name in connectors
-        .iter()
-        .filter_map(|connector| connector.get("name"))
-    {
-        let status = connect
-            .rest("GET", &format!("/connectors/{name}/status"), None)
-            .body;
-        let tasks: Vec<Value> = status["tasks"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|t| t["state"].clone())
-            .collect();
+    for name in connectors.iter().filter_map(|connector| connector.get("name")) {
+        let status = connect.rest("GET", &format!("/connectors/{name}/status"), None).body;
+        let tasks: Vec<Value> =
+            status["tasks"].as_array().into_iter().flatten().map(|t| t["state"].clone()).collect();
         states.insert(
             name.clone(),
             json!({"connector": status["connector"]["state"], "tasks": tasks}),
@@ -139,9 +114,7 @@ fn members(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
 
 fn properties(object: &Value) -> Properties {
     let text = |value: &Value| value.as_str().expect("properties are strings").to_owned();
-    members(object)
-        .map(|(key, value)| (key.clone(), text(value)))
-        .collect()
+    members(object).map(|(key, value)| (key.clone(), text(value))).collect()
 }
 
 /// The timestamp is left out: it is the time of the run.
@@ -150,10 +123,8 @@ fn record_json(record: &Record) -> Value {
     object.insert("key".to_owned(), bytes_json(record.key.as_deref()));
     object.insert("value".to_owned(), bytes_json(record.value.as_deref()));
     if !record.headers.is_empty() {
-        let headers = record
-            .headers
-            .iter()
-            .map(|(key, value)| json!([key, bytes_json(value.as_deref())]));
+        let headers =
+            record.headers.iter().map(|(key, value)| json!([key, bytes_json(value.as_deref())]));
         object.insert("headers".to_owned(), headers.collect());
     }
     Value::Object(object)
@@ -161,15 +132,9 @@ fn record_json(record: &Record) -> Value {
 
 fn record(object: &Value) -> Record {
     let optional = |value: &Value| (!value.is_null()).then(|| bytes(value));
-    let headers = object["headers"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|header| {
-            (
-                header[0].as_str().unwrap_or_default().to_owned(),
-                optional(&header[1]),
-            )
+    let headers =
+        object["headers"].as_array().into_iter().flatten().map(|header| {
+            (header[0].as_str().unwrap_or_default().to_owned(), optional(&header[1]))
         });
     Record {
         timestamp: object["timestamp"].as_i64(),
@@ -192,11 +157,7 @@ fn bytes_json(bytes: Option<&[u8]>) -> Value {
 
 fn bytes(value: &Value) -> Vec<u8> {
     let Some(hex) = value["hex"].as_str() else {
-        return value
-            .as_str()
-            .expect("bytes are a string or {hex}")
-            .as_bytes()
-            .to_vec();
+        return value.as_str().expect("bytes are a string or {hex}").as_bytes().to_vec();
     };
     let digits = hex.as_bytes().chunks(2).map(|pair| {
         let pair = std::str::from_utf8(pair).expect("hex digits are ASCII");

@@ -9,10 +9,7 @@ const SHOWN: usize = 20;
 
 pub(super) fn read(file: &Path) -> Value {
     let text = fs::read_to_string(file).unwrap_or_else(|error| {
-        panic!(
-            "cannot read {}; `cargo xtask golden` records it: {error}",
-            file.display()
-        )
+        panic!("cannot read {}; `cargo xtask golden` records it: {error}", file.display())
     });
     serde_json::from_str(&text)
         .unwrap_or_else(|error| panic!("{} is not JSON: {error}", file.display()))
@@ -71,9 +68,7 @@ pub(super) fn replace(value: &mut Value, from: &str, to: &str) {
     match value {
         Value::String(text) if text.contains(from) => *text = text.replace(from, to),
         Value::Array(items) => items.iter_mut().for_each(|item| replace(item, from, to)),
-        Value::Object(members) => members
-            .values_mut()
-            .for_each(|item| replace(item, from, to)),
+        Value::Object(members) => members.values_mut().for_each(|item| replace(item, from, to)),
         _ => {}
     }
 }
@@ -86,10 +81,7 @@ mod tests {
     #[test]
     fn differences_name_their_place() {
         let java = json!({"a": [1, {"b": null}], "c": "x"});
-        assert_eq!(
-            differences(&java, &json!({"c": "x", "a": [1, {"b": null}]})),
-            [""; 0]
-        );
+        assert_eq!(differences(&java, &json!({"c": "x", "a": [1, {"b": null}]})), [""; 0]);
         let ours = json!({"a": [2, {}], "d": 3});
         let expected = [
             "/a/0: Java 1, ours 2",

@@ -13,20 +13,12 @@ fn sample() -> Vec<Record> {
     let full = Record {
         key: Some(b"k".to_vec()),
         value: Some(vec![0, 159, 146, 150]),
-        headers: vec![
-            ("a".to_owned(), Some(b"1".to_vec())),
-            ("a".to_owned(), None),
-        ],
+        headers: vec![("a".to_owned(), Some(b"1".to_vec())), ("a".to_owned(), None)],
         timestamp: Some(1_700_000_000_123),
         partition: 1,
         offset: 0,
     };
-    let tombstone = Record {
-        key: Some(Vec::new()),
-        value: None,
-        offset: 1,
-        ..full.clone()
-    };
+    let tombstone = Record { key: Some(Vec::new()), value: None, offset: 1, ..full.clone() };
     let first = Record {
         partition: 0,
         value: Some(Vec::new()),
@@ -62,10 +54,7 @@ fn a_private_broker_keeps_its_data_and_port_when_killed() {
 fn postgres_answers_sql() {
     let server = postgres();
     server.sql("create table t as select i, i * 2 as twice from generate_series(1, 1000) i");
-    assert_eq!(
-        server.sql("select count(*), sum(twice) from t"),
-        "1000|1001000"
-    );
+    assert_eq!(server.sql("select count(*), sum(twice) from t"), "1000|1001000");
     assert_eq!(server.sql("show wal_level"), "logical");
 }
 
@@ -75,9 +64,7 @@ fn a_process_is_measured_signalled_and_ended() {
     let log = directory.path().join("log");
     let loops = "echo started; while :; do :; done";
     let mut process = Process::start(Command::new("sh").args(["-c", loops]), &log);
-    wait_until("CPU use", Duration::from_secs(20), || {
-        (process.cpu_seconds() > 0.05).then_some(())
-    });
+    wait_until("CPU use", Duration::from_secs(20), || (process.cpu_seconds() > 0.05).then_some(()));
     let (now, peak) = process.memory();
     assert!(now > 0 && peak >= now);
     assert_eq!(process.log(), "started\n");

@@ -98,7 +98,8 @@ fn a_port_in_use() {
 fn a_directory_without_rights() {
     // Root may write anywhere but here.
     let site = Site::embedded();
-    let (code, log) = site.refused(&[("offset.storage.file.filename", "/proc/nowhere/offsets")], &[]);
+    let (code, log) =
+        site.refused(&[("offset.storage.file.filename", "/proc/nowhere/offsets")], &[]);
     assert_eq!(code, Some(2), "{log}");
     tells(&log, &["/proc/nowhere/offsets", "offset.storage.file.filename", "remedy"]);
 

@@ -2,7 +2,9 @@
 
 use super::{lines, restart, tells, values};
 use millrace_integration::connect::Properties;
-use millrace_integration::site::{PATIENCE, Site, file_sink, file_source, properties, wait_for_task, with};
+use millrace_integration::site::{
+    PATIENCE, Site, file_sink, file_source, properties, wait_for_task, with,
+};
 use millrace_integration::topic::Record;
 use millrace_integration::wait_until;
 use std::fs;
@@ -168,7 +170,8 @@ fn a_file_that_is_truncated_or_replaced_while_it_is_read() {
 #[test]
 fn a_file_that_was_truncated_while_nobody_read_it() {
     let site = Site::embedded();
-    let connectors = [file_source("cut-source", "in.txt", "cut"), file_sink("cut-sink", "o", "cut")];
+    let connectors =
+        [file_source("cut-source", "in.txt", "cut"), file_sink("cut-sink", "o", "cut")];
     site.write("in.txt", lines(0..100));
     let connect = site.start(&[], &connectors);
     site.wait_for_lines("o", 100);

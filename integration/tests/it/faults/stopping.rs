@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 on_both_backends! { a_clean_stop_commits_so_that_nothing_is_repeated }
 
 fn a_clean_stop_commits_so_that_nothing_is_repeated(site: &Site) {
-    let connectors =
-        [file_source("clean-source", "in.txt", "clean"), file_sink("clean-sink", "out.txt", "clean")];
+    let connectors = [
+        file_source("clean-source", "in.txt", "clean"),
+        file_sink("clean-sink", "out.txt", "clean"),
+    ];
     // Commits by the clock would come too late.
     let worker = [("offset.flush.interval.ms", "3600000")];
     for round in 0..3 {
