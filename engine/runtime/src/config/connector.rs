@@ -2,7 +2,7 @@
 //! `SinkConnectorConfig` in Java), and the checks that reach past single keys.
 
 use millrace_api::config::validators::{
-    at_least, non_empty_string_without_control_chars, one_of, unique_list,
+    Validator, at_least, non_empty_string_without_control_chars, one_of,
 };
 use millrace_api::config::{ClassName, ConfigError};
 use millrace_api::{Config, ConfigDef, Error, PluginKind, Props, Result};
@@ -47,11 +47,11 @@ pub(crate) struct CommonConfig {
     #[config(group = COMMON, order = 10, width = Short, display = "Header converter class")]
     pub(crate) header_converter: Option<ClassName>,
     /// Aliases for the transformations to be applied to records.
-    #[config(key = "transforms", importance = Low, default = "", validate = unique_list)]
+    #[config(key = "transforms", importance = Low, default = "", validate = unique_aliases)]
     #[config(group = "Transforms", order = 12, width = Long, display = "Transforms")]
     pub(crate) transforms: Vec<String>,
     /// Aliases for the predicates used by transformations.
-    #[config(key = "predicates", importance = Low, default = "", validate = unique_list)]
+    #[config(key = "predicates", importance = Low, default = "", validate = unique_aliases)]
     #[config(group = "Predicates", order = 13, width = Long, display = "Predicates")]
     pub(crate) predicates: Vec<String>,
     /// The maximum duration in milliseconds that a failed operation will be reattempted. The default is 0, which means no retries will be attempted. Use -1 for infinite retries.
@@ -103,6 +103,17 @@ pub(crate) struct SinkKeys {
     #[config(default = false, group = ERRORS, order = 8, width = Medium)]
     #[config(display = "Enable Error Context Headers")]
     pub(crate) dead_letter_queue_context: bool,
+}
+
+/// Aliases of transformations or predicates: each once.
+fn unique_aliases() -> Validator {
+    Validator::new("unique aliases", |value| {
+        let aliases = value.as_list().unwrap_or_default();
+        match (1..aliases.len()).any(|i| aliases[..i].contains(&aliases[i])) {
+            true => Err("Duplicate alias provided.".to_owned()),
+            false => Ok(()),
+        }
+    })
 }
 
 /// The framework's definition for a connector of this kind.

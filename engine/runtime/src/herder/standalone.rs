@@ -203,7 +203,7 @@ impl Herder for StandaloneHerder {
         initial: Option<TargetState>,
         replace: bool,
     ) -> Result<(bool, ConnectorInfo)> {
-        require_valid(&validate(&self.worker.catalog, &config)?)?;
+        require_valid(&validate(&self.worker.catalog, &self.worker.config, &config)?)?;
         let created = self.add(name, initial.unwrap_or_default());
         if !created && !replace {
             let message = format!("Connector {name} already exists");
@@ -312,7 +312,7 @@ impl Herder for StandaloneHerder {
     }
 
     async fn validate(&self, config: &Props) -> Result<ConfigInfos> {
-        validate(&self.worker.catalog, config)
+        validate(&self.worker.catalog, &self.worker.config, config)
     }
 
     fn kafka_cluster_id(&self) -> String {

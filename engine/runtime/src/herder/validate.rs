@@ -5,18 +5,23 @@
 use std::collections::BTreeMap;
 
 use millrace_api::config::{
-    ConfigDef, ConfigError, ConfigInfo, ConfigInfos, ConfigKey, ConfigValue, Importance, Setting,
-    Type,
+    ConfigDef, ConfigError, ConfigInfo, ConfigInfos, ConfigKey, ConfigValue, Importance,
+    Recommender, Setting, Type, Width,
 };
 use millrace_api::{Error, ErrorKind, PluginKind, Props, Result};
 
 use crate::catalog::Catalog;
 use crate::config::clients::below;
 use crate::config::connector::{check_sink, definition};
+use crate::config::worker::WorkerConfig;
 
 /// Checks a connector's configuration. An error means that there is nothing to check: no class, or
 /// one that does not exist.
-pub(crate) fn validate(catalog: &Catalog, props: &Props) -> Result<ConfigInfos> {
+pub(crate) fn validate(
+    catalog: &Catalog,
+    worker: &WorkerConfig,
+    props: &Props,
+) -> Result<ConfigInfos> {
     let Some(class) = props.get("connector.class").map(|c| c.trim()) else {
         let shown: Vec<&str> = props.keys().map(String::as_str).collect();
         let shown = shown.join(", ");
@@ -26,7 +31,8 @@ pub(crate) fn validate(catalog: &Catalog, props: &Props) -> Result<ConfigInfos> 
     };
     let plugin = catalog.connector(class)?;
     let mut errors = Errors::default();
-    let framework = with_chain(catalog, definition(plugin.kind()), props, &mut errors);
+    let framework = with_worker_converters(catalog, worker, definition(plugin.kind()));
+    let framework = with_chain(catalog, framework, props, &mut errors);
     let mut infos = ConfigInfos { name: class.to_owned(), ..ConfigInfos::default() };
     if plugin.kind() == PluginKind::Sink {
         errors.extend(check_sink(props));
@@ -91,6 +97,28 @@ fn append(infos: &mut ConfigInfos, more: ConfigInfos) {
     }
 }
 
+/// The converters that a connector gets when it names none, and those there are.
+fn with_worker_converters(catalog: &Catalog, worker: &WorkerConfig, def: ConfigDef) -> ConfigDef {
+    def.keys().iter().cloned().fold(ConfigDef::default(), |def, key| {
+        let default = match key.name.as_str() {
+            "key.converter" => &worker.key_converter,
+            "value.converter" => &worker.value_converter,
+            "header.converter" => &worker.header_converter,
+            _ => return def.define(key),
+        };
+        let known = classes(catalog, converter_kind(&key.name));
+        def.define(key.default(default.clone()).recommender(known))
+    })
+}
+
+/// Recommends every class of this kind.
+fn classes(catalog: &Catalog, kind: PluginKind) -> Recommender {
+    let plugins = catalog.plugins().iter().filter(|plugin| plugin.kind() == kind);
+    let mut classes: Vec<String> = plugins.map(|plugin| plugin.class().to_owned()).collect();
+    classes.sort();
+    Recommender::fixed(classes)
+}
+
 /// Adds the keys of the transformations and predicates that a configuration names.
 fn with_chain(
     catalog: &Catalog,
@@ -112,54 +140,70 @@ fn with_chain(
             seen.push(alias);
             let prefix = format!("{list}.{alias}.");
             let group = format!("{group}: {alias}");
-            def = def.define(type_key(&prefix, &group));
-            if kind == PluginKind::Transformation {
-                def =
-                    def.define(negate_key(&prefix, &group)).define(predicate_key(&prefix, &group));
-            }
             let key = format!("{prefix}type");
-            let Some(class) = props.get(&key) else {
-                continue;
-            };
-            match catalog.plugin(kind, &key, class.trim()) {
-                Ok(plugin) => {
-                    let ours = ["predicate", "negate"];
-                    let own = plugin.config_def();
-                    let own = own.keys().iter().filter(|k| !ours.contains(&k.name.as_str()));
-                    let own = own.cloned().fold(ConfigDef::default(), ConfigDef::define);
-                    def = def.embed(&prefix, &group, 4, own);
+            def =
+                def.define(type_key(&key, &group, alias, kind).recommender(classes(catalog, kind)));
+            let mut own = match kind {
+                PluginKind::Transformation => {
+                    ConfigDef::default().define(negate_key()).define(predicate_key())
                 }
-                Err(e) => errors.push(key, e.message()),
+                _ => ConfigDef::default(),
+            };
+            match props.get(&key).map(|class| catalog.plugin(kind, &key, class.trim())) {
+                Some(Ok(plugin)) => {
+                    let keys = plugin.config_def().keys().to_vec();
+                    let keys = keys
+                        .into_iter()
+                        .filter(|key| !matches!(&*key.name, "negate" | "predicate"));
+                    own = keys.fold(own, ConfigDef::define);
+                }
+                Some(Err(e)) => errors.push(&key, e.message()),
+                None => {}
+            }
+            // The first two places are those of class and version.
+            def = def.embed(&prefix, &group, 2, own);
+            let given = |name: &str| props.contains_key(&format!("{prefix}{name}"));
+            if kind == PluginKind::Transformation && given("negate") && !given("predicate") {
+                errors.push(
+                    key,
+                    format!(
+                        "Config '{prefix}negate' was provided but there is no config \
+                         '{prefix}predicate' defining a predicate to be negated."
+                    ),
+                );
             }
         }
     }
     def
 }
 
-fn type_key(prefix: &str, group: &str) -> ConfigKey {
-    ConfigKey::new(format!("{prefix}type"), Type::Class)
+fn type_key(key: &str, group: &str, alias: &str, kind: PluginKind) -> ConfigKey {
+    let (noun, title) = match kind {
+        PluginKind::Predicate => ("predicate", "Predicate"),
+        _ => ("transformation", "Transformation"),
+    };
+    ConfigKey::new(key, Type::Class)
         .importance(Importance::High)
-        .documentation("Class of this transformation or predicate.")
+        .documentation(format!("Class for the '{alias}' {noun}."))
         .group(group, 0)
+        .width(Width::Long)
+        .display_name(format!("{title} type for {alias}"))
 }
 
-fn negate_key(prefix: &str, group: &str) -> ConfigKey {
-    ConfigKey::new(format!("{prefix}negate"), Type::Boolean)
+fn negate_key() -> ConfigKey {
+    ConfigKey::new("negate", Type::Boolean)
         .default(false)
         .importance(Importance::Medium)
         .documentation("Whether the configured predicate should be negated.")
-        .group(group, 2)
 }
 
-fn predicate_key(prefix: &str, group: &str) -> ConfigKey {
-    ConfigKey::new(format!("{prefix}predicate"), Type::String)
+fn predicate_key() -> ConfigKey {
+    ConfigKey::new("predicate", Type::String)
         .default(Setting::Null)
         .importance(Importance::Medium)
         .documentation(
-            "The alias of a predicate used to determine whether to apply this \
-                        transformation.",
+            "The alias of a predicate used to determine whether to apply this transformation.",
         )
-        .group(group, 3)
 }
 
 fn converter_kind(key: &str) -> PluginKind {
@@ -199,7 +243,15 @@ fn add_converter(catalog: &Catalog, key: &str, props: &Props, infos: &mut Config
             value.name.insert_str(0, &prefix);
         }
     }
+    more.groups.sort_by_cached_key(|group| bucket(group));
     append(infos, more);
+}
+
+/// Where a string lies in a small Java `HashSet`, in which Java collects a converter's groups.
+fn bucket(text: &str) -> u32 {
+    let step = |hash: u32, unit: u16| hash.wrapping_mul(31).wrapping_add(u32::from(unit));
+    let hash = text.encode_utf16().fold(0, step);
+    (hash ^ (hash >> 16)) % 16
 }
 
 /// Fails with all that is wrong, as Java answers a create request with 400.
