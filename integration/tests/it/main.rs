@@ -1,4 +1,6 @@
 //! One binary for all tests that need servers: linking is what costs on a small machine.
+#![allow(clippy::unwrap_used, reason = "a test has no better use for an error")]
+#![allow(clippy::print_stdout, reason = "the runner shows it when a test fails")]
 
 /// Makes two tests of each function: one on the shared broker, one on an embedded log.
 macro_rules! on_both_backends {
