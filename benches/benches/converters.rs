@@ -1,6 +1,7 @@
 //! What a record costs in the converters, and from how many rows on columns pay.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use arrow::array::Array;
 use criterion::measurement::Measurement;
@@ -113,5 +114,10 @@ fn run_lengths(c: &mut Criterion<Clock>) {
     group.finish();
 }
 
-criterion_group!(name = benches; config = criterion(); targets = string, json, run_lengths);
+/// There are many of them, and none takes long.
+fn quick() -> Criterion<Clock> {
+    criterion().measurement_time(Duration::from_millis(200))
+}
+
+criterion_group!(name = benches; config = quick(); targets = string, json, run_lengths);
 criterion_main!(benches);
