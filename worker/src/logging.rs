@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal};
 use clap::ValueEnum;
 use tracing::field::{Field, Visit};
 use tracing::span::Attributes;
-use tracing::{Event, Id, Subscriber};
+use tracing::{Event, Id, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -83,6 +83,16 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ConnectorContext {
     }
 }
 
+/// Red for errors, yellow for warnings, grey for what only developers want; else as it is.
+fn colour(metadata: &Metadata<'_>) -> &'static str {
+    match *metadata.level() {
+        Level::ERROR => "31",
+        Level::WARN => "33",
+        Level::INFO => "0",
+        Level::DEBUG | Level::TRACE => "90",
+    }
+}
+
 /// Kafka's own layout.
 struct ConnectLine;
 
@@ -100,7 +110,10 @@ where
         write!(writer, "[")?;
         SystemTime.format_time(&mut writer)?;
         let metadata = event.metadata();
-        write!(writer, "] {} ", metadata.level())?;
+        match writer.has_ansi_escapes() {
+            true => write!(writer, "] \x1b[{}m{}\x1b[0m ", colour(metadata), metadata.level())?,
+            false => write!(writer, "] {} ", metadata.level())?,
+        }
         let spans = context.event_scope().into_iter().flatten();
         for span in spans {
             if let Some(Prefix(prefix)) = span.extensions().get::<Prefix>() {

@@ -197,7 +197,7 @@ fn position(stored: Option<&SourceOffset>) -> Result<u64> {
         Some(position) => position.as_u64().ok_or_else(|| {
             Error::fatal(
                 "Offset position is the incorrect type: it must be a number of bytes, 0 or more; \
-                 reset the connector's offsets",
+                 give the connector another name to read from the start",
             )
             .context("position", position)
         }),

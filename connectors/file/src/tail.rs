@@ -119,8 +119,8 @@ impl Tail {
         if metadata.len() < position {
             return Err(Error::fatal(
                 "the file ends before the position that was read up to: it was truncated or \
-                 replaced while the task was not running; restore it, or reset the connector's \
-                 offsets to read it from its start",
+                 replaced while the task was not running; restore it, or give the connector \
+                 another name to read from the start",
             )
             .context("file", self.path.display())
             .context("position", position)

@@ -18,5 +18,5 @@ use millrace_api::Plugin;
 
 /// The plugins of this crate.
 pub fn plugins() -> Vec<Plugin> {
-    vec![Plugin::source::<source::Confluent>(), Plugin::source::<source::Aiven>()]
+    vec![Plugin::source::<source::Confluent>(), Plugin::source::<source::Aiven>().without_aliases()]
 }

@@ -261,7 +261,7 @@ impl OpenFile {
             return Err(error);
         }
         store.publish(upload).await?;
-        tracing::debug!(key, records = span.rows, "published");
+        tracing::info!(key, records = span.rows, "published");
         Ok(())
     }
 }

@@ -141,6 +141,7 @@ pub struct Plugin {
     kind: PluginKind,
     config_def: fn() -> ConfigDef,
     validate: fn(&Props) -> Vec<ConfigError>,
+    aliases: bool,
     open: Open,
 }
 
@@ -212,7 +213,7 @@ impl Plugin {
         open: Open,
     ) -> Self {
         let version = env!("CARGO_PKG_VERSION");
-        Self { class, version, kind, config_def, validate: |_| Vec::new(), open }
+        Self { class, version, kind, config_def, validate: |_| Vec::new(), aliases: true, open }
     }
 
     fn checked_by(mut self, validate: fn(&Props) -> Vec<ConfigError>) -> Self {
@@ -224,6 +225,13 @@ impl Plugin {
     #[must_use]
     pub fn with_version(mut self, version: &'static str) -> Self {
         self.version = version;
+        self
+    }
+
+    /// Answers to the full class name only: another plugin has the short ones.
+    #[must_use]
+    pub fn without_aliases(mut self) -> Self {
+        self.aliases = false;
         self
     }
 
@@ -262,7 +270,7 @@ impl Plugin {
     pub fn answers_to(&self, name: &str) -> bool {
         let simple = self.class.rsplit('.').next().unwrap_or(self.class);
         let pruned = simple.strip_suffix(self.kind.suffix()).filter(|p| !p.is_empty());
-        name == self.class || name == simple || Some(name) == pruned
+        name == self.class || self.aliases && (name == simple || Some(name) == pruned)
     }
 }
 

@@ -6,7 +6,12 @@ pub mod standalone;
 pub mod version;
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Write};
+
+/// Prints a line of a command's answer. A reader that has gone away, such as `head`, is no error.
+pub(crate) fn print_line(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
 
 /// Returns when the process is told to end: SIGTERM, or Ctrl-C.
 pub(crate) fn told_to_end() -> io::Result<impl Future<Output = ()>> {

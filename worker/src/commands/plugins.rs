@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use millrace_api::config::ConfigKeyInfo;
 
+use super::print_line;
 use crate::catalog::catalog;
 
 /// List the plugins of this binary, or the keys of one.
@@ -16,12 +17,11 @@ pub struct Arguments {
 }
 
 /// Prints plugins, or one plugin's keys.
-#[allow(clippy::print_stdout, reason = "this is the command's answer")]
 pub fn run(arguments: &Arguments) -> ExitCode {
     let catalog = catalog();
     let Some(name) = &arguments.plugin else {
         for plugin in catalog.plugins() {
-            println!("{:16}  {}", plugin.kind().name(), plugin.class());
+            print_line(&format!("{:16}  {}", plugin.kind().name(), plugin.class()));
         }
         return ExitCode::SUCCESS;
     };
@@ -30,20 +30,24 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         tracing::error!("no plugin is called {name}; `millrace plugins` lists all");
         return ExitCode::from(1);
     };
-    println!("{} ({}, version {})", plugin.class(), plugin.kind().name(), plugin.version());
+    print_line(&format!(
+        "{} ({}, version {})",
+        plugin.class(),
+        plugin.kind().name(),
+        plugin.version()
+    ));
     for key in plugin.config_def().infos() {
         print_key(&key);
     }
     ExitCode::SUCCESS
 }
 
-#[allow(clippy::print_stdout, reason = "this is the command's answer")]
 fn print_key(key: &ConfigKeyInfo) {
     let default = match (&key.default_value, key.required) {
         (_, true) => "required".to_owned(),
         (Some(value), _) => format!("default {value:?}"),
         (None, _) => "default null".to_owned(),
     };
-    println!("\n{}  {} {} {default}", key.name, key.value_type, key.importance);
-    println!("    {}", key.documentation);
+    print_line(&format!("\n{}  {} {} {default}", key.name, key.value_type, key.importance));
+    print_line(&format!("    {}", key.documentation));
 }

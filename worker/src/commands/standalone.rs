@@ -61,10 +61,13 @@ struct Worker {
 
 impl Worker {
     async fn start(path: &Path) -> Result<Self> {
-        let config = WorkerConfig::parse(properties::read(path)?)?;
+        let config = WorkerConfig::parse(properties::read(path)?)
+            .map_err(|e| e.context("file", path.display()))?;
         let offsets = Arc::new(OffsetFile::open(&config.offset_file)?);
         let server = RestServer::bind(config.listeners())?;
         let worker_id = server.worker_id(&config);
+        let servers = config.bootstrap_servers().join(",");
+        tracing::info!("connecting to bootstrap.servers={servers}");
         let cluster = millrace_kafka::connect(&config.client_properties())?;
         let herder =
             StandaloneHerder::start(config, catalog(), cluster, offsets, worker_id.clone()).await?;
@@ -111,8 +114,18 @@ fn read_connector(path: &Path) -> Result<(String, Props, Option<TargetState>)> {
             .with_source(e)
     };
     let bytes = fs::read(path).map_err(failed)?;
-    if let Ok(Value::Object(json)) = serde_json::from_slice(&bytes) {
-        return from_json(json).map_err(|e| e.context("file", path.display()));
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    match serde_json::from_slice(text) {
+        Ok(Value::Object(json)) => {
+            return from_json(json).map_err(|e| e.context("file", path.display()));
+        }
+        // No key of a properties file begins with a brace.
+        Err(e) if text.trim_ascii_start().starts_with(b"{") => {
+            return Err(Error::config("the connector file is not valid JSON")
+                .context("file", path.display())
+                .with_source(e));
+        }
+        _ => {}
     }
     let props = properties::read(path)?;
     let name = props.get("name").map(|n| n.trim().to_owned()).filter(|n| !n.is_empty());
@@ -189,7 +202,7 @@ mod tests {
 
     #[test]
     fn wrong_files_are_refused_with_their_name() {
-        for text in ["connector.class=X\n", r#"{"name":"a","config":{"name":"b"}}"#] {
+        for text in ["connector.class=X\n", r#"{"name":"a","config":{"name":"b"}}"#, "{\"a\":"] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains("file: "), "{error}");
         }

@@ -194,7 +194,7 @@ fn a_file_that_was_cut_while_nobody_looked_fails_the_task() {
         lines.append("one\n");
         let mut task = lines.start(&lines.stored(json!(400))).await;
         let error = failure(&mut *task).await.to_string();
-        assert!(error.contains("reset the connector's offsets"), "{error}");
+        assert!(error.contains("give the connector another name"), "{error}");
         assert!(error.ends_with("position: 400, length: 4)"), "{error}");
     });
 }

@@ -14,7 +14,9 @@ pub fn read(path: impl AsRef<Path>) -> Result<Props> {
         let message = "cannot read the properties file; check its path and its permissions";
         Error::config(message).context("file", path.display()).with_source(e)
     })?;
-    parse_latin1(&bytes, &path.display().to_string())
+    // Java takes a byte order mark for a part of the first key, which then is missing.
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    parse_latin1(text, &path.display().to_string())
 }
 
 /// Parses ISO-8859-1 text; `origin` is what messages call it.

@@ -84,6 +84,7 @@ pub(crate) struct StandaloneKeys {
 pub struct WorkerConfig {
     /// As written: prefixes, client settings and what plugins read are taken from here.
     pub(crate) props: Props,
+    bootstrap_servers: Vec<String>,
     pub(crate) key_converter: ClassName,
     pub(crate) value_converter: ClassName,
     pub(crate) header_converter: ClassName,
@@ -111,10 +112,15 @@ impl WorkerConfig {
     /// nearest name: they may be meant for a plugin.
     pub fn parse(props: Props) -> Result<Self> {
         let def = StandaloneKeys::config_def();
+        warn_of_unknown(&def, &props);
         let values: Values = def.parse(&props)?;
         let StandaloneKeys { worker, offset_storage_file_filename } =
             StandaloneKeys::from_values(&values)?;
-        warn_of_unknown(&def, &props);
+        if props.get("config.providers").is_some_and(|p| !p.trim().is_empty()) {
+            // Going on would hand `${file:…}` to clients and plugins as if it were the secret.
+            return Err(Error::config("config.providers is not supported yet")
+                .context("remedy", "remove it, and write values in place of ${provider:…}"));
+        }
         if worker.bootstrap_servers.is_empty() {
             return Err(Error::config(
                 "Invalid value [] for configuration bootstrap.servers: must not be empty",
@@ -124,6 +130,7 @@ impl WorkerConfig {
             worker.listeners.iter().map(|l| parse_listener(l)).collect::<Result<_>>()?;
         Ok(Self {
             props,
+            bootstrap_servers: worker.bootstrap_servers,
             key_converter: worker.key_converter,
             value_converter: worker.value_converter,
             header_converter: worker.header_converter,
@@ -140,6 +147,11 @@ impl WorkerConfig {
     /// The settings of the worker's own Kafka client.
     pub fn client_properties(&self) -> Properties {
         clients::worker(&self.props)
+    }
+
+    /// Where the Kafka cluster is first looked for.
+    pub fn bootstrap_servers(&self) -> &[String] {
+        &self.bootstrap_servers
     }
 
     /// Where the REST API listens, in the order written.

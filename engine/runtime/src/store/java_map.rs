@@ -118,12 +118,12 @@ impl<'a> Input<'a> {
     }
 
     fn expect(&mut self, expected: &[u8], otherwise: &'static str) -> Result<(), Damage> {
-        let found = self.take(expected.len())?;
-        if found == expected {
-            return Ok(());
+        let rest = &self.bytes[self.position..];
+        if !rest.starts_with(expected) {
+            let cut = expected.starts_with(rest);
+            return Err(self.damage(if cut { "the file ends too early" } else { otherwise }));
         }
-        self.position -= expected.len();
-        Err(self.damage(otherwise))
+        self.take(expected.len()).map(drop)
     }
 
     fn int(&mut self) -> Result<usize, Damage> {

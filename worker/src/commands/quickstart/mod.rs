@@ -21,7 +21,7 @@ use self::progress::{Progress, TableCounts};
 use self::scratch::Scratch;
 use self::shop::Shop;
 use crate::catalog::catalog;
-use crate::commands::told_to_end;
+use crate::commands::{print_line, told_to_end};
 
 /// Watch a database flow through Kafka into a lake of Parquet files.
 ///
@@ -79,14 +79,17 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Ok(Some(pipeline)) => {
             scratch.keep_lake();
             if arguments.keep {
-                say(&format!("Running until Ctrl-C; REST on http://{}/", pipeline.worker_id));
+                print_line(&format!(
+                    "Running until Ctrl-C; REST on http://{}/",
+                    pipeline.worker_id
+                ));
                 end.await;
             }
             pipeline.stop().await;
             ExitCode::SUCCESS
         }
         Ok(None) => {
-            say("Interrupted: everything made so far is removed.");
+            print_line("Interrupted: everything made so far is removed.");
             ExitCode::from(130)
         }
         Err(e) => failed(&e),
@@ -94,27 +97,24 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 }
 
 fn failed(error: &Error) -> ExitCode {
-    say(&format!("quickstart failed: {error}"));
-    tracing::error!("{}", error.trace());
+    print_line(&format!("quickstart failed: {error}"));
+    tracing::debug!("{}", error.trace());
     ExitCode::from(1)
-}
-
-/// Tells the user something. Data and chatter are one here: all of it is for people.
-#[allow(clippy::print_stdout, reason = "the command's purpose is to show")]
-fn say(text: &str) {
-    println!("{text}");
 }
 
 /// Makes the database, starts the connectors, and returns once everything agrees.
 async fn copy(arguments: &Arguments, scratch: &Scratch) -> Result<Pipeline> {
     let started = Instant::now();
-    say("Making a database of a small shop …");
+    print_line("Making a database of a small shop …");
     let shop = Shop::create(&scratch.database(), arguments.rows).await?;
     for table in &shop.tables {
-        say(&format!("  {:<12} {:>9} rows", table.name, table.rows));
+        print_line(&format!("  {:<12} {:>9} rows", table.name, table.rows));
+    }
+    if let Some(servers) = &arguments.bootstrap_servers {
+        print_line(&format!("Connecting to {servers} …"));
     }
     let pipeline = Pipeline::start(arguments, scratch).await?;
-    say(&format!(
+    print_line(&format!(
         "Copying by a JDBC source and a lake sink, REST on http://{}/ …",
         pipeline.worker_id
     ));
@@ -130,7 +130,7 @@ async fn copy(arguments: &Arguments, scratch: &Scratch) -> Result<Pipeline> {
     if wrong {
         return Err(Error::fatal("the lake does not hold what the database holds"));
     }
-    say(&next_steps(arguments, scratch, &pipeline));
+    print_line(&next_steps(arguments, scratch, &pipeline));
     Ok(pipeline)
 }
 
@@ -340,16 +340,19 @@ fn sink_props(scratch: &Scratch, prefix: &str) -> Props {
 }
 
 fn report(counts: &[TableCounts], read_back: &[u64], copied: Duration, total: Duration) {
-    say(&format!(
+    print_line(&format!(
         "\n{:<12} {:>12} {:>14} {:>20}",
         "table", "in database", "in its topic", "read from Parquet"
     ));
     for (count, read) in counts.iter().zip(read_back) {
-        say(&format!("{:<12} {:>12} {:>14} {read:>20}", count.name, count.rows, count.topic));
+        print_line(&format!(
+            "{:<12} {:>12} {:>14} {read:>20}",
+            count.name, count.rows, count.topic
+        ));
     }
     let rows: u64 = counts.iter().map(|c| c.rows).sum();
     let rate = rows as f64 / copied.as_secs_f64();
-    say(&format!(
+    print_line(&format!(
         "\n{rows} rows in {:.1} s ({rate:.0} rows/s), {:.1} s in all, peak memory {}",
         copied.as_secs_f64(),
         total.as_secs_f64(),

@@ -1,6 +1,8 @@
 //! A bar for each table on its way into a topic, and for each topic on its way into the lake.
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::fmt;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::shop::Shop;
 
@@ -18,19 +20,24 @@ pub(super) struct Progress {
     tables: Vec<(ProgressBar, ProgressBar)>,
 }
 
-const BAR: &str = "{prefix:>28} [{bar:30}] {pos:>9}/{len} {per_sec:>14} {eta:>5}";
+/// Fits into 80 columns.
+const BAR: &str = "{prefix:>21} [{bar:14}] {pos:>8}/{len:8} {rate:>9}/s {eta:>3}";
 
 impl Progress {
     pub(super) fn start(shop: &Shop) -> Self {
         let bars = MultiProgress::new();
         let style =
             ProgressStyle::with_template(BAR).expect("the template is right").progress_chars("=> ");
+        let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let _ = write!(out, "{:.0}", state.per_sec());
+        };
+        let style = style.with_key("rate", rate);
         let bar = |rows: u64, prefix: String| {
             bars.add(ProgressBar::new(rows).with_style(style.clone()).with_prefix(prefix))
         };
         let table = |name: &str, rows| {
             let topic = bar(rows, format!("{name} → topic"));
-            (topic, bar(rows, format!("{name} topic → Parquet")))
+            (topic, bar(rows, format!("{name} → lake")))
         };
         let tables = shop.tables.iter().map(|t| table(t.name, t.rows)).collect();
         Self { bars, tables }
