@@ -128,6 +128,9 @@ impl From<Error> for RestError {
 
 impl IntoResponse for RestError {
     fn into_response(self) -> Response {
+        if self.status.is_server_error() {
+            tracing::warn!("REST answers {}: {}", self.status.as_u16(), self.message);
+        }
         let body = ErrorMessage { error_code: self.status.as_u16(), message: &self.message };
         let mut response = (self.status, Json(body)).into_response();
         if !self.typed {
