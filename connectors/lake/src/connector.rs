@@ -1,4 +1,4 @@
-//! Decides what the connector's tasks are given: all the same, since Kafka shares the partitions out.
+//! Decides what tasks are given: all the same, since Kafka shares the partitions out.
 
 use async_trait::async_trait;
 use millrace_api::config::{Config, ConfigError, Props};
