@@ -19,7 +19,7 @@ use super::offsets::{OffsetStore, canonical};
 pub struct OffsetFile {
     path: Arc<Path>,
     /// By canonical key: the key as it was written, and the value.
-    entries: Mutex<Entries>,
+    entries: Arc<Mutex<Entries>>,
 }
 
 type Entries = BTreeMap<Vec<u8>, (Vec<u8>, Vec<u8>)>;
@@ -57,7 +57,7 @@ impl OffsetFile {
         fs::remove_file(&temporary).map_err(failed("cannot write beside the offset file"))?;
         let alive = read.into_iter().filter_map(|(k, v)| Some((k, v?)));
         let entries = alive.map(|(k, v)| (canonical(&k), (k, v))).collect();
-        Ok(Self { path: path.into(), entries: Mutex::new(entries) })
+        Ok(Self { path: path.into(), entries: Arc::new(Mutex::new(entries)) })
     }
 }
 
@@ -85,27 +85,38 @@ impl OffsetStore for OffsetFile {
     }
 
     async fn set(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
-        let mut entries = self.entries.lock().await;
-        let mut changed = entries.clone();
-        for (key, value) in changes {
-            let canonical = canonical(&key);
-            match value {
-                // The key keeps the bytes it was first written with: Java looks keys up by bytes.
-                Some(value) => changed.entry(canonical).or_insert((key, Vec::new())).1 = value,
-                None => drop(changed.remove(&canonical)),
-            }
-        }
-        let bytes = java_map::write(changed.values().map(|(k, v)| (k.as_slice(), v.as_slice())));
+        let entries = Arc::clone(&self.entries).lock_owned().await;
         let path = Arc::clone(&self.path);
-        let written = tokio::task::spawn_blocking(move || replace(&path, &bytes)).await;
+        // Whoever waits for this may give up. The write then ends by itself, with the entries
+        // locked: the next one neither meets it in the file nor misses what it has written.
+        let write = move || {
+            let mut entries = entries;
+            let changed = with(&entries, changes);
+            let pairs = changed.values().map(|(k, v)| (k.as_slice(), v.as_slice()));
+            replace(&path, &java_map::write(pairs))?;
+            *entries = changed;
+            Ok(())
+        };
+        let written = tokio::task::spawn_blocking(write).await;
         written.map_err(io::Error::other).and_then(|r| r).map_err(|e| {
             Error::retriable(format!("cannot write the offset file: {e}"))
                 .context("offset.storage.file.filename", self.path.display())
                 .with_source(e)
-        })?;
-        *entries = changed;
-        Ok(())
+        })
     }
+}
+
+fn with(entries: &Entries, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Entries {
+    let mut changed = entries.clone();
+    for (key, value) in changes {
+        let canonical = canonical(&key);
+        match value {
+            // The key keeps the bytes it was first written with: Java looks keys up by bytes.
+            Some(value) => changed.entry(canonical).or_insert((key, Vec::new())).1 = value,
+            None => drop(changed.remove(&canonical)),
+        }
+    }
+    changed
 }
 
 #[cfg(test)]
@@ -130,6 +141,25 @@ mod tests {
         assert!(raw.windows(19).any(|w| w == br#"["c",{"b":1,"a":2}]"#), "the first bytes stay");
         file.set(vec![(br#"["c",{"b":1,"a":2}]"#.to_vec(), None)]).await.unwrap();
         assert!(OffsetFile::open(&path).unwrap().entries.lock().await.is_empty());
+    }
+
+    /// A commit that takes too long is given up, and a task with it: the file must stay whole, and
+    /// the next commit must not undo what the late one has written.
+    #[tokio::test]
+    async fn a_write_that_nobody_waits_for_is_neither_met_nor_undone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("connect.offsets");
+        let file = OffsetFile::open(&path).unwrap();
+        let given_up = file.set(vec![entry("a", "1")]);
+        tokio::select! {
+            biased;
+            _ = given_up => panic!("a write takes longer than one poll"),
+            () = std::future::ready(()) => {}
+        }
+        file.set(vec![entry("b", "2")]).await.unwrap();
+        let file = OffsetFile::open(&path).unwrap();
+        let found = file.get(vec![b"a".to_vec(), b"b".to_vec()]).await.unwrap();
+        assert_eq!(found, [Some(b"1".to_vec()), Some(b"2".to_vec())]);
     }
 
     #[tokio::test]
