@@ -82,12 +82,17 @@ impl SinkTaskLoop {
         self.status.write(State::Running);
         let moved = self.move_records().await;
         let all: Vec<_> = self.state.current.keys().cloned().collect();
-        if !all.is_empty() {
-            self.commit_and_close(&all).await;
+        let closed = match all.as_slice() {
+            [] => Ok(()),
+            all => self.commit_and_close(all).await,
+        };
+        if let Err(e) = self.task.stop().await {
+            tracing::warn!("could not stop the task: {e}");
         }
-        let stopped = self.task.stop().await;
-        let closed = self.consumer.close().await;
-        moved.and(stopped).and(closed)
+        if let Err(e) = self.consumer.close().await {
+            tracing::warn!("could not close the consumer: {e}");
+        }
+        moved.and(closed)
     }
 
     async fn move_records(&mut self) -> Result<()> {
@@ -127,7 +132,7 @@ impl SinkTaskLoop {
             };
             match polled {
                 Polled::Assigned(partitions) => self.assigned_now(&partitions, paused).await?,
-                Polled::Revoked(partitions) => self.commit_and_close(&partitions).await,
+                Polled::Revoked(partitions) => self.commit_and_close(&partitions).await?,
                 Polled::Lost(partitions) => self.forget(&partitions, true).await?,
                 Polled::Records(runs) => {
                     self.convert(runs).await?;
@@ -137,11 +142,11 @@ impl SinkTaskLoop {
         }
     }
 
-    /// Until the next commit, the task's own time-out, or a second, whichever is first.
+    /// Until the next commit, or for the task's own time-out, else a second.
     fn poll_timeout(&mut self) -> Duration {
         let until_commit = self.state.next_commit.saturating_duration_since(Instant::now());
         let wished = self.context.wishes().timeout.take().unwrap_or(LONGEST_POLL);
-        until_commit.min(wished).min(LONGEST_POLL)
+        until_commit.min(wished)
     }
 
     fn assigned(&self) -> Vec<TopicPartition> {
@@ -308,7 +313,12 @@ impl SinkTaskLoop {
             self.state.last_committed.insert(partition.clone(), offset);
             self.state.current.insert(partition, offset);
         }
-        self.context.wishes().assignment.extend(partitions.iter().cloned());
+        {
+            let mut wishes = self.context.wishes();
+            let wishes = &mut *wishes;
+            wishes.assignment.extend(partitions.iter().cloned());
+            wishes.paused.retain(|p| wishes.assignment.contains(p));
+        }
         if paused || self.state.redelivery {
             self.consumer.pause(partitions)?;
         }
@@ -319,8 +329,9 @@ impl SinkTaskLoop {
         Ok(())
     }
 
-    /// The last chance to commit for partitions that are being taken away.
-    async fn commit_and_close(&mut self, partitions: &[TopicPartition]) {
+    /// The last chance to commit for partitions that are being taken away. Fails when the task
+    /// cannot close them.
+    async fn commit_and_close(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         let ours = |(p, _): &(&TopicPartition, &i64)| partitions.contains(p);
         let consumed: Offsets =
             self.state.current.iter().filter(ours).map(|(p, o)| (p.clone(), *o)).collect();
@@ -334,9 +345,7 @@ impl SinkTaskLoop {
         let closed = self.forget(partitions, false).await;
         self.commit(offsets).await;
         self.state.last_committed.retain(|p, _| !partitions.contains(p));
-        if let Err(e) = closed {
-            tracing::error!("closing {} failed: {e}", list(partitions));
-        }
+        closed
     }
 
     /// Closes partitions and drops what is held of them.
@@ -354,6 +363,12 @@ impl SinkTaskLoop {
         }
         let mut wishes = self.context.wishes();
         wishes.assignment.retain(|p| !gone(p));
+        // What was paused and goes to somebody else is not paused when it comes back: whoever has
+        // closed a partition does not think of resuming it. When all goes at once, most of it may
+        // come back at once, paused as it was: the next assignment tells.
+        if !wishes.assignment.is_empty() {
+            wishes.paused.retain(|p| !gone(p));
+        }
         wishes.rewinds.retain(|p, _| !gone(p));
         closed
     }
