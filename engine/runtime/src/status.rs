@@ -65,9 +65,13 @@ impl StatusStore {
         self.lock().entry(connector.to_owned()).or_default().connector = Some(status);
     }
 
-    pub(crate) fn put_task(&self, id: &TaskId, status: Status) {
+    /// Stores a task's status unless its writer was cancelled: looked up under the lock, so that
+    /// nothing is written after the cancellation, whoever it was that came first.
+    fn put_task(&self, id: &TaskId, status: Status, cancelled: &AtomicBool) {
         let mut all = self.lock();
-        all.entry(id.connector.to_string()).or_default().tasks.insert(id.task, status);
+        if !cancelled.load(Ordering::Acquire) {
+            all.entry(id.connector.to_string()).or_default().tasks.insert(id.task, status);
+        }
     }
 
     /// Forgets tasks numbered from `first` on.
@@ -108,12 +112,11 @@ impl StatusWriter {
     }
 
     fn put(&self, status: Status) {
-        if !self.cancelled.load(Ordering::Acquire) {
-            self.store.put_task(&self.id, status);
-        }
+        self.store.put_task(&self.id, status, &self.cancelled);
     }
 
     pub(crate) fn cancel(&self) {
+        let _writing = self.store.lock();
         self.cancelled.store(true, Ordering::Release);
     }
 }

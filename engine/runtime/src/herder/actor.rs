@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use millrace_api::{Error, PluginKind, Props, Result};
-use tokio::sync::{mpsc, oneshot};
+use millrace_api::{Error, ErrorKind, PluginKind, Props, Result};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::TargetState;
 use crate::config::connector::ConnectorConfig;
@@ -23,8 +23,6 @@ pub(crate) enum Command {
     RestartConnector(Option<Reply>),
     /// Restart one task.
     RestartTask { task: usize, reply: Option<Reply> },
-    /// Stop everything; the last command.
-    Stop,
 }
 
 /// What REST reads.
@@ -42,15 +40,23 @@ pub(crate) struct ConnectorActor {
     name: Arc<str>,
     worker: Arc<Worker>,
     snapshot: Arc<Mutex<Snapshot>>,
+    /// True once everything is to end, whatever else was asked for.
+    stopping: watch::Receiver<bool>,
+    /// What the connector that runs now asks for; that of its predecessors is not heard.
     requests: Arc<Requests>,
     connector: Option<RunningConnector>,
     tasks: Vec<RunningTask>,
 }
 
 impl ConnectorActor {
-    pub(crate) fn new(name: &str, worker: Arc<Worker>, snapshot: Arc<Mutex<Snapshot>>) -> Self {
-        let requests = Arc::new(Requests::default());
-        Self { name: name.into(), worker, snapshot, requests, connector: None, tasks: Vec::new() }
+    pub(crate) fn new(
+        name: &str,
+        worker: Arc<Worker>,
+        snapshot: Arc<Mutex<Snapshot>>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let (name, requests) = (name.into(), Arc::default());
+        Self { name, worker, snapshot, stopping, requests, connector: None, tasks: Vec::new() }
     }
 
     fn snapshot(&self) -> MutexGuard<'_, Snapshot> {
@@ -62,9 +68,11 @@ impl ConnectorActor {
         loop {
             let requests = Arc::clone(&self.requests);
             tokio::select! {
+                biased;
+                () = told(self.stopping.clone()) => return self.stop().await,
                 command = commands.recv() => match command {
-                    Some(Command::Stop) | None => return self.stop().await,
                     Some(command) => self.carry_out(command).await,
+                    None => return self.stop().await,
                 },
                 () = requests.news.notified() => self.take_up_requests().await,
             }
@@ -75,8 +83,7 @@ impl ConnectorActor {
         match command {
             Command::Configure { config, reply } => {
                 self.snapshot().config = config;
-                self.stop_connector().await;
-                self.halt_tasks().await;
+                self.halt().await;
                 self.snapshot().tasks.clear();
                 let _ = reply.send(self.start().await);
             }
@@ -94,13 +101,11 @@ impl ConnectorActor {
                     let _ = reply.send(Ok(()));
                 }
             }
-            Command::Stop => unreachable!("run() takes it"),
         }
     }
 
     async fn stop(mut self) {
-        self.stop_connector().await;
-        self.halt_tasks().await;
+        self.halt().await;
         tracing::info!("stopped connector {}", self.name);
     }
 
@@ -113,7 +118,8 @@ impl ConnectorActor {
         }
         let config = self.snapshot().config.clone();
         let requests = Arc::clone(&self.requests) as _;
-        let started = self.worker.start_connector(&self.name, &config, requests).await;
+        let start = self.worker.start_connector(&self.name, &config, requests);
+        let started = unless(self.stopping.clone(), &self.name, start).await;
         let result = match started {
             Ok(connector) => {
                 self.connector = Some(connector);
@@ -147,7 +153,8 @@ impl ConnectorActor {
         let plugin = self.worker.catalog.connector(class)?;
         let config = ConnectorConfig::parse(plugin.kind(), &props)?.common;
         let max = usize::try_from(config.tasks_max).unwrap_or(1);
-        let mut tasks = connector.task_configs(max).await?;
+        let configs = connector.task_configs(max);
+        let mut tasks = unless(self.stopping.clone(), &self.name, configs).await?;
         if tasks.len() > max {
             let message = format!(
                 "The connector {} has generated {} tasks, which is greater than {max}, the maximum \
@@ -220,15 +227,45 @@ impl ConnectorActor {
     }
 
     async fn stop_connector(&mut self) {
+        self.requests = Arc::default();
         if let Some(connector) = self.connector.take() {
             connector.stop().await;
         }
+    }
+
+    /// Stops connector and tasks, side by side: a connector that hangs must not use up the time in
+    /// which its tasks commit.
+    async fn halt(&mut self) {
+        let tasks = std::mem::take(&mut self.tasks);
+        let halted = stop_tasks(tasks, self.worker.config.graceful_timeout);
+        tokio::join!(self.stop_connector(), halted);
     }
 
     async fn halt_tasks(&mut self) {
         let tasks = std::mem::take(&mut self.tasks);
         stop_tasks(tasks, self.worker.config.graceful_timeout).await;
     }
+}
+
+/// What a plugin answers, unless it is to stop before: one that hangs can still be deleted.
+async fn unless<T>(
+    stopping: watch::Receiver<bool>,
+    name: &str,
+    answer: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::select! {
+        biased;
+        answer = answer => answer,
+        () = told(stopping) => {
+            let message = format!("Connector {name} was stopped before it had started");
+            Err(Error::new(ErrorKind::NotFound, message))
+        }
+    }
+}
+
+/// Returns once everything is to end, also because nobody is left to say so.
+async fn told(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 fn wanted(state: TargetState) -> Wanted {

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use millrace_api::config::{ConfigInfos, ConfigKeyInfo};
 use millrace_api::{Error, ErrorKind, PluginKind, Props, Result};
 use millrace_kafka::Cluster;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -43,6 +43,7 @@ pub struct StandaloneHerder {
 struct Entry {
     snapshot: Arc<Mutex<Snapshot>>,
     commands: mpsc::Sender<Command>,
+    stop: watch::Sender<bool>,
     actor: JoinHandle<()>,
 }
 
@@ -63,6 +64,7 @@ impl StandaloneHerder {
         offsets: Arc<dyn OffsetStore>,
         worker_id: String,
     ) -> Result<Self> {
+        require_converters(&catalog, &config)?;
         let cluster_id = cluster.cluster_id().await?;
         let worker = Worker {
             id: worker_id,
@@ -80,12 +82,12 @@ impl StandaloneHerder {
     pub async fn stop(&self) {
         let mut entries = std::mem::take(&mut *self.lock());
         for entry in entries.values() {
-            // The actor may be busy with a plugin that hangs; then its time is up with the others'.
-            let _ = entry.commands.try_send(Command::Stop);
+            entry.stop.send_replace(true);
         }
         let grace = self.worker.config.graceful_timeout + Duration::from_secs(1);
         let deadline = Instant::now() + grace;
         for entry in entries.values_mut() {
+            // An actor may be busy with a plugin that hangs; then its time is up with the others'.
             let _ = timeout_at(deadline, &mut entry.actor).await;
         }
     }
@@ -143,9 +145,11 @@ impl StandaloneHerder {
         }
         let snapshot = Arc::new(Mutex::new(Snapshot { state, ..Snapshot::default() }));
         let (commands, inbox) = mpsc::channel(COMMANDS);
-        let actor = ConnectorActor::new(name, Arc::clone(&self.worker), Arc::clone(&snapshot));
+        let (stop, stopping) = watch::channel(false);
+        let (worker, shown) = (Arc::clone(&self.worker), Arc::clone(&snapshot));
+        let actor = ConnectorActor::new(name, worker, shown, stopping);
         let actor = tokio::spawn(actor.run(inbox));
-        all.insert(name.to_owned(), Entry { snapshot, commands, actor });
+        all.insert(name.to_owned(), Entry { snapshot, commands, stop, actor });
         true
     }
 
@@ -162,6 +166,19 @@ impl StandaloneHerder {
             kind,
         })
     }
+}
+
+/// A worker whose own converters do not exist would fail every task.
+fn require_converters(catalog: &Catalog, config: &WorkerConfig) -> Result<()> {
+    let (converter, header) = (PluginKind::Converter, PluginKind::HeaderConverter);
+    for (kind, key, class) in [
+        (converter, "key.converter", &config.key_converter),
+        (converter, "value.converter", &config.value_converter),
+        (header, "header.converter", &config.header_converter),
+    ] {
+        catalog.plugin(kind, key, class.as_str())?;
+    }
+    Ok(())
 }
 
 fn reference(connector: &str, task: usize) -> TaskReference {
@@ -214,11 +231,20 @@ impl Herder for StandaloneHerder {
     }
 
     async fn delete_connector(&self, name: &str) -> Result<()> {
-        let commands = self.commands(name).ok_or_else(|| Self::unknown(name))?;
-        let _ = commands.send(Command::Stop).await;
+        let commands = {
+            let all = self.lock();
+            let entry = all.get(name).ok_or_else(|| Self::unknown(name))?;
+            entry.stop.send_replace(true);
+            entry.commands.clone()
+        };
         // The name stays taken until the connector is gone: its successor must not meet it.
         commands.closed().await;
-        self.lock().remove(name);
+        let mut all = self.lock();
+        // Another deletion may have been quicker; then the name may have a new owner by now.
+        if !all.get(name).is_some_and(|entry| entry.commands.same_channel(&commands)) {
+            return Err(Self::unknown(name));
+        }
+        all.remove(name);
         self.worker.statuses.forget(name);
         Ok(())
     }
