@@ -1,5 +1,6 @@
 //! Source offsets by connector: how they are named in the store, and how connectors read them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -39,9 +40,14 @@ impl ConnectorOffsets {
     }
 
     /// Stores offsets durably.
-    pub(crate) async fn write(&self, offsets: &[Committable]) -> Result<()> {
+    pub(crate) async fn write(
+        &self,
+        offsets: &HashMap<Arc<SourcePartition>, Option<SourceOffset>>,
+    ) -> Result<()> {
         let bytes = |o: &SourceOffset| serde_json::to_vec(o).expect("a map of JSON values is JSON");
-        let entry = |(p, o): &Committable| (self.key(p), o.as_ref().map(bytes));
+        let entry = |(p, o): (&Arc<SourcePartition>, &Option<SourceOffset>)| {
+            (self.key(p), o.as_ref().map(bytes))
+        };
         self.store.set(offsets.iter().map(entry).collect()).await
     }
 }

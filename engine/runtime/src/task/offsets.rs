@@ -2,7 +2,7 @@
 //! of the acknowledged prefix (`SubmittedRecords` in Java).
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,20 +18,17 @@ use crate::store::offsets::Committable;
 /// Invariant: an offset leaves [`SubmittedRecords::committable`] only after every record of its
 /// run, and of all runs of its source partition submitted before, was acknowledged.
 pub(crate) struct SubmittedRecords {
-    partitions: HashMap<String, Queue>,
+    /// The runs of each source partition in the order of submission.
+    partitions: HashMap<Arc<SourcePartition>, VecDeque<Arc<Submitted>>>,
     outcome: Arc<Outcome>,
-}
-
-/// The runs of one source partition in the order of submission.
-struct Queue {
-    partition: Arc<SourcePartition>,
-    runs: VecDeque<Arc<Submitted>>,
 }
 
 /// One run. The producer's thread counts it down.
 pub(crate) struct Submitted {
     offset: Option<SourceOffset>,
     outstanding: AtomicUsize,
+    /// Whether some of it will never be in the log: its offset must not be committed.
+    lost: AtomicBool,
     outcome: Arc<Outcome>,
 }
 
@@ -39,7 +36,6 @@ pub(crate) struct Submitted {
 struct Outcome {
     tolerate: bool,
     failure: Mutex<Option<Error>>,
-    failures: AtomicUsize,
     settled: Notify,
 }
 
@@ -55,14 +51,14 @@ impl Acknowledge for Submitted {
     /// With `errors.tolerance=all` a lost record counts as done, so that offsets move past it: that
     /// is Java's rule for at-least-once sources. Else its run, and all after it, stay uncommitted.
     fn failed(&self, records: usize, error: &Error) {
-        self.outcome.failures.fetch_add(records, Ordering::Relaxed);
-        if self.outcome.tolerate {
+        if self.outcome.tolerate && !self.lost.load(Ordering::Acquire) {
             tracing::error!(records, "records could not be sent and are skipped: {error}");
             return self.acknowledged(records);
         }
         let mut failure = self.outcome.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.get_or_insert_with(|| copy(error));
-        self.outcome.settled.notify_one();
+        drop(failure);
+        self.abandon();
     }
 }
 
@@ -76,12 +72,7 @@ fn copy(error: &Error) -> Error {
 impl SubmittedRecords {
     /// `tolerate`: `errors.tolerance` is `all`.
     pub(crate) fn new(tolerate: bool) -> Self {
-        let outcome = Outcome {
-            tolerate,
-            failure: Mutex::new(None),
-            failures: AtomicUsize::new(0),
-            settled: Notify::new(),
-        };
+        let outcome = Outcome { tolerate, failure: Mutex::new(None), settled: Notify::new() };
         Self { partitions: HashMap::new(), outcome: Arc::new(outcome) }
     }
 
@@ -94,13 +85,9 @@ impl SubmittedRecords {
     ) -> Arc<Submitted> {
         assert!(records > 0, "a run without records has nothing to acknowledge");
         let outstanding = AtomicUsize::new(records);
-        let run = Arc::new(Submitted { offset, outstanding, outcome: Arc::clone(&self.outcome) });
-        let key = serde_json::to_string(&**partition).expect("a map of JSON values is JSON");
-        let queue = self
-            .partitions
-            .entry(key)
-            .or_insert_with(|| Queue { partition: Arc::clone(partition), runs: VecDeque::new() });
-        queue.runs.push_back(Arc::clone(&run));
+        let (lost, outcome) = (AtomicBool::new(false), Arc::clone(&self.outcome));
+        let run = Arc::new(Submitted { offset, outstanding, lost, outcome });
+        self.partitions.entry(Arc::clone(partition)).or_default().push_back(Arc::clone(&run));
         run
     }
 
@@ -108,16 +95,16 @@ impl SubmittedRecords {
     /// prefix.
     pub(crate) fn committable(&mut self) -> Vec<Committable> {
         let mut moved = Vec::new();
-        for queue in self.partitions.values_mut() {
+        for (partition, runs) in &mut self.partitions {
             let mut last = None;
-            while queue.runs.front().is_some_and(|run| run.is_acknowledged()) {
-                last = queue.runs.pop_front();
+            while runs.front().is_some_and(|run| run.is_acknowledged()) {
+                last = runs.pop_front();
             }
             if let Some(run) = last {
-                moved.push((Arc::clone(&queue.partition), run.offset.clone()));
+                moved.push((Arc::clone(partition), run.offset.clone()));
             }
         }
-        self.partitions.retain(|_, queue| !queue.runs.is_empty());
+        self.partitions.retain(|_, runs| !runs.is_empty());
         moved
     }
 
@@ -137,7 +124,7 @@ impl SubmittedRecords {
         }
     }
 
-    /// Waits until every run is acknowledged, one has failed, or the time is up.
+    /// Waits until nothing is in flight whose offset could still be committed, or the time is up.
     pub(crate) async fn settle(&self, timeout: Duration) {
         let settled = async {
             while !self.is_settled() {
@@ -145,7 +132,7 @@ impl SubmittedRecords {
             }
         };
         if tokio::time::timeout(timeout, settled).await.is_err() {
-            let runs: usize = self.partitions.values().map(|q| q.runs.len()).sum();
+            let runs: usize = self.partitions.values().map(|q| q.len()).sum();
             tracing::warn!(
                 runs,
                 "records are still not acknowledged; their offsets stay as they were"
@@ -153,16 +140,29 @@ impl SubmittedRecords {
         }
     }
 
-    /// Whether nothing is in flight any more, or something was lost for good.
+    /// Whether waiting any longer could not make more offsets committable.
     pub(crate) fn is_settled(&self) -> bool {
-        self.outcome.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-            || self.partitions.values().flat_map(|q| &q.runs).all(|run| run.is_acknowledged())
+        self.partitions.values().all(|runs| {
+            // Nothing behind a lost run is ever committed.
+            runs.iter().take_while(|run| !run.is_lost()).all(|run| run.is_acknowledged())
+        })
     }
 }
 
 impl Submitted {
+    /// Not all of the run will be handed to the producer, or arrive: its offset stays uncommitted,
+    /// whatever becomes of the rest.
+    pub(crate) fn abandon(&self) {
+        self.lost.store(true, Ordering::Release);
+        self.outcome.settled.notify_one();
+    }
+
     fn is_acknowledged(&self) -> bool {
-        self.outstanding.load(Ordering::Acquire) == 0
+        self.outstanding.load(Ordering::Acquire) == 0 && !self.is_lost()
+    }
+
+    fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
     }
 }
 
@@ -213,6 +213,24 @@ mod tests {
             second.acknowledged(1);
             assert_eq!(submitted.take_failure().is_ok(), tolerate);
             assert_eq!(submitted.committable().len(), usize::from(tolerate));
+        }
+    }
+
+    /// A send that was given up is no tolerated failure: its records were never tried.
+    #[test]
+    fn an_abandoned_run_is_never_committed() {
+        for tolerate in [false, true] {
+            let mut submitted = SubmittedRecords::new(tolerate);
+            let first = submitted.submit(&partition(0), offset(0), 1);
+            let second = submitted.submit(&partition(0), offset(1), 5);
+            second.acknowledged(2);
+            second.abandon();
+            second.failed(3, &Error::fatal("the send was given up"));
+            assert!(!submitted.is_settled(), "the first run may still arrive");
+            first.acknowledged(1);
+            assert!(submitted.is_settled());
+            assert_eq!(submitted.committable(), [(partition(0), offset(0))]);
+            assert!(submitted.committable().is_empty());
         }
     }
 

@@ -1,19 +1,20 @@
 //! A source task's loop: poll, transform, convert, produce, commit (`WorkerSourceTask` in Java).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::Array;
-use millrace_api::data::SourceRecords;
+use millrace_api::data::{SourceOffset, SourcePartition, SourceRecords};
 use millrace_api::{Result, SourceTask};
 use millrace_kafka::{Acknowledge, Outgoing, Producer};
 use tokio::time::{Instant, sleep_until};
 
 use crate::status::{State, StatusWriter};
-use crate::store::offsets::{Committable, ConnectorOffsets};
+use crate::store::offsets::ConnectorOffsets;
 use crate::task::chain::TransformationChain;
 use crate::task::errors::{ErrorPolicy, Failures, Stage};
-use crate::task::offsets::SubmittedRecords;
+use crate::task::offsets::{Submitted, SubmittedRecords};
 use crate::task::serde::Converters;
 use crate::task::{Wanted, Wishes};
 
@@ -40,9 +41,11 @@ impl SourceTaskLoop {
     pub(crate) async fn run(mut self) -> Result<()> {
         self.status.write(State::Running);
         let moved = self.move_records().await;
-        self.committer.finish().await;
-        let stopped = self.task.stop().await;
-        moved.and(stopped)
+        self.committer.finish(&mut *self.task).await;
+        if let Err(e) = self.task.stop().await {
+            tracing::warn!("could not stop the task: {e}");
+        }
+        moved
     }
 
     async fn move_records(&mut self) -> Result<()> {
@@ -77,22 +80,27 @@ impl SourceTaskLoop {
 
     /// The task's next records; none when something else is wanted or the poll is to be repeated.
     async fn poll(&mut self) -> Result<Vec<SourceRecords>> {
-        loop {
-            self.committer.submitted.take_failure()?;
+        self.committer.submitted.take_failure()?;
+        self.committer.catch_up(&mut *self.task).await;
+        let mut polling = self.task.poll();
+        let polled = loop {
             tokio::select! {
                 biased;
                 _ = self.wishes.other_than(Wanted::Run) => return Ok(Vec::new()),
-                () = self.committer.due() => {}
-                polled = self.task.poll() => match polled {
-                    Err(e) if e.is_retriable() => {
-                        tracing::warn!("poll failed and is repeated: {e}");
-                        self.wishes.back_off().await;
-                        return Ok(Vec::new());
-                    }
-                    polled => return polled,
-                },
+                polled = &mut polling => break polled,
+                // The poll is kept: it may take longer than the interval.
+                () = self.committer.due() => self.committer.store_alone().await,
             }
-            self.committer.commit(&mut *self.task).await;
+            self.committer.submitted.take_failure()?;
+        };
+        drop(polling);
+        match polled {
+            Err(e) if e.is_retriable() => {
+                tracing::warn!("poll failed and is repeated: {e}");
+                self.wishes.back_off().await;
+                Ok(Vec::new())
+            }
+            polled => polled,
         }
     }
 
@@ -107,12 +115,13 @@ impl SourceTaskLoop {
                 // run of the same source partition covers it.
                 continue;
             }
-            let ack =
+            let submitted =
                 self.committer.submitted.submit(&run.source_partition, run.source_offset, records);
             for outgoing in outgoing {
-                let ack = Arc::clone(&ack) as Arc<dyn Acknowledge>;
-                if !self.produce(&outgoing, ack).await? {
-                    return Ok(false);
+                let sent = self.produce(&outgoing, &submitted).await;
+                if !matches!(sent, Ok(true)) {
+                    submitted.abandon();
+                    return sent;
                 }
             }
         }
@@ -120,10 +129,13 @@ impl SourceTaskLoop {
     }
 
     /// Hands a run to the producer; repeated for as long as it fails for a passing reason.
-    async fn produce(&mut self, outgoing: &Outgoing, ack: Arc<dyn Acknowledge>) -> Result<bool> {
+    async fn produce(&mut self, outgoing: &Outgoing, run: &Arc<Submitted>) -> Result<bool> {
         loop {
-            match self.offer(outgoing, Arc::clone(&ack)).await {
-                Err(e) if e.is_retriable() && self.wishes.now() != Wanted::Stop => {
+            match self.offer(outgoing, run).await {
+                Err(e) if e.is_retriable() => {
+                    if self.wishes.now() == Wanted::Stop {
+                        return Ok(false);
+                    }
                     tracing::warn!("sending failed and is repeated: {e}");
                     self.wishes.back_off().await;
                 }
@@ -133,7 +145,8 @@ impl SourceTaskLoop {
     }
 
     /// Waits for room in the producer's buffer: the back-pressure. Commits go on meanwhile.
-    async fn offer(&mut self, outgoing: &Outgoing, ack: Arc<dyn Acknowledge>) -> Result<bool> {
+    async fn offer(&mut self, outgoing: &Outgoing, run: &Arc<Submitted>) -> Result<bool> {
+        let ack = Arc::clone(run) as Arc<dyn Acknowledge>;
         let mut sent = self.pipeline.producer.send(outgoing, ack);
         let mut known = Wanted::Run;
         loop {
@@ -142,7 +155,12 @@ impl SourceTaskLoop {
                 sent = &mut sent => return sent.map(|()| true),
                 () = self.committer.due() => self.committer.commit(&mut *self.task).await,
                 wanted = self.wishes.other_than(known) => match wanted {
-                    Wanted::Stop => return Ok(false),
+                    Wanted::Stop => {
+                        // Before the send is dropped, which reports its rest as failed: it is
+                        // read again, so nobody should be told that it is skipped.
+                        run.abandon();
+                        return Ok(false);
+                    }
                     // A batch that was begun is finished before the task pauses.
                     other => known = other,
                 },
@@ -183,7 +201,9 @@ pub(crate) struct Committer {
     timeout: Duration,
     next: Instant,
     /// Committable, but not yet stored: a failed commit leaves it for the next.
-    pending: Vec<Committable>,
+    pending: HashMap<Arc<SourcePartition>, Option<SourceOffset>>,
+    /// Whether the task is still to hear of a commit.
+    untold: bool,
 }
 
 impl Committer {
@@ -195,7 +215,8 @@ impl Committer {
         timeout: Duration,
     ) -> Self {
         let next = Instant::now() + interval;
-        Self { submitted, offsets, interval, timeout, next, pending: Vec::new() }
+        let pending = HashMap::new();
+        Self { submitted, offsets, interval, timeout, next, pending, untold: false }
     }
 
     /// Returns when the next commit is due.
@@ -203,15 +224,33 @@ impl Committer {
         sleep_until(self.next).await;
     }
 
+    /// Commits if it is time, and tells the task of what was committed while it was busy.
+    async fn catch_up(&mut self, task: &mut dyn SourceTask) {
+        if Instant::now() >= self.next {
+            self.store_alone().await;
+        }
+        self.tell(task).await;
+    }
+
     /// Stores what is committable. Never waits for records in flight. A failure is logged; the
     /// offsets are stored with the next commit.
     async fn commit(&mut self, task: &mut dyn SourceTask) {
-        if self.store().await
+        self.store_alone().await;
+        self.tell(task).await;
+    }
+
+    /// Commits while the task is busy; it hears of it later.
+    async fn store_alone(&mut self) {
+        self.untold |= self.store().await;
+        self.next = Instant::now() + self.interval;
+    }
+
+    async fn tell(&mut self, task: &mut dyn SourceTask) {
+        if std::mem::take(&mut self.untold)
             && let Err(e) = task.commit().await
         {
             tracing::error!("the task's commit() failed: {e}");
         }
-        self.next = Instant::now() + self.interval;
     }
 
     async fn store(&mut self) -> bool {
@@ -243,12 +282,12 @@ impl Committer {
 
     /// Commits what is acknowledged, waits up to the time-out for what is in flight, and commits
     /// that too.
-    async fn finish(&mut self) {
+    async fn finish(&mut self, task: &mut dyn SourceTask) {
         if !self.submitted.is_settled() {
             // The worker may lose patience while we wait.
             self.store().await;
             self.submitted.settle(self.timeout).await;
         }
-        self.store().await;
+        self.commit(task).await;
     }
 }

@@ -18,6 +18,8 @@ use crate::plugins::plugins;
 pub(crate) struct Fixture {
     pub(crate) cluster: Arc<dyn Cluster>,
     directory: tempfile::TempDir,
+    /// Worker properties beside the usual ones.
+    extra: Props,
     worker: Option<StandaloneHerder>,
 }
 
@@ -25,9 +27,18 @@ const STRING: &str = "org.apache.kafka.connect.storage.StringConverter";
 
 impl Fixture {
     pub(crate) async fn start() -> Self {
-        let cluster: Arc<dyn Cluster> = Arc::new(EmbeddedCluster::in_memory());
+        Self::start_on(Arc::new(EmbeddedCluster::in_memory()), &[]).await
+    }
+
+    /// A worker whose commits come at its end, or when a task asks for one.
+    pub(crate) async fn start_without_timer() -> Self {
+        let hour = ("offset.flush.interval.ms", "3600000");
+        Self::start_on(Arc::new(EmbeddedCluster::in_memory()), &[hour]).await
+    }
+
+    pub(crate) async fn start_on(cluster: Arc<dyn Cluster>, extra: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut fixture = Self { cluster, directory, worker: None };
+        let mut fixture = Self { cluster, directory, extra: props(extra), worker: None };
         fixture.start_worker().await;
         fixture
     }
@@ -38,7 +49,7 @@ impl Fixture {
 
     pub(crate) async fn start_worker(&mut self) {
         let offsets = self.offset_file();
-        let props = props(&[
+        let mut props = props(&[
             ("bootstrap.servers", "embedded:"),
             ("key.converter", STRING),
             ("value.converter", STRING),
@@ -48,6 +59,7 @@ impl Fixture {
             ("offset.flush.timeout.ms", "1000"),
             ("task.shutdown.graceful.timeout.ms", "2000"),
         ]);
+        props.extend(self.extra.clone());
         let config = WorkerConfig::parse(props).unwrap();
         let offsets = Arc::new(OffsetFile::open(offsets).unwrap());
         let cluster = Arc::clone(&self.cluster);

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "tests stop at what they did not expect")]
 
 mod fixture;
+mod herder;
 mod plugins;
 mod random;
 mod sink;
 mod source;
+mod stuck;

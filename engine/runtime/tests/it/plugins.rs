@@ -31,6 +31,10 @@ pub(crate) struct Shared {
     pub(crate) faults: HashMap<&'static str, (usize, Fault)>,
     /// What pre_commit gives back instead of what it got.
     pub(crate) hold_back: Option<i64>,
+    /// Partition to pause, taken up at the next put.
+    pub(crate) pause: Option<TopicPartition>,
+    /// What a put that fails asks to be waited before it comes again.
+    pub(crate) timeout: Option<Duration>,
     /// Offset to rewind to, taken up at the next put.
     pub(crate) rewind: Option<(TopicPartition, i64)>,
     pub(crate) context: Option<ConnectorContext>,
@@ -100,6 +104,9 @@ pub(crate) struct TestConfig {
     /// How many records a source task has.
     #[config(key = "count", default = 0)]
     count: i64,
+    /// How many milliseconds a poll takes.
+    #[config(key = "poll.ms", default = 0)]
+    poll_ms: i64,
     /// How many records a poll brings.
     #[config(key = "run", default = 10)]
     run: i64,
@@ -125,6 +132,10 @@ impl Connector for Splitter {
             props
         };
         Ok((0..tasks).map(task).collect())
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        commit_fault(&self.shared, "connector-stop").await
     }
 }
 
@@ -172,6 +183,7 @@ struct CountingTask {
 impl SourceTask for CountingTask {
     async fn poll(&mut self) -> Result<Vec<SourceRecords>> {
         commit_fault(&self.shared, "poll").await?;
+        tokio::time::sleep(Duration::from_millis(self.config.poll_ms.try_into().unwrap())).await;
         let end = self.config.count.min(self.next + self.config.run);
         if self.next >= end {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -241,6 +253,9 @@ impl SinkTask for RecordingTask {
     async fn put(&mut self, records: &[SinkRecords]) -> Result<()> {
         let rows = records.iter().map(SinkRecords::offsets).map(<[i64]>::len).sum::<usize>();
         if rows > 0 {
+            if let Some(timeout) = lock(&self.shared).timeout {
+                self.context.set_timeout(timeout);
+            }
             commit_fault(&self.shared, "put").await?;
         }
         let mut put = Vec::new();
@@ -253,6 +268,9 @@ impl SinkTask for RecordingTask {
         let mut shared = lock(&self.shared);
         if let Some((partition, offset)) = shared.rewind.take() {
             self.context.offset(partition, offset);
+        }
+        if let Some(partition) = shared.pause.take() {
+            self.context.pause(&[partition]);
         }
         shared.events.push(Event::Put(self.task, put));
         Ok(())
@@ -271,7 +289,7 @@ impl SinkTask for RecordingTask {
 
     async fn close(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         lock(&self.shared).events.push(Event::Close(partitions.to_vec()));
-        Ok(())
+        commit_fault(&self.shared, "close").await
     }
 
     async fn stop(&mut self) -> Result<()> {

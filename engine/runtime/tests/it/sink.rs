@@ -1,8 +1,10 @@
 //! What a sink task sees: order, redelivery, commits, rebalances.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use millrace_api::TopicPartition;
+use millrace_kafka::{Consumer, Polled, Subscription};
 use millrace_runtime::{Herder, State, TargetState};
 
 use crate::fixture::{Fixture, until};
@@ -192,4 +194,80 @@ async fn a_rebalance_loses_nothing() {
             _ => {}
         }
     }
+}
+
+/// As in Java, what a task has paused is forgotten with the partition: the one who has it
+/// afterwards, be it the same task, begins anew.
+#[tokio::test]
+async fn a_pause_ends_with_the_assignment() {
+    let fixture = Fixture::start().await;
+    fixture.create_topic("lent", 2).await;
+    fixture.sink("lent", "lent", &[]).await;
+    until("both partitions", async || opened("lent") == 1).await;
+    let shared = shared("lent");
+    let lent = TopicPartition::new("lent", 1);
+    lock(&shared).pause = Some(lent.clone());
+    until("the pause", async || lock(&shared).pause.is_none()).await;
+    let mut other = second_member(&fixture, "connect-lent", lent).await;
+    other.close().await.unwrap();
+    until("the partition to be back", async || opened("lent") == 2).await;
+    let config = [("run", "1"), ("producer.override.linger.ms", "0")];
+    fixture.source("src-lent", "lent", 20, &config).await;
+    until("all records of both", async || lock(&shared).put_values().len() == 20).await;
+}
+
+#[tokio::test]
+async fn a_task_says_how_long_to_wait_before_records_come_again() {
+    let fixture = Fixture::start_without_timer().await;
+    let wait = Duration::from_millis(1_500);
+    {
+        let shared = shared("waits");
+        let mut shared = lock(&shared);
+        shared.timeout = Some(wait);
+        shared.faults.insert("put", (1, Fault::Retriable));
+    }
+    fixture.source("src-waits", "waits", 5, &[]).await;
+    until("the records", async || fixture.end_offset("waits").await == 5).await;
+    let begun = Instant::now();
+    fixture.sink("waits", "waits", &[]).await;
+    until("the records again", async || lock(&shared("waits")).put_values().len() == 5).await;
+    assert!(begun.elapsed() >= wait, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_failed_close_fails_the_task() {
+    let fixture = Fixture::start().await;
+    fixture.create_topic("ajar", 2).await;
+    lock(&shared("ajar")).faults.insert("close", (1, Fault::Fatal));
+    fixture.sink("ajar", "ajar", &[]).await;
+    until("both partitions", async || opened("ajar") == 1).await;
+    let _other = second_member(&fixture, "connect-ajar", TopicPartition::new("ajar", 1)).await;
+    fixture.wait_for_task("ajar", 0, State::Failed).await;
+    let trace = fixture.status("ajar").await.tasks[0].status.trace.clone().unwrap();
+    assert!(trace.contains("close cannot go on"), "{trace}");
+}
+
+fn opened(sink: &str) -> usize {
+    let shared = shared(sink);
+    lock(&shared).events.iter().filter(|e| matches!(e, Event::Open(_))).count()
+}
+
+/// Joins a group of one and takes this partition away from it.
+async fn second_member(
+    fixture: &Fixture,
+    group: &str,
+    partition: TopicPartition,
+) -> Box<dyn Consumer> {
+    let properties = BTreeMap::from([("group.id".to_owned(), group.to_owned())]);
+    let mut member = fixture.cluster.consumer(&properties).await.unwrap();
+    let topics = vec![partition.topic.to_string()];
+    member.subscribe(&Subscription::Topics(topics)).await.unwrap();
+    until("a second member to get its partition", async || {
+        match member.poll(Duration::from_millis(100)).await.unwrap() {
+            Polled::Assigned(partitions) => partitions.contains(&partition),
+            _ => false,
+        }
+    })
+    .await;
+    member
 }

@@ -145,3 +145,46 @@ async fn a_task_that_does_not_stop_is_given_up() {
     until("new records", async || fixture.end_offset("clings").await >= 7).await;
     assert_eq!(fixture.end_offset("clings").await, 7, "the offsets were committed before");
 }
+
+#[tokio::test]
+async fn a_poll_may_take_longer_than_the_commit_interval() {
+    let fixture = Fixture::start().await;
+    fixture.source("slow", "slow", 3, &[("poll.ms", "200"), ("run", "1")]).await;
+    let shared = shared("slow");
+    until("all records", async || fixture.end_offset("slow").await == 3).await;
+    until("commits", async || lock(&shared).commits >= 3).await;
+}
+
+#[tokio::test]
+async fn the_last_commit_tells_the_task_too() {
+    let mut fixture = Fixture::start_without_timer().await;
+    fixture.source("told", "told", 5, &[]).await;
+    until("all records", async || fixture.end_offset("told").await == 5).await;
+    assert_eq!(lock(&shared("told")).commits, 0);
+    fixture.stop_worker().await;
+    assert_eq!(lock(&shared("told")).commits, 1);
+}
+
+#[tokio::test]
+async fn tasks_commit_though_their_connector_does_not_stop() {
+    let mut fixture = Fixture::start_without_timer().await;
+    lock(&shared("stuck")).faults.insert("connector-stop", (1, Fault::Hang));
+    fixture.source("stuck", "stuck", 5, &[]).await;
+    until("all records", async || fixture.end_offset("stuck").await == 5).await;
+    fixture.stop_worker().await;
+    assert!(fixture.offset_file().exists(), "what was acknowledged is committed");
+}
+
+/// An error that a connector raises once it has a successor is not the successor's.
+#[tokio::test]
+async fn a_connector_that_was_replaced_is_not_heard() {
+    let fixture = Fixture::start().await;
+    fixture.source("replaced", "replaced", 3, &[]).await;
+    let old = lock(&shared("replaced")).context.clone().unwrap();
+    fixture.source("replaced", "replaced", 4, &[]).await;
+    old.raise_error(millrace_api::Error::fatal("lost its source"));
+    for _ in 0..3 {
+        fixture.worker().restart_task("replaced", 0).await.unwrap();
+    }
+    assert_eq!(fixture.status("replaced").await.connector.status.state, State::Running);
+}

@@ -1,0 +1,96 @@
+//! A producer without room: what a task that is stopped meanwhile may commit.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use millrace_api::{Error, Result, TopicPartition};
+use millrace_kafka::embedded::EmbeddedCluster;
+use millrace_kafka::{Acknowledge, Cluster, Consumer, NewTopic, Outgoing, Producer, Properties};
+
+use crate::fixture::{Fixture, until};
+
+/// The log in memory, with producers that never have room for a whole run.
+struct Full {
+    inner: EmbeddedCluster,
+    is_full: Arc<AtomicBool>,
+}
+
+struct FullProducer(Arc<AtomicBool>);
+
+/// Rows that found no room; given up they are lost, as the librdkafka producer reports them.
+struct Rest(Arc<dyn Acknowledge>, usize);
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.0.failed(self.1, &Error::fatal("the send was given up"));
+    }
+}
+
+#[async_trait]
+impl Producer for FullProducer {
+    async fn send(&mut self, records: &Outgoing, ack: Arc<dyn Acknowledge>) -> Result<()> {
+        ack.acknowledged(1);
+        let _rest = Rest(ack, records.values.iter().count() - 1);
+        self.0.store(true, Ordering::SeqCst);
+        pending().await
+    }
+
+    async fn flush(&mut self, _timeout: Duration) -> Result<()> {
+        Ok(())
+    }
+}
+
+type Offsets = BTreeMap<TopicPartition, i64>;
+
+#[async_trait]
+impl Cluster for Full {
+    async fn producer(&self, _properties: &Properties) -> Result<Box<dyn Producer>> {
+        Ok(Box::new(FullProducer(Arc::clone(&self.is_full))))
+    }
+
+    async fn consumer(&self, properties: &Properties) -> Result<Box<dyn Consumer>> {
+        self.inner.consumer(properties).await
+    }
+
+    async fn cluster_id(&self) -> Result<String> {
+        self.inner.cluster_id().await
+    }
+
+    async fn describe_topics(&self, topics: Option<&[&str]>) -> Result<BTreeMap<String, i32>> {
+        self.inner.describe_topics(topics).await
+    }
+
+    async fn create_topic(&self, topic: &NewTopic) -> Result<()> {
+        self.inner.create_topic(topic).await
+    }
+
+    async fn delete_topic(&self, topic: &str) -> Result<()> {
+        self.inner.delete_topic(topic).await
+    }
+
+    async fn end_offsets(&self, partitions: &[TopicPartition]) -> Result<Offsets> {
+        self.inner.end_offsets(partitions).await
+    }
+
+    async fn committed(&self, group: &str, partitions: &[TopicPartition]) -> Result<Offsets> {
+        self.inner.committed(group, partitions).await
+    }
+}
+
+/// With `errors.tolerance=all` records that could not be sent count as done. Those that were never
+/// tried, because the task was told to stop, must not.
+#[tokio::test]
+async fn records_that_found_no_room_are_not_committed() {
+    let is_full = Arc::new(AtomicBool::new(false));
+    let inner = EmbeddedCluster::in_memory();
+    let cluster = Arc::new(Full { inner, is_full: Arc::clone(&is_full) });
+    let mut fixture = Fixture::start_on(cluster, &[]).await;
+    fixture.source("full", "full", 10, &[("errors.tolerance", "all")]).await;
+    until("the producer to be full", async || is_full.load(Ordering::SeqCst)).await;
+    fixture.stop_worker().await;
+    assert!(!fixture.offset_file().exists(), "nothing of the run may be committed");
+}
