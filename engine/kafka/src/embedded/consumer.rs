@@ -109,7 +109,7 @@ impl EmbeddedConsumer {
         let step = lock(&self.shared.groups).poll(group, *id, Instant::now());
         match step {
             Step::Nothing => Ok(None),
-            Step::Assigned(added) => {
+            Step::Assigned(mut added) => {
                 for tp in &added {
                     match self.add_partition(tp, Start::Committed) {
                         // Deleted since: the group will say so.
@@ -117,15 +117,18 @@ impl EmbeddedConsumer {
                         other => other?,
                     }
                 }
-                Ok(Some(Polled::Assigned(added)))
+                // What the caller never heard of it cannot be asked to position.
+                added.retain(|tp| self.partitions.contains_key(tp));
+                Ok((!added.is_empty()).then_some(Polled::Assigned(added)))
             }
             Step::Revoked(partitions) => {
                 self.revoking.clone_from(&partitions);
                 Ok(Some(Polled::Revoked(partitions)))
             }
-            Step::Lost(partitions) => {
+            Step::Lost(mut partitions) => {
+                partitions.retain(|tp| self.partitions.contains_key(tp));
                 self.drop_partitions(&partitions);
-                Ok(Some(Polled::Lost(partitions)))
+                Ok((!partitions.is_empty()).then_some(Polled::Lost(partitions)))
             }
             Step::Fenced => {
                 let id = self.join(group, matcher);
