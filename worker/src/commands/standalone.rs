@@ -42,14 +42,9 @@ pub async fn run(arguments: Arguments) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    for file in &arguments.connectors {
-        if let Err(e) = worker.create(file).await {
-            tracing::error!("stopping, since {} is wrong: {}", file.display(), e.trace());
-            worker.stop().await;
-            return ExitCode::from(3);
-        }
-    }
-    worker.run().await
+    let code = worker.run(&arguments.connectors).await;
+    worker.stop().await;
+    code
 }
 
 /// A worker and its REST API.
@@ -88,12 +83,29 @@ impl Worker {
         Ok(())
     }
 
-    async fn run(self) -> ExitCode {
-        match told_to_end() {
-            Ok(end) => end.await,
-            Err(e) => tracing::error!("cannot wait for signals: {e}"),
+    /// Creates the connectors and waits to be told to end. That may come while one of them is
+    /// still starting: those that run already must be stopped in order.
+    async fn run(&self, connectors: &[PathBuf]) -> ExitCode {
+        let end = match told_to_end() {
+            Ok(end) => end,
+            Err(e) => {
+                tracing::error!("cannot wait for signals: {e}");
+                return ExitCode::from(2);
+            }
+        };
+        tokio::pin!(end);
+        for file in connectors {
+            let created = tokio::select! {
+                biased;
+                () = &mut end => return ExitCode::SUCCESS,
+                created = self.create(file) => created,
+            };
+            if let Err(e) = created {
+                tracing::error!("stopping, since {} is wrong: {}", file.display(), e.trace());
+                return ExitCode::from(3);
+            }
         }
-        self.stop().await;
+        end.await;
         ExitCode::SUCCESS
     }
 
