@@ -135,7 +135,8 @@ impl WorkerConfig {
             value_converter: worker.value_converter,
             header_converter: worker.header_converter,
             graceful_timeout: millis(worker.task_shutdown_graceful_timeout_ms),
-            commit_interval: millis(worker.offset_flush_interval_ms),
+            // At 0 a task would do nothing but commit.
+            commit_interval: millis(worker.offset_flush_interval_ms).max(Duration::from_millis(1)),
             commit_timeout: millis(worker.offset_flush_timeout_ms),
             listeners,
             advertised_host: worker.rest_advertised_host_name,

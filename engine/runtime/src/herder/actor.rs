@@ -128,7 +128,12 @@ impl ConnectorActor {
             }
             Err(e) => Err(e),
         };
-        result.inspect_err(|e| self.fail(e))
+        // One that was told to stop meanwhile has not failed.
+        result.inspect_err(|e| {
+            if !*self.stopping.borrow() {
+                self.fail(e)
+            }
+        })
     }
 
     fn fail(&self, error: &Error) {

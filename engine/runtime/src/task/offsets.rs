@@ -27,7 +27,7 @@ pub(crate) struct SubmittedRecords {
 pub(crate) struct Submitted {
     offset: Option<SourceOffset>,
     outstanding: AtomicUsize,
-    /// Whether some of it will never be in the log: its offset must not be committed.
+    /// Whether some of it will never be in the log.
     lost: AtomicBool,
     outcome: Arc<Outcome>,
 }
@@ -150,15 +150,15 @@ impl SubmittedRecords {
 }
 
 impl Submitted {
-    /// Not all of the run will be handed to the producer, or arrive: its offset stays uncommitted,
-    /// whatever becomes of the rest.
+    /// Not all of the run will be handed to the producer, or arrive. What fails from now on stays
+    /// outstanding, so the offset is never committed.
     pub(crate) fn abandon(&self) {
         self.lost.store(true, Ordering::Release);
         self.outcome.settled.notify_one();
     }
 
     fn is_acknowledged(&self) -> bool {
-        self.outstanding.load(Ordering::Acquire) == 0 && !self.is_lost()
+        self.outstanding.load(Ordering::Acquire) == 0
     }
 
     fn is_lost(&self) -> bool {

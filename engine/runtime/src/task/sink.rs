@@ -302,7 +302,10 @@ impl SinkTaskLoop {
     async fn assigned_now(&mut self, partitions: &[TopicPartition], paused: bool) -> Result<()> {
         let positions = loop {
             match self.consumer.position(partitions).await {
-                Err(e) if e.is_retriable() && self.wishes.now() != Wanted::Stop => {
+                Err(e) if e.is_retriable() => {
+                    if self.wishes.now() == Wanted::Stop {
+                        return Ok(());
+                    }
                     tracing::warn!("cannot learn where to read {}: {e}", list(partitions));
                     self.wishes.back_off().await;
                 }

@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) faults: HashMap<&'static str, (usize, Fault)>,
     /// What pre_commit gives back instead of what it got.
     pub(crate) hold_back: Option<i64>,
+    /// By how much pre_commit says more than it got, also of a partition that is not the task's.
+    pub(crate) overstate: Option<i64>,
     /// Partition to pause, taken up at the next put.
     pub(crate) pause: Option<TopicPartition>,
     /// What a put that fails asks to be waited before it comes again.
@@ -282,6 +284,10 @@ impl SinkTask for RecordingTask {
         let mut offsets = consumed.clone();
         if let Some(held) = shared.hold_back {
             offsets.values_mut().for_each(|offset| *offset = (*offset).min(held));
+        }
+        if let Some(more) = shared.overstate {
+            offsets.values_mut().for_each(|offset| *offset += more);
+            offsets.insert(TopicPartition::new("elsewhere", 0), more);
         }
         shared.events.push(Event::PreCommit(offsets.clone()));
         Ok(offsets)

@@ -81,6 +81,22 @@ async fn only_what_pre_commit_gives_back_is_committed() {
 }
 
 #[tokio::test]
+async fn what_was_not_put_is_not_committed_whatever_the_task_says() {
+    let mut fixture = Fixture::start().await;
+    fixture.source("src-over", "over", 10, &[]).await;
+    let shared = shared("over");
+    lock(&shared).overstate = Some(5);
+    fixture.sink("over", "over", &[]).await;
+    let told =
+        |e: &Event| matches!(e, Event::PreCommit(offsets) if offsets.values().max() == Some(&15));
+    until("two commits", async || lock(&shared).events.iter().filter(|e| told(e)).count() >= 2)
+        .await;
+    fixture.stop_worker().await;
+    assert_eq!(fixture.committed("connect-over", "over").await, None);
+    assert_eq!(fixture.committed("connect-over", "elsewhere").await, None);
+}
+
+#[tokio::test]
 async fn a_task_may_rewind() {
     let fixture = Fixture::start().await;
     fixture.source("src-rewind", "rewind", 10, &[]).await;
