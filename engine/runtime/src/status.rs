@@ -120,3 +120,24 @@ impl StatusWriter {
         self.cancelled.store(true, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancelled_writer_is_silent() {
+        let store = Arc::new(StatusStore::default());
+        let id = TaskId { connector: "c".into(), task: 0 };
+        let (state, worker_id) = (State::Unassigned, "w:0".to_owned());
+        let template = Status { state, worker_id, version: None, trace: None };
+        let writer = StatusWriter::new(id, Arc::clone(&store), template);
+        writer.write(State::Running);
+        writer.cancel();
+        writer.write_failure(&Error::fatal("too late"));
+        assert_eq!(store.of("c").unwrap().tasks[&0].state, State::Running);
+        store.forget("c");
+        writer.write(State::Unassigned);
+        assert!(store.of("c").is_none(), "a deleted connector has no status");
+    }
+}

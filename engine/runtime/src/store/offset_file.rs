@@ -162,6 +162,22 @@ mod tests {
         assert_eq!(found, [Some(b"1".to_vec()), Some(b"2".to_vec())]);
     }
 
+    /// The file is replaced, never written to: whatever reads it, a worker after a crash included,
+    /// sees the old entries or the new ones.
+    #[tokio::test]
+    async fn a_commit_leaves_the_old_file_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("connect.offsets");
+        let file = OffsetFile::open(&path).unwrap();
+        file.set(vec![entry("a", "1")]).await.unwrap();
+        let (bytes, mut reader) = (fs::read(&path).unwrap(), File::open(&path).unwrap());
+        file.set(vec![entry("a", "a longer one")]).await.unwrap();
+        let mut seen = Vec::new();
+        io::Read::read_to_end(&mut reader, &mut seen).unwrap();
+        assert_eq!(seen, bytes);
+        assert_ne!(fs::read(&path).unwrap(), bytes);
+    }
+
     #[tokio::test]
     async fn a_file_cut_in_half_is_refused_with_its_name() {
         let dir = tempfile::tempdir().unwrap();

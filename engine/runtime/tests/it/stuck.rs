@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use millrace_api::{Error, Result, TopicPartition};
 use millrace_kafka::embedded::EmbeddedCluster;
 use millrace_kafka::{Acknowledge, Cluster, Consumer, NewTopic, Outgoing, Producer, Properties};
+use tokio::time::timeout;
 
 use crate::fixture::{Fixture, until};
 
@@ -88,9 +89,11 @@ async fn records_that_found_no_room_are_not_committed() {
     let is_full = Arc::new(AtomicBool::new(false));
     let inner = EmbeddedCluster::in_memory();
     let cluster = Arc::new(Full { inner, is_full: Arc::clone(&is_full) });
-    let mut fixture = Fixture::start_on(cluster, &[]).await;
+    let patience = [("task.shutdown.graceful.timeout.ms", "30000")];
+    let mut fixture = Fixture::start_on(cluster, &patience).await;
     fixture.source("full", "full", 10, &[("errors.tolerance", "all")]).await;
     until("the producer to be full", async || is_full.load(Ordering::SeqCst)).await;
-    fixture.stop_worker().await;
+    let stop = timeout(Duration::from_secs(10), fixture.stop_worker());
+    stop.await.expect("a task that waits for room can be stopped");
     assert!(!fixture.offset_file().exists(), "nothing of the run may be committed");
 }
