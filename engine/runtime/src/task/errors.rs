@@ -1,7 +1,6 @@
 //! Decides what becomes of a record that cannot be processed: `errors.tolerance`, the log, and the
 //! dead letter queue (KIP-298).
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -67,7 +66,6 @@ pub(crate) struct ErrorConfig {
 pub(crate) struct ErrorPolicy {
     id: TaskId,
     config: ErrorConfig,
-    skipped: AtomicU64,
     dead_letters: Option<AsyncMutex<Box<dyn Producer>>>,
     /// The runs of the batch a sink task is working on.
     originals: Mutex<Vec<Fetched>>,
@@ -81,7 +79,7 @@ impl ErrorPolicy {
         dead_letters: Option<Box<dyn Producer>>,
     ) -> Self {
         let dead_letters = dead_letters.map(AsyncMutex::new);
-        Self { id, config, skipped: AtomicU64::new(0), dead_letters, originals: Mutex::default() }
+        Self { id, config, dead_letters, originals: Mutex::default() }
     }
 
     /// Reports each row, then fails unless all may be skipped. `original` finds a row's record as
@@ -102,7 +100,6 @@ impl ErrorPolicy {
             }
         }
         let Some(first) = failures.rows.first().filter(|_| !self.config.tolerate_all) else {
-            self.skipped.fetch_add(failures.rows.len() as u64, Ordering::Relaxed);
             return Ok(());
         };
         let mut error = Error::fatal("Tolerance exceeded in error handler")

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrow::array::Array;
 use millrace_api::data::{SourceOffset, SourcePartition, SourceRecords};
-use millrace_api::{Result, SourceTask};
+use millrace_api::{Error, Result, SourceTask};
 use millrace_kafka::{Acknowledge, Outgoing, Producer};
 use tokio::time::{Instant, sleep_until};
 
@@ -17,6 +17,9 @@ use crate::task::errors::{ErrorPolicy, Failures, Stage};
 use crate::task::offsets::{Submitted, SubmittedRecords};
 use crate::task::serde::Converters;
 use crate::task::{Wanted, Wishes};
+
+/// What stands for "none" among timestamps. Kafka knows none below.
+const NO_TIMESTAMP: i64 = -1;
 
 /// What a source task is made of.
 pub(crate) struct SourceTaskLoop {
@@ -184,6 +187,12 @@ impl SourcePipeline {
             for failed in &failures {
                 let (stage, class, rows) = (failed.stage, failed.class, failed.rows.as_slice());
                 self.errors.handle(Failures { stage, class, rows }, |_| None).await?;
+            }
+            let times = serialized.timestamps.iter().flat_map(|times| times.iter());
+            if let Some(time) = times.into_iter().find(|time| **time < NO_TIMESTAMP) {
+                return Err(Error::fatal(format!("Invalid record timestamp {time}"))
+                    .context("topic", &serialized.topic)
+                    .context("remedy", "let the connector give milliseconds since 1970, or none"));
             }
             if !serialized.values.is_empty() {
                 outgoing.push(serialized);

@@ -106,6 +106,9 @@ pub(crate) struct TestConfig {
     /// How many records a source task has.
     #[config(key = "count", default = 0)]
     count: i64,
+    /// The records' timestamp.
+    #[config(key = "timestamp", default = -1)]
+    timestamp: i64,
     /// How many milliseconds a poll takes.
     #[config(key = "poll.ms", default = 0)]
     poll_ms: i64,
@@ -197,8 +200,10 @@ impl SourceTask for CountingTask {
         let value = Column::from_values(Some(Schema::string(false)), values);
         self.next = end;
         let offset = BTreeMap::from([("next".to_owned(), end.into())]);
+        let mut records = Records::new(self.config.topic.as_str(), value);
+        records.timestamps = Some(vec![self.config.timestamp; records.len()].into());
         Ok(vec![SourceRecords {
-            records: Records::new(self.config.topic.as_str(), value),
+            records,
             source_partition: Arc::clone(&self.partition),
             source_offset: Some(offset.into_iter().collect()),
         }])

@@ -188,3 +188,13 @@ async fn a_connector_that_was_replaced_is_not_heard() {
     }
     assert_eq!(fixture.status("replaced").await.connector.status.state, State::Running);
 }
+
+#[tokio::test]
+async fn a_timestamp_that_kafka_does_not_know_fails_the_task() {
+    let fixture = Fixture::start().await;
+    fixture.source("past", "past", 5, &[("timestamp", "-2"), ("errors.tolerance", "all")]).await;
+    fixture.wait_for_task("past", 0, State::Failed).await;
+    let trace = fixture.status("past").await.tasks[0].status.trace.clone().unwrap();
+    assert!(trace.contains("Invalid record timestamp -2"), "{trace}");
+    assert_eq!(fixture.end_offset("past").await, 0);
+}
