@@ -63,6 +63,42 @@ async fn a_failed_pre_commit_goes_back_to_the_last_commit() {
     assert_eq!(fixture.status("back").await.tasks[0].status.state, State::Running);
 }
 
+/// A batch that waits to be put again is read again as well: it must not be put beside that.
+#[tokio::test]
+async fn going_back_drops_the_batch_that_waits() {
+    let fixture = Fixture::start().await;
+    fixture.source("src-drops", "drops", 30, &[]).await;
+    until("all records", async || fixture.end_offset("drops").await == 30).await;
+    let shared = shared("drops");
+    let left = |call: &str| lock(&shared).faults[call].0;
+    lock(&shared).faults.insert("put", (1_000_000, Fault::Retriable));
+    fixture.sink("drops", "drops", &[]).await;
+    until("a batch to wait", async || left("put") < 1_000_000).await;
+    lock(&shared).faults.insert("pre_commit", (1, Fault::Fatal));
+    until("the way back", async || left("pre_commit") == 0).await;
+    lock(&shared).faults.remove("put");
+    until("a commit", async || fixture.committed("connect-drops", "drops").await == Some(30)).await;
+    assert_eq!(lock(&shared).put_values(), expected("src-drops", 30));
+}
+
+/// Going back concerns what the task still has.
+#[tokio::test]
+async fn a_lost_partition_is_not_gone_back_to() {
+    let fixture = Fixture::start().await;
+    fixture.create_topic("stays", 1).await;
+    fixture.create_topic("goes", 1).await;
+    fixture.sink("left", "stays,goes", &[]).await;
+    let shared = shared("left");
+    until("both partitions", async || opened("left") >= 1).await;
+    fixture.cluster.delete_topic("goes").await.unwrap();
+    let closed = |e: &Event| matches!(e, Event::Close(_));
+    until("the loss", async || lock(&shared).events.iter().any(closed)).await;
+    lock(&shared).faults.insert("pre_commit", (1, Fault::Fatal));
+    until("the way back", async || lock(&shared).faults["pre_commit"].0 == 0).await;
+    fixture.source("src-left", "stays", 5, &[]).await;
+    until("records", async || lock(&shared).put_values().len() == 5).await;
+}
+
 #[tokio::test]
 async fn only_what_pre_commit_gives_back_is_committed() {
     let mut fixture = Fixture::start().await;
