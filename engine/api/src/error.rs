@@ -114,6 +114,19 @@ impl Error {
         self.kind() == ErrorKind::Retriable
     }
 
+    /// An error of the same kind that says the same. Causes cannot be cloned: they become a part of
+    /// the message.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let mut message = self.to_string();
+        let mut source = self.source();
+        while let Some(cause) = source {
+            message = format!("{message}: {cause}");
+            source = cause.source();
+        }
+        Self::new(self.kind(), message)
+    }
+
     /// The message without context and causes.
     pub fn message(&self) -> &str {
         &self.0.message

@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arrow::array::BooleanArray;
-use arrow::buffer::ScalarBuffer;
+use arrow::array::{Array, BinaryViewArray, BooleanArray, UInt32Array};
+use arrow::compute::take;
 use async_trait::async_trait;
 use bytes::Bytes;
 use millrace_api::data::{RowError, SinkRecords};
@@ -92,12 +92,14 @@ impl ErrorPolicy {
         failures: Failures<'_>,
         original: impl Fn(usize) -> Option<Original<'a>>,
     ) -> Result<()> {
+        let mut letters = Vec::new();
         for RowError { row, error } in failures.rows {
             let original = original(*row);
             self.log(&failures, error, original);
-            if let Some(original) = original {
-                self.bury(&failures, error, original).await?;
-            }
+            letters.extend(original.map(|original| (original, error)));
+        }
+        if let Some((Original { run, .. }, _)) = letters.first() {
+            self.bury(&failures, run, &letters).await?;
         }
         let Some(first) = failures.rows.first().filter(|_| !self.config.tolerate_all) else {
             return Ok(());
@@ -111,10 +113,9 @@ impl ErrorPolicy {
                 .context("partition", run.topic_partition.partition)
                 .context("offset", run.offsets[row]);
         }
-        let cause = Error::new(first.error.kind(), first.error.trace());
         Err(error
             .context("remedy", "mend the record or the configuration, or skip such records by errors.tolerance=all")
-            .with_source(cause))
+            .with_source(first.error.copied()))
     }
 
     fn log(&self, failures: &Failures<'_>, error: &Error, original: Option<Original<'_>>) {
@@ -140,33 +141,42 @@ impl ErrorPolicy {
         );
     }
 
-    /// Writes a record to the dead letter queue and waits until it is there.
+    /// Writes records of one run to the dead letter queue and waits until they are there.
     async fn bury(
         &self,
         failures: &Failures<'_>,
-        error: &Error,
-        Original { run, row }: Original<'_>,
+        run: &Fetched,
+        letters: &[(Original<'_>, &Error)],
     ) -> Result<()> {
         let (Some(producer), Some((topic, context))) =
             (&self.dead_letters, &self.config.dead_letter_queue)
         else {
             return Ok(());
         };
-        let mut headers = run.headers.get(row).cloned().unwrap_or_default();
-        if *context {
-            self.add_context(&mut headers, failures, error, Original { run, row });
+        let mut headers = Vec::with_capacity(letters.len());
+        for (original, error) in letters {
+            let mut own = run.headers.get(original.row).cloned().unwrap_or_default();
+            if *context {
+                self.add_context(&mut own, failures, error, *original);
+            }
+            headers.push(own);
         }
-        let letter = Outgoing {
+        let rows: UInt32Array = letters.iter().map(|(o, _)| u32::try_from(o.row).ok()).collect();
+        let pick = |cells: &BinaryViewArray| {
+            let picked = take(cells, &rows, None).expect("the rows are the run's own");
+            BinaryViewArray::from(picked.to_data())
+        };
+        let letters = Outgoing {
             topic: topic.as_str().into(),
             partition: None,
-            keys: run.keys.slice(row, 1),
-            values: run.values.slice(row, 1),
-            timestamps: Some(ScalarBuffer::from(vec![run.timestamps[row]])),
-            headers: if headers.is_empty() { Vec::new() } else { vec![headers] },
+            keys: pick(&run.keys),
+            values: pick(&run.values),
+            timestamps: Some(letters.iter().map(|(o, _)| run.timestamps[o.row]).collect()),
+            headers: if headers.iter().all(Vec::is_empty) { Vec::new() } else { headers },
         };
         let receipt = Arc::new(Receipt::default());
         let mut producer = producer.lock().await;
-        producer.send(&letter, Arc::clone(&receipt) as Arc<dyn Acknowledge>).await?;
+        producer.send(&letters, Arc::clone(&receipt) as Arc<dyn Acknowledge>).await?;
         producer.flush(DEAD_LETTER_TIMEOUT).await?;
         receipt.result().map_err(|e| {
             Error::fatal("cannot write to the dead letter queue")
@@ -198,10 +208,10 @@ impl ErrorPolicy {
     }
 }
 
-/// How long a dead letter may take; the producer itself retries within it.
+/// How long the dead letters of a batch may take; the producer itself retries within it.
 const DEAD_LETTER_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Learns whether one dead letter arrived.
+/// Learns whether dead letters arrived.
 #[derive(Default)]
 struct Receipt(Mutex<Option<Error>>);
 
@@ -215,8 +225,7 @@ impl Acknowledge for Receipt {
     fn acknowledged(&self, _records: usize) {}
 
     fn failed(&self, _records: usize, error: &Error) {
-        let error = Error::new(error.kind(), error.to_string());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.copied());
     }
 }
 

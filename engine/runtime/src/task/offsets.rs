@@ -56,17 +56,10 @@ impl Acknowledge for Submitted {
             return self.acknowledged(records);
         }
         let mut failure = self.outcome.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        failure.get_or_insert_with(|| copy(error));
+        failure.get_or_insert_with(|| error.copied());
         drop(failure);
         self.abandon();
     }
-}
-
-/// Errors are not clonable, since their causes are not: the copy's message says them.
-fn copy(error: &Error) -> Error {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    let message = causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}"));
-    Error::new(error.kind(), message)
 }
 
 impl SubmittedRecords {

@@ -290,7 +290,10 @@ impl SinkTaskLoop {
         }
         let committed = tokio::time::timeout(self.state.timeout, self.consumer.commit(&offsets));
         match committed.await {
-            Ok(Ok(())) => self.state.last_committed.extend(offsets),
+            Ok(Ok(())) => {
+                tracing::info!(partitions = offsets.len(), "committed offsets");
+                self.state.last_committed.extend(offsets);
+            }
             Ok(Err(e)) => tracing::error!("cannot commit offsets {offsets:?}: {e}"),
             Err(_) => tracing::error!(
                 "committing offsets took longer than offset.flush.timeout.ms={}",

@@ -270,7 +270,7 @@ impl Committer {
         let stored = tokio::time::timeout(self.timeout, self.offsets.write(&self.pending)).await;
         match stored {
             Ok(Ok(())) => {
-                tracing::debug!(partitions = self.pending.len(), "committed source offsets");
+                tracing::info!(partitions = self.pending.len(), "committed source offsets");
                 self.pending.clear();
                 true
             }
