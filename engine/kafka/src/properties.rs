@@ -108,6 +108,9 @@ pub(crate) fn translate(role: Role, properties: &Properties) -> Result<Settings>
     Ok(settings)
 }
 
+/// How often librdkafka says which brokers it knows: see `librdkafka::brokers`.
+const LOST_BROKERS_LOOK_MS: i64 = 5_000;
+
 fn common(role: Role, reader: &mut Reader<'_>) -> Result<Settings> {
     let bootstrap_servers = match reader.text("bootstrap.servers") {
         Some(servers) if !servers.is_empty() => servers.to_owned(),
@@ -137,6 +140,9 @@ fn common(role: Role, reader: &mut Reader<'_>) -> Result<Settings> {
         request_timeout(reader, &mut out, 0)?;
         // Else a look at a topic that was just deleted brings it back.
         keep(&mut out, "allow.auto.create.topics", false);
+    } else {
+        // They tell when the client has lost all its brokers.
+        keep(&mut out, "statistics.interval.ms", LOST_BROKERS_LOOK_MS);
     }
     let api_timeout = reader.number("default.api.timeout.ms", 0)?.unwrap_or(60_000);
     Ok(Settings {

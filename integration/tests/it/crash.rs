@@ -152,7 +152,7 @@ impl<'a> Drill<'a> {
         self.write_up_to(self.lines);
         let last = line(self.lines - 1);
         wait_until("the last line", 2 * PATIENCE, || {
-            assert!(worker.process().exited().is_none(), "{}", worker.process().log());
+            require_running(&mut worker);
             self.look();
             self.seen.ends_with(last.as_bytes()).then_some(())
         });
@@ -229,6 +229,17 @@ impl<'a> Drill<'a> {
         }
         assert_eq!(offset, topic.len(), "a clean stop commits everything");
         (repeated, torn)
+    }
+}
+
+/// A task that failed would be waited for in vain.
+fn require_running(worker: &mut Connect) {
+    assert!(worker.process().exited().is_none(), "{}", worker.process().log());
+    for connector in ["drill-source", SINK] {
+        let path = format!("/connectors/{connector}/status");
+        let status = worker.rest("GET", &path, None).body;
+        let trace = status.pointer("/tasks/0/trace");
+        assert!(trace.is_none(), "{connector}: {}", trace.unwrap());
     }
 }
 

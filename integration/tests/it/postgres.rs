@@ -49,7 +49,8 @@ const ROWS: &str = "
     insert into everything (id, small, text) values ({rows} + 1, -32768, '');
     insert into everything values ({rows} + 2, 32767, 2147483647, 9223372036854775807,
         3.4028235e38, 1.7976931348623157e308, true, 9999999999.99, 99999999999999999999.9999999999,
-        repeat('long ', 4000) || 'end', '', 'x', '', '00000000-0000-0000-0000-000000000000', 'null', '{}',
+        repeat('long ', 4000) || 'end', '', 'x', '', '00000000-0000-0000-0000-000000000000',
+        'null', '{}',
         '9999-12-31', '23:59:59.999', '9999-12-31 23:59:59.999', '9999-12-31 23:59:59.999+00');";
 
 /// How each column is written as text, so that both sides write the same.

@@ -17,6 +17,7 @@ use crate::{Cluster, Consumer, NewTopic, Producer, Properties};
 
 mod admin;
 mod batch;
+mod brokers;
 mod consumer;
 mod delivery;
 mod error;

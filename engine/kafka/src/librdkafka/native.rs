@@ -17,12 +17,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::{self, rd_kafka_event_error, text};
 use super::rebalance::{self, Rebalance};
-use super::{delivery, producer};
+use super::{brokers, delivery, producer};
 use crate::properties::{Role, Setting, Settings};
 
 /// What librdkafka's callbacks leave for us.
 #[derive(Debug, Default)]
 pub(super) struct Context {
+    bootstrap_servers: CString,
     rebalances: Mutex<VecDeque<Rebalance>>,
     closing: AtomicBool,
     fatal: Mutex<Option<(i32, String)>>,
@@ -41,6 +42,11 @@ impl Context {
 
     pub(super) fn next_rebalance(&self) -> Option<Rebalance> {
         lock(&self.rebalances).pop_front()
+    }
+
+    /// What `bootstrap.servers` names.
+    pub(super) fn bootstrap_servers(&self) -> &CStr {
+        &self.bootstrap_servers
     }
 
     /// From now on rebalances are completed in the callback.
@@ -102,7 +108,13 @@ impl std::fmt::Debug for Client {
 impl Client {
     pub(super) fn new(settings: &Settings) -> Result<Arc<Self>> {
         let conf = Conf::new(settings)?;
-        let context = Arc::new(Context::default());
+        let bootstrap_servers =
+            CString::new(settings.bootstrap_servers.as_str()).map_err(|_| {
+                Error::config(
+                    "Invalid value for configuration bootstrap.servers: it holds a zero byte",
+                )
+            })?;
+        let context = Arc::new(Context { bootstrap_servers, ..Context::default() });
         let kind = match settings.role {
             Role::Consumer => sys::rd_kafka_type_t::RD_KAFKA_CONSUMER,
             Role::Producer | Role::Admin => sys::rd_kafka_type_t::RD_KAFKA_PRODUCER,
@@ -204,7 +216,9 @@ impl Conf {
             match settings.role {
                 Role::Admin => {}
                 Role::Producer => {
-                    let events = sys::RD_KAFKA_EVENT_DR | sys::RD_KAFKA_EVENT_ERROR;
+                    let events = sys::RD_KAFKA_EVENT_DR
+                        | sys::RD_KAFKA_EVENT_ERROR
+                        | sys::RD_KAFKA_EVENT_STATS;
                     sys::rd_kafka_conf_set_events(conf.0, events);
                     let topic = sys::rd_kafka_conf_get_default_topic_conf(conf.0);
                     assert!(!topic.is_null(), "acks made a topic configuration");
@@ -215,6 +229,7 @@ impl Conf {
                 }
                 Role::Consumer => {
                     sys::rd_kafka_conf_set_error_cb(conf.0, Some(on_error));
+                    sys::rd_kafka_conf_set_stats_cb(conf.0, Some(brokers::on_statistics));
                     sys::rd_kafka_conf_set_rebalance_cb(conf.0, Some(rebalance::on_rebalance));
                 }
             }
@@ -366,6 +381,12 @@ impl Event {
     pub(super) fn kind(&self) -> i32 {
         // SAFETY: the event is live.
         unsafe { sys::rd_kafka_event_type(self.raw()) }
+    }
+
+    /// The client's statistics, JSON; empty for other events.
+    pub(super) fn statistics(&self) -> String {
+        // SAFETY: the event is live; its statistics live as long.
+        unsafe { text(sys::rd_kafka_event_stats(self.raw())) }
     }
 
     /// The event's error code and reason, if it failed as a whole.
@@ -556,6 +577,10 @@ pub(super) fn on_event(queue: &Queue, delivery: &delivery::Delivery, event: &Eve
                 note_error(queue.client().raw(), queue.client().context(), code, reason);
             }
         }
+        // SAFETY: the queue keeps its client alive.
+        sys::RD_KAFKA_EVENT_STATS => unsafe {
+            brokers::keep(queue.client().raw(), queue.client().context(), &event.statistics());
+        },
         _ => {}
     }
 }

@@ -49,6 +49,7 @@ fn defaults_are_javas() {
         topic.metadata.refresh.interval.ms=300000
         metadata.max.age.ms=900000
         log.connection.close=false
+        statistics.interval.ms=5000
         socket.timeout.ms=30000
         request.timeout.ms=30000
         linger.ms=5
@@ -77,6 +78,7 @@ fn defaults_are_javas() {
         topic.metadata.refresh.interval.ms=300000
         metadata.max.age.ms=900000
         log.connection.close=false
+        statistics.interval.ms=5000
         fetch.wait.max.ms=500
         socket.timeout.ms=30000
         fetch.min.bytes=1
