@@ -179,7 +179,7 @@ fn a_file_that_was_truncated_while_nobody_read_it() {
     site.write("in.txt", lines(0..3));
     let connect = site.start(&[], &connectors);
     let trace = wait_for_task(&connect, "cut-source", "FAILED");
-    tells(&trace, &["in.txt", "position: 790", "length: 21", "reset the connector's offsets"]);
+    tells(&trace, &["in.txt", "position: 790", "length: 21", "restore it"]);
     // Restored, it goes on where it was.
     site.write("in.txt", lines(0..105));
     restart(&connect, "cut-source");
