@@ -116,11 +116,7 @@ impl WorkerConfig {
         let values: Values = def.parse(&props)?;
         let StandaloneKeys { worker, offset_storage_file_filename } =
             StandaloneKeys::from_values(&values)?;
-        if props.get("config.providers").is_some_and(|p| !p.trim().is_empty()) {
-            // Going on would hand `${file:…}` to clients and plugins as if it were the secret.
-            return Err(Error::config("config.providers is not supported yet")
-                .context("remedy", "remove it, and write values in place of ${provider:…}"));
-        }
+        refuse_unsupported(&props)?;
         if worker.bootstrap_servers.is_empty() {
             return Err(Error::config(
                 "Invalid value [] for configuration bootstrap.servers: must not be empty",
@@ -159,6 +155,32 @@ impl WorkerConfig {
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
     }
+}
+
+/// Keys that protect something, and the values with which nothing is lost without them. To go on
+/// would hand `${file:…}` to clients as if it were the secret, or open what was to be closed.
+const PROTECTING: &[(&str, &[&str])] = &[
+    ("config.providers", &[""]),
+    ("rest.extension.classes", &[""]),
+    (
+        "connector.client.config.override.policy",
+        &[
+            "",
+            "all",
+            "org.apache.kafka.connect.connector.policy.allconnectorclientconfigoverridepolicy",
+        ],
+    ),
+];
+
+fn refuse_unsupported(props: &Props) -> Result<()> {
+    for (key, harmless) in PROTECTING {
+        let Some(value) = props.get(*key).map(|v| v.trim()) else { continue };
+        if !harmless.contains(&value.to_ascii_lowercase().as_str()) {
+            return Err(Error::config(format!("{key}={value} is not supported yet"))
+                .context("remedy", "remove it, if the worker may run without what it does"));
+        }
+    }
+    Ok(())
 }
 
 fn millis(ms: i64) -> Duration {
@@ -233,6 +255,9 @@ mod tests {
         );
         for listener in ["8083", "ftp://:1", "http://localhost", "http://localhost:99999"] {
             assert!(error(&[("listeners", listener)]).contains(listener));
+        }
+        for protecting in ["config.providers", "connector.client.config.override.policy"] {
+            assert!(error(&[(protecting, "x")]).contains(protecting));
         }
         let mut without = props(&[]);
         without.remove("key.converter");
