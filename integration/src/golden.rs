@@ -47,7 +47,7 @@ const LATER: [&str; 7] = [
 /// The groups in which they are.
 const LATER_GROUPS: [&str; 3] = ["Exactly Once Support", "Topic Creation", "offsets.topic"];
 
-/// Packages of plugins that Java recommends; of these we have every class in `CLASSES` and what follows.
+/// Packages of plugins that Java recommends; of these we have `CLASSES` and what follows.
 const PACKAGES: [&str; 4] = [
     "org.apache.kafka.connect.converters.",
     "org.apache.kafka.connect.json.",
