@@ -272,3 +272,31 @@ fn each_connector_has_its_readme_and_runs_the_suites() {
         &broken,
     );
 }
+
+/// Adding a connector must not mean looking for the places that list them all.
+#[test]
+fn a_connector_is_wired_in_two_files() {
+    let wiring = ["worker/Cargo.toml", "worker/src/catalog.rs"];
+    // Neither is the product: both name what they measure or try.
+    let about = ["benches/", "integration/", "xtask/"];
+    let mut broken = Vec::new();
+    for entry in fs::read_dir(root().join("connectors")).expect("connectors/ exists").flatten() {
+        let name = entry.file_name().display().to_string();
+        let (package, library) = (format!("millrace-{name}"), format!("millrace_{name}"));
+        let home = format!("connectors/{name}/");
+        let naming = sources(&[".rs", "Cargo.toml"]).into_iter().filter(|source| {
+            (source.text.contains(&package) || source.text.contains(&library))
+                && !source.path.starts_with(&home)
+                && !about.iter().any(|folder| source.path.starts_with(folder))
+        });
+        let found: Vec<String> = naming.map(|source| source.path).collect();
+        if found != wiring {
+            broken.push(format!("{package}: {}", found.join(", ")));
+        }
+    }
+    hold(
+        "a connector is named in worker/Cargo.toml and worker/src/catalog.rs, and nowhere else",
+        "ask the catalog for what is there",
+        &broken,
+    );
+}
