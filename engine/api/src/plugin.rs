@@ -82,6 +82,16 @@ pub enum PluginKind {
 }
 
 impl PluginKind {
+    /// All kinds.
+    pub const ALL: [Self; 6] = [
+        Self::Source,
+        Self::Sink,
+        Self::Converter,
+        Self::HeaderConverter,
+        Self::Transformation,
+        Self::Predicate,
+    ];
+
     /// The `type` that `GET /connector-plugins` shows.
     pub fn name(self) -> &'static str {
         match self {
@@ -137,8 +147,6 @@ pub enum Open {
 /// A plugin: what it is called, how it is configured, how it is made.
 pub struct Plugin {
     class: &'static str,
-    version: &'static str,
-    kind: PluginKind,
     config_def: fn() -> ConfigDef,
     validate: fn(&Props) -> Vec<ConfigError>,
     aliases: bool,
@@ -155,7 +163,7 @@ impl Plugin {
             task: |props, context| S::task(props, context),
         };
         let validate = |props: &Props| S::Config::parse(props).map_or(vec![], |c| S::validate(&c));
-        Self::new(S::CLASS, PluginKind::Source, S::Config::config_def, open).checked_by(validate)
+        Self::new(S::CLASS, S::Config::config_def, open).checked_by(validate)
     }
 
     /// A sink connector.
@@ -167,7 +175,7 @@ impl Plugin {
             task: |props, context| S::task(props, context),
         };
         let validate = |props: &Props| S::Config::parse(props).map_or(vec![], |c| S::validate(&c));
-        Self::new(S::CLASS, PluginKind::Sink, S::Config::config_def, open).checked_by(validate)
+        Self::new(S::CLASS, S::Config::config_def, open).checked_by(validate)
     }
 
     /// A converter for keys and values.
@@ -176,7 +184,7 @@ impl Plugin {
         config_def: fn() -> ConfigDef,
         open: fn(&Props, ConverterRole) -> Result<Box<dyn Converter>>,
     ) -> Self {
-        Self::new(class, PluginKind::Converter, config_def, Open::Converter(open))
+        Self::new(class, config_def, Open::Converter(open))
     }
 
     /// A converter for header values.
@@ -185,7 +193,7 @@ impl Plugin {
         config_def: fn() -> ConfigDef,
         open: fn(&Props) -> Result<Box<dyn HeaderConverter>>,
     ) -> Self {
-        Self::new(class, PluginKind::HeaderConverter, config_def, Open::HeaderConverter(open))
+        Self::new(class, config_def, Open::HeaderConverter(open))
     }
 
     /// A transformation.
@@ -194,7 +202,7 @@ impl Plugin {
         config_def: fn() -> ConfigDef,
         open: fn(&Props) -> Result<Box<dyn Transformation>>,
     ) -> Self {
-        Self::new(class, PluginKind::Transformation, config_def, Open::Transformation(open))
+        Self::new(class, config_def, Open::Transformation(open))
     }
 
     /// A predicate.
@@ -203,28 +211,15 @@ impl Plugin {
         config_def: fn() -> ConfigDef,
         open: fn(&Props) -> Result<Box<dyn Predicate>>,
     ) -> Self {
-        Self::new(class, PluginKind::Predicate, config_def, Open::Predicate(open))
+        Self::new(class, config_def, Open::Predicate(open))
     }
 
-    fn new(
-        class: &'static str,
-        kind: PluginKind,
-        config_def: fn() -> ConfigDef,
-        open: Open,
-    ) -> Self {
-        let version = env!("CARGO_PKG_VERSION");
-        Self { class, version, kind, config_def, validate: |_| Vec::new(), aliases: true, open }
+    fn new(class: &'static str, config_def: fn() -> ConfigDef, open: Open) -> Self {
+        Self { class, config_def, validate: |_| Vec::new(), aliases: true, open }
     }
 
     fn checked_by(mut self, validate: fn(&Props) -> Vec<ConfigError>) -> Self {
         self.validate = validate;
-        self
-    }
-
-    /// States the version that REST shows, where it is not this project's.
-    #[must_use]
-    pub fn with_version(mut self, version: &'static str) -> Self {
-        self.version = version;
         self
     }
 
@@ -240,14 +235,21 @@ impl Plugin {
         self.class
     }
 
-    /// The version that REST shows.
+    /// The version that REST shows: all plugins are built in, so it is this project's.
     pub fn version(&self) -> &'static str {
-        self.version
+        env!("CARGO_PKG_VERSION")
     }
 
     /// What it is.
     pub fn kind(&self) -> PluginKind {
-        self.kind
+        match self.open {
+            Open::Source { .. } => PluginKind::Source,
+            Open::Sink { .. } => PluginKind::Sink,
+            Open::Converter(_) => PluginKind::Converter,
+            Open::HeaderConverter(_) => PluginKind::HeaderConverter,
+            Open::Transformation(_) => PluginKind::Transformation,
+            Open::Predicate(_) => PluginKind::Predicate,
+        }
     }
 
     /// Its configuration keys.
@@ -269,13 +271,13 @@ impl Plugin {
     /// simple one without the suffix of its kind (`PluginUtils.simpleName` and `prunedName`).
     pub fn answers_to(&self, name: &str) -> bool {
         let simple = self.class.rsplit('.').next().unwrap_or(self.class);
-        let pruned = simple.strip_suffix(self.kind.suffix()).filter(|p| !p.is_empty());
+        let pruned = simple.strip_suffix(self.kind().suffix()).filter(|p| !p.is_empty());
         name == self.class || self.aliases && (name == simple || Some(name) == pruned)
     }
 }
 
 impl std::fmt::Debug for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.kind.name(), self.class)
+        write!(f, "{} {}", self.kind().name(), self.class)
     }
 }

@@ -1,6 +1,6 @@
 //! Finds plugins by the names users write.
 
-use millrace_api::{Error, ErrorKind, Plugin, PluginKind, Result};
+use millrace_api::{Error, ErrorKind, Plugin, PluginKind, Props, Result};
 
 /// Every plugin of this worker.
 #[derive(Debug, Default)]
@@ -46,6 +46,11 @@ impl Catalog {
                 ),
             )
         })
+    }
+
+    /// The connector that a configuration names.
+    pub(crate) fn connector_of(&self, config: &Props) -> Result<&Plugin> {
+        self.connector(config.get("connector.class").map_or("", |class| class.trim()))
     }
 
     /// The plugin of a kind that a user means by `name`, the value of `key`.

@@ -78,8 +78,7 @@ impl Worker {
         props: &Props,
         requests: Arc<dyn ConnectorRequests>,
     ) -> Result<RunningConnector> {
-        let plugin =
-            self.catalog.connector(props.get("connector.class").map_or("", |c| c.trim()))?;
+        let plugin = self.catalog.connector_of(props)?;
         let (Open::Source { connector, .. } | Open::Sink { connector, .. }) = plugin.open() else {
             unreachable!("the catalog was asked for a connector")
         };
@@ -91,8 +90,7 @@ impl Worker {
     /// Starts a task. It runs, and writes its status, until it ends or is stopped.
     pub(crate) fn start_task(self: &Arc<Self>, task: TaskConfig, wanted: Wanted) -> RunningTask {
         let id = task.id.clone();
-        let plugin =
-            task.connector.get("connector.class").and_then(|c| self.catalog.connector(c).ok());
+        let plugin = self.catalog.connector_of(&task.connector).ok();
         let template = self.status(plugin, State::Unassigned);
         let status = StatusWriter::new(id.clone(), Arc::clone(&self.statuses), template);
         let (sender, receiver) = watch::channel(wanted);
@@ -122,8 +120,7 @@ impl Worker {
         status: &StatusWriter,
     ) -> Result<()> {
         let id = &id;
-        let class = connector.get("connector.class").map_or("", |c| c.trim());
-        let plugin = self.catalog.connector(class)?;
+        let plugin = self.catalog.connector_of(&connector)?;
         let config = ConnectorConfig::parse(plugin.kind(), &connector)?;
         let mut wishes = Wishes::new(receiver);
         if wishes.now() == Wanted::Pause {

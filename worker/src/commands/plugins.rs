@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use millrace_api::PluginKind;
 use millrace_api::config::ConfigKeyInfo;
 
 use super::print_line;
@@ -25,8 +26,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         }
         return ExitCode::SUCCESS;
     };
-    let mut found = catalog.plugins().iter().filter(|p| p.answers_to(name));
-    let Some(plugin) = found.next() else {
+    let Some(plugin) = catalog.find(&PluginKind::ALL, name) else {
         tracing::error!("no plugin is called {name}; `millrace plugins` lists all");
         return ExitCode::from(1);
     };

@@ -142,8 +142,7 @@ impl ConnectorActor {
     }
 
     fn write_status(&self, state: State, trace: Option<String>) {
-        let class = self.snapshot().config.get("connector.class").cloned().unwrap_or_default();
-        let plugin = self.worker.catalog.connector(&class).ok();
+        let plugin = self.worker.catalog.connector_of(&self.snapshot().config).ok();
         let status = Status { trace, ..self.worker.status(plugin, state) };
         self.worker.statuses.put_connector(&self.name, status);
     }
@@ -154,8 +153,7 @@ impl ConnectorActor {
             return Ok(());
         };
         let props = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).config.clone();
-        let class = props.get("connector.class").map_or("", |c| c.trim());
-        let plugin = self.worker.catalog.connector(class)?;
+        let plugin = self.worker.catalog.connector_of(&props)?;
         let config = ConnectorConfig::parse(plugin.kind(), &props)?.common;
         let max = usize::try_from(config.tasks_max).unwrap_or(1);
         let configs = connector.task_configs(max);

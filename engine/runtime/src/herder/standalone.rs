@@ -118,9 +118,8 @@ impl StandaloneHerder {
     ) -> Result<T> {
         let commands = self.commands(name).ok_or_else(|| Self::unknown(name))?;
         let (reply, answer) = oneshot::channel();
-        let gone = |_| Error::new(ErrorKind::NotFound, format!("Connector {name} not found"));
         commands.send(command(reply)).await.map_err(|_| Self::unknown(name))?;
-        answer.await.map_err(gone)?
+        answer.await.map_err(|_| Self::unknown(name))?
     }
 
     fn info(&self, name: &str, snapshot: &Snapshot) -> ConnectorInfo {
@@ -133,8 +132,7 @@ impl StandaloneHerder {
     }
 
     fn kind(&self, snapshot: &Snapshot) -> &'static str {
-        let class = snapshot.config.get("connector.class").map_or("", |c| c.trim());
-        self.worker.catalog.connector(class).map_or("unknown", |p| p.kind().name())
+        self.worker.catalog.connector_of(&snapshot.config).map_or("unknown", |p| p.kind().name())
     }
 
     /// Makes the entry of a new connector; false when it exists.
@@ -316,16 +314,8 @@ impl Herder for StandaloneHerder {
     }
 
     fn plugin_config(&self, name: &str) -> Result<Vec<ConfigKeyInfo>> {
-        const ALL: &[PluginKind] = &[
-            PluginKind::Source,
-            PluginKind::Sink,
-            PluginKind::Converter,
-            PluginKind::HeaderConverter,
-            PluginKind::Transformation,
-            PluginKind::Predicate,
-        ];
         let plugin =
-            self.worker.catalog.find(ALL, name).ok_or_else(|| {
+            self.worker.catalog.find(&PluginKind::ALL, name).ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, format!("Unknown plugin {name}."))
             })?;
         let mut keys = plugin.config_def().infos();
