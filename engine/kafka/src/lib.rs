@@ -113,6 +113,21 @@ pub trait Cluster: Send + Sync {
         group: &str,
         partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, i64>>;
+
+    /// Everything that a group has committed; nothing for a group that nobody knows.
+    async fn group_offsets(&self, group: &str) -> Result<BTreeMap<TopicPartition, i64>>;
+
+    /// Sets what a group has committed, and deletes where the offset is none.
+    /// [`ErrorKind::Conflict`](millrace_api::ErrorKind) while the group has members.
+    async fn alter_group_offsets(
+        &self,
+        group: &str,
+        offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<()>;
+
+    /// Deletes a group and all it has committed. [`ErrorKind::NotFound`](millrace_api::ErrorKind)
+    /// when there is none, `Conflict` while it has members.
+    async fn delete_group(&self, group: &str) -> Result<()>;
 }
 
 /// What `bootstrap.servers` begins with when it names no servers.

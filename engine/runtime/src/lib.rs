@@ -3,6 +3,7 @@
 mod catalog;
 mod config;
 mod herder;
+mod log_levels;
 pub mod rest;
 mod status;
 mod store;
@@ -10,12 +11,14 @@ mod task;
 mod worker;
 
 pub use catalog::Catalog;
-pub use config::worker::{Listener, WorkerConfig};
+pub use config::rest::Listener;
+pub use config::worker::WorkerConfig;
 pub use herder::standalone::StandaloneHerder;
 pub use herder::{
-    ConnectorInfo, ConnectorState, ConnectorStatus, Herder, PluginInfo, RestartRequest,
-    TargetState, TaskInfo, TaskReference, TaskState,
+    ConnectorInfo, ConnectorOffset, ConnectorState, ConnectorStatus, Herder, Patch, PluginInfo,
+    RestartRequest, TargetState, TaskInfo, TaskReference, TaskState,
 };
+pub use log_levels::{LoggerLevel, Loggers};
 pub use status::{State, Status};
 pub use store::offset_file::OffsetFile;
 pub use store::offsets::OffsetStore;

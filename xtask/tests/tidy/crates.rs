@@ -15,8 +15,9 @@ fn allowed(package: &Value) -> &'static [&'static str] {
         "millrace-converters" => &["millrace-api", "schema-registry-client"],
         // The log speaks the data model's `Error` and `TopicPartition`; a twin of each would only
         // be converted.
-        "millrace-kafka" => &["millrace-api"],
-        "millrace-runtime" => &["millrace-api", "millrace-kafka"],
+        "millrace-tls" => &["millrace-api"],
+        "millrace-kafka" => &["millrace-api", "millrace-tls"],
+        "millrace-runtime" => &["millrace-api", "millrace-kafka", "millrace-tls"],
         "millrace-testkit" => &["millrace-api", "millrace-runtime"],
         // Formats and their schema maps are written once.
         "millrace-lake" => &["millrace-api", "millrace-converters"],
@@ -30,7 +31,8 @@ fn allowed(package: &Value) -> &'static [&'static str] {
 /// What tests of a crate may use on top.
 fn allowed_in_tests(package: &Value) -> &'static [&'static str] {
     match text(package, "name") {
-        "millrace-api" | "millrace-derive" | "millrace-kafka" => &["millrace-api"],
+        "millrace-api" | "millrace-derive" | "millrace-tls" => &["millrace-api"],
+        "millrace-kafka" => &["millrace-api", "millrace-tls"],
         "millrace-runtime" => &["millrace-converters", "millrace-file", "millrace-transforms"],
         // Plugins prove themselves with the testkit's suites; what a plugin test needs of the
         // worker is in there.

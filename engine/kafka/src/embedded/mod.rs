@@ -298,6 +298,22 @@ impl Cluster for EmbeddedCluster {
     ) -> Result<BTreeMap<TopicPartition, i64>> {
         Ok(self.0.offsets.committed(group, partitions))
     }
+
+    async fn group_offsets(&self, _group: &str) -> Result<BTreeMap<TopicPartition, i64>> {
+        Err(Error::fatal("group offsets are not implemented yet"))
+    }
+
+    async fn alter_group_offsets(
+        &self,
+        _group: &str,
+        _offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<()> {
+        Err(Error::fatal("group offsets are not implemented yet"))
+    }
+
+    async fn delete_group(&self, _group: &str) -> Result<()> {
+        Err(Error::fatal("group offsets are not implemented yet"))
+    }
 }
 
 fn open_topic(

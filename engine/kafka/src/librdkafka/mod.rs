@@ -114,4 +114,20 @@ impl Cluster for RdKafkaCluster {
         }
         admin::committed(&self.admin, group, partitions, self.api_timeout).await
     }
+
+    async fn group_offsets(&self, _group: &str) -> Result<BTreeMap<TopicPartition, i64>> {
+        Err(Error::fatal("group offsets are not implemented yet"))
+    }
+
+    async fn alter_group_offsets(
+        &self,
+        _group: &str,
+        _offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<()> {
+        Err(Error::fatal("group offsets are not implemented yet"))
+    }
+
+    async fn delete_group(&self, _group: &str) -> Result<()> {
+        Err(Error::fatal("group offsets are not implemented yet"))
+    }
 }

@@ -3,4 +3,5 @@
 pub(crate) mod clients;
 pub(crate) mod connector;
 pub(crate) mod plugins;
+pub(crate) mod rest;
 pub(crate) mod worker;

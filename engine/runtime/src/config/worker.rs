@@ -8,6 +8,7 @@ use millrace_api::{Config, ConfigDef, Error, Props, Result};
 use millrace_kafka::Properties;
 
 use super::clients;
+use super::rest::{Listener, RestConfig, RestKeys};
 
 /// Keys that Java knows and that have no meaning here: accepted without a word.
 const JAVA_ONLY: &[&str] = &[
@@ -59,15 +60,8 @@ pub(crate) struct Keys {
     /// Maximum number of milliseconds to wait for records to flush and partition offset data to be committed to offset storage before cancelling the process and restoring the offset data to be committed in a future attempt.
     #[config(key = "offset.flush.timeout.ms", importance = Low, default = 5000, validate = at_least(0i64))]
     offset_flush_timeout_ms: i64,
-    /// List of comma-separated URIs the REST API will listen on. The supported protocols are HTTP and HTTPS.
-    #[config(key = "listeners", importance = Low, default = "http://:8083")]
-    listeners: Vec<String>,
-    /// If this is set, this is the hostname that will be given out to other workers to connect to.
-    #[config(key = "rest.advertised.host.name", importance = Low)]
-    rest_advertised_host_name: Option<String>,
-    /// If this is set, this is the port that will be given out to other workers to connect to.
-    #[config(key = "rest.advertised.port", importance = Low)]
-    rest_advertised_port: Option<i32>,
+    #[config(nested)]
+    rest: RestKeys,
 }
 
 #[derive(Clone, Debug, Config)]
@@ -91,20 +85,10 @@ pub struct WorkerConfig {
     pub(crate) graceful_timeout: Duration,
     pub(crate) commit_interval: Duration,
     pub(crate) commit_timeout: Duration,
-    pub(crate) listeners: Vec<Listener>,
-    pub(crate) advertised_host: Option<String>,
-    pub(crate) advertised_port: Option<u16>,
+    /// How the REST API is served.
+    pub(crate) rest: RestConfig,
     /// Where source offsets are kept.
     pub offset_file: String,
-}
-
-/// Where the REST API listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// The host; empty listens on all addresses.
-    pub host: String,
-    /// The port; 0 takes a free one.
-    pub port: u16,
 }
 
 impl WorkerConfig {
@@ -122,8 +106,7 @@ impl WorkerConfig {
                 "Invalid value [] for configuration bootstrap.servers: must not be empty",
             ));
         }
-        let listeners =
-            worker.listeners.iter().map(|l| parse_listener(l)).collect::<Result<_>>()?;
+        let rest = RestConfig::new(worker.rest, &props)?;
         Ok(Self {
             props,
             bootstrap_servers: worker.bootstrap_servers,
@@ -134,9 +117,7 @@ impl WorkerConfig {
             // At 0 a task would do nothing but commit.
             commit_interval: millis(worker.offset_flush_interval_ms).max(Duration::from_millis(1)),
             commit_timeout: millis(worker.offset_flush_timeout_ms),
-            listeners,
-            advertised_host: worker.rest_advertised_host_name,
-            advertised_port: worker.rest_advertised_port.and_then(|p| u16::try_from(p).ok()),
+            rest,
             offset_file: offset_storage_file_filename,
         })
     }
@@ -153,7 +134,7 @@ impl WorkerConfig {
 
     /// Where the REST API listens, in the order written.
     pub fn listeners(&self) -> &[Listener] {
-        &self.listeners
+        &self.rest.listeners
     }
 }
 
@@ -201,28 +182,6 @@ fn warn_of_unknown(def: &ConfigDef, props: &Props) {
     }
 }
 
-/// `http://host:port`; the host may be left out, or be an address in brackets.
-fn parse_listener(text: &str) -> Result<Listener> {
-    let wrong = |reason: &str| {
-        Error::config(format!("Invalid value {text} for configuration listeners: {reason}"))
-    };
-    let (protocol, rest) = text
-        .split_once("://")
-        .ok_or_else(|| wrong("expected protocol://host:port, such as http://localhost:8083"))?;
-    match protocol.to_ascii_lowercase().as_str() {
-        "http" => {}
-        "https" => return Err(wrong("https listeners are not supported yet, use http")),
-        _ => return Err(wrong("the protocol must be http")),
-    }
-    let (host, port) = rest
-        .trim_end_matches('/')
-        .rsplit_once(':')
-        .ok_or_else(|| wrong("the port is missing, such as http://localhost:8083"))?;
-    let port = port.parse().map_err(|_| wrong("the port must be a number from 0 to 65535"))?;
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    Ok(Listener { host, port })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,7 +201,7 @@ mod tests {
         let config = WorkerConfig::parse(props(&[])).unwrap();
         assert_eq!(config.commit_interval, Duration::from_secs(60));
         assert_eq!(config.graceful_timeout, Duration::from_secs(5));
-        assert_eq!(config.listeners, [Listener { host: String::new(), port: 8083 }]);
+        assert_eq!(config.rest.listeners, [Listener { host: String::new(), port: 8083 }]);
     }
 
     #[test]

@@ -274,7 +274,7 @@ async fn told(mut stopping: watch::Receiver<bool>) {
 fn wanted(state: TargetState) -> Wanted {
     match state {
         TargetState::Started => Wanted::Run,
-        TargetState::Paused => Wanted::Pause,
+        TargetState::Paused | TargetState::Stopped => Wanted::Pause,
     }
 }
 

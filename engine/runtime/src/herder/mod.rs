@@ -19,6 +19,8 @@ pub enum TargetState {
     Started,
     /// Resting, with its tasks kept.
     Paused,
+    /// Without tasks, so that its offsets may be changed (KIP-875).
+    Stopped,
 }
 
 /// `ConnectorInfo` of the REST API.
@@ -106,6 +108,18 @@ pub struct RestartRequest {
     pub only_failed: bool,
 }
 
+/// How far a connector got in one part of its source or topic (`ConnectorOffset` of the REST API).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ConnectorOffset {
+    /// A source partition, or `kafka_topic` and `kafka_partition`.
+    pub partition: serde_json::Map<String, serde_json::Value>,
+    /// A source offset, or `kafka_offset`; none: deleted, or to be deleted.
+    pub offset: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// What a configuration is to become: a value replaces, none removes (KIP-477).
+pub type Patch = std::collections::BTreeMap<String, Option<String>>;
+
 /// Runs connectors and answers for them (`Herder` in Java).
 ///
 /// Errors carry Java's messages; their [kind](millrace_api::ErrorKind) says which HTTP status they
@@ -128,6 +142,10 @@ pub trait Herder: Send + Sync {
         replace: bool,
     ) -> Result<(bool, ConnectorInfo)>;
 
+    /// Changes some keys of a connector's configuration (KIP-477). Returns once its tasks were
+    /// started anew.
+    async fn patch_connector(&self, name: &str, patch: Patch) -> Result<ConnectorInfo>;
+
     /// Stops a connector and forgets it; its offsets stay.
     async fn delete_connector(&self, name: &str) -> Result<()>;
 
@@ -140,7 +158,7 @@ pub trait Herder: Send + Sync {
     /// What a task is doing.
     async fn task_status(&self, name: &str, task: usize) -> Result<TaskState>;
 
-    /// Pauses or resumes a connector and its tasks. Returns at once.
+    /// Pauses, resumes or stops a connector and its tasks. Returns at once.
     async fn set_target_state(&self, name: &str, state: TargetState) -> Result<()>;
 
     /// Restarts a connector, its tasks, or both. With either flag the answer is what will be
@@ -151,14 +169,34 @@ pub trait Herder: Send + Sync {
     /// Restarts one task.
     async fn restart_task(&self, name: &str, task: usize) -> Result<()>;
 
+    /// The topics that a connector's tasks have used since it was made or they were reset
+    /// (KIP-558); none for a connector nobody knows.
+    async fn active_topics(&self, name: &str) -> Result<Vec<String>>;
+
+    /// Forgets which topics a connector has used.
+    async fn reset_active_topics(&self, name: &str) -> Result<()>;
+
+    /// How far a connector got: a source's stored offsets, or what a sink's group has committed.
+    async fn offsets(&self, name: &str) -> Result<Vec<ConnectorOffset>>;
+
+    /// Sets a stopped connector's offsets; the answer is Java's message about it (KIP-875).
+    async fn alter_offsets(&self, name: &str, offsets: Vec<ConnectorOffset>) -> Result<String>;
+
+    /// Deletes a stopped connector's offsets; the answer is Java's message about it (KIP-875).
+    async fn reset_offsets(&self, name: &str) -> Result<String>;
+
     /// Every plugin; of a kind when `kinds` is not empty.
     fn plugins(&self, kinds: &[PluginKind]) -> Vec<PluginInfo>;
 
-    /// A plugin's configuration keys.
-    fn plugin_config(&self, name: &str) -> Result<Vec<ConfigKeyInfo>>;
+    /// A plugin's configuration keys; those of a version when one is given, as a Maven range, a
+    /// version or `latest` (KIP-891).
+    fn plugin_config(&self, name: &str, version: Option<&str>) -> Result<Vec<ConfigKeyInfo>>;
 
     /// Checks a connector's configuration without opening anything.
     async fn validate(&self, config: &Props) -> Result<ConfigInfos>;
+
+    /// Answers once the herder can take commands. While it cannot yet, the error is `Retriable`.
+    async fn health(&self) -> Result<()>;
 
     /// The Kafka cluster's id.
     fn kafka_cluster_id(&self) -> String;

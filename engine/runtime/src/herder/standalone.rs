@@ -18,8 +18,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::validate::{require_valid, validate};
 use super::{
-    ConnectorInfo, ConnectorState, ConnectorStatus, Herder, PluginInfo, RestartRequest,
-    TargetState, TaskInfo, TaskReference, TaskState,
+    ConnectorInfo, ConnectorOffset, ConnectorState, ConnectorStatus, Herder, Patch, PluginInfo,
+    RestartRequest, TargetState, TaskInfo, TaskReference, TaskState,
 };
 use crate::catalog::Catalog;
 use crate::config::connector::definition;
@@ -228,6 +228,34 @@ impl Herder for StandaloneHerder {
         Ok((created, self.connector_info(name).await?))
     }
 
+    async fn patch_connector(&self, _name: &str, _patch: Patch) -> Result<ConnectorInfo> {
+        Err(Error::fatal("not implemented yet"))
+    }
+
+    async fn active_topics(&self, _name: &str) -> Result<Vec<String>> {
+        Err(Error::fatal("not implemented yet"))
+    }
+
+    async fn reset_active_topics(&self, _name: &str) -> Result<()> {
+        Err(Error::fatal("not implemented yet"))
+    }
+
+    async fn offsets(&self, _name: &str) -> Result<Vec<ConnectorOffset>> {
+        Err(Error::fatal("not implemented yet"))
+    }
+
+    async fn alter_offsets(&self, _name: &str, _offsets: Vec<ConnectorOffset>) -> Result<String> {
+        Err(Error::fatal("not implemented yet"))
+    }
+
+    async fn reset_offsets(&self, _name: &str) -> Result<String> {
+        Err(Error::fatal("not implemented yet"))
+    }
+
+    async fn health(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn delete_connector(&self, name: &str) -> Result<()> {
         let commands = {
             let all = self.lock();
@@ -313,7 +341,7 @@ impl Herder for StandaloneHerder {
             .collect()
     }
 
-    fn plugin_config(&self, name: &str) -> Result<Vec<ConfigKeyInfo>> {
+    fn plugin_config(&self, name: &str, _version: Option<&str>) -> Result<Vec<ConfigKeyInfo>> {
         let plugin =
             self.worker.catalog.find(&PluginKind::ALL, name).ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, format!("Unknown plugin {name}."))

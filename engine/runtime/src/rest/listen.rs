@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 
 use millrace_api::{Error, Result};
 
-use crate::config::worker::Listener;
+use crate::config::rest::Listener;
 
 /// Binds a listener. An empty host is all addresses: IPv6 and IPv4 where the machine has both.
 pub(super) fn bind(listener: &Listener) -> Result<TcpListener> {

@@ -27,7 +27,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use self::error::RestError;
-use crate::config::worker::{Listener, WorkerConfig};
+use crate::config::rest::Listener;
+use crate::config::worker::WorkerConfig;
 use crate::herder::Herder;
 
 /// Changes under way at once, all clients together. More wait for their turn, as long as a request
@@ -97,8 +98,8 @@ impl RestServer {
         let first = self.listeners.first();
         let bound = first.and_then(|(_, socket)| socket.local_addr().ok());
         listen::advertised(
-            config.advertised_host.as_deref(),
-            config.advertised_port,
+            config.rest.advertised_host.as_deref(),
+            config.rest.advertised_port,
             first.map(|(listener, _)| listener.host.as_str()),
             bound.map_or(0, |address| address.port()),
         )

@@ -34,7 +34,7 @@ async fn config(
     State(rest): State<Rest>,
     PathOf(plugin): PathOf<String>,
 ) -> Result<Json<Vec<ConfigKeyInfo>>, RestError> {
-    let keys = move |herder: Arc<dyn Herder>| async move { herder.plugin_config(&plugin) };
+    let keys = move |herder: Arc<dyn Herder>| async move { herder.plugin_config(&plugin, None) };
     rest.carry_out(keys).await.map(Json)
 }
 

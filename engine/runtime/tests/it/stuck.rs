@@ -49,6 +49,22 @@ type Offsets = BTreeMap<TopicPartition, i64>;
 
 #[async_trait]
 impl Cluster for Full {
+    async fn group_offsets(&self, group: &str) -> Result<BTreeMap<TopicPartition, i64>> {
+        self.inner.group_offsets(group).await
+    }
+
+    async fn alter_group_offsets(
+        &self,
+        group: &str,
+        offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<()> {
+        self.inner.alter_group_offsets(group, offsets).await
+    }
+
+    async fn delete_group(&self, group: &str) -> Result<()> {
+        self.inner.delete_group(group).await
+    }
+
     async fn producer(&self, _properties: &Properties) -> Result<Box<dyn Producer>> {
         Ok(Box::new(FullProducer(Arc::clone(&self.is_full))))
     }
