@@ -60,6 +60,15 @@ pub(crate) struct Keys {
     /// Maximum number of milliseconds to wait for records to flush and partition offset data to be committed to offset storage before cancelling the process and restoring the offset data to be committed in a future attempt.
     #[config(key = "offset.flush.timeout.ms", importance = Low, default = 5000, validate = at_least(0i64))]
     offset_flush_timeout_ms: i64,
+    /// Whether the topics of a source connector may be created before it writes to them, if its configuration has keys that begin with topic.creation.
+    #[config(key = "topic.creation.enable", importance = Low, default = true)]
+    topic_creation_enable: bool,
+    /// Whether to remember which topics each connector has used.
+    #[config(key = "topic.tracking.enable", importance = Low, default = true)]
+    topic_tracking_enable: bool,
+    /// Whether users may have the topics that a connector has used forgotten.
+    #[config(key = "topic.tracking.allow.reset", importance = Low, default = true)]
+    topic_tracking_allow_reset: bool,
     #[config(nested)]
     rest: RestKeys,
 }
@@ -75,6 +84,7 @@ pub(crate) struct StandaloneKeys {
 
 /// A standalone worker's configuration.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "topic creation and tracking are taken up by the herder next")]
 pub struct WorkerConfig {
     /// As written: prefixes, client settings and what plugins read are taken from here.
     pub(crate) props: Props,
@@ -85,6 +95,12 @@ pub struct WorkerConfig {
     pub(crate) graceful_timeout: Duration,
     pub(crate) commit_interval: Duration,
     pub(crate) commit_timeout: Duration,
+    /// Topics of sources may be created from `topic.creation.*` (KIP-158).
+    pub(crate) topic_creation: bool,
+    /// The topics that connectors use are remembered (KIP-558).
+    pub(crate) topic_tracking: bool,
+    /// REST may have them forgotten (KIP-558).
+    pub(crate) topic_tracking_reset: bool,
     /// How the REST API is served.
     pub(crate) rest: RestConfig,
     /// Where source offsets are kept.
@@ -117,6 +133,9 @@ impl WorkerConfig {
             // At 0 a task would do nothing but commit.
             commit_interval: millis(worker.offset_flush_interval_ms).max(Duration::from_millis(1)),
             commit_timeout: millis(worker.offset_flush_timeout_ms),
+            topic_creation: worker.topic_creation_enable,
+            topic_tracking: worker.topic_tracking_enable,
+            topic_tracking_reset: worker.topic_tracking_allow_reset,
             rest,
             offset_file: offset_storage_file_filename,
         })
