@@ -117,8 +117,13 @@ pub trait Cluster: Send + Sync {
     /// Everything that a group has committed; nothing for a group that nobody knows.
     async fn group_offsets(&self, group: &str) -> Result<BTreeMap<TopicPartition, i64>>;
 
-    /// Sets what a group has committed, and deletes where the offset is none.
-    /// [`ErrorKind::Conflict`](millrace_api::ErrorKind) while the group has members.
+    /// Sets what a group has committed, and deletes where the offset is none. On a Kafka cluster
+    /// one may be done when the other fails; doing it again does no harm.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`](millrace_api::ErrorKind) while the group has members. `NotFound` for
+    /// a partition that does not exist, and where offsets of a group that nobody knows are deleted.
     async fn alter_group_offsets(
         &self,
         group: &str,

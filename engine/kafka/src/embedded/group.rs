@@ -176,8 +176,9 @@ impl Groups {
         now: Instant,
     ) -> Result<()> {
         // A commit for a deleted topic would meet its successor of the same name.
-        let is_unknown =
-            |tp: &&TopicPartition| self.topics.get(&tp.topic).is_none_or(|n| tp.partition >= *n);
+        let is_unknown = |tp: &&TopicPartition| {
+            self.topics.get(&tp.topic).is_none_or(|n| !(0..*n).contains(&tp.partition))
+        };
         if let Some(tp) = partitions.clone().find(is_unknown) {
             let why = "offsets cannot be committed for a partition that does not exist";
             return Err(Error::new(ErrorKind::NotFound, why).context("partition", tp));

@@ -23,6 +23,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use millrace_api::{Error, ErrorKind, Result, TopicPartition};
+use tokio::time::Instant;
 
 use crate::{Cluster, Consumer, NewTopic, Producer, Properties};
 
@@ -299,20 +300,25 @@ impl Cluster for EmbeddedCluster {
         Ok(self.0.offsets.committed(group, partitions))
     }
 
-    async fn group_offsets(&self, _group: &str) -> Result<BTreeMap<TopicPartition, i64>> {
-        Err(Error::fatal("group offsets are not implemented yet"))
+    async fn group_offsets(&self, group: &str) -> Result<BTreeMap<TopicPartition, i64>> {
+        Ok(self.0.offsets.all_committed(group))
     }
 
     async fn alter_group_offsets(
         &self,
-        _group: &str,
-        _offsets: &BTreeMap<TopicPartition, Option<i64>>,
+        group: &str,
+        offsets: &BTreeMap<TopicPartition, Option<i64>>,
     ) -> Result<()> {
-        Err(Error::fatal("group offsets are not implemented yet"))
+        // Held over the change: nobody may join between check and change.
+        let mut groups = lock(&self.0.groups);
+        groups.check_commit(group, None, offsets.keys(), Instant::now())?;
+        self.0.offsets.alter(group, offsets)
     }
 
-    async fn delete_group(&self, _group: &str) -> Result<()> {
-        Err(Error::fatal("group offsets are not implemented yet"))
+    async fn delete_group(&self, group: &str) -> Result<()> {
+        let mut groups = lock(&self.0.groups);
+        groups.check_commit(group, None, [].into_iter(), Instant::now())?;
+        self.0.offsets.delete(group)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use arrow::array::Array;
 use bytes::{Buf, BufMut};
-use millrace_api::{Error, Result, TopicPartition};
+use millrace_api::{Error, ErrorKind, Result, TopicPartition};
 
 use super::directory::Directory;
 use super::log::{Log, Read};
@@ -64,16 +64,59 @@ impl Offsets {
         group: &str,
         offsets: &BTreeMap<TopicPartition, i64>,
     ) -> Result<()> {
-        if offsets.is_empty() {
+        let changes: Vec<_> = offsets.iter().map(|(tp, offset)| (tp, Some(*offset))).collect();
+        self.change(&mut lock(&self.groups), group, &changes)
+    }
+
+    /// Everything that a group has committed.
+    pub(super) fn all_committed(&self, group: &str) -> BTreeMap<TopicPartition, i64> {
+        lock(&self.groups).get(group).cloned().unwrap_or_default()
+    }
+
+    /// Commits, and deletes where the offset is none; all or nothing.
+    pub(super) fn alter(
+        &self,
+        group: &str,
+        offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<()> {
+        let mut groups = lock(&self.groups);
+        let deletes_only = !offsets.is_empty() && offsets.values().all(Option::is_none);
+        if deletes_only && !groups.contains_key(group) {
+            return Err(unknown(group));
+        }
+        let changes: Vec<_> = offsets.iter().map(|(tp, offset)| (tp, *offset)).collect();
+        self.change(&mut groups, group, &changes)
+    }
+
+    /// Forgets a group.
+    pub(super) fn delete(&self, group: &str) -> Result<()> {
+        let mut groups = lock(&self.groups);
+        let committed = groups.get(group).cloned().ok_or_else(|| unknown(group))?;
+        let changes: Vec<_> = committed.keys().map(|tp| (tp, None)).collect();
+        self.change(&mut groups, group, &changes)?;
+        groups.remove(group);
+        Ok(())
+    }
+
+    /// The lock is held over the append, so that memory and log agree on the order.
+    fn change(
+        &self,
+        groups: &mut HashMap<String, BTreeMap<TopicPartition, i64>>,
+        group: &str,
+        changes: &[(&TopicPartition, Option<i64>)],
+    ) -> Result<()> {
+        if changes.is_empty() {
             return Ok(());
         }
-        let changes: Vec<_> =
-            offsets.iter().map(|(tp, offset)| (group, tp, Some(*offset))).collect();
-        // Held over the append, so that memory and log agree on the order.
-        let mut groups = lock(&self.groups);
-        self.append(&changes)?;
+        let records: Vec<_> = changes.iter().map(|(tp, offset)| (group, *tp, *offset)).collect();
+        self.append(&records)?;
         let committed = groups.entry(group.to_owned()).or_default();
-        committed.extend(offsets.iter().map(|(tp, offset)| (tp.clone(), *offset)));
+        for &(tp, offset) in changes {
+            match offset {
+                Some(offset) => drop(committed.insert(tp.clone(), offset)),
+                None => drop(committed.remove(tp)),
+            }
+        }
         Ok(())
     }
 
@@ -164,6 +207,10 @@ impl Offsets {
     }
 }
 
+fn unknown(group: &str) -> Error {
+    Error::new(ErrorKind::NotFound, "the group does not exist").context("group.id", group)
+}
+
 const KEY_VERSION: i16 = 1;
 const VALUE_VERSION: i16 = 3;
 
@@ -229,13 +276,21 @@ mod tests {
         }
         offsets.commit("h", &BTreeMap::from([(a.clone(), 3), (b.clone(), 4)])).unwrap();
         offsets.forget("b").unwrap();
+        let change = BTreeMap::from([(a.clone(), None), (b.clone(), Some(5))]);
+        offsets.commit("i", &BTreeMap::from([(a.clone(), 3)])).unwrap();
+        offsets.alter("i", &change).unwrap();
+        offsets.alter("j", &change).unwrap();
+        offsets.delete("j").unwrap();
+        assert_eq!(offsets.delete("j").unwrap_err().kind(), ErrorKind::NotFound);
         drop(offsets);
 
         let offsets = Offsets::open(&settings, &directory).unwrap();
-        let both = [a.clone(), b];
+        let both = [a.clone(), b.clone()];
         assert_eq!(offsets.committed("g", &both), BTreeMap::from([(a.clone(), 49)]));
         assert_eq!(offsets.committed("h", &both), BTreeMap::from([(a, 3)]));
         assert_eq!(offsets.committed("none", &both), BTreeMap::new());
+        assert_eq!(offsets.all_committed("i"), BTreeMap::from([(b, 5)]));
+        assert_eq!(offsets.all_committed("j"), BTreeMap::new());
     }
 
     #[test]

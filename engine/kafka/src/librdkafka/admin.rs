@@ -44,10 +44,14 @@ impl Start {
 }
 
 /// Options of a request, freed when dropped.
-struct Options(*mut sys::rd_kafka_AdminOptions_t);
+pub(super) struct Options(*mut sys::rd_kafka_AdminOptions_t);
 
 impl Options {
-    fn new(client: &Client, operation: Operation, timeout: Duration) -> Self {
+    pub(super) fn raw(&self) -> *const sys::rd_kafka_AdminOptions_t {
+        self.0
+    }
+
+    pub(super) fn new(client: &Client, operation: Operation, timeout: Duration) -> Self {
         let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX).clamp(1, 3_600_000);
         // SAFETY: the client is live; `Drop` frees the options. The range of the timeout is legal.
         let options = unsafe {
@@ -92,7 +96,7 @@ impl Drop for Options {
 }
 
 /// Waits for the reply to a request that `send` has put on its way.
-async fn ask(
+pub(super) async fn ask(
     client: &Arc<Client>,
     what: &str,
     timeout: Duration,
@@ -389,57 +393,8 @@ pub(super) async fn list_offsets(
     offsets(client, listed, "the partition's offset cannot be listed")
 }
 
-/// What a group has committed; partitions without a commit are absent.
-pub(super) async fn committed(
-    client: &Arc<Client>,
-    group: &str,
-    partitions: &[TopicPartition],
-    timeout: Duration,
-) -> Result<BTreeMap<TopicPartition, i64>> {
-    if partitions.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let invalid = i64::from(sys::RD_KAFKA_OFFSET_INVALID);
-    let list = PartitionList::new(partitions.iter().map(|p| (p, invalid)));
-    let name = c_string(group);
-    let event = ask(client, "committed offsets cannot be read", timeout, move |queue| {
-        let operation = Operation::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
-        let options = Options::new(client, operation, timeout);
-        // SAFETY: all handles are live; librdkafka copies the request, which is then freed.
-        unsafe {
-            let mut request = sys::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), list.raw());
-            let array = &raw mut request;
-            let (raw, queue) = (client.raw(), queue.raw());
-            sys::rd_kafka_ListConsumerGroupOffsets(raw, array, 1, options.0, queue);
-            sys::rd_kafka_ListConsumerGroupOffsets_destroy(request);
-        }
-    })
-    .await
-    .map_err(|e| e.context("group.id", group))?;
-    let mut listed = Vec::new();
-    // SAFETY: the event is a ListConsumerGroupOffsets result; what it lends lives as long.
-    unsafe {
-        let mut count = 0;
-        let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(event.raw());
-        let groups = sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &raw mut count);
-        for i in 0..count {
-            let answer = *groups.add(i);
-            let failure = sys::rd_kafka_group_result_error(answer);
-            if !failure.is_null() {
-                let reason = text(sys::rd_kafka_error_string(failure));
-                let code = rd_kafka_error_code(failure);
-                let error = client.error(code, "committed offsets cannot be read", &reason);
-                return Err(error.context("group.id", group));
-            }
-            listed.extend(read_list(sys::rd_kafka_group_result_partitions(answer)));
-        }
-    }
-    listed.retain(|(_, offset, code)| *offset >= 0 || *code != error::NONE);
-    offsets(client, listed, "the partition's committed offset cannot be read")
-}
-
 /// The offsets of an answer, unless one of its partitions failed.
-fn offsets(
+pub(super) fn offsets(
     client: &Client,
     listed: Vec<(TopicPartition, i64, i32)>,
     what: &str,

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::admin::{self, Start};
 use super::batch::{Batch, Trouble};
 use super::error;
+use super::groups;
 use super::native::{Client, PartitionList, Queue, off_thread};
 use super::rebalance::{Change, Rebalance};
 use super::topic_watch::TopicWatch;
@@ -221,7 +222,9 @@ impl RdKafkaConsumer {
     ) -> Result<BTreeMap<TopicPartition, i64>> {
         let timeout = self.settings.api_timeout;
         let mut resolved = match &self.settings.group_id {
-            Some(group) => admin::committed(&self.client, group, partitions, timeout).await?,
+            Some(group) => {
+                groups::committed(&self.client, group, Some(partitions), timeout).await?
+            }
             None => BTreeMap::new(),
         };
         let rest: Vec<TopicPartition> =

@@ -114,6 +114,8 @@ pub(super) fn kind(code: i32) -> ErrorKind {
         Code::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS,
         Code::RD_KAFKA_RESP_ERR_STALE_MEMBER_EPOCH,
         Code::RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS,
+        Code::RD_KAFKA_RESP_ERR_NON_EMPTY_GROUP,
+        Code::RD_KAFKA_RESP_ERR_GROUP_SUBSCRIBED_TO_TOPIC,
     ];
     const CONFIG: &[Code] = &[
         Code::RD_KAFKA_RESP_ERR__INVALID_ARG,
@@ -135,6 +137,8 @@ pub(super) fn kind(code: i32) -> ErrorKind {
         ErrorKind::Config
     } else if is_in(DATA) {
         ErrorKind::Data
+    } else if is_in(&[Code::RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND]) {
+        ErrorKind::NotFound
     } else {
         ErrorKind::Fatal
     }

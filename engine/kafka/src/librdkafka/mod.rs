@@ -2,7 +2,7 @@
 //! calls, so that a record costs one copy and no call of its own.
 //!
 //! `native` owns the handles, `producer` and `delivery` send, `consumer`, `rebalance`,
-//! `topic_watch` and `batch` read, `admin` asks the cluster.
+//! `topic_watch` and `batch` read, `admin` asks the cluster, `groups` looks after its groups.
 #![allow(unsafe_code, reason = "librdkafka is a C library; its batch calls have no safe wrapper")]
 
 use std::collections::BTreeMap;
@@ -21,6 +21,7 @@ mod brokers;
 mod consumer;
 mod delivery;
 mod error;
+mod groups;
 mod native;
 mod producer;
 mod rebalance;
@@ -109,25 +110,33 @@ impl Cluster for RdKafkaCluster {
         group: &str,
         partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, i64>> {
-        if group.is_empty() {
-            return Err(Error::config("Invalid value  for configuration group.id: it is empty"));
-        }
-        admin::committed(&self.admin, group, partitions, self.api_timeout).await
+        check_group(group)?;
+        groups::committed(&self.admin, group, Some(partitions), self.api_timeout).await
     }
 
-    async fn group_offsets(&self, _group: &str) -> Result<BTreeMap<TopicPartition, i64>> {
-        Err(Error::fatal("group offsets are not implemented yet"))
+    async fn group_offsets(&self, group: &str) -> Result<BTreeMap<TopicPartition, i64>> {
+        check_group(group)?;
+        groups::committed(&self.admin, group, None, self.api_timeout).await
     }
 
     async fn alter_group_offsets(
         &self,
-        _group: &str,
-        _offsets: &BTreeMap<TopicPartition, Option<i64>>,
+        group: &str,
+        offsets: &BTreeMap<TopicPartition, Option<i64>>,
     ) -> Result<()> {
-        Err(Error::fatal("group offsets are not implemented yet"))
+        check_group(group)?;
+        groups::alter(&self.admin, group, offsets, self.api_timeout).await
     }
 
-    async fn delete_group(&self, _group: &str) -> Result<()> {
-        Err(Error::fatal("group offsets are not implemented yet"))
+    async fn delete_group(&self, group: &str) -> Result<()> {
+        check_group(group)?;
+        groups::delete(&self.admin, group, self.api_timeout).await
     }
+}
+
+fn check_group(group: &str) -> Result<()> {
+    if group.is_empty() {
+        return Err(Error::config("Invalid value  for configuration group.id: it is empty"));
+    }
+    Ok(())
 }

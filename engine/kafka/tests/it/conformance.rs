@@ -20,7 +20,8 @@ macro_rules! conformance {
             round_trip explicit_times keys_choose_partitions keyless_runs_stay_together many_runs
             nulls headers value_sizes every_compression max_poll_records an_idle_poll_ends
             an_append_ends_a_poll seek pause_and_resume commit_and_committed reset_to_latest
-            rebalance pattern a_topic_that_comes_later topics end_offsets
+            rebalance pattern a_topic_that_comes_later topics end_offsets alter_group_offsets
+            a_group_with_members_keeps_its_offsets delete_group
         );
     };
     ($cluster:expr; $($name:ident)+) => {
@@ -404,4 +405,80 @@ pub(crate) async fn end_offsets(cluster: &dyn Cluster) {
     let both = [tp(&topic, 0), tp(&topic, 1)];
     let ends = cluster.end_offsets(&both).await.unwrap();
     assert_eq!(ends, BTreeMap::from([(both[0].clone(), 0), (both[1].clone(), 5)]));
+}
+
+/// Offsets of a group that nobody is a member of are set, moved back and deleted.
+pub(crate) async fn alter_group_offsets(cluster: &dyn Cluster) {
+    let topic = topic(cluster, "alter", 3).await;
+    let group = unique("group");
+    produce(cluster, &[], &[numbers(&topic, Some(1), 0, 10)]).await;
+    let all = [tp(&topic, 0), tp(&topic, 1), tp(&topic, 2)];
+    let alter = async |changes: &[(usize, Option<i64>)]| {
+        let changes = changes.iter().map(|(p, offset)| (tp(&topic, *p as i32), *offset)).collect();
+        cluster.alter_group_offsets(&group, &changes).await
+    };
+    assert_eq!(cluster.group_offsets(&group).await.unwrap(), BTreeMap::new());
+    for missing in [
+        alter(&[(0, None)]).await,
+        alter(&[(7, Some(1))]).await,
+        cluster.alter_group_offsets(&group, &[(tp(&unique("none"), 0), Some(1))].into()).await,
+    ] {
+        assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    alter(&[]).await.unwrap();
+    // The second is beyond the end, which nobody checks.
+    alter(&[(0, Some(0)), (1, Some(70)), (2, None)]).await.unwrap();
+    let expected = BTreeMap::from([(all[0].clone(), 0), (all[1].clone(), 70)]);
+    assert_eq!(cluster.group_offsets(&group).await.unwrap(), expected);
+    assert_eq!(cluster.committed(&group, &all).await.unwrap(), expected);
+    assert_eq!(alter(&[(7, None)]).await.unwrap_err().kind(), ErrorKind::NotFound);
+    for _ in 0..2 {
+        alter(&[(0, None), (1, Some(4))]).await.unwrap();
+        let expected = BTreeMap::from([(all[1].clone(), 4)]);
+        assert_eq!(cluster.group_offsets(&group).await.unwrap(), expected);
+    }
+    let mut consumer = member(cluster, &group, &[]).await;
+    consumer.subscribe(&Subscription::Topics(vec![topic.clone()])).await.unwrap();
+    let read = read_one(&mut *consumer, 6).await;
+    assert!(read.iter().map(number).eq(4..10), "the group goes on from there");
+}
+
+pub(crate) async fn a_group_with_members_keeps_its_offsets(cluster: &dyn Cluster) {
+    let topic = topic(cluster, "members", 1).await;
+    let (group, partition) = (unique("group"), tp(&topic, 0));
+    produce(cluster, &[], &[numbers(&topic, None, 0, 10)]).await;
+    let mut consumer = member(cluster, &group, &[]).await;
+    consumer.subscribe(&Subscription::Topics(vec![topic.clone()])).await.unwrap();
+    read(&mut *consumer, 10).await;
+    let commit = BTreeMap::from([(partition.clone(), 10)]);
+    consumer.commit(&commit).await.unwrap();
+    for refused in [
+        cluster.alter_group_offsets(&group, &[(partition.clone(), Some(3))].into()).await,
+        cluster.alter_group_offsets(&group, &[(partition.clone(), None)].into()).await,
+        cluster.delete_group(&group).await,
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+        assert!(error.to_string().contains(&group), "{error}");
+    }
+    assert_eq!(cluster.group_offsets(&group).await.unwrap(), commit);
+    consumer.close().await.unwrap();
+    cluster.alter_group_offsets(&group, &[(partition.clone(), Some(3))].into()).await.unwrap();
+    let expected = BTreeMap::from([(partition, 3)]);
+    assert_eq!(cluster.group_offsets(&group).await.unwrap(), expected);
+}
+
+pub(crate) async fn delete_group(cluster: &dyn Cluster) {
+    let topic = topic(cluster, "delete", 2).await;
+    let (group, other) = (unique("group"), unique("group"));
+    let both = BTreeMap::from([(tp(&topic, 0), Some(1)), (tp(&topic, 1), Some(2))]);
+    let unknown = cluster.delete_group(&group).await.unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::NotFound, "{unknown}");
+    for group in [&group, &other] {
+        cluster.alter_group_offsets(group, &both).await.unwrap();
+    }
+    cluster.delete_group(&group).await.unwrap();
+    assert_eq!(cluster.group_offsets(&group).await.unwrap(), BTreeMap::new());
+    assert_eq!(cluster.group_offsets(&other).await.unwrap().len(), 2, "others keep theirs");
+    assert_eq!(cluster.delete_group(&group).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
