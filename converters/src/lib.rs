@@ -1,9 +1,11 @@
-//! The converters that ship with Connect: strings, bytes, JSON, and the default of headers.
+//! The converters that ship with Connect: strings, bytes, numbers, JSON, and the default of
+//! headers.
 #![deny(missing_docs)]
 
 mod byte_array;
 mod charset;
 mod json;
+mod primitive;
 #[cfg(test)]
 mod recorded;
 mod role;
@@ -18,7 +20,7 @@ use millrace_api::Plugin;
 
 /// All plugins of this crate.
 pub fn plugins() -> Vec<Plugin> {
-    vec![
+    let mut plugins = vec![
         Plugin::converter(string::CLASS, string::config_def, string::converter),
         Plugin::header_converter(string::CLASS, string::config_def, string::header_converter),
         Plugin::converter(byte_array::CLASS, byte_array::config_def, byte_array::converter),
@@ -34,5 +36,7 @@ pub fn plugins() -> Vec<Plugin> {
             simple_header::config_def,
             simple_header::header_converter,
         ),
-    ]
+    ];
+    plugins.extend(primitive::plugins());
+    plugins
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use millrace_api::data::{Column, Schema, SchemaRef, Struct, Value};
+use millrace_api::data::{Column, Kind, Schema, SchemaRef, Struct, Value};
 use millrace_api::{Plugin, PluginKind, Props};
 use millrace_testkit::arbitrary::{self, Shape};
 use millrace_testkit::converter_suite;
@@ -70,6 +70,28 @@ impl ConverterFixture for Bytes {
 
     fn bad_row(&self) -> Option<&'static [u8]> {
         None
+    }
+}
+
+/// A converter of numbers or of booleans, and a length that no value has.
+struct Primitive(&'static str, Kind);
+
+impl ConverterFixture for Primitive {
+    fn plugin(&self) -> Plugin {
+        plugin(self.0)
+    }
+
+    fn props(&self) -> Props {
+        Props::new()
+    }
+
+    fn columns(&self) -> BoxedStrategy<Column> {
+        let schema = Schema::builder(self.1).optional().build();
+        Shape::default().columns_of(&schema)
+    }
+
+    fn bad_row(&self) -> Option<&'static [u8]> {
+        Some(b"three")
     }
 }
 
@@ -153,6 +175,12 @@ fn without_negative_zero(value: Value) -> Value {
 
 converter_suite!(strings, super::Strings);
 converter_suite!(bytes, super::Bytes);
+converter_suite!(booleans, Primitive("BooleanConverter", Kind::Boolean));
+converter_suite!(shorts, Primitive("ShortConverter", Kind::Int16));
+converter_suite!(integers, Primitive("IntegerConverter", Kind::Int32));
+converter_suite!(longs, Primitive("LongConverter", Kind::Int64));
+converter_suite!(floats, Primitive("FloatConverter", Kind::Float32));
+converter_suite!(doubles, Primitive("DoubleConverter", Kind::Float64));
 converter_suite!(schemaless_json, super::SchemalessJson);
 converter_suite!(enveloped_json, super::EnvelopedJson);
 
@@ -166,5 +194,5 @@ fn keys_are_javas() {
             compared += 1;
         }
     }
-    assert_eq!(compared, 6, "three classes, each as converter and header converter");
+    assert_eq!(compared, 19, "nine classes for both, and one for headers alone");
 }
