@@ -168,6 +168,12 @@ public class JavaConfig {
             "\\u0041b=c", "a=\\ud83d\\ude00", "a=\\t\\n\\r\\f\\q\\\"", "caf\u00e9=\u00ff", "a=1\na=2", "\n\n \na=b\n\n",
             "key\\\n  with\\\n  parts = v", "a=b\r\n\r\nc=d", "a\\u003db=c", "a=\\\\u0041", "a=b\\\n\n c=d", "a=b\\\n#c",
             "=", ":", " = ", "a=b \\\n c ",
+            "a\fb", "a=b\t ", "a=b=c", "a=b:c", "a=b\n\rc=d", " \t# c\na=b", "a=b#c", "a=b\\\n\t\f c", "a=b\\\n#c\nd=e",
+            "a=b\\\n!c\nd=e", "\\\na=b", "\\\n\n", "\\\\", "a\\\\\\=b=c", "\\#a=b", "\\!a=b", "a=\\ b", "a=\\b\\0\\'", "a=\\u0020b",
+            "a=\\u000Ab", "a=\\U0041", "a=\\\\\\u0041", "a=\\u", "a=\\uu0041", "a=\\u 041", "a=\\u+041", "a=\\u00\\\n41",
+            "a=b\u0085c=d", "a=b\u00a0", "\u00a0a=b", "a\u000bb", "a=b\u0000c", "a=b\u001a", "a=[\"x\", \"y\"]",
+            "{\"name\": \"x\",\n \"a\": 1}", "url=jdbc:db://h:1/x?a=b&c=d#e", "p=C:\\dir\\new\\users", "a=${file:/x:y}",
+            "a=b,\\\n  c,\\\n  d\ne=f", "a=b\\\n\\\n\\\nc", "a=b\\\n  \\\n  c", "a\\", "a=b\\ \nc", "a\n\tb=c\n  d e",
         };
         for (String text : texts) {
             lines.add(properties(text));
