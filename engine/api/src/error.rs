@@ -127,6 +127,20 @@ impl Error {
         Self::new(self.kind(), message)
     }
 
+    /// The same error with other words: `rewrite` is given the message, each value and each cause.
+    /// What `Error` is among the causes stays one; of others only the words are left.
+    #[must_use]
+    pub fn rewritten(&self, rewrite: &dyn Fn(&str) -> String) -> Self {
+        let mut error = Self::new(self.kind(), rewrite(self.message()));
+        let context = self.0.context.iter().map(|(name, value)| (*name, rewrite(value)));
+        error.0.context = context.collect();
+        error.0.source = self.source().map(|cause| match cause.downcast_ref::<Self>() {
+            Some(ours) => ours.rewritten(rewrite).into(),
+            None => foreign(cause, rewrite).into(),
+        });
+        error
+    }
+
     /// The message without context and causes.
     pub fn message(&self) -> &str {
         &self.0.message
@@ -147,6 +161,17 @@ impl Error {
         }
         text
     }
+}
+
+/// The words of an error and of its causes.
+fn foreign(error: &(dyn StdError + 'static), rewrite: &dyn Fn(&str) -> String) -> String {
+    let mut words = rewrite(&error.to_string());
+    let mut source = error.source();
+    while let Some(cause) = source {
+        words = format!("{words}: {}", rewrite(&cause.to_string()));
+        source = cause.source();
+    }
+    words
 }
 
 impl fmt::Display for Error {
@@ -174,6 +199,19 @@ impl StdError for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_words_are_found_in_every_cause() {
+        let root = std::io::Error::other("no pw here");
+        let cause = Error::data("pw").context("key", "pw").with_source(root);
+        let error = Error::fatal("a pw").with_source(cause).rewritten(&|t| t.replace("pw", "*"));
+        assert_eq!(
+            error.trace(),
+            "org.apache.kafka.connect.errors.ConnectException: a *\n\
+             Caused by: org.apache.kafka.connect.errors.DataException: * (key: *)\n\
+             Caused by: no * here"
+        );
+    }
 
     #[test]
     fn trace_lists_every_cause() {

@@ -146,7 +146,7 @@ impl Worker {
                 let context = SinkContext::new(Arc::clone(&id.connector), errors.reporter());
                 let task = open(task, context.clone()).await?;
                 let pipeline = self.sink_pipeline(&config, errors)?;
-                let properties = clients::consumer(&self.config.props, &connector, id);
+                let properties = clients::consumer(&self.config, &connector, id)?;
                 let mut consumer = self.cluster.consumer(&properties).await?;
                 consumer.subscribe(&config.subscription()?).await?;
                 let state = SinkState::new(self.config.commit_interval, self.config.commit_timeout);
@@ -164,7 +164,7 @@ impl Worker {
         id: &TaskId,
         config: &ConnectorConfig,
     ) -> Result<SourcePipeline> {
-        let properties = clients::producer(&self.config.props, &config.props, id);
+        let properties = clients::producer(&self.config, &config.props, id)?;
         let (catalog, common, props) = (&self.catalog, &config.common, &config.props);
         Ok(SourcePipeline {
             chain: plugins::chain(catalog, common, props)?,
@@ -200,8 +200,7 @@ impl Worker {
             (Some((topic, _)), Some(keys)) => {
                 self.create_dead_letter_queue(topic, keys.dead_letter_queue_replication_factor)
                     .await?;
-                let worker = &self.config.props;
-                let properties = clients::dead_letter_producer(worker, &config.props, id);
+                let properties = clients::dead_letter_producer(&self.config, &config.props, id)?;
                 Some(self.cluster.producer(&properties).await?)
             }
             _ => None,

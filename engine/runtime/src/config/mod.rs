@@ -2,6 +2,12 @@
 
 pub(crate) mod clients;
 pub(crate) mod connector;
+mod keys;
 pub(crate) mod plugins;
+pub(crate) mod policy;
+mod providers;
+pub(crate) mod redaction;
 pub(crate) mod rest;
+mod shown;
+pub(crate) mod variables;
 pub(crate) mod worker;
