@@ -1,6 +1,7 @@
 //! The sink `FileStreamSink`: the text of each value becomes a line of a file, or of the standard
 //! output.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -12,7 +13,8 @@ use async_trait::async_trait;
 use millrace_api::config::Config;
 use millrace_api::data::{Column, SinkRecords};
 use millrace_api::{
-    Connector, ConnectorContext, Error, Offsets, Props, Result, Sink, SinkContext, SinkTask,
+    Connector, ConnectorContext, Error, OffsetControl, Offsets, Props, Result, Sink, SinkContext,
+    SinkTask, TopicPartition,
 };
 use tokio::task::spawn_blocking;
 
@@ -48,6 +50,13 @@ impl Sink for FileStreamSink {
         let config = FileStreamSinkConfig::parse(&props)?;
         let output = Output::open(config.file.as_deref()).await?;
         Ok(Box::new(FileStreamSinkTask { output, buffer: Vec::new() }))
+    }
+
+    async fn alter_offsets(
+        _config: FileStreamSinkConfig,
+        _offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<OffsetControl> {
+        Ok(OffsetControl::Complete)
     }
 }
 

@@ -9,7 +9,8 @@ use millrace_api::config::Config;
 use millrace_api::config::validators::non_empty_string;
 use millrace_api::data::{Column, Records, Schema, SourceOffset, SourcePartition, SourceRecords};
 use millrace_api::{
-    Connector, ConnectorContext, Error, Props, Result, Source, SourceContext, SourceTask,
+    AlteredOffset, Connector, ConnectorContext, Error, OffsetControl, Props, Result, Source,
+    SourceContext, SourceTask,
 };
 use serde_json::{Value as Json, json};
 use tokio::time::{Instant, timeout_at};
@@ -59,6 +60,20 @@ impl Source for FileStreamSource {
         FileStreamSourceTask::start(config, &context)
             .await
             .map(|task| Box::new(task) as Box<dyn SourceTask>)
+    }
+
+    async fn alter_offsets(
+        config: FileStreamSourceConfig,
+        offsets: &[AlteredOffset],
+    ) -> Result<OffsetControl> {
+        if config.file.as_deref().unwrap_or_default().is_empty() {
+            return Err(Error::fatal(
+                "Offsets cannot be modified if the 'file' configuration is unspecified. This is \
+                 because stdin is used for input and offsets are not tracked.",
+            ));
+        }
+        offsets.iter().try_for_each(check_altered)?;
+        Ok(OffsetControl::Complete)
     }
 }
 
@@ -204,6 +219,26 @@ fn position(stored: Option<&SourceOffset>) -> Result<u64> {
     }
 }
 
+/// Whether an offset may be set: with Java's words, in Java's order. Anything may be deleted.
+fn check_altered((partition, offset): &AlteredOffset) -> Result<()> {
+    let Some(offset) = offset else { return Ok(()) };
+    let message = match (offset.get("position"), partition) {
+        (None, _) => "Offset objects should either be null or contain the key 'position'",
+        (Some(position), _) if !position.is_i64() => {
+            "The value for the 'position' key in the offset is expected to be a Long value"
+        }
+        (Some(position), _) if position.as_i64().is_some_and(|bytes| bytes < 0) => {
+            "The value for the 'position' key in the offset should be a non-negative value"
+        }
+        (_, None) => "Partition objects cannot be null",
+        (_, Some(partition)) if !partition.contains_key("filename") => {
+            "Partition objects should contain the key 'filename'"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::fatal(message))
+}
+
 fn now_millis() -> i64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -217,6 +252,29 @@ mod tests {
     use millrace_testkit::plugin_host::run;
 
     use super::*;
+
+    /// Recorded from Java: what it says about each partition and offset.
+    #[test]
+    fn offsets_are_refused_in_javas_words() {
+        let position = |position: Json| json!({ "position": position });
+        let file = || json!({ "filename": "f" });
+        for (partition, offset, said) in [
+            (json!({}), json!({}), "either be null or contain the key 'position'"),
+            (file(), position(json!("3")), "is expected to be a Long value"),
+            (file(), position(json!(1.5)), "is expected to be a Long value"),
+            (file(), position(Json::Null), "is expected to be a Long value"),
+            (file(), position(json!(-3)), "should be a non-negative value"),
+            (Json::Null, position(json!(3)), "Partition objects cannot be null"),
+            (json!({"x": 1}), position(json!(3)), "should contain the key 'filename'"),
+        ] {
+            let altered = (partition.as_object().cloned(), offset.as_object().cloned());
+            let error = check_altered(&altered).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+            check_altered(&(altered.0, None)).expect("anything may be deleted");
+        }
+        let extra = json!({"position": 3, "x": true}).as_object().cloned();
+        check_altered(&(file().as_object().cloned(), extra)).unwrap();
+    }
 
     fn task(input: Input) -> FileStreamSourceTask {
         FileStreamSourceTask {

@@ -1,12 +1,16 @@
 //! The source connector, under the two names that configurations call it by.
 
+mod altered;
 mod config;
 mod connector;
 mod task;
 
 use async_trait::async_trait;
 use millrace_api::config::{ConfigError, Props};
-use millrace_api::{Connector, ConnectorContext, Result, Source, SourceContext, SourceTask};
+use millrace_api::{
+    AlteredOffset, Connector, ConnectorContext, OffsetControl, Result, Source, SourceContext,
+    SourceTask,
+};
 
 use self::config::SourceConfig;
 use self::connector::JdbcConnector;
@@ -38,6 +42,13 @@ impl Source for Confluent {
     fn validate(config: &SourceConfig) -> Vec<ConfigError> {
         config.problems()
     }
+
+    async fn alter_offsets(
+        _config: SourceConfig,
+        offsets: &[AlteredOffset],
+    ) -> Result<OffsetControl> {
+        altered::check(offsets)
+    }
 }
 
 #[async_trait]
@@ -59,5 +70,12 @@ impl Source for Aiven {
 
     fn validate(config: &SourceConfig) -> Vec<ConfigError> {
         config.problems()
+    }
+
+    async fn alter_offsets(
+        _config: SourceConfig,
+        offsets: &[AlteredOffset],
+    ) -> Result<OffsetControl> {
+        altered::check(offsets)
     }
 }

@@ -1,8 +1,12 @@
 //! Decides what tasks are given: all the same, since Kafka shares the partitions out.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use millrace_api::config::{Config, ConfigError, Props};
-use millrace_api::{Connector, ConnectorContext, Result, Sink, SinkContext, SinkTask};
+use millrace_api::{
+    Connector, ConnectorContext, OffsetControl, Result, Sink, SinkContext, SinkTask, TopicPartition,
+};
 
 use crate::clock::Clock;
 use crate::config::LakeSinkConfig;
@@ -34,6 +38,14 @@ impl Sink for LakeSink {
 
     fn validate(config: &LakeSinkConfig) -> Vec<ConfigError> {
         check(config)
+    }
+
+    /// What is written goes by the group's offsets alone.
+    async fn alter_offsets(
+        _config: LakeSinkConfig,
+        _offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<OffsetControl> {
+        Ok(OffsetControl::Complete)
     }
 }
 

@@ -1,14 +1,16 @@
 //! A plugin as the worker knows it: a class name, a configuration, and how to make one.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
 use async_trait::async_trait;
 
 use crate::config::{Config, ConfigDef, ConfigError, Props};
+use crate::data::{SourceOffset, SourcePartition};
 use crate::{
     Connector, ConnectorContext, Converter, ConverterRole, HeaderConverter, Predicate, Result,
-    SinkContext, SinkTask, SourceContext, SourceTask, Transformation,
+    SinkContext, SinkTask, SourceContext, SourceTask, TopicPartition, Transformation,
 };
 
 /// A source connector as its author writes it.
@@ -16,7 +18,7 @@ use crate::{
 /// The class is what users put into `connector.class`. Constructors take the parsed configuration:
 /// whatever is wrong with it was reported before.
 #[async_trait]
-pub trait Source: 'static {
+pub trait Source: Send + 'static {
     /// The Java class name.
     const CLASS: &'static str;
     /// The configuration of connector and tasks.
@@ -37,11 +39,24 @@ pub trait Source: 'static {
         let _ = config;
         Vec::new()
     }
+
+    /// Takes note that the offsets of some source partitions are being set, or deleted where there
+    /// is none (KIP-875). Called while the connector is stopped, maybe before it was ever started,
+    /// and maybe twice for one change. Values are as they will be read back.
+    ///
+    /// An error refuses the change: nothing was set then.
+    async fn alter_offsets(
+        config: Self::Config,
+        offsets: &[AlteredOffset],
+    ) -> Result<OffsetControl> {
+        let _ = (config, offsets);
+        Ok(OffsetControl::Unknown)
+    }
 }
 
 /// A sink connector as its author writes it; see [`Source`].
 #[async_trait]
-pub trait Sink: 'static {
+pub trait Sink: Send + 'static {
     /// The Java class name.
     const CLASS: &'static str;
     /// The configuration of connector and tasks.
@@ -62,7 +77,32 @@ pub trait Sink: 'static {
         let _ = config;
         Vec::new()
     }
+
+    /// Takes note that the group's offsets are being set, or deleted where there is none; see
+    /// [`Source::alter_offsets`].
+    async fn alter_offsets(
+        config: Self::Config,
+        offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<OffsetControl> {
+        let _ = (config, offsets);
+        Ok(OffsetControl::Unknown)
+    }
 }
+
+/// What a connector says when its offsets are changed from outside (what Java's `alterOffsets`
+/// returns or throws).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetControl {
+    /// The worker keeps all offsets of this connector (`true`).
+    Complete,
+    /// The connector does not say whether it keeps offsets elsewhere too (`false`).
+    Unknown,
+    /// Its offsets cannot be changed (`UnsupportedOperationException`).
+    Refused,
+}
+
+/// A source partition and the offset it gets; none deletes. Java allows a partition to be null.
+pub type AlteredOffset = (Option<SourcePartition>, Option<SourceOffset>);
 
 /// What a plugin is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +166,8 @@ pub enum Open {
         connector: fn(Props, ConnectorContext) -> Boxed<Box<dyn Connector>>,
         /// Starts a task.
         task: fn(Props, SourceContext) -> Boxed<Box<dyn SourceTask>>,
+        /// [`Source::alter_offsets`].
+        alter_offsets: fn(Props, Vec<AlteredOffset>) -> Boxed<OffsetControl>,
     },
     /// A sink connector.
     Sink {
@@ -133,6 +175,8 @@ pub enum Open {
         connector: fn(Props, ConnectorContext) -> Boxed<Box<dyn Connector>>,
         /// Starts a task.
         task: fn(Props, SinkContext) -> Boxed<Box<dyn SinkTask>>,
+        /// [`Sink::alter_offsets`].
+        alter_offsets: fn(Props, BTreeMap<TopicPartition, Option<i64>>) -> Boxed<OffsetControl>,
     },
     /// A converter: its keys come without prefix.
     Converter(fn(&Props, ConverterRole) -> Result<Box<dyn Converter>>),
@@ -161,6 +205,9 @@ impl Plugin {
                 Box::pin(async { S::connector(S::Config::parse(&props)?, props, context).await })
             },
             task: |props, context| S::task(props, context),
+            alter_offsets: |props, offsets| {
+                Box::pin(async move { S::alter_offsets(S::Config::parse(&props)?, &offsets).await })
+            },
         };
         let validate = |props: &Props| S::Config::parse(props).map_or(vec![], |c| S::validate(&c));
         Self::new(S::CLASS, S::Config::config_def, open).checked_by(validate)
@@ -173,6 +220,9 @@ impl Plugin {
                 Box::pin(async { S::connector(S::Config::parse(&props)?, props, context).await })
             },
             task: |props, context| S::task(props, context),
+            alter_offsets: |props, offsets| {
+                Box::pin(async move { S::alter_offsets(S::Config::parse(&props)?, &offsets).await })
+            },
         };
         let validate = |props: &Props| S::Config::parse(props).map_or(vec![], |c| S::validate(&c));
         Self::new(S::CLASS, S::Config::config_def, open).checked_by(validate)

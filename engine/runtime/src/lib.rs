@@ -2,12 +2,16 @@
 
 mod catalog;
 mod config;
+mod connector;
+mod contain;
 mod herder;
 mod log_levels;
+mod plugin_runtime;
 pub mod rest;
 mod status;
 mod store;
 mod task;
+mod topics;
 mod worker;
 
 pub use catalog::Catalog;

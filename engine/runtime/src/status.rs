@@ -74,6 +74,15 @@ impl StatusStore {
         }
     }
 
+    /// Says of a task that it is being restarted.
+    pub(crate) fn restarting(&self, connector: &str, task: usize) {
+        let mut all = self.lock();
+        let status = all.get_mut(connector).and_then(|statuses| statuses.tasks.get_mut(&task));
+        if let Some(status) = status {
+            (status.state, status.trace) = (State::Restarting, None);
+        }
+    }
+
     /// Forgets tasks numbered from `first` on.
     pub(crate) fn forget_tasks(&self, connector: &str, first: usize) {
         if let Some(statuses) = self.lock().get_mut(connector) {

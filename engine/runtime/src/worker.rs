@@ -1,14 +1,11 @@
 //! Starts and stops connectors and tasks in this process.
 
-use std::any::Any;
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use millrace_api::{
-    Connector, ConnectorContext, ConnectorRequests, Error, OffsetReader, Open, Plugin, Props,
-    Result, SinkContext, SourceContext,
+    ConnectorContext, ConnectorRequests, Error, OffsetReader, Open, Plugin, Props, Result,
+    SinkContext, SourceContext,
 };
 use millrace_kafka::Cluster;
 use tokio::sync::watch;
@@ -20,6 +17,9 @@ use crate::catalog::Catalog;
 use crate::config::connector::ConnectorConfig;
 use crate::config::worker::WorkerConfig;
 use crate::config::{clients, plugins};
+use crate::connector::RunningConnector;
+use crate::contain::contain;
+use crate::plugin_runtime::PluginRuntime;
 use crate::status::{State, Status, StatusStore, StatusWriter};
 use crate::store::offsets::{ConnectorOffsets, OffsetStore};
 use crate::task::errors::ErrorPolicy;
@@ -27,9 +27,7 @@ use crate::task::offsets::SubmittedRecords;
 use crate::task::sink::{SinkPipeline, SinkState, SinkTaskLoop};
 use crate::task::source::{Committer, SourcePipeline, SourceTaskLoop};
 use crate::task::{TaskId, Wanted, Wishes};
-
-/// How long a connector may take to stop (`CONNECTOR_GRACEFUL_SHUTDOWN_TIMEOUT_MS`).
-const CONNECTOR_STOP_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::topics::{ActiveTopics, TopicUses};
 
 /// What connectors and tasks share in this process.
 pub(crate) struct Worker {
@@ -39,10 +37,8 @@ pub(crate) struct Worker {
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) offsets: Arc<dyn OffsetStore>,
     pub(crate) statuses: Arc<StatusStore>,
+    pub(crate) plugins: PluginRuntime,
 }
-
-/// A connector that was started.
-pub(crate) struct RunningConnector(Box<dyn Connector>);
 
 /// What a task is started with.
 pub(crate) struct TaskConfig {
@@ -51,6 +47,8 @@ pub(crate) struct TaskConfig {
     pub(crate) connector: Props,
     /// The task's own.
     pub(crate) task: Props,
+    /// Which topics the connector uses; none when they are not tracked.
+    pub(crate) topics: Option<Arc<ActiveTopics>>,
 }
 
 /// A task that was started; dropping it gives the task up.
@@ -67,11 +65,11 @@ impl Worker {
         Status { state, worker_id: self.id.clone(), version, trace: None }
     }
 
-    fn connector_offsets(&self, name: &str) -> ConnectorOffsets {
+    pub(crate) fn connector_offsets(&self, name: &str) -> ConnectorOffsets {
         ConnectorOffsets::new(name, Arc::clone(&self.offsets))
     }
 
-    /// Starts a connector. A panic in its constructor is an error like any other.
+    /// Starts a connector. Cancelled, it gives the connector up.
     pub(crate) async fn start_connector(
         &self,
         name: &str,
@@ -84,7 +82,7 @@ impl Worker {
         };
         let offsets: Arc<dyn OffsetReader> = Arc::new(self.connector_offsets(name));
         let context = ConnectorContext::new(name, offsets, requests);
-        contain(connector(props.clone(), context)).await.map(RunningConnector)
+        RunningConnector::start(&self.plugins, connector(props.clone(), context)).await
     }
 
     /// Starts a task. It runs, and writes its status, until it ends or is stopped.
@@ -109,17 +107,17 @@ impl Worker {
                 }
             }
         };
-        let handle = Some(tokio::spawn(life.instrument(span)));
+        let handle = Some(self.plugins.spawn(life.instrument(span)));
         RunningTask { wanted: sender, handle, status }
     }
 
     async fn run_task(
         &self,
-        TaskConfig { id, connector, task }: TaskConfig,
+        TaskConfig { id, connector, task, topics }: TaskConfig,
         receiver: watch::Receiver<Wanted>,
         status: &StatusWriter,
     ) -> Result<()> {
-        let id = &id;
+        let (id, topics) = (&id, TopicUses::new(topics));
         let plugin = self.catalog.connector_of(&connector)?;
         let config = ConnectorConfig::parse(plugin.kind(), &connector)?;
         let mut wishes = Wishes::new(receiver);
@@ -134,7 +132,7 @@ impl Worker {
             Open::Source { task: open, .. } => {
                 let offsets: Arc<dyn OffsetReader> =
                     Arc::new(self.connector_offsets(&id.connector));
-                let pipeline = self.source_pipeline(id, &config).await?;
+                let pipeline = self.source_pipeline(id, &config, topics).await?;
                 let context = SourceContext::new(Arc::clone(&id.connector), offsets);
                 let task = open(task, context).await?;
                 let committer = self.committer(id, &config);
@@ -145,7 +143,7 @@ impl Worker {
                 let errors = Arc::new(self.sink_errors(id, &config).await?);
                 let context = SinkContext::new(Arc::clone(&id.connector), errors.reporter());
                 let task = open(task, context.clone()).await?;
-                let pipeline = self.sink_pipeline(&config, errors)?;
+                let pipeline = self.sink_pipeline(&config, errors, topics)?;
                 let properties = clients::consumer(&self.config, &connector, id)?;
                 let mut consumer = self.cluster.consumer(&properties).await?;
                 consumer.subscribe(&config.subscription()?).await?;
@@ -163,6 +161,7 @@ impl Worker {
         &self,
         id: &TaskId,
         config: &ConnectorConfig,
+        topics: TopicUses,
     ) -> Result<SourcePipeline> {
         let properties = clients::producer(&self.config, &config.props, id)?;
         let (catalog, common, props) = (&self.catalog, &config.common, &config.props);
@@ -171,6 +170,7 @@ impl Worker {
             converters: plugins::converters(catalog, &self.config, common, props)?,
             errors: ErrorPolicy::new(id.clone(), config.errors(), None),
             producer: self.cluster.producer(&properties).await?,
+            topics,
         })
     }
 
@@ -185,12 +185,14 @@ impl Worker {
         &self,
         config: &ConnectorConfig,
         errors: Arc<ErrorPolicy>,
+        topics: TopicUses,
     ) -> Result<SinkPipeline> {
         let (catalog, common, props) = (&self.catalog, &config.common, &config.props);
         Ok(SinkPipeline {
             chain: plugins::chain(catalog, common, props)?,
             converters: plugins::converters(catalog, &self.config, common, props)?,
             errors,
+            topics,
         })
     }
 
@@ -229,22 +231,6 @@ impl Worker {
     }
 }
 
-impl RunningConnector {
-    /// The task configurations the connector wants now.
-    pub(crate) async fn task_configs(&mut self, tasks_max: usize) -> Result<Vec<Props>> {
-        contain(self.0.task_configs(tasks_max)).await
-    }
-
-    /// Stops the connector; one that takes too long is given up.
-    pub(crate) async fn stop(mut self) {
-        match tokio::time::timeout(CONNECTOR_STOP_TIMEOUT, contain(self.0.stop())).await {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => tracing::error!("stopping the connector failed: {e}"),
-            Err(_) => tracing::error!("the connector does not stop and is given up"),
-        }
-    }
-}
-
 impl RunningTask {
     pub(crate) fn want(&self, wanted: Wanted) {
         self.wanted.send_replace(wanted);
@@ -276,55 +262,13 @@ impl Drop for RunningTask {
 }
 
 /// Stops tasks: all are told first, then waited for; the time is one budget for all of them.
-pub(crate) async fn stop_tasks(tasks: Vec<RunningTask>, budget: Duration) {
+pub(crate) async fn stop_tasks(tasks: impl IntoIterator<Item = RunningTask>, budget: Duration) {
     let deadline = Instant::now() + budget;
+    let tasks: Vec<RunningTask> = tasks.into_iter().collect();
     for task in &tasks {
         task.want(Wanted::Stop);
     }
     for task in tasks {
         task.stopped(deadline).await;
-    }
-}
-
-/// Turns a panic of a plugin into an error: one bad plugin must not take others along.
-async fn contain<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
-    match AssertUnwindSafe(future).catch_unwind().await {
-        Ok(result) => result,
-        Err(panic) => Err(Error::fatal("the plugin panicked").context("panic", words(&*panic))),
-    }
-}
-
-fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "?".into())
-}
-
-/// Remembers what a connector asks for until the herder takes it up.
-#[derive(Default)]
-pub(crate) struct Requests {
-    raised: Mutex<Option<Error>>,
-    reconfigure: std::sync::atomic::AtomicBool,
-    pub(crate) news: tokio::sync::Notify,
-}
-
-impl Requests {
-    pub(crate) fn take_error(&self) -> Option<Error> {
-        self.raised.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    pub(crate) fn take_reconfiguration(&self) -> bool {
-        self.reconfigure.swap(false, std::sync::atomic::Ordering::AcqRel)
-    }
-}
-
-impl ConnectorRequests for Requests {
-    fn request_task_reconfiguration(&self) {
-        self.reconfigure.store(true, std::sync::atomic::Ordering::Release);
-        self.news.notify_one();
-    }
-
-    fn raise_error(&self, error: Error) {
-        self.raised.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        self.news.notify_one();
     }
 }

@@ -1,28 +1,56 @@
 //! Carries out the commands of one connector, one after the other.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millrace_api::{Error, ErrorKind, PluginKind, Props, Result};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::oneshot;
 
-use super::TargetState;
+use super::inbox::Inbox;
+use super::validate::{require_valid, validate};
+use super::{ConnectorOffset, Patch, TargetState, offsets};
 use crate::config::connector::ConnectorConfig;
+use crate::connector::{Requests, RunningConnector};
 use crate::status::{State, Status};
 use crate::task::{TaskId, Wanted};
-use crate::worker::{Requests, RunningConnector, RunningTask, TaskConfig, Worker, stop_tasks};
+use crate::topics::ActiveTopics;
+use crate::worker::{RunningTask, TaskConfig, Worker, stop_tasks};
 
-type Reply = oneshot::Sender<Result<()>>;
+pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
 
 /// What may be asked of a connector.
 pub(crate) enum Command {
-    /// (Re)start with this configuration.
-    Configure { config: Props, reply: Reply },
-    /// Pause or resume.
-    Target(TargetState),
+    /// (Re)start with a new configuration.
+    Configure { change: Change, reply: Reply<()> },
+    /// Run, pause or stop.
+    Target { state: TargetState, reply: Reply<()> },
     /// Restart the connector, not its tasks.
-    RestartConnector(Option<Reply>),
+    RestartConnector(Reply<()>),
+    /// Restart what a plan names.
+    Restart { connector: bool, tasks: BTreeSet<usize> },
     /// Restart one task.
-    RestartTask { task: usize, reply: Option<Reply> },
+    RestartTask { task: usize, reply: Reply<()> },
+    /// Set offsets, or delete all.
+    ChangeOffsets { wanted: Option<Vec<ConnectorOffset>>, reply: Reply<String> },
+}
+
+impl Command {
+    /// Whether it makes up for a connector that has not answered yet.
+    pub(crate) fn replaces(&self) -> bool {
+        match self {
+            Self::Configure { .. } | Self::Target { .. } | Self::RestartConnector(_) => true,
+            Self::Restart { connector, .. } => *connector,
+            Self::RestartTask { .. } | Self::ChangeOffsets { .. } => false,
+        }
+    }
+}
+
+/// What becomes of a configuration.
+pub(crate) enum Change {
+    /// All of it is new, and valid.
+    Replace(Props),
+    /// Some of it changes.
+    Patch(Patch),
 }
 
 /// What REST reads.
@@ -40,12 +68,16 @@ pub(crate) struct ConnectorActor {
     name: Arc<str>,
     worker: Arc<Worker>,
     snapshot: Arc<Mutex<Snapshot>>,
-    /// True once everything is to end, whatever else was asked for.
-    stopping: watch::Receiver<bool>,
+    topics: Arc<ActiveTopics>,
+    inbox: Inbox,
     /// What the connector that runs now asks for; that of its predecessors is not heard.
     requests: Arc<Requests>,
     connector: Option<RunningConnector>,
-    tasks: Vec<RunningTask>,
+    /// As in Java, a connector that failed is neither paused nor resumed.
+    failed: bool,
+    tasks: BTreeMap<usize, RunningTask>,
+    /// The connector's configuration when the tasks were made.
+    applied: Props,
 }
 
 impl ConnectorActor {
@@ -53,10 +85,21 @@ impl ConnectorActor {
         name: &str,
         worker: Arc<Worker>,
         snapshot: Arc<Mutex<Snapshot>>,
-        stopping: watch::Receiver<bool>,
+        topics: Arc<ActiveTopics>,
+        inbox: Inbox,
     ) -> Self {
-        let (name, requests) = (name.into(), Arc::default());
-        Self { name, worker, snapshot, stopping, requests, connector: None, tasks: Vec::new() }
+        Self {
+            name: name.into(),
+            worker,
+            snapshot,
+            topics,
+            inbox,
+            requests: Arc::default(),
+            connector: None,
+            failed: false,
+            tasks: BTreeMap::new(),
+            applied: Props::new(),
+        }
     }
 
     fn snapshot(&self) -> MutexGuard<'_, Snapshot> {
@@ -64,79 +107,105 @@ impl ConnectorActor {
     }
 
     /// Works until told to stop, or until nobody can tell it anything any more.
-    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    pub(crate) async fn run(mut self) {
         loop {
             let requests = Arc::clone(&self.requests);
             tokio::select! {
                 biased;
-                () = told(self.stopping.clone()) => return self.stop().await,
-                command = commands.recv() => match command {
+                command = self.inbox.next() => match command {
                     Some(command) => self.carry_out(command).await,
-                    None => return self.stop().await,
+                    None => break,
                 },
                 () = requests.news.notified() => self.take_up_requests().await,
             }
         }
-    }
-
-    async fn carry_out(&mut self, command: Command) {
-        match command {
-            Command::Configure { config, reply } => {
-                self.snapshot().config = config;
-                self.halt().await;
-                self.snapshot().tasks.clear();
-                let _ = reply.send(self.start().await);
-            }
-            Command::Target(state) => self.set_target(state).await,
-            Command::RestartConnector(reply) => {
-                self.stop_connector().await;
-                let started = self.start().await;
-                if let Some(reply) = reply {
-                    let _ = reply.send(started);
-                }
-            }
-            Command::RestartTask { task, reply } => {
-                self.restart_task(task).await;
-                if let Some(reply) = reply {
-                    let _ = reply.send(Ok(()));
-                }
-            }
-        }
-    }
-
-    async fn stop(mut self) {
         self.halt().await;
         tracing::info!("stopped connector {}", self.name);
     }
 
-    /// Starts the connector, unless it is paused, and its tasks. What fails is the connector's
-    /// status, and the answer.
-    async fn start(&mut self) -> Result<()> {
-        if self.snapshot().state == TargetState::Paused {
-            self.write_status(State::Paused, None);
-            return Ok(());
+    async fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Configure { change, reply } => {
+                let _ = reply.send(self.configure(change).await);
+            }
+            Command::Target { state, reply } => {
+                self.set_target(state).await;
+                let _ = reply.send(Ok(()));
+            }
+            Command::RestartConnector(reply) => {
+                self.stop_connector().await;
+                let _ = reply.send(self.start_and_configure().await);
+            }
+            Command::Restart { connector, tasks } => self.restart(connector, tasks).await,
+            Command::RestartTask { task, reply } => {
+                let _ = reply.send(self.restart_task(task).await);
+            }
+            Command::ChangeOffsets { wanted, reply } => {
+                let _ = reply.send(self.change_offsets(wanted).await);
+            }
         }
-        let config = self.snapshot().config.clone();
-        let requests = Arc::clone(&self.requests) as _;
-        let start = self.worker.start_connector(&self.name, &config, requests);
-        let started = unless(self.stopping.clone(), &self.name, start).await;
-        let result = match started {
-            Ok(connector) => {
-                self.connector = Some(connector);
-                self.write_status(State::Running, None);
-                self.reconfigure_tasks().await
-            }
-            Err(e) => Err(e),
-        };
-        // One that was told to stop meanwhile has not failed.
-        result.inspect_err(|e| {
-            if !*self.stopping.borrow() {
-                self.fail(e)
-            }
-        })
     }
 
-    fn fail(&self, error: &Error) {
+    /// Gives the connector another configuration. As in Java, tasks that it leaves as they are
+    /// work on; those of a paused connector change when it is resumed.
+    async fn configure(&mut self, change: Change) -> Result<()> {
+        let config = match change {
+            Change::Replace(config) => config,
+            Change::Patch(patch) => {
+                let config = patched(self.snapshot().config.clone(), patch);
+                let worker = &self.worker;
+                require_valid(&validate(&worker.catalog, &worker.config, &config)?)?;
+                config
+            }
+        };
+        self.stop_connector().await;
+        self.snapshot().config = config;
+        self.start_and_configure().await
+    }
+
+    /// Starts the connector, and its tasks where they change. What fails is the connector's
+    /// status, and the answer.
+    async fn start_and_configure(&mut self) -> Result<()> {
+        self.start().await?;
+        let configured = self.reconfigure_tasks().await;
+        self.noted(configured)
+    }
+
+    /// Starts the connector, unless it is to rest.
+    async fn start(&mut self) -> Result<()> {
+        self.failed = false;
+        let Snapshot { config, state, .. } = self.snapshot().clone();
+        let rest = match state {
+            TargetState::Started => None,
+            TargetState::Paused => Some(State::Paused),
+            TargetState::Stopped => Some(State::Stopped),
+        };
+        if let Some(state) = rest {
+            self.write_status(state, None);
+            return Ok(());
+        }
+        let requests = Arc::clone(&self.requests) as _;
+        let start = self.worker.start_connector(&self.name, &config, requests);
+        let started = self.inbox.unless_replaced(&self.name, start).await;
+        let started = started.map(|connector| {
+            self.connector = Some(connector);
+            self.write_status(State::Running, None);
+        });
+        self.noted(started)
+    }
+
+    /// Makes a failure the connector's. One that was told to stop meanwhile has not failed.
+    fn noted(&mut self, result: Result<()>) -> Result<()> {
+        if let Err(e) = &result
+            && !self.inbox.is_stopping()
+        {
+            self.fail(e);
+        }
+        result
+    }
+
+    fn fail(&mut self, error: &Error) {
+        self.failed = true;
         tracing::error!("connector {} failed: {}", self.name, error.trace());
         self.write_status(State::Failed, Some(error.trace()));
     }
@@ -147,7 +216,8 @@ impl ConnectorActor {
         self.worker.statuses.put_connector(&self.name, status);
     }
 
-    /// Asks the connector for its tasks, and restarts them all if the answer has changed.
+    /// Asks the connector for its tasks, and restarts them all if the answer has changed, or the
+    /// connector's configuration has.
     async fn reconfigure_tasks(&mut self) -> Result<()> {
         let Some(connector) = &mut self.connector else {
             return Ok(());
@@ -157,7 +227,7 @@ impl ConnectorActor {
         let config = ConnectorConfig::parse(plugin.kind(), &props)?.common;
         let max = usize::try_from(config.tasks_max).unwrap_or(1);
         let configs = connector.task_configs(max);
-        let mut tasks = unless(self.stopping.clone(), &self.name, configs).await?;
+        let mut tasks = self.inbox.unless_replaced(&self.name, configs).await?;
         if tasks.len() > max {
             let message = format!(
                 "The connector {} has generated {} tasks, which is greater than {max}, the maximum \
@@ -173,49 +243,98 @@ impl ConnectorActor {
         for task in &mut tasks {
             complete(task, plugin.class(), plugin.kind(), &props);
         }
-        if tasks != self.snapshot().tasks || self.tasks.len() != tasks.len() {
+        if tasks != self.snapshot().tasks || props != self.applied {
             self.halt_tasks().await;
             self.worker.statuses.forget_tasks(&self.name, tasks.len());
+            let count = tasks.len();
             self.snapshot().tasks = tasks;
-            self.start_tasks();
+            self.applied = props;
+            (0..count).for_each(|task| self.start_task(task));
         }
         Ok(())
     }
 
-    fn start_tasks(&mut self) {
-        let configs = self.snapshot().tasks.clone();
-        self.tasks = (0..configs.len()).map(|task| self.start_task(task)).collect();
-    }
-
-    fn start_task(&self, task: usize) -> RunningTask {
+    fn start_task(&mut self, task: usize) {
         let Snapshot { config, tasks, state } = self.snapshot().clone();
         let id = TaskId { connector: Arc::clone(&self.name), task };
-        let task = TaskConfig { id, connector: config, task: tasks[task].clone() };
-        self.worker.start_task(task, wanted(state))
+        let topics = self.worker.config.topic_tracking.then(|| Arc::clone(&self.topics));
+        let config = TaskConfig { id, connector: config, task: tasks[task].clone(), topics };
+        self.tasks.insert(task, self.worker.start_task(config, wanted(state)));
     }
 
-    async fn restart_task(&mut self, task: usize) {
-        if task >= self.tasks.len() {
-            return;
+    async fn restart_task(&mut self, task: usize) -> Result<()> {
+        if task >= self.snapshot().tasks.len() {
+            return Err(unknown_task(&self.name, task));
         }
-        let old = self.tasks.remove(task);
-        stop_tasks(vec![old], self.worker.config.graceful_timeout).await;
-        let new = self.start_task(task);
-        self.tasks.insert(task, new);
+        let old = self.tasks.remove(&task);
+        stop_tasks(old, self.worker.config.graceful_timeout).await;
+        self.start_task(task);
+        Ok(())
+    }
+
+    /// Restarts what a plan names. A task that is gone meanwhile is left out.
+    async fn restart(&mut self, connector: bool, mut tasks: BTreeSet<usize>) {
+        tasks.retain(|task| self.tasks.contains_key(task));
+        let stopped: Vec<RunningTask> =
+            tasks.iter().filter_map(|task| self.tasks.remove(task)).collect();
+        let old = if connector { self.take_connector() } else { None };
+        let halted = stop_tasks(stopped, self.worker.config.graceful_timeout);
+        tokio::join!(stop(old), halted);
+        for task in &tasks {
+            self.worker.statuses.restarting(&self.name, *task);
+        }
+        if connector {
+            self.write_status(State::Restarting, None);
+            // A failure is in the status, which is where whoever restarted will look.
+            let _ = self.start().await;
+        }
+        tasks.into_iter().for_each(|task| self.start_task(task));
     }
 
     async fn set_target(&mut self, state: TargetState) {
-        if self.snapshot().state == state {
+        let before = std::mem::replace(&mut self.snapshot().state, state);
+        if state == TargetState::Stopped {
+            self.halt().await;
+            self.snapshot().tasks.clear();
+            self.worker.statuses.forget_tasks(&self.name, 0);
+            self.failed = false;
+            self.write_status(State::Stopped, None);
+        }
+        if state == TargetState::Stopped || before == state {
             return;
         }
-        self.snapshot().state = state;
-        for task in &self.tasks {
-            task.want(wanted(state));
+        // Tasks whose configuration is old are made anew instead of running for a moment.
+        if state == TargetState::Paused || self.applied == self.snapshot().config {
+            self.want(wanted(state));
+        }
+        if self.failed {
+            tracing::warn!("connector {} has failed and is left so until it is restarted", self.name);
+            return;
         }
         // As in Java, a paused connector is not there: it watches nothing.
         self.stop_connector().await;
         // A failure is in the status, which is where whoever resumed will look.
-        let _ = self.start().await;
+        let _ = self.start_and_configure().await;
+        self.want(wanted(state));
+    }
+
+    fn want(&self, wanted: Wanted) {
+        self.tasks.values().for_each(|task| task.want(wanted));
+    }
+
+    async fn change_offsets(&mut self, wanted: Option<Vec<ConnectorOffset>>) -> Result<String> {
+        let Snapshot { config, tasks, state } = self.snapshot().clone();
+        if state != TargetState::Stopped || !tasks.is_empty() {
+            let message = format!(
+                "Connectors must be in the STOPPED state before their offsets can be modified. \
+                 This can be done for the specified connector by issuing a 'PUT' request to the \
+                 '/connectors/{}/stop' endpoint",
+                self.name
+            );
+            return Err(Error::config(message));
+        }
+        let changed = offsets::change(&self.worker, &self.name, &config, wanted);
+        self.inbox.unless_replaced(&self.name, changed).await
     }
 
     async fn take_up_requests(&mut self) {
@@ -229,46 +348,47 @@ impl ConnectorActor {
         }
     }
 
-    async fn stop_connector(&mut self) {
+    fn take_connector(&mut self) -> Option<RunningConnector> {
         self.requests = Arc::default();
-        if let Some(connector) = self.connector.take() {
-            connector.stop().await;
-        }
+        self.connector.take()
+    }
+
+    async fn stop_connector(&mut self) {
+        stop(self.take_connector()).await;
     }
 
     /// Stops connector and tasks, side by side: a connector that hangs must not use up the time in
     /// which its tasks commit.
     async fn halt(&mut self) {
-        let tasks = std::mem::take(&mut self.tasks);
-        let halted = stop_tasks(tasks, self.worker.config.graceful_timeout);
-        tokio::join!(self.stop_connector(), halted);
+        let connector = self.take_connector();
+        tokio::join!(stop(connector), self.halt_tasks());
     }
 
     async fn halt_tasks(&mut self) {
         let tasks = std::mem::take(&mut self.tasks);
-        stop_tasks(tasks, self.worker.config.graceful_timeout).await;
+        stop_tasks(tasks.into_values(), self.worker.config.graceful_timeout).await;
     }
 }
 
-/// What a plugin answers, unless it is to stop before: one that hangs can still be deleted.
-async fn unless<T>(
-    stopping: watch::Receiver<bool>,
-    name: &str,
-    answer: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    tokio::select! {
-        biased;
-        answer = answer => answer,
-        () = told(stopping) => {
-            let message = format!("Connector {name} was stopped before it had started");
-            Err(Error::new(ErrorKind::NotFound, message))
+async fn stop(connector: Option<RunningConnector>) {
+    if let Some(connector) = connector {
+        connector.stop().await;
+    }
+}
+
+pub(crate) fn unknown_task(connector: &str, task: usize) -> Error {
+    Error::new(ErrorKind::NotFound, format!("Task {connector}-{task} not found"))
+}
+
+/// A configuration with some keys set, and some removed (`ConnectUtils.patchConfig`).
+fn patched(mut config: Props, patch: Patch) -> Props {
+    for (key, value) in patch {
+        match value {
+            Some(value) => drop(config.insert(key, value)),
+            None => drop(config.remove(&key)),
         }
     }
-}
-
-/// Returns once everything is to end, also because nobody is left to say so.
-async fn told(mut stopping: watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stop| *stop).await;
+    config
 }
 
 fn wanted(state: TargetState) -> Wanted {

@@ -1,6 +1,8 @@
 //! What may be asked of a worker about its connectors: the one interface of REST and commands.
 
 pub(crate) mod actor;
+mod inbox;
+mod offsets;
 pub(crate) mod standalone;
 pub(crate) mod validate;
 
@@ -111,8 +113,8 @@ pub struct RestartRequest {
 /// How far a connector got in one part of its source or topic (`ConnectorOffset` of the REST API).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ConnectorOffset {
-    /// A source partition, or `kafka_topic` and `kafka_partition`.
-    pub partition: serde_json::Map<String, serde_json::Value>,
+    /// A source partition, or `kafka_topic` and `kafka_partition`; none only in what a client sends.
+    pub partition: Option<serde_json::Map<String, serde_json::Value>>,
     /// A source offset, or `kafka_offset`; none: deleted, or to be deleted.
     pub offset: Option<serde_json::Map<String, serde_json::Value>>,
 }
@@ -158,7 +160,8 @@ pub trait Herder: Send + Sync {
     /// What a task is doing.
     async fn task_status(&self, name: &str, task: usize) -> Result<TaskState>;
 
-    /// Pauses, resumes or stops a connector and its tasks. Returns at once.
+    /// Pauses, resumes or stops a connector and its tasks. A stop returns once the tasks are gone,
+    /// the others at once.
     async fn set_target_state(&self, name: &str, state: TargetState) -> Result<()>;
 
     /// Restarts a connector, its tasks, or both. With either flag the answer is what will be

@@ -4,7 +4,7 @@
 //! Each connector has an actor of its own that carries out its commands one after the other, so a
 //! connector that hangs keeps nobody else waiting. What REST reads is a snapshot beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,31 +17,38 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::validate::{require_valid, validate};
+use super::actor::{Change, Command, ConnectorActor, Reply, Snapshot, unknown_task};
+use super::inbox::{COMMANDS, Inbox};
 use super::{
     ConnectorInfo, ConnectorOffset, ConnectorState, ConnectorStatus, Herder, Patch, PluginInfo,
-    RestartRequest, TargetState, TaskInfo, TaskReference, TaskState,
+    RestartRequest, TargetState, TaskInfo, TaskReference, TaskState, offsets,
 };
 use crate::catalog::Catalog;
 use crate::config::connector::definition;
 use crate::config::worker::WorkerConfig;
-use crate::herder::actor::{Command, ConnectorActor, Snapshot};
+use crate::plugin_runtime::PluginRuntime;
 use crate::status::{ConnectorStatuses, State, Status, StatusStore};
 use crate::store::offsets::OffsetStore;
+use crate::topics::ActiveTopics;
 use crate::worker::Worker;
-
-/// Commands a connector's actor may have waiting. More would mean that somebody hammers a
-/// connector that hangs; they wait for room.
-const COMMANDS: usize = 16;
 
 /// A worker by itself.
 pub struct StandaloneHerder {
     worker: Arc<Worker>,
     cluster_id: String,
-    connectors: Mutex<BTreeMap<String, Entry>>,
+    connectors: Mutex<Connectors>,
+}
+
+#[derive(Default)]
+struct Connectors {
+    entries: BTreeMap<String, Entry>,
+    /// Whether the worker is stopping, and takes no connectors any more.
+    stopping: bool,
 }
 
 struct Entry {
     snapshot: Arc<Mutex<Snapshot>>,
+    topics: Arc<ActiveTopics>,
     commands: mpsc::Sender<Command>,
     stop: watch::Sender<bool>,
     actor: JoinHandle<()>,
@@ -73,14 +80,19 @@ impl StandaloneHerder {
             cluster,
             offsets,
             statuses: Arc::new(StatusStore::default()),
+            plugins: PluginRuntime::start()?,
         };
         Ok(Self { worker: Arc::new(worker), cluster_id, connectors: Mutex::default() })
     }
 
     /// Stops all connectors: offsets of what is acknowledged are committed, as far as
-    /// `task.shutdown.graceful.timeout.ms` allows.
+    /// `task.shutdown.graceful.timeout.ms` allows. From then on no connectors are made.
     pub async fn stop(&self) {
-        let mut entries = std::mem::take(&mut *self.lock());
+        let mut entries = {
+            let mut all = self.lock();
+            all.stopping = true;
+            std::mem::take(&mut all.entries)
+        };
         for entry in entries.values() {
             entry.stop.send_replace(true);
         }
@@ -92,7 +104,7 @@ impl StandaloneHerder {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Connectors> {
         self.connectors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -102,19 +114,19 @@ impl StandaloneHerder {
 
     fn snapshot(&self, name: &str) -> Result<Snapshot> {
         let all = self.lock();
-        let entry = all.get(name).ok_or_else(|| Self::unknown(name))?;
+        let entry = all.entries.get(name).ok_or_else(|| Self::unknown(name))?;
         Ok(entry.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn commands(&self, name: &str) -> Option<mpsc::Sender<Command>> {
-        self.lock().get(name).map(|entry| entry.commands.clone())
+        self.lock().entries.get(name).map(|entry| entry.commands.clone())
     }
 
     /// Has the connector's actor carry a command out, and waits for its answer.
     async fn ask<T>(
         &self,
         name: &str,
-        command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command,
+        command: impl FnOnce(Reply<T>) -> Command,
     ) -> Result<T> {
         let commands = self.commands(name).ok_or_else(|| Self::unknown(name))?;
         let (reply, answer) = oneshot::channel();
@@ -135,20 +147,34 @@ impl StandaloneHerder {
         self.worker.catalog.connector_of(&snapshot.config).map_or("unknown", |p| p.kind().name())
     }
 
-    /// Makes the entry of a new connector; false when it exists.
-    fn add(&self, name: &str, state: TargetState) -> bool {
+    /// Makes the entry of a new connector; false when it exists. One that comes while the worker
+    /// stops would be left behind, and is refused.
+    fn add(&self, name: &str, state: TargetState) -> Result<bool> {
         let mut all = self.lock();
-        if all.contains_key(name) {
-            return false;
+        if all.stopping {
+            return Err(Error::retriable("the worker is stopping"));
+        }
+        if all.entries.contains_key(name) {
+            return Ok(false);
         }
         let snapshot = Arc::new(Mutex::new(Snapshot { state, ..Snapshot::default() }));
+        let topics = Arc::new(ActiveTopics::default());
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (stop, stopping) = watch::channel(false);
-        let (worker, shown) = (Arc::clone(&self.worker), Arc::clone(&snapshot));
-        let actor = ConnectorActor::new(name, worker, shown, stopping);
-        let actor = tokio::spawn(actor.run(inbox));
-        all.insert(name.to_owned(), Entry { snapshot, commands, stop, actor });
-        true
+        let actor = ConnectorActor::new(
+            name,
+            Arc::clone(&self.worker),
+            Arc::clone(&snapshot),
+            Arc::clone(&topics),
+            Inbox::new(inbox, stopping),
+        );
+        let actor = tokio::spawn(actor.run());
+        all.entries.insert(name.to_owned(), Entry { snapshot, topics, commands, stop, actor });
+        Ok(true)
+    }
+
+    fn topics(&self, name: &str) -> Option<Arc<ActiveTopics>> {
+        self.lock().entries.get(name).map(|entry| Arc::clone(&entry.topics))
     }
 
     fn connector_status(&self, name: &str, statuses: ConnectorStatuses) -> Result<ConnectorStatus> {
@@ -187,15 +213,15 @@ fn reference(connector: &str, task: usize) -> TaskReference {
 fn plan(
     mut statuses: ConnectorStatuses,
     request: RestartRequest,
-) -> (ConnectorStatuses, bool, Vec<usize>) {
+) -> (ConnectorStatuses, bool, BTreeSet<usize>) {
     let picked = |status: &Status| !request.only_failed || status.state == State::Failed;
     let restarting = |status: &mut Status| status.state = State::Restarting;
     let connector = statuses.connector.as_mut().filter(|s| picked(s)).map(restarting).is_some();
-    let mut tasks = Vec::new();
+    let mut tasks = BTreeSet::new();
     if request.include_tasks {
         for (task, status) in statuses.tasks.iter_mut().filter(|(_, s)| picked(s)) {
             restarting(status);
-            tasks.push(*task);
+            tasks.insert(*task);
         }
     }
     (statuses, connector, tasks)
@@ -204,7 +230,7 @@ fn plan(
 #[async_trait]
 impl Herder for StandaloneHerder {
     async fn connectors(&self) -> Result<Vec<String>> {
-        Ok(self.lock().keys().cloned().collect())
+        Ok(self.lock().entries.keys().cloned().collect())
     }
 
     async fn connector_info(&self, name: &str) -> Result<ConnectorInfo> {
@@ -219,47 +245,58 @@ impl Herder for StandaloneHerder {
         replace: bool,
     ) -> Result<(bool, ConnectorInfo)> {
         require_valid(&validate(&self.worker.catalog, &self.worker.config, &config)?)?;
-        let created = self.add(name, initial.unwrap_or_default());
+        let created = self.add(name, initial.unwrap_or_default())?;
         if !created && !replace {
             let message = format!("Connector {name} already exists");
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        self.ask(name, |reply| Command::Configure { config, reply }).await?;
+        let change = Change::Replace(config);
+        self.ask(name, |reply| Command::Configure { change, reply }).await?;
         Ok((created, self.connector_info(name).await?))
     }
 
-    async fn patch_connector(&self, _name: &str, _patch: Patch) -> Result<ConnectorInfo> {
-        Err(Error::fatal("not implemented yet"))
+    async fn patch_connector(&self, name: &str, patch: Patch) -> Result<ConnectorInfo> {
+        let change = Change::Patch(patch);
+        self.ask(name, |reply| Command::Configure { change, reply }).await?;
+        self.connector_info(name).await
     }
 
-    async fn active_topics(&self, _name: &str) -> Result<Vec<String>> {
-        Err(Error::fatal("not implemented yet"))
+    async fn active_topics(&self, name: &str) -> Result<Vec<String>> {
+        Ok(self.topics(name).map(|topics| topics.names()).unwrap_or_default())
     }
 
-    async fn reset_active_topics(&self, _name: &str) -> Result<()> {
-        Err(Error::fatal("not implemented yet"))
+    async fn reset_active_topics(&self, name: &str) -> Result<()> {
+        if let Some(topics) = self.topics(name) {
+            topics.reset();
+        }
+        Ok(())
     }
 
-    async fn offsets(&self, _name: &str) -> Result<Vec<ConnectorOffset>> {
-        Err(Error::fatal("not implemented yet"))
+    async fn offsets(&self, name: &str) -> Result<Vec<ConnectorOffset>> {
+        let config = self.snapshot(name)?.config;
+        offsets::read(&self.worker, name, &config).await
     }
 
-    async fn alter_offsets(&self, _name: &str, _offsets: Vec<ConnectorOffset>) -> Result<String> {
-        Err(Error::fatal("not implemented yet"))
+    async fn alter_offsets(&self, name: &str, offsets: Vec<ConnectorOffset>) -> Result<String> {
+        let wanted = Some(offsets);
+        self.ask(name, |reply| Command::ChangeOffsets { wanted, reply }).await
     }
 
-    async fn reset_offsets(&self, _name: &str) -> Result<String> {
-        Err(Error::fatal("not implemented yet"))
+    async fn reset_offsets(&self, name: &str) -> Result<String> {
+        self.ask(name, |reply| Command::ChangeOffsets { wanted: None, reply }).await
     }
 
     async fn health(&self) -> Result<()> {
-        Ok(())
+        match self.lock().stopping {
+            true => Err(Error::retriable("the worker is stopping")),
+            false => Ok(()),
+        }
     }
 
     async fn delete_connector(&self, name: &str) -> Result<()> {
         let commands = {
             let all = self.lock();
-            let entry = all.get(name).ok_or_else(|| Self::unknown(name))?;
+            let entry = all.entries.get(name).ok_or_else(|| Self::unknown(name))?;
             entry.stop.send_replace(true);
             entry.commands.clone()
         };
@@ -267,10 +304,10 @@ impl Herder for StandaloneHerder {
         commands.closed().await;
         let mut all = self.lock();
         // Another deletion may have been quicker; then the name may have a new owner by now.
-        if !all.get(name).is_some_and(|entry| entry.commands.same_channel(&commands)) {
+        if !all.entries.get(name).is_some_and(|entry| entry.commands.same_channel(&commands)) {
             return Err(Self::unknown(name));
         }
-        all.remove(name);
+        all.entries.remove(name);
         self.worker.statuses.forget(name);
         Ok(())
     }
@@ -294,9 +331,19 @@ impl Herder for StandaloneHerder {
     }
 
     async fn set_target_state(&self, name: &str, state: TargetState) -> Result<()> {
-        let unknown = || Error::new(ErrorKind::NotFound, format!("Unknown connector {name}"));
+        let unknown = || match state {
+            // As in Java: an error of its own, and of the server.
+            TargetState::Stopped => Error::fatal(format!("No connector `{name}` configured")),
+            _ => Error::new(ErrorKind::NotFound, format!("Unknown connector {name}")),
+        };
         let commands = self.commands(name).ok_or_else(unknown)?;
-        commands.send(Command::Target(state)).await.map_err(|_| unknown())
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Target { state, reply };
+        commands.send(command).await.map_err(|_| unknown())?;
+        match state {
+            TargetState::Stopped => answer.await.map_err(|_| unknown())?,
+            _ => Ok(()),
+        }
     }
 
     async fn restart(
@@ -305,7 +352,7 @@ impl Herder for StandaloneHerder {
         request: RestartRequest,
     ) -> Result<Option<ConnectorStatus>> {
         if !request.include_tasks && !request.only_failed {
-            self.ask(name, |reply| Command::RestartConnector(Some(reply))).await?;
+            self.ask(name, Command::RestartConnector).await?;
             return Ok(None);
         }
         let unknown = || Error::new(ErrorKind::NotFound, format!("Unknown connector: {name}"));
@@ -316,22 +363,16 @@ impl Herder for StandaloneHerder {
         };
         let statuses = self.worker.statuses.of(name).ok_or_else(missing)?;
         let (statuses, connector, tasks) = plan(statuses, request);
-        if connector {
-            commands.send(Command::RestartConnector(None)).await.map_err(|_| unknown())?;
-        }
-        for task in tasks {
-            let command = Command::RestartTask { task, reply: None };
-            commands.send(command).await.map_err(|_| unknown())?;
-        }
+        let command = Command::Restart { connector, tasks };
+        commands.send(command).await.map_err(|_| unknown())?;
         self.connector_status(name, statuses).map(Some)
     }
 
     async fn restart_task(&self, name: &str, task: usize) -> Result<()> {
         if task >= self.snapshot(name)?.tasks.len() {
-            let message = format!("Task {name}-{task} not found");
-            return Err(Error::new(ErrorKind::NotFound, message));
+            return Err(unknown_task(name, task));
         }
-        self.ask(name, |reply| Command::RestartTask { task, reply: Some(reply) }).await
+        self.ask(name, |reply| Command::RestartTask { task, reply }).await
     }
 
     fn plugins(&self, kinds: &[PluginKind]) -> Vec<PluginInfo> {

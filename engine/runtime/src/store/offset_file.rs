@@ -12,7 +12,7 @@ use millrace_api::{Error, Result};
 use tokio::sync::Mutex;
 
 use super::java_map;
-use super::offsets::{OffsetStore, canonical};
+use super::offsets::{OffsetStore, canonical, parse_key};
 
 /// `offset.storage.file.filename`. Unlike Java's, a commit either happens or does not: the new file
 /// is complete on disk before it takes the old one's name.
@@ -82,6 +82,12 @@ impl OffsetStore for OffsetFile {
     async fn get(&self, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Vec<u8>>>> {
         let entries = self.entries.lock().await;
         Ok(keys.iter().map(|k| entries.get(&canonical(k)).map(|(_, v)| v.clone())).collect())
+    }
+
+    async fn of_connector(&self, connector: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let entries = self.entries.lock().await;
+        let is_its = |key: &[u8]| parse_key(key).is_some_and(|(name, _)| name == connector);
+        Ok(entries.values().filter(|(key, _)| is_its(key)).cloned().collect())
     }
 
     async fn set(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {

@@ -17,8 +17,17 @@ pub trait OffsetStore: Send + Sync {
     /// The value of each of these keys. A key is found whatever the order of its members.
     async fn get(&self, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Vec<u8>>>>;
 
+    /// Every entry of a connector.
+    async fn of_connector(&self, connector: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
+
     /// Stores these entries, durably once it returns; a missing value deletes.
     async fn set(&self, entries: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<()>;
+}
+
+/// Whose offset is stored below a key, and of which source partition; none for a key that is not
+/// Connect's, or of no partition (`OffsetUtils.processPartitionKey`).
+pub(super) fn parse_key(key: &[u8]) -> Option<(String, SourcePartition)> {
+    serde_json::from_slice(key).ok()
 }
 
 /// The offsets of one connector.
@@ -39,16 +48,55 @@ impl ConnectorOffsets {
         serde_json::to_vec(&key).expect("a string and a map of JSON values are JSON")
     }
 
+    /// One text for all orders of a partition's members.
+    pub(crate) fn canonical(partition: &SourcePartition) -> Vec<u8> {
+        canonical(&serde_json::to_vec(partition).expect("a map of JSON values is JSON"))
+    }
+
+    /// Everything that is stored.
+    pub(crate) async fn all(&self) -> Result<Vec<(SourcePartition, Option<SourceOffset>)>> {
+        let entries = self.store.of_connector(&self.connector).await?;
+        let parsed = entries.into_iter().filter_map(|(key, value)| {
+            let (_, partition) = parse_key(&key)?;
+            Some(self.parse(&partition, &value).map(|offset| (partition, offset)))
+        });
+        parsed.collect()
+    }
+
     /// Stores offsets durably.
     pub(crate) async fn write(
         &self,
         offsets: &HashMap<Arc<SourcePartition>, Option<SourceOffset>>,
     ) -> Result<()> {
+        let entries = offsets.iter().map(|(partition, offset)| self.entry(partition, offset));
+        self.store.set(entries.collect()).await
+    }
+
+    /// Stores these offsets durably, and deletes those that are none.
+    pub(crate) async fn set(
+        &self,
+        offsets: Vec<(SourcePartition, Option<SourceOffset>)>,
+    ) -> Result<()> {
+        let entries = offsets.iter().map(|(partition, offset)| self.entry(partition, offset));
+        self.store.set(entries.collect()).await
+    }
+
+    fn entry(
+        &self,
+        partition: &SourcePartition,
+        offset: &Option<SourceOffset>,
+    ) -> (Vec<u8>, Option<Vec<u8>>) {
         let bytes = |o: &SourceOffset| serde_json::to_vec(o).expect("a map of JSON values is JSON");
-        let entry = |(p, o): (&Arc<SourcePartition>, &Option<SourceOffset>)| {
-            (self.key(p), o.as_ref().map(bytes))
-        };
-        self.store.set(offsets.iter().map(entry).collect()).await
+        (self.key(partition), offset.as_ref().map(bytes))
+    }
+
+    fn parse(&self, partition: &SourcePartition, value: &[u8]) -> Result<Option<SourceOffset>> {
+        serde_json::from_slice(value).map_err(|e| {
+            Error::fatal("stored source offset is not a JSON object")
+                .context("connector", &self.connector)
+                .context("source partition", Json::Object(partition.clone()))
+                .with_source(e)
+        })
     }
 }
 
@@ -57,14 +105,9 @@ impl OffsetReader for ConnectorOffsets {
     async fn offsets(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
         let keys: Vec<_> = partitions.iter().map(|p| self.key(p)).collect();
         let values = self.store.get(keys).await?;
-        let parse = |(value, partition): (Option<Vec<u8>>, &SourcePartition)| {
-            let Some(value) = value else { return Ok(None) };
-            serde_json::from_slice::<Option<SourceOffset>>(&value).map_err(|e| {
-                Error::fatal("stored source offset is not a JSON object")
-                    .context("connector", &self.connector)
-                    .context("source partition", Json::Object(partition.clone()))
-                    .with_source(e)
-            })
+        let parse = |(value, partition): (Option<Vec<u8>>, &SourcePartition)| match value {
+            Some(value) => self.parse(partition, &value),
+            None => Ok(None),
         };
         values.into_iter().zip(partitions).map(parse).collect()
     }

@@ -14,6 +14,7 @@ use crate::task::chain::TransformationChain;
 use crate::task::errors::{ErrorPolicy, Failures, Original, Stage};
 use crate::task::serde::Converters;
 use crate::task::{Wanted, Wishes};
+use crate::topics::TopicUses;
 
 /// A task's `put` is called at least so often, with nothing if there is nothing: a task that acts
 /// on time relies on it. Java waits up to `offset.flush.interval.ms`.
@@ -35,6 +36,7 @@ pub(crate) struct SinkPipeline {
     pub(crate) chain: TransformationChain,
     pub(crate) converters: Converters,
     pub(crate) errors: Arc<ErrorPolicy>,
+    pub(crate) topics: TopicUses,
 }
 
 /// How far a sink task has got.
@@ -393,6 +395,9 @@ impl SinkPipeline {
             let (stage, class, rows) = (failed.stage, failed.class, failed.rows.as_slice());
             let original = |row| Some(Original { run, row });
             self.errors.handle(Failures { stage, class, rows }, original).await?;
+        }
+        if runs.iter().any(|part| !part.is_empty()) {
+            self.topics.tell(&run.topic_partition.topic);
         }
         let mut records = Vec::with_capacity(runs.len());
         for part in runs {

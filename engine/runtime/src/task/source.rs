@@ -10,6 +10,7 @@ use millrace_api::{Error, Result, SourceTask};
 use millrace_kafka::{Acknowledge, Outgoing, Producer};
 use tokio::time::{Instant, sleep_until};
 
+use crate::contain::caught;
 use crate::status::{State, StatusWriter};
 use crate::store::offsets::ConnectorOffsets;
 use crate::task::chain::TransformationChain;
@@ -17,6 +18,7 @@ use crate::task::errors::{ErrorPolicy, Failures, Stage};
 use crate::task::offsets::{Submitted, SubmittedRecords};
 use crate::task::serde::Converters;
 use crate::task::{Wanted, Wishes};
+use crate::topics::TopicUses;
 
 /// What stands for "none" among timestamps. Kafka knows none below.
 const NO_TIMESTAMP: i64 = -1;
@@ -36,14 +38,21 @@ pub(crate) struct SourcePipeline {
     pub(crate) converters: Converters,
     pub(crate) errors: ErrorPolicy,
     pub(crate) producer: Box<dyn Producer>,
+    pub(crate) topics: TopicUses,
 }
 
 impl SourceTaskLoop {
     /// Moves records until told to stop. Offsets of everything acknowledged are committed before
-    /// it returns, also with an error.
+    /// it returns, also with an error, and after a panic, of which the task hears no more.
     pub(crate) async fn run(mut self) -> Result<()> {
         self.status.write(State::Running);
-        let moved = self.move_records().await;
+        let moved = match caught(self.move_records()).await {
+            Ok(moved) => moved,
+            Err(panic) => {
+                self.committer.finish_alone().await;
+                return Err(panic);
+            }
+        };
         self.committer.finish(&mut *self.task).await;
         if let Err(e) = self.task.stop().await {
             tracing::warn!("could not stop the task: {e}");
@@ -133,8 +142,10 @@ impl SourceTaskLoop {
 
     /// Hands a run to the producer; repeated for as long as it fails for a passing reason.
     async fn produce(&mut self, outgoing: &Outgoing, run: &Arc<Submitted>) -> Result<bool> {
+        let ack = Arc::clone(run) as Arc<dyn Acknowledge>;
+        let ack = self.pipeline.topics.when_acknowledged(&outgoing.topic, ack);
         loop {
-            match self.offer(outgoing, run).await {
+            match self.offer(outgoing, &ack, run).await {
                 Err(e) if e.is_retriable() => {
                     if self.wishes.now() == Wanted::Stop {
                         return Ok(false);
@@ -148,26 +159,42 @@ impl SourceTaskLoop {
     }
 
     /// Waits for room in the producer's buffer: the back-pressure. Commits go on meanwhile.
-    async fn offer(&mut self, outgoing: &Outgoing, run: &Arc<Submitted>) -> Result<bool> {
-        let ack = Arc::clone(run) as Arc<dyn Acknowledge>;
-        let mut sent = self.pipeline.producer.send(outgoing, ack);
+    async fn offer(
+        &mut self,
+        outgoing: &Outgoing,
+        ack: &Arc<dyn Acknowledge>,
+        run: &Arc<Submitted>,
+    ) -> Result<bool> {
+        let mut sent = self.pipeline.producer.send(outgoing, Arc::clone(ack));
+        // A send that is dropped, by a stop or by a panic, reports its rest as failed. That rest is
+        // read again, so nobody should be told that it is skipped.
+        let mut unsent = AbandonedUnlessSent(Some(run));
         let mut known = Wanted::Run;
         loop {
             tokio::select! {
                 biased;
-                sent = &mut sent => return sent.map(|()| true),
+                sent = &mut sent => {
+                    unsent.0 = None;
+                    return sent.map(|()| true);
+                }
                 () = self.committer.due() => self.committer.commit(&mut *self.task).await,
                 wanted = self.wishes.other_than(known) => match wanted {
-                    Wanted::Stop => {
-                        // Before the send is dropped, which reports its rest as failed: it is
-                        // read again, so nobody should be told that it is skipped.
-                        run.abandon();
-                        return Ok(false);
-                    }
+                    Wanted::Stop => return Ok(false),
                     // A batch that was begun is finished before the task pauses.
                     other => known = other,
                 },
             }
+        }
+    }
+}
+
+/// A run whose send may be given up: dropped before the send is.
+struct AbandonedUnlessSent<'a>(Option<&'a Arc<Submitted>>);
+
+impl Drop for AbandonedUnlessSent<'_> {
+    fn drop(&mut self) {
+        if let Some(run) = self.0 {
+            run.abandon();
         }
     }
 }
@@ -292,11 +319,17 @@ impl Committer {
     /// Commits what is acknowledged, waits up to the time-out for what is in flight, and commits
     /// that too.
     async fn finish(&mut self, task: &mut dyn SourceTask) {
+        self.finish_alone().await;
+        self.tell(task).await;
+    }
+
+    /// As [`Committer::finish`], without telling the task.
+    async fn finish_alone(&mut self) {
         if !self.submitted.is_settled() {
             // The worker may lose patience while we wait.
             self.store().await;
             self.submitted.settle(self.timeout).await;
         }
-        self.commit(task).await;
+        self.store_alone().await;
     }
 }

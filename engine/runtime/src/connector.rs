@@ -1,0 +1,126 @@
+//! One connector that runs: a job of its own on the threads of plugins (`WorkerConnector`).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use millrace_api::{Connector, ConnectorRequests, Error, Props, Result};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::contain::contain;
+use crate::plugin_runtime::PluginRuntime;
+
+/// How long a connector may take to stop (`CONNECTOR_GRACEFUL_SHUTDOWN_TIMEOUT_MS`).
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connector that was started. Dropping it gives it up at its next await.
+pub(crate) struct RunningConnector {
+    calls: mpsc::Sender<Call>,
+    job: JoinHandle<()>,
+}
+
+enum Call {
+    TaskConfigs { tasks_max: usize, reply: oneshot::Sender<Result<Vec<Props>>> },
+    Stop { reply: oneshot::Sender<Result<()>> },
+}
+
+impl RunningConnector {
+    /// Starts a connector, by its constructor. A panic is an error like any other. Cancelled, it
+    /// gives the connector up.
+    pub(crate) async fn start(
+        plugins: &PluginRuntime,
+        open: impl Future<Output = Result<Box<dyn Connector>>> + Send + 'static,
+    ) -> Result<Self> {
+        let (calls, inbox) = mpsc::channel(1);
+        let (started, outcome) = oneshot::channel();
+        let running = Self { calls, job: plugins.spawn(live(open, started, inbox)) };
+        outcome.await.map_err(|_| gone())??;
+        Ok(running)
+    }
+
+    /// The task configurations the connector wants now.
+    pub(crate) async fn task_configs(&mut self, tasks_max: usize) -> Result<Vec<Props>> {
+        self.call(|reply| Call::TaskConfigs { tasks_max, reply }).await
+    }
+
+    /// Stops the connector; one that takes too long is given up.
+    pub(crate) async fn stop(self) {
+        match timeout(STOP_TIMEOUT, self.call(|reply| Call::Stop { reply })).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::error!("stopping the connector failed: {e}"),
+            Err(_) => tracing::error!("the connector does not stop and is given up"),
+        }
+    }
+
+    async fn call<T>(&self, call: impl FnOnce(oneshot::Sender<Result<T>>) -> Call) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.calls.send(call(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+impl Drop for RunningConnector {
+    fn drop(&mut self) {
+        self.job.abort();
+    }
+}
+
+fn gone() -> Error {
+    Error::fatal("the connector is not there any more")
+}
+
+/// A connector from its start to its end.
+async fn live(
+    open: impl Future<Output = Result<Box<dyn Connector>>>,
+    started: oneshot::Sender<Result<()>>,
+    mut calls: mpsc::Receiver<Call>,
+) {
+    let mut connector = match contain(open).await {
+        Ok(connector) => connector,
+        Err(e) => return drop(started.send(Err(e))),
+    };
+    let _ = started.send(Ok(()));
+    while let Some(call) = calls.recv().await {
+        match call {
+            Call::TaskConfigs { tasks_max, reply } => {
+                let _ = reply.send(contain(connector.task_configs(tasks_max)).await);
+            }
+            Call::Stop { reply } => {
+                let _ = reply.send(contain(connector.stop()).await);
+                return;
+            }
+        }
+    }
+}
+
+/// Remembers what a connector asks for until the herder takes it up.
+#[derive(Default)]
+pub(crate) struct Requests {
+    raised: Mutex<Option<Error>>,
+    reconfigure: AtomicBool,
+    pub(crate) news: tokio::sync::Notify,
+}
+
+impl Requests {
+    pub(crate) fn take_error(&self) -> Option<Error> {
+        self.raised.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn take_reconfiguration(&self) -> bool {
+        self.reconfigure.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl ConnectorRequests for Requests {
+    fn request_task_reconfiguration(&self) {
+        self.reconfigure.store(true, Ordering::Release);
+        self.news.notify_one();
+    }
+
+    fn raise_error(&self, error: Error) {
+        self.raised.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.news.notify_one();
+    }
+}
