@@ -60,9 +60,11 @@ mod tests {
     #[test]
     fn only_what_tasks_could_have_written_may_be_set() {
         let number = json!({"incrementing": 7});
-        for partition in
-            [json!({"query": "query"}), json!({"table": "t"}), json!({"table": "t", "protocol": "1"})]
-        {
+        for partition in [
+            json!({"query": "query"}),
+            json!({"table": "t"}),
+            json!({"table": "t", "protocol": "1"}),
+        ] {
             assert_eq!(checked(partition, number.clone()).unwrap(), OffsetControl::Complete);
         }
         for partition in [json!(null), json!({}), json!({"table": 1}), json!({"query": "select"})] {

@@ -308,7 +308,10 @@ impl ConnectorActor {
             self.want(wanted(state));
         }
         if self.failed {
-            tracing::warn!("connector {} has failed and is left so until it is restarted", self.name);
+            tracing::warn!(
+                "connector {} has failed and is left so until it is restarted",
+                self.name
+            );
             return;
         }
         // As in Java, a paused connector is not there: it watches nothing.

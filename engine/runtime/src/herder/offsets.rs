@@ -37,8 +37,7 @@ pub(crate) async fn read(
         let shown = |(partition, offset)| ConnectorOffset { partition: Some(partition), offset };
         return Ok(stored.into_iter().map(shown).collect());
     }
-    let failed =
-        || format!("Failed to retrieve consumer group offsets for sink connector {name}");
+    let failed = || format!("Failed to retrieve consumer group offsets for sink connector {name}");
     let group = group(worker, name, config);
     let committed = in_time(&failed, worker.cluster.group_offsets(&group)).await?;
     let shown = |(partition, offset)| ConnectorOffset {
@@ -119,7 +118,9 @@ async fn change_sink(
         Some(wanted) => sink_offsets(wanted)?,
         None => {
             let failed = || {
-                format!("Failed to list offsets prior to resetting offsets for sink connector {name}")
+                format!(
+                    "Failed to list offsets prior to resetting offsets for sink connector {name}"
+                )
             };
             let committed = in_time(&failed, cluster.group_offsets(&group)).await?;
             committed.into_keys().map(|partition| (partition, None)).collect()
@@ -136,8 +137,7 @@ async fn change_sink(
         return Err(Error::fatal(message).with_source(cause.context("offset", offset.unwrap_or(0))));
     }
     if is_reset {
-        let failed =
-            || format!("Failed to reset consumer group offsets for sink connector {name}");
+        let failed = || format!("Failed to reset consumer group offsets for sink connector {name}");
         match in_time(&failed, cluster.delete_group(&group)).await {
             Err(e) if cause_kind(&e) == Some(ErrorKind::NotFound) => {}
             deleted => deleted.map_err(|e| busy(e, name, "reset"))?,
@@ -337,7 +337,11 @@ mod tests {
             (json!({}), json!({}), "must contain the keys 'kafka_topic' and 'kafka_partition'"),
             (json!({"kafka_topic": null, "kafka_partition": 0}), json!({}), "topic names must be"),
             (with(Json::Null), json!({}), "Kafka partitions must be valid numbers"),
-            (with(json!("a")), json!({}), "partition value in the provided offsets: 'a'. Partition"),
+            (
+                with(json!("a")),
+                json!({}),
+                "partition value in the provided offsets: 'a'. Partition",
+            ),
             (with(json!(1.5)), json!({}), "'1.5'"),
             (t0(), json!({}), "should either be null or contain the key 'kafka_offset'"),
             (t0(), at(Json::Null), "offset value in the provided offsets: 'null'. Offset values"),

@@ -16,9 +16,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::validate::{require_valid, validate};
 use super::actor::{Change, Command, ConnectorActor, Reply, Snapshot, unknown_task};
 use super::inbox::{COMMANDS, Inbox};
+use super::validate::{require_valid, validate};
 use super::{
     ConnectorInfo, ConnectorOffset, ConnectorState, ConnectorStatus, Herder, Patch, PluginInfo,
     RestartRequest, TargetState, TaskInfo, TaskReference, TaskState, offsets,
@@ -123,11 +123,7 @@ impl StandaloneHerder {
     }
 
     /// Has the connector's actor carry a command out, and waits for its answer.
-    async fn ask<T>(
-        &self,
-        name: &str,
-        command: impl FnOnce(Reply<T>) -> Command,
-    ) -> Result<T> {
+    async fn ask<T>(&self, name: &str, command: impl FnOnce(Reply<T>) -> Command) -> Result<T> {
         let commands = self.commands(name).ok_or_else(|| Self::unknown(name))?;
         let (reply, answer) = oneshot::channel();
         commands.send(command(reply)).await.map_err(|_| Self::unknown(name))?;

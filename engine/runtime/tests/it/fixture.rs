@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use millrace_api::{Props, TopicPartition};
+use async_trait::async_trait;
+use millrace_api::{Props, Result, TopicPartition};
 use millrace_kafka::embedded::EmbeddedCluster;
 use millrace_kafka::{Cluster, NewTopic};
 use millrace_runtime::{
-    Catalog, ConnectorStatus, Herder, OffsetFile, StandaloneHerder, State, WorkerConfig,
+    Catalog, ConnectorStatus, Herder, OffsetFile, OffsetStore, StandaloneHerder, State,
+    WorkerConfig,
 };
+use tokio::sync::RwLock;
 
 use crate::plugins::plugins;
 
@@ -21,6 +24,32 @@ pub(crate) struct Fixture {
     /// Worker properties beside the usual ones.
     extra: Props,
     worker: Option<StandaloneHerder>,
+    offsets: Option<Arc<Mortal>>,
+}
+
+/// An offset file that a worker can no longer reach once it is dead.
+struct Mortal {
+    file: OffsetFile,
+    alive: RwLock<bool>,
+}
+
+#[async_trait]
+impl OffsetStore for Mortal {
+    async fn get(&self, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Vec<u8>>>> {
+        self.file.get(keys).await
+    }
+
+    async fn of_connector(&self, connector: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        self.file.of_connector(connector).await
+    }
+
+    async fn set(&self, entries: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
+        let alive = self.alive.read().await;
+        match *alive {
+            true => self.file.set(entries).await,
+            false => std::future::pending().await,
+        }
+    }
 }
 
 const STRING: &str = "org.apache.kafka.connect.storage.StringConverter";
@@ -38,7 +67,8 @@ impl Fixture {
 
     pub(crate) async fn start_on(cluster: Arc<dyn Cluster>, extra: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut fixture = Self { cluster, directory, extra: props(extra), worker: None };
+        let mut fixture =
+            Self { cluster, directory, extra: props(extra), worker: None, offsets: None };
         fixture.start_worker().await;
         fixture
     }
@@ -61,7 +91,9 @@ impl Fixture {
         ]);
         props.extend(self.extra.clone());
         let config = WorkerConfig::parse(props).unwrap();
-        let offsets = Arc::new(OffsetFile::open(offsets).unwrap());
+        let file = OffsetFile::open(offsets).unwrap();
+        let offsets = Arc::new(Mortal { file, alive: RwLock::new(true) });
+        self.offsets = Some(Arc::clone(&offsets));
         let cluster = Arc::clone(&self.cluster);
         let catalog = Catalog::new(plugins());
         let worker = StandaloneHerder::start(config, catalog, cluster, offsets, "test:0".into());
@@ -77,9 +109,14 @@ impl Fixture {
         self.worker.take().expect("a worker is running").stop().await;
     }
 
-    /// Drops the worker as a crash does: nothing is committed, closed or said.
-    pub(crate) fn crash_worker(&mut self) {
+    /// Drops the worker as a crash does: nothing is committed, closed or said. What still ends on
+    /// its threads reaches nothing.
+    pub(crate) async fn crash_worker(&mut self) {
+        let offsets = self.offsets.take().expect("a worker has an offset file");
+        *offsets.alive.write().await = false;
         drop(self.worker.take().expect("a worker is running"));
+        // A write may still be under way of which nobody hears any more.
+        offsets.get(Vec::new()).await.unwrap();
     }
 
     pub(crate) async fn create_topic(&self, name: &str, partitions: i32) {

@@ -38,7 +38,7 @@ async fn history(seed: u64) {
                 start(&fixture, &source, &sink, &topic, &run).await;
             }
             1 => {
-                fixture.crash_worker();
+                fixture.crash_worker().await;
                 fixture.start_worker().await;
                 start(&fixture, &source, &sink, &topic, &run).await;
             }
