@@ -69,6 +69,15 @@ impl Worker {
         ConnectorOffsets::new(name, Arc::clone(&self.offsets))
     }
 
+    /// The cluster as a connector's admin client sees it.
+    pub(crate) fn admin(&self, name: &str, connector: &Props) -> Result<Arc<dyn Cluster>> {
+        if !clients::has_own_admin(&self.config, connector) {
+            return Ok(Arc::clone(&self.cluster));
+        }
+        let client_id = format!("connector-worker-adminclient-{name}");
+        millrace_kafka::connect(&clients::admin(&self.config, connector, client_id)?)
+    }
+
     /// Starts a connector. Cancelled, it gives the connector up.
     pub(crate) async fn start_connector(
         &self,

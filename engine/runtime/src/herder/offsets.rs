@@ -38,8 +38,8 @@ pub(crate) async fn read(
         return Ok(stored.into_iter().map(shown).collect());
     }
     let failed = || format!("Failed to retrieve consumer group offsets for sink connector {name}");
-    let group = group(worker, name, config);
-    let committed = in_time(&failed, worker.cluster.group_offsets(&group)).await?;
+    let (cluster, group) = (worker.admin(name, config)?, group(worker, name, config)?);
+    let committed = in_time(&failed, cluster.group_offsets(&group)).await?;
     let shown = |(partition, offset)| ConnectorOffset {
         partition: Some(shown_partition(&partition)),
         offset: Some(Map::from_iter([(OFFSET.to_owned(), Json::from(offset))])),
@@ -113,7 +113,7 @@ async fn change_sink(
     (plugin, wanted): Wanted<'_>,
 ) -> Result<OffsetControl> {
     let is_reset = wanted.is_none();
-    let (group, cluster) = (group(worker, name, config), &worker.cluster);
+    let (cluster, group) = (worker.admin(name, config)?, group(worker, name, config)?);
     let offsets = match wanted {
         Some(wanted) => sink_offsets(wanted)?,
         None => {
@@ -214,10 +214,10 @@ async fn consent(
 }
 
 /// The group of a sink's consumers.
-fn group(worker: &Worker, name: &str, config: &Props) -> String {
+fn group(worker: &Worker, name: &str, config: &Props) -> Result<String> {
     let id = TaskId { connector: name.into(), task: 0 };
-    let mut consumer = clients::consumer(&worker.config.props, config, &id);
-    consumer.remove("group.id").expect("the consumer of a sink has a group")
+    let mut consumer = clients::consumer(&worker.config, config, &id)?;
+    Ok(consumer.remove("group.id").expect("the consumer of a sink has a group"))
 }
 
 /// What a client wants of a source: of one partition the last wish counts, as in a map.
