@@ -63,6 +63,11 @@ impl Connect {
 
     /// Starts a standalone worker and waits for nothing.
     pub fn begin(program: Program, setup: &Setup<'_>) -> Self {
+        Self::begin_with(program, setup, &Properties::new())
+    }
+
+    /// The same, with environment variables beside the test's own.
+    pub fn begin_with(program: Program, setup: &Setup<'_>, environment: &Properties) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let worker = setup.directory.join("worker.properties");
         write_properties(&worker, &worker_properties(program, setup, &address));
@@ -74,8 +79,12 @@ impl Connect {
         }
         let log = setup.directory.join("worker.log");
         let (mut command, leash) = match program {
-            Program::Millrace => (millrace(), None),
-            Program::Java => java(setup.directory),
+            Program::Millrace => {
+                let mut command = millrace();
+                command.envs(environment);
+                (command, None)
+            }
+            Program::Java => java(setup.directory, environment),
         };
         match program {
             Program::Millrace => command.arg("standalone"),
@@ -93,7 +102,9 @@ impl Connect {
             if let Some(status) = self.process.exited() {
                 panic!("the worker ended at once ({status}):\n{}", tail(&self.process.log(), 30));
             }
-            rest::request("GET", &url, None).is_ok_and(|a| a.status == 200).then_some(())
+            // 401: it answers those who can log in.
+            let answers = |answer: Answer| matches!(answer.status, 200 | 401);
+            rest::request("GET", &url, None).is_ok_and(answers).then_some(())
         });
     }
 
@@ -105,9 +116,21 @@ impl Connect {
     /// Asks the REST interface; `path` begins with a slash.
     #[track_caller]
     pub fn rest(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
-        let url = format!("http://{}{path}", self.address);
-        rest::request(method, &url, body).unwrap_or_else(|error| {
-            panic!("{method} {path}: {error}\n{}", tail(&self.process.log(), 30))
+        let headers = [("Content-Type", "application/json")];
+        self.send(method, &format!("http://{}{path}", self.address), &headers, body)
+    }
+
+    /// Asks one of the worker's listeners, with these headers.
+    #[track_caller]
+    pub fn send(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Answer {
+        rest::send(method, url, headers, body).unwrap_or_else(|error| {
+            panic!("{method} {url}: {error}\n{}", tail(&self.process.log(), 30))
         })
     }
 
@@ -181,7 +204,7 @@ pub fn millrace() -> Command {
 }
 
 /// A command that runs a Java class in the test image, with `directory` under the same path there.
-fn java(directory: &Path) -> (Command, Option<Leash>) {
+fn java(directory: &Path, environment: &Properties) -> (Command, Option<Leash>) {
     let (image, tag) = broker::image();
     let name = format!("millrace-java-{}-{}", std::process::id(), free_port());
     let metadata = fs::metadata(directory).expect("the test made its directory");
@@ -191,6 +214,7 @@ fn java(directory: &Path) -> (Command, Option<Leash>) {
     command.args(["--label", &format!("millrace.test={}", test_run())]);
     command.args(["--user", &format!("{}:{}", metadata.uid(), metadata.gid())]);
     command.args(["--volume", &format!("{path}:{path}"), "--workdir", &path.to_string()]);
+    command.args(environment.iter().map(|(name, value)| format!("--env={name}={value}")));
     command.args([&format!("{image}:{tag}"), "kafka-java"]);
     (command, Some(Leash::new(&format!("docker rm -f {name}"))))
 }

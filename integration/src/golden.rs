@@ -2,7 +2,8 @@
 //! answers.
 //!
 //! - `config/CLASS.json`: what `GET /connector-plugins/CLASS/config` answers.
-//! - `rest/*.json`, `validate/*.json`: requests in order, with status and body of each answer.
+//! - `rest/*.json`, `validate/*.json`: requests in order, with status, headers and body of each
+//!   answer.
 //! - `topics/*.json`: given files, topics and connectors, what topics and files hold afterwards.
 //!
 //! Recording asks Java the questions that are in the files and writes the answers beside them;
@@ -14,8 +15,10 @@ mod flow;
 mod json;
 
 use crate::connect::{Connect, Program, Setup};
+use exchange::Site;
 use json::differences;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -171,14 +174,19 @@ pub fn recorded(file: &str) -> Value {
     json::read(&golden(file))
 }
 
-/// The requests in the files of `golden/FOLDER`, each file on a worker of its own.
+/// The requests in the files of `golden/FOLDER`. Files that ask for the same set-up share a worker;
+/// names in them differ.
 #[track_caller]
 pub fn exchanges(mode: Mode, folder: &str, bootstrap: &str) {
+    let mut sites = BTreeMap::new();
     each_file(folder, |file| {
-        let directory = scratch();
-        let connect = worker(mode, directory.path(), bootstrap);
-        let answered = exchange::run(mode.program(), &connect, directory.path(), &json::read(file));
-        mode.settle(file, &answered)
+        let asked = json::read(file);
+        let (site, _) = sites.entry(exchange::setup(&asked).to_string()).or_insert_with(|| {
+            let directory = scratch();
+            let site = Site::start(mode.program(), directory.path(), bootstrap, &asked);
+            (site, directory)
+        });
+        mode.settle(file, &site.run(&asked))
     });
 }
 

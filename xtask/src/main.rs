@@ -27,7 +27,7 @@ fn golden(part: Option<&str>) -> ExitCode {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let test = ["test", "-p", "millrace-integration", "--test", "it", "--", "--ignored"];
     let mut command = Command::new(cargo);
-    command.args(test).args(["--exact", "golden::record"]);
+    command.args(test).args(["--exact", "golden::record", "rest::record"]);
     if let Some(part) = part {
         command.env("MILLRACE_GOLDEN", part);
     }

@@ -46,7 +46,10 @@ fn compare(path: &str, java: &Value, ours: &Value, found: &mut Vec<String>) {
         (Value::Array(left), Value::Array(right)) => {
             for index in 0..left.len().max(right.len()) {
                 let of = |side: &[Value]| side.get(index).cloned();
-                member(&format!("{path}/{index}"), of(left), of(right), found);
+                // An exchange is easier found by its request.
+                let request = left.get(index).and_then(|item| item["request"].as_str());
+                let request = request.map(|line| format!(" ({line})")).unwrap_or_default();
+                member(&format!("{path}/{index}{request}"), of(left), of(right), found);
             }
         }
         (left, right) if left == right => {}

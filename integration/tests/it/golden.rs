@@ -14,11 +14,6 @@ fn validation() {
 }
 
 #[test]
-fn rest() {
-    golden::exchanges(Mode::Compare, "rest", kafka());
-}
-
-#[test]
 fn topics_and_files() {
     golden::flows(Mode::Compare, kafka());
 }
@@ -33,6 +28,5 @@ fn java_still_answers_as_recorded() {
 fn record() {
     golden::config_definitions(Mode::Record, kafka());
     golden::exchanges(Mode::Record, "validate", kafka());
-    golden::exchanges(Mode::Record, "rest", kafka());
     golden::flows(Mode::Record, kafka());
 }

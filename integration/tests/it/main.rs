@@ -27,4 +27,5 @@ mod file;
 mod golden;
 mod postgres;
 mod quickstart;
+mod rest;
 mod servers;

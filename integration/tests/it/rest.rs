@@ -1,0 +1,21 @@
+//! The REST script: requests, good and bad, that Java Connect answered and Millrace answers alike.
+//! What differs on purpose is marked in the script, and listed in `docs/compatibility.md`.
+
+use millrace_integration::broker::kafka;
+use millrace_integration::golden::{self, Mode};
+
+#[test]
+fn millrace_answers_as_java_did() {
+    golden::exchanges(Mode::Compare, "rest", kafka());
+}
+
+#[test]
+fn java_still_answers_so() {
+    golden::exchanges(Mode::Recheck, "rest", kafka());
+}
+
+#[test]
+#[ignore = "asks Java Connect and overwrites the golden files: `cargo xtask golden`"]
+fn record() {
+    golden::exchanges(Mode::Record, "rest", kafka());
+}
