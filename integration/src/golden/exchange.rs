@@ -123,7 +123,7 @@ impl Site {
             question["until"]
         );
         normalise(&mut answer.body);
-        sort_names(&mut answer.body);
+        sort_lists(&mut answer.body);
         sort_methods(method, &mut answer);
         keep(&mut answer.body, &question["keep"]);
         let mut headers = json!(answer.headers);
@@ -217,12 +217,15 @@ fn normalise(value: &mut Value) {
     }
 }
 
-/// A list of connectors comes in the order of Java's hash map: here it is sorted.
-fn sort_names(body: &mut Value) {
+/// Lists of connectors and of offsets come in the order of Java's hash maps: here they are sorted.
+fn sort_lists(body: &mut Value) {
+    if let Some(Value::Array(offsets)) = body.get_mut("offsets") {
+        offsets.sort_by_key(Value::to_string);
+    }
     if let Value::Array(items) = body
         && items.iter().all(Value::is_string)
     {
-        items.sort_by(|left, right| left.as_str().cmp(&right.as_str()));
+        items.sort_by_key(Value::to_string);
     }
 }
 
