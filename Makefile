@@ -53,10 +53,16 @@ checks: ## The part of `make test` that needs no servers
 integration: servers ## The part of `make test` that runs against Kafka, Java Connect and PostgreSQL
 	$(call step,building for integration,$(cargo) build -p millrace --quiet && \
 	  $(cargo) test -p millrace-integration --no-run --quiet)
+	$(call step,tests of the rig in benches/e2e,python3 -m unittest discover -t benches/e2e -s benches/e2e/tests)
 	$(call step,tests with servers,$(cargo) test -p millrace-integration)
 
 .PHONY: bench
-bench: build-needs ## Run the criterion benchmarks
+bench: build ## Measure Millrace beside Java Connect (an hour on two cores; BENCH=--quick: minutes)
+	@integration/setup.sh bench
+	@benches/e2e/run $(BENCH)
+
+.PHONY: bench-parts
+bench-parts: build-needs ## Measure the parts that a record passes through (criterion)
 	$(cargo) bench -p millrace-benches
 
 .PHONY: clean-servers

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# setup.sh build | servers | clean | stop: makes a Debian machine able to build Millrace (`build`) and to run the
-# tests that need servers (`servers`: a container engine, the Kafka image, PostgreSQL). Each step is taken
-# only when its result is missing, is named, and is timed. `clean` removes our containers, `stop` also ends
-# the engine that `servers` started. Without root it prints what to install and goes on with what is there.
+# setup.sh build | servers | bench | clean | stop: makes a Debian machine able to build Millrace (`build`), to
+# run the tests that need servers (`servers`: a container engine, the Kafka image, PostgreSQL) and to measure
+# beside Java (`bench`). Each step is taken only when its result is missing, is named, and is timed. `clean`
+# removes our containers, `stop` also ends the engine that `servers` started. Without root it prints what to
+# install and goes on with what is there.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/millrace
@@ -33,9 +34,18 @@ missing_build_packages() {
 }
 
 missing_server_packages() {
+  has python3 || echo python3
   engine_answers || { has docker && has dockerd; } || echo docker.io
   has_postgres || echo postgresql
   image_is_current && return
+  has mvn || echo maven
+  jdk > /dev/null || echo openjdk-17-jdk-headless
+}
+
+missing_bench_packages() {
+  has python3 || echo python3
+  has kcat || echo kcat
+  has_postgres || echo postgresql
   has mvn || echo maven
   jdk > /dev/null || echo openjdk-17-jdk-headless
 }
@@ -144,6 +154,8 @@ servers() {
   say "ready: $(docker version -f 'engine {{.Server.Version}}'), $image"
 }
 
+bench() { install_missing $(missing_bench_packages); }
+
 # Removes the containers of the test run MILLRACE_TEST_RUN, or of all runs.
 clean() {
   local containers label=millrace.test${MILLRACE_TEST_RUN:+=$MILLRACE_TEST_RUN}
@@ -159,6 +171,6 @@ stop() {
 }
 
 case ${1:-} in
-  build | servers | clean | stop) "$1" ;;
-  *) sed -n '2,5s/^# //p' "$0"; exit 2 ;;
+  build | servers | bench | clean | stop) "$1" ;;
+  *) sed -n '2,6s/^# //p' "$0"; exit 2 ;;
 esac

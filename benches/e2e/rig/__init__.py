@@ -1,0 +1,1 @@
+"""The rig that measures Millrace beside Java Connect, on one broker, in one run."""

@@ -1,0 +1,18 @@
+"""What is measured, one subject a module."""
+
+from rig.scenarios.database import PostgresSink, PostgresSource
+from rig.scenarios.files import FileSink, FileSource, JsonSink
+from rig.scenarios.mirror import Mirror
+from rig.scenarios.quiet import Idle, StartUp
+from rig.scenarios.scenario import Scenario
+
+SCENARIOS: tuple[Scenario, ...] = (
+    StartUp(),
+    FileSource(),
+    FileSink(),
+    JsonSink(),
+    PostgresSource(),
+    PostgresSink(),
+    Mirror(),
+    Idle(),
+)
