@@ -42,7 +42,8 @@ _NEWEST = "newest"
 def main() -> int:
     """The exit code: 0, 1 for a run with failed rows, 2 for what kept it from running."""
     arguments = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
     try:
         return _act(arguments)
     except Failure as failure:
@@ -53,7 +54,8 @@ def main() -> int:
         return 130
     finally:
         # A second Ctrl-C must not leave half of them behind.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(ending, signal.SIG_IGN)
         stop_all()
 
 

@@ -29,7 +29,7 @@ class Floor:
 
 def consume(address: str, topic: str) -> list[str]:
     """The command that writes a topic's values as lines."""
-    form = ["-C", "-q", "-e", "-u", "-o", "beginning", "-X", "check.crcs=true"]
+    form = ["-C", "-q", "-e", "-o", "beginning", "-X", "check.crcs=true"]
     return ["kcat", *form, "-b", address, "-t", topic]
 
 

@@ -60,11 +60,11 @@ class Java:
         if not self._libs.exists():
             self._copy(_KAFKA_POM, self._libs, ["-DincludeScope=runtime"])
         # As in Kafka's own distribution, which keeps it off the class path.
-        self.plugin_folder("file").mkdir(parents=True, exist_ok=True)
+        self._jars_of("file").mkdir(parents=True, exist_ok=True)
         for jar in self._libs.glob("connect-file-*.jar"):
-            jar.rename(self.plugin_folder("file") / jar.name)
+            jar.rename(self._jars_of("file") / jar.name)
         for plugin in sorted(plugins & _PLUGINS.keys()):
-            folder = self.plugin_folder(plugin)
+            folder = self._jars_of(plugin)
             if folder.exists():
                 continue
             options = ["-DincludeScope=runtime", *_PLUGINS[plugin]]
@@ -77,8 +77,12 @@ class Java:
         """Why one of the plugins could not be had."""
         return next((self._missing[plugin] for plugin in plugins if plugin in self._missing), None)
 
-    def plugin_folder(self, plugin: str) -> Path:
-        return self._folder / "plugins" / plugin
+    def plugin_path(self, plugins: tuple[str, ...]) -> str:
+        """The worker's setting. Each folder in it holds plugins, each a folder."""
+        return ",".join(str(self._jars_of(plugin).parent) for plugin in plugins)
+
+    def _jars_of(self, plugin: str) -> Path:
+        return self._folder / "plugins" / plugin / "jars"
 
     def jars(self, pattern: str) -> list[Path]:
         """Those of Kafka's class path."""
@@ -96,7 +100,7 @@ class Java:
         part.mkdir(parents=True)
         maven = ["mvn", "-q", "-B", "-Dstyle.color=never", "-f", str(pom)]
         goal = ["dependency:copy-dependencies", f"-DoutputDirectory={part}", *options]
-        run([*maven, *goal], self._folder / f"{folder.name}-maven.log")
+        run([*maven, *goal], self._folder / f"{pom.stem}-maven.log")
         os.replace(part, folder)
 
 

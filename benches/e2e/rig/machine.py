@@ -21,11 +21,11 @@ def describe(programs: Programs, peers: list[Peer]) -> dict[str, str]:
         "memory": f"{_memory_gb():.0f} GB",
         "system": f"{_system()}, Linux {platform.release()}, {platform.machine()}",
         "load": " ".join(f"{load:.1f}" for load in os.getloadavg()) + " (1, 5, 15 minutes before)",
-        "commit": _said("git", "-C", str(CLONE), "describe", "--always", "--dirty"),
-        "Java": _said(programs.java.executable, "-version").splitlines()[-1],
+        "commit of the rig": _said("git", "-C", str(CLONE), "describe", "--always", "--dirty"),
+        "Java": _line_with("Runtime", _said(programs.java.executable, "-version")),
         "Kafka": _kafka_version(programs),
         "PostgreSQL": _said(str(postgres_programs() / "postgres"), "--version"),
-        "kcat": _said("kcat", "-V").splitlines()[2],
+        "kcat": _line_with("Version", _said("kcat", "-V")),
     }
     for peer in peers:
         facts[peer.name] = _peer(programs, peer)
@@ -67,6 +67,10 @@ def _system() -> str:
 def _kafka_version(programs: Programs) -> str:
     jars = programs.java.jars("kafka-clients-*.jar")
     return jars[0].stem.removeprefix("kafka-clients-") if jars else "unknown"
+
+
+def _line_with(word: str, text: str) -> str:
+    return next((line for line in text.splitlines() if word in line), "unknown")
 
 
 def _said(*command: str) -> str:

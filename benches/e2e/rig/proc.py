@@ -35,7 +35,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def _cpu_clock(pid: int) -> int:
-    """The clock of a process's time (clock_getcpuclockid(3)): exact where `stat` counts hundredths."""
+    """The clock of a process (clock_getcpuclockid(3)): exact where `stat` counts hundredths."""
     return (~pid << 3) | 2
 
 

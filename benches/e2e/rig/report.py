@@ -7,25 +7,25 @@ from rig.peer import JAVA_DEFAULT, JAVA_TUNED, KCAT
 from rig.row import Row
 from rig.scenarios import SCENARIOS
 from rig.scenarios.scenario import Scenario
-from rig.summary import CLAIMS, RATE, Metric, groups, metrics, ratio, verdict
+from rig.summary import CLAIMS, COPYING, RATE, Metric, groups, metrics, ratio, verdict
 
 _BUSY = 0.25
 
 METHOD = """\
-One Kafka broker for the whole run. The peers take turns, each round beginning with another one, so \
-that drift of the machine meets all of them. Each turn of a copy is a fresh worker process that does \
-the same job several times: the first is cold, the others are warm. Before a job the disk is \
-synchronised and the servers come to rest. A job lasts from the request that makes the connector \
-until the last record is seen at its target. CPU is user and system time of the worker and its \
-children; memory is the kernel's high-water mark during the job. After each job the result is read \
-back: the number of records and the sum of their checksums must be those of the data, else the row \
-has failed and does not count. "Default" is the shipped configuration. "Tuned" has the same client \
-settings for both: batch.size=524288, linger.ms=20, buffer.memory=64 MB, max.request.size=4 MB for \
-producers; max.poll.records=5000, max.partition.fetch.bytes=4 MB, fetch.min.bytes=64 KB, \
-receive.buffer.bytes=1 MB for consumers; and for Java ParallelGC and a fixed heap. acks=all, one \
-request in flight and no compression everywhere. Figures are medians with the least and the most; a \
-ratio is taken within each run. Other load counts cores that were busy with anything that is not \
-worker, broker or database; the rig itself is among it."""
+One Kafka broker for the whole run. The peers take turns, each round beginning with another one, \
+so that drift of the machine meets all of them. Each turn of a copy is a fresh worker process \
+that does the same job several times: the first is cold, the others are warm. Before a job the \
+disk is synchronised and the servers come to rest. A job lasts from the request that makes the \
+connector until the last record is seen at its target. CPU is user and system time of the worker \
+and its children; memory is the kernel's high-water mark during the job. After each job the \
+result is read back: the number of records and the sum of their checksums must be those of the \
+data, else the row has failed and does not count. "Default" is the shipped configuration. "Tuned" \
+has the same client settings for both: batch.size=524288, linger.ms=20, buffer.memory=64 MB, \
+max.request.size=4 MB for producers; max.poll.records=5000, max.partition.fetch.bytes=4 MB, \
+fetch.min.bytes=64 KB, receive.buffer.bytes=1 MB for consumers; and for Java ParallelGC and a \
+fixed heap. acks=all, one request in flight and no compression everywhere. Figures are medians \
+with the least and the most; a ratio is taken within each run. Other load counts cores that were \
+busy with anything that is not worker, broker or database; the rig itself is among it."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ class Report:
             said = "; ".join(part for part in line if part)
             if said:
                 name = "raw clients" if peer == KCAT else peer
-                lines.append(f"{JAVA_TUNED.name} ÷ {name}, warm: {said}")
+                both = ", both warm" if metrics(scenario) == COPYING else ""
+                lines.append(f"{JAVA_TUNED.name} ÷ {name}{both}: {said}")
         return lines
 
     def _times(self, scenario: str, metric: Metric, peer: str) -> str:

@@ -50,16 +50,29 @@ class Runner:
         """What is done already is left; what failed is tried again."""
         for scenario in dict.fromkeys(part.scenario for part in todo):
             mine = [part for part in todo if part.scenario is scenario]
-            open_parts = [p for p in mine if not self._rows.has(scenario.name, p.who, p.run)]
+            undone = [p for p in mine if not self._rows.has(scenario.name, p.who, p.run)]
             trouble = self._site.programs.java.trouble(scenario.plugins)
             if trouble:
-                print(f"  {scenario.name} is left out: {trouble.splitlines()[0]}", flush=True)
-            elif open_parts:
-                print(f"== {scenario.title}: preparing", flush=True)
-                scenario.prepare(self._site)
-                for part in open_parts:
-                    self._carry_out(part, f"{todo.index(part) + 1}/{len(todo)}")
-                scenario.finish(self._site)
+                self._fail(mine[0], trouble)
+            elif undone:
+                self._run_scenario(scenario, undone, todo)
+
+    def _run_scenario(self, scenario: Scenario, undone: list[Part], todo: list[Part]) -> None:
+        print(f"== {scenario.title}: preparing", flush=True)
+        try:
+            scenario.prepare(self._site)
+        except Failure as failure:
+            self._fail(undone[0], str(failure))
+            return
+        for part in undone:
+            self._carry_out(part, f"{todo.index(part) + 1}/{len(todo)}")
+        scenario.finish(self._site)
+
+    def _fail(self, part: Part, why: str) -> None:
+        """A scenario that cannot be measured stands among the failures; the others go on."""
+        print(f"== {part.scenario.title} is left out: {why}", flush=True)
+        name = part.scenario.name
+        self._rows.replace([Row(name, part.who, part.run, 1, ok=False, note=why)])
 
     def _carry_out(self, part: Part, place: str) -> None:
         scenario, run = part.scenario, part.run

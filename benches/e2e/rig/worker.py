@@ -38,7 +38,6 @@ class Worker:
     def __init__(self, site: Site, peer: Peer, plugins: tuple[str, ...], tag: str) -> None:
         self._site = site
         port = free_port()
-        folders = [str(site.programs.java.plugin_folder(plugin)) for plugin in plugins]
         properties = {
             "bootstrap.servers": site.broker.address,
             "listeners": f"http://127.0.0.1:{port}",
@@ -46,7 +45,7 @@ class Worker:
             "value.converter": _JSON,
             "offset.storage.file.filename": str(site.scratch / f"{tag}.offsets"),
             "offset.flush.interval.ms": "10000",
-            "plugin.path": ",".join(folders),
+            "plugin.path": site.programs.java.plugin_path(plugins),
             **peer.worker_settings,
         }
         file = site.folder / "logs" / f"{tag}.properties"

@@ -26,8 +26,8 @@ class PostgresSource(Copy):
     name = "postgres-source"
     title = "PostgreSQL source"
     about = (
-        "A table of eight columns into a topic of one partition, JsonConverter with schemas. Not the "
-        "same connector on both sides: Java has Debezium 3.7.0.Final (a snapshot, flattened by "
+        "A table of eight columns into a topic of one partition, JsonConverter with schemas. Not "
+        "the same connector on both sides: Java has Debezium 3.7.0.Final (a snapshot, flattened by "
         "ExtractNewRecordState), as Maven Central has no JDBC source; Millrace has its JDBC source "
         "(incrementing). The payloads are equal byte for byte. "
         "Raw client: psql COPY TO STDOUT into kcat -P, text and not JSON."

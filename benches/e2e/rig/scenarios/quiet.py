@@ -41,8 +41,8 @@ class Idle(Scenario):
     name = "idle"
     title = "Idle"
     about = (
-        f"After 30 s of rest: first without connectors, then with {_SOURCES} file sources at the end "
-        f"of their files and {_SINKS} file sinks that have read all of their topics, a task each."
+        f"After 30 s of rest: first without connectors, then with {_SOURCES} file sources at the "
+        f"end of their files and {_SINKS} file sinks that have read all of their topics."
     )
     has_floor = False
     most_runs = 3  # a worker at rest hardly varies, and each look takes more than a minute
