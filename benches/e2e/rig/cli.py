@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         help="lines a job; a fifth as many orders, a 25th as many inserts (default: 5000000)",
     )
     add("--quick", action="store_true", help="one run with few records; its figures mean nothing")
+    add("--profile", action="store_true", help="perf tables of Millrace's jobs, in the run's logs/")
     binary = _TARGET / "release/millrace"
     add("--millrace", type=Path, default=binary, metavar="FILE", help=f"default: {binary}")
     add("--before", type=Path, metavar="FILE", help="another Millrace binary, as the peer `before`")
@@ -127,6 +128,7 @@ def _plan(arguments: argparse.Namespace) -> dict[str, str]:
         "jobs": str(arguments.jobs),
         "records": "200000" if quick else str(arguments.records),
         "quick": str(quick),
+        "profiled": str(arguments.profile),
         "millrace": str(arguments.millrace.resolve()),
     }
     if arguments.before:
@@ -164,7 +166,8 @@ def _measure(work: Path, folder: Path, plan: dict[str, str]) -> int:
 
 def _sizes(plan: dict[str, str]) -> Sizes:
     settle, watch = (3.0, 3.0) if plan["quick"] == "True" else (30.0, 10.0)
-    return Sizes(int(plan["records"]), int(plan["jobs"]), settle, watch)
+    profile = plan["profiled"] == "True"
+    return Sizes(int(plan["records"]), int(plan["jobs"]), settle, watch, profile)
 
 
 def _scenarios_named(names: str) -> list[Scenario]:

@@ -17,12 +17,13 @@ _SETTLED = 0.05  # of a core
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is copied, how often, and how long idle workers are watched."""
+    """How much is copied, how often, how long idle workers are watched, and whether with perf."""
 
     records: int
     jobs: int
     idle_settle_s: float
     idle_watch_s: float
+    profile: bool = False  # workers that are not Java's, while they copy
 
     @property
     def orders(self) -> int:

@@ -8,6 +8,7 @@ from rig import proc
 from rig.meter import Meter
 from rig.peer import Peer
 from rig.process import Failure, Process, free_port
+from rig.profile import Profile
 from rig.rest import Rest
 from rig.row import Row
 from rig.site import Site
@@ -37,6 +38,7 @@ class Worker:
 
     def __init__(self, site: Site, peer: Peer, plugins: tuple[str, ...], tag: str) -> None:
         self._site = site
+        self._is_java = peer.program == "java"
         port = free_port()
         properties = {
             "bootstrap.servers": site.broker.address,
@@ -74,6 +76,7 @@ class Worker:
         self._site.settle()
         proc.reset_peak(self.process.pid)
         row.records, row.bytes = job.records, job.bytes
+        profile = self._profile(name)
         meter = Meter(self._site, self.process.pid)
         try:
             self.rest.put_connector(name, job.config)
@@ -85,7 +88,15 @@ class Worker:
         except Failure as failure:
             row.ok, row.note = False, f"{failure} (log: {self.process.log})"
         finally:
+            if profile:
+                print(f"  profile: {profile.stop()}", flush=True)
             job.clear()
+
+    def _profile(self, name: str) -> Profile | None:
+        # Java's functions have no names that perf could read.
+        if not self._site.sizes.profile or self._is_java:
+            return None
+        return Profile(self.process.pid, self._site.folder / "logs" / f"{name}.log")
 
     def _watch(self, name: str, job: Job, row: Row, meter: Meter) -> None:
         last, moved, asked = 0, time.monotonic(), time.monotonic()
