@@ -1,5 +1,6 @@
 //! One module a subcommand.
 
+mod connector_file;
 pub mod plugins;
 pub mod quickstart;
 pub mod standalone;
