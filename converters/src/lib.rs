@@ -5,6 +5,8 @@
 mod byte_array;
 mod charset;
 mod json;
+#[cfg(test)]
+mod oracle;
 mod primitive;
 #[cfg(test)]
 mod recorded;

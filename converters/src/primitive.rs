@@ -62,7 +62,10 @@ trait Primitive: Copy + Send + 'static {
 }
 
 macro_rules! number {
-    ($type:ty, $class:literal, $name:literal, $deserializer:literal, $kind:ident, $array:ty) => {
+    (
+        $type:ty, $class:literal, $name:literal, $deserializer:literal, $kind:ident, $array:ty,
+        $bytes:expr
+    ) => {
         impl Primitive for $type {
             const CLASS: &'static str =
                 concat!("org.apache.kafka.connect.converters.", $class, "Converter");
@@ -85,7 +88,7 @@ macro_rules! number {
             }
 
             fn view(self) -> u128 {
-                make_view(&self.to_be_bytes(), 0, 0)
+                make_view(&$bytes(self), 0, 0)
             }
 
             fn read(bytes: &[u8]) -> Result<Self, String> {
@@ -110,12 +113,18 @@ macro_rules! number {
     };
 }
 
-number!(i16, "Short", "short", "ShortDeserializer", Int16, Int16Array);
-number!(i32, "Integer", "integer", "IntegerDeserializer", Int32, Int32Array);
-number!(i64, "Long", "long", "LongDeserializer", Int64, Int64Array);
+number!(i16, "Short", "short", "ShortDeserializer", Int16, Int16Array, i16::to_be_bytes);
+number!(i32, "Integer", "integer", "IntegerDeserializer", Int32, Int32Array, i32::to_be_bytes);
+number!(i64, "Long", "long", "LongDeserializer", Int64, Int64Array, i64::to_be_bytes);
 // Java's deserializers of these two do not know their names.
-number!(f32, "Float", "float", "Deserializer", Float32, Float32Array);
-number!(f64, "Double", "double", "Deserializer", Float64, Float64Array);
+number!(f32, "Float", "float", "Deserializer", Float32, Float32Array, f32::to_be_bytes);
+number!(f64, "Double", "double", "Deserializer", Float64, Float64Array, double_to_bytes);
+
+/// Java writes one NaN for all doubles that are none, and floats as they are.
+fn double_to_bytes(number: f64) -> [u8; 8] {
+    let bits = if number.is_nan() { 0x7ff8_0000_0000_0000 } else { number.to_bits() };
+    bits.to_be_bytes()
+}
 
 impl Primitive for bool {
     const CLASS: &'static str = "org.apache.kafka.connect.converters.BooleanConverter";

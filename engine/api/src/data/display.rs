@@ -6,6 +6,7 @@ use std::io::Write as _;
 
 use num_bigint::{BigInt, Sign};
 
+use crate::data::hash_order::{in_hash_map_order, java_hash};
 use crate::data::{Decimal, Struct, Value};
 
 /// A `double` as Java prints it: `1.0`, `1.0E21`, `1.0E-7`, `NaN`, `-Infinity`. The digits are the
@@ -175,43 +176,42 @@ pub fn civil_from_days(days: i64) -> (i64, u32, u32) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// The last day of the Julian calendar in `java.util`, 4 October 1582, is the one before.
+const FIRST_GREGORIAN_DAY: i64 = -141_427;
+
+/// The same in the Julian calendar.
+fn julian_from_days(days: i64) -> (i64, u32, u32) {
+    // Counted from 1 March of the year 0, so that a leap day is the last of its four years.
+    let z = days + 719_470;
+    let cycle = z.div_euclid(1_461);
+    let day_of_cycle = z.rem_euclid(1_461);
+    let year_of_cycle = (day_of_cycle - day_of_cycle / 1_460) / 365;
+    let day_of_year = day_of_cycle - 365 * year_of_cycle;
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u32;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 } as u32;
+    (year_of_cycle + cycle * 4 + i64::from(month <= 2), month, day)
+}
+
 const MILLIS_A_DAY: i64 = 86_400_000;
 
-/// `java.util.Date.toString` in UTC: `Wed Dec 06 03:54:49 UTC 2023`.
+/// `java.util.Date.toString` in UTC: `Wed Dec 06 03:54:49 UTC 2023`. Years before the first count
+/// backwards, and nothing says so.
 fn write_java_date(f: &mut fmt::Formatter<'_>, millis: i64) -> fmt::Result {
     const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let days = millis.div_euclid(MILLIS_A_DAY);
     let seconds = millis.rem_euclid(MILLIS_A_DAY) / 1000;
-    let (year, month, day) = civil_from_days(days);
+    let (year, month, day) = match days {
+        FIRST_GREGORIAN_DAY.. => civil_from_days(days),
+        _ => julian_from_days(days),
+    };
+    let year = if year > 0 { year } else { 1 - year };
     let weekday = WEEKDAYS[days.rem_euclid(7) as usize];
     let month = MONTHS[month as usize - 1];
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     write!(f, "{weekday} {month} {day:02} {hour:02}:{minute:02}:{second:02} UTC {year}")
-}
-
-/// The entries in the order in which a Java `HashMap` gives them back that took them in this order.
-/// Java holds schemaless objects in one, so this is how they are printed. Maps with keys other than
-/// strings keep their own order.
-fn in_hash_map_order(entries: &[(Value, Value)]) -> Vec<&(Value, Value)> {
-    // Twelve entries fill a table of 16 to three quarters; it doubles with the thirteenth.
-    let capacity = (entries.len() * 4).div_ceil(3).next_power_of_two().max(16) as u32;
-    let bucket = |(key, _): &&(Value, Value)| match key {
-        Value::String(key) => {
-            let hash = key
-                .encode_utf16()
-                .fold(0u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
-            (hash ^ (hash >> 16)) & (capacity - 1)
-        }
-        _ => 0,
-    };
-    let mut ordered: Vec<_> = entries.iter().collect();
-    if entries.iter().all(|(key, _)| matches!(key, Value::String(_))) {
-        // Stable: entries of one bucket stay in the order they came in.
-        ordered.sort_by_key(bucket);
-    }
-    ordered
 }
 
 impl fmt::Display for Struct {
@@ -248,7 +248,8 @@ impl fmt::Display for Value {
             }
             Self::Map(entries) => {
                 f.write_str("{")?;
-                for (i, (key, value)) in in_hash_map_order(entries).into_iter().enumerate() {
+                let entries = in_hash_map_order(entries, |(key, _)| java_hash(key));
+                for (i, (key, value)) in entries.into_iter().enumerate() {
                     write!(f, "{}{key}={value}", if i == 0 { "" } else { ", " })?;
                 }
                 f.write_str("}")
@@ -347,6 +348,11 @@ mod tests {
             (0, "Thu Jan 01 00:00:00 UTC 1970"),
             (-1, "Wed Dec 31 23:59:59 UTC 1969"),
             (951_782_400_000, "Tue Feb 29 00:00:00 UTC 2000"),
+            (-12_219_292_800_000, "Fri Oct 15 00:00:00 UTC 1582"),
+            (-12_219_292_800_001, "Thu Oct 04 23:59:59 UTC 1582"),
+            (-14_825_808_000_000, "Sun Mar 01 00:00:00 UTC 1500"),
+            (-14_825_808_000_001, "Sat Feb 29 23:59:59 UTC 1500"),
+            (-62_135_769_600_001, "Fri Dec 31 23:59:59 UTC 1"),
         ];
         for (millis, text) in cases {
             assert_eq!(Value::Timestamp(millis).to_string(), text);

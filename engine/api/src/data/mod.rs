@@ -3,6 +3,7 @@
 mod cells;
 mod column;
 mod display;
+mod hash_order;
 pub mod json;
 mod records;
 mod schema;
@@ -12,6 +13,7 @@ pub use column::Column;
 pub use display::{
     append_java_double, append_java_single, civil_from_days, java_double, java_single,
 };
+pub use hash_order::{in_hash_map_order, java_string_hash};
 pub use records::{
     Header, Headers, Records, RowError, SinkRecords, SourceOffset, SourcePartition, SourceRecords,
 };
