@@ -1,4 +1,4 @@
-//! One connector that runs: a job of its own on the threads of plugins (`WorkerConnector`).
+//! One connector that runs: a job of its own on the threads of connectors (`WorkerConnector`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -30,12 +30,12 @@ impl RunningConnector {
     /// Starts a connector, by its constructor. A panic is an error like any other. Cancelled, it
     /// gives the connector up.
     pub(crate) async fn start(
-        plugins: &PluginRuntime,
+        threads: &PluginRuntime,
         open: impl Future<Output = Result<Box<dyn Connector>>> + Send + 'static,
     ) -> Result<Self> {
         let (calls, inbox) = mpsc::channel(1);
         let (started, outcome) = oneshot::channel();
-        let running = Self { calls, job: plugins.spawn(live(open, started, inbox)) };
+        let running = Self { calls, job: threads.spawn(live(open, started, inbox)) };
         outcome.await.map_err(|_| gone())??;
         Ok(running)
     }

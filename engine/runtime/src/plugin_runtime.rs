@@ -11,19 +11,20 @@ use tokio::task::JoinHandle;
 /// With one thread, one plugin that blocks would stop all others.
 const FEWEST_THREADS: usize = 2;
 
-/// The threads on which connectors and tasks run. Dropping it cancels what runs there and waits for
+/// Threads on which connectors run, or tasks. Dropping it cancels what runs there and waits for
 /// nothing: a thread that a plugin blocks ends with the process.
 pub(crate) struct PluginRuntime(Option<Runtime>);
 
 impl PluginRuntime {
-    pub(crate) fn start() -> Result<Self> {
+    /// As many threads as run at once on this machine, each by this name.
+    pub(crate) fn start(name: &'static str) -> Result<Self> {
         let threads = available_parallelism().map_or(FEWEST_THREADS, NonZero::get);
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads.max(FEWEST_THREADS))
-            .thread_name("connect-plugin")
+            .thread_name(name)
             .enable_all()
             .build();
-        let failed = |e| Error::fatal("cannot start the threads of plugins").with_source(e);
+        let failed = |e| Error::fatal("cannot start threads").context("name", name).with_source(e);
         runtime.map(|runtime| Self(Some(runtime))).map_err(failed)
     }
 

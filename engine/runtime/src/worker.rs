@@ -37,7 +37,10 @@ pub(crate) struct Worker {
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) offsets: Arc<dyn OffsetStore>,
     pub(crate) statuses: Arc<StatusStore>,
-    pub(crate) plugins: PluginRuntime,
+    /// Apart from tasks, which work more: a task that blocks its thread must not keep a connector
+    /// from being stopped or made.
+    pub(crate) connectors: PluginRuntime,
+    pub(crate) tasks: PluginRuntime,
 }
 
 /// What a task is started with.
@@ -91,7 +94,7 @@ impl Worker {
         };
         let offsets: Arc<dyn OffsetReader> = Arc::new(self.connector_offsets(name));
         let context = ConnectorContext::new(name, offsets, requests);
-        RunningConnector::start(&self.plugins, connector(props.clone(), context)).await
+        RunningConnector::start(&self.connectors, connector(props.clone(), context)).await
     }
 
     /// Starts a task. It runs, and writes its status, until it ends or is stopped.
@@ -104,7 +107,7 @@ impl Worker {
         let (worker, writer) = (Arc::clone(self), status.clone());
         let span = tracing::info_span!("task", connector = %id.connector, task = id.task);
         let life = async move {
-            let ran = contain(worker.run_task(task, receiver, &writer)).await;
+            let ran = contain(Box::pin(worker.run_task(task, receiver, &writer))).await;
             match ran {
                 Ok(()) => writer.write(State::Unassigned),
                 Err(error) => {
@@ -116,7 +119,7 @@ impl Worker {
                 }
             }
         };
-        let handle = Some(self.plugins.spawn(life.instrument(span)));
+        let handle = Some(self.tasks.spawn(life.instrument(span)));
         RunningTask { wanted: sender, handle, status }
     }
 

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use millrace_api::config::ConfigInfos;
 use millrace_api::Error;
+use millrace_api::config::ConfigInfos;
 
 /// Shorter values are taken out only where Java's complaints quote them: they are parts of too many
 /// words, and nobody's secret.

@@ -192,7 +192,7 @@ async fn consent(
     let failed = || format!("Failed to modify offsets for {kind} connector {name}");
     // Dropped, so is the call: a client or a deletion need not wait for it.
     let mut jobs = tokio::task::JoinSet::new();
-    jobs.spawn_on(contain(asked), worker.plugins.handle());
+    jobs.spawn_on(contain(asked), worker.connectors.handle());
     let answer = match timeout(PATIENCE, jobs.join_next()).await {
         Err(_) => {
             return Err(Error::fatal(format!(

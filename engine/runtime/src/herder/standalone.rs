@@ -80,7 +80,8 @@ impl StandaloneHerder {
             cluster,
             offsets,
             statuses: Arc::new(StatusStore::default()),
-            plugins: PluginRuntime::start()?,
+            connectors: PluginRuntime::start("connector")?,
+            tasks: PluginRuntime::start("task")?,
         };
         Ok(Self { worker: Arc::new(worker), cluster_id, connectors: Mutex::default() })
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millrace_api::ErrorKind;
-use millrace_runtime::{Herder, State};
+use millrace_runtime::{Herder, RestartRequest, State, TargetState};
 use tokio::time::timeout;
 
 use crate::fixture::{Fixture, props, until};
@@ -48,4 +48,61 @@ async fn a_connector_that_never_starts_can_be_deleted() {
     deleted.unwrap();
     worker.put_connector("unborn", config("unborn"), None, false).await.unwrap();
     fixture.wait_for_task("unborn", 0, State::Running).await;
+}
+
+/// A connector that hangs gives way to whatever replaces it: another configuration, a restart or
+/// a stop. As long as a connector may take to stop, it is waited for.
+#[tokio::test]
+async fn a_connector_that_never_starts_gives_way() {
+    let fixture = Fixture::start().await;
+    let worker = fixture.worker();
+    let hang = async |name: &'static str, call: &'static str| {
+        lock(&shared(name)).faults.insert(call, (1, Fault::Hang));
+        let created = worker.put_connector(name, config(name), None, false).await;
+        let error = created.unwrap_err().to_string();
+        assert!(error.contains("was given up"), "{error}");
+    };
+    let hangs = async |name: &'static str, call: &'static str| {
+        let begun = || lock(&shared(name)).faults.get(call).is_some_and(|(left, _)| *left == 0);
+        until("the connector to hang", async || begun()).await;
+    };
+    let edited = async {
+        hangs("hung-put", "connector").await;
+        worker.put_connector("hung-put", config("hung-put"), None, true).await.map(drop)
+    };
+    let restarted = async {
+        hangs("hung-restart", "task_configs").await;
+        worker.restart("hung-restart", RestartRequest::default()).await.map(drop)
+    };
+    let planned = async {
+        hangs("hung-plan", "connector").await;
+        until("a status", async || {
+            let request = RestartRequest { include_tasks: true, only_failed: false };
+            worker.set_target_state("hung-plan", TargetState::Paused).await.unwrap();
+            worker.restart("hung-plan", request).await.is_ok()
+        })
+        .await;
+        worker.set_target_state("hung-plan", TargetState::Started).await
+    };
+    let stopped = async {
+        hangs("hung-stop", "connector").await;
+        worker.set_target_state("hung-stop", TargetState::Stopped).await?;
+        worker.set_target_state("hung-stop", TargetState::Started).await
+    };
+    let all = async {
+        tokio::join!(
+            hang("hung-put", "connector"),
+            hang("hung-restart", "task_configs"),
+            hang("hung-plan", "connector"),
+            hang("hung-stop", "connector"),
+            async { edited.await.unwrap() },
+            async { restarted.await.unwrap() },
+            async { planned.await.unwrap() },
+            async { stopped.await.unwrap() },
+        )
+    };
+    timeout(Duration::from_secs(15), all).await.expect("all are answered");
+    for name in ["hung-put", "hung-restart", "hung-plan", "hung-stop"] {
+        fixture.wait_for_task(name, 0, State::Running).await;
+    }
 }

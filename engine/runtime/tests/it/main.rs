@@ -1,10 +1,14 @@
 //! The engine's semantics, on a log in memory.
 #![allow(clippy::unwrap_used, reason = "tests stop at what they did not expect")]
 
+mod blocking;
 mod fixture;
 mod herder;
+mod offsets;
 mod plugins;
 mod random;
 mod sink;
 mod source;
+mod states;
 mod stuck;
+mod topics;

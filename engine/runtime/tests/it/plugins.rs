@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use millrace_api::config::{Config, ConfigDef};
 use millrace_api::data::{Column, Records, RowError, Schema, SinkRecords, SourceRecords, Value};
 use millrace_api::{
-    Connector, ConnectorContext, Error, Offsets, Plugin, Props, Result, Sink, SinkContext,
-    SinkTask, Source, SourceContext, SourceTask, TopicPartition, Transformation,
+    AlteredOffset, Connector, ConnectorContext, Error, OffsetControl, Offsets, Plugin, Props,
+    Result, Sink, SinkContext, SinkTask, Source, SourceContext, SourceTask, TopicPartition,
+    Transformation,
 };
 
 /// What happened to a sink, in order.
@@ -43,6 +44,14 @@ pub(crate) struct Shared {
     /// How many tasks a source makes.
     pub(crate) tasks: usize,
     pub(crate) commits: usize,
+    /// How often the connector was started.
+    pub(crate) starts: usize,
+    /// The tasks that were started, in order.
+    pub(crate) task_starts: Vec<i32>,
+    /// What it says to changes of its offsets; none: nothing of its own.
+    pub(crate) control: Option<OffsetControl>,
+    /// The changes it was asked about, as JSON.
+    pub(crate) altered: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,6 +121,9 @@ pub(crate) struct TestConfig {
     /// How many milliseconds a poll takes.
     #[config(key = "poll.ms", default = 0)]
     poll_ms: i64,
+    /// How many milliseconds a poll blocks its thread, as no poll should.
+    #[config(key = "block.ms", default = 0)]
+    block_ms: i64,
     /// How many records a poll brings.
     #[config(key = "run", default = 10)]
     run: i64,
@@ -129,6 +141,7 @@ struct Splitter {
 #[async_trait]
 impl Connector for Splitter {
     async fn task_configs(&mut self, tasks_max: usize) -> Result<Vec<Props>> {
+        commit_fault(&self.shared, "task_configs").await?;
         let wanted = lock(&self.shared).tasks.max(1);
         let tasks = if self.sink { tasks_max } else { wanted.min(tasks_max) };
         let task = |n: usize| {
@@ -159,6 +172,7 @@ impl Source for CountingSource {
     ) -> Result<Box<dyn Connector>> {
         let shared = shared(&config.name);
         commit_fault(&shared, "connector").await?;
+        lock(&shared).starts += 1;
         lock(&shared).context = Some(context);
         Ok(Box::new(Splitter { props, shared, sink: false }))
     }
@@ -169,8 +183,21 @@ impl Source for CountingSource {
         let stored = context.offsets().offsets(std::slice::from_ref(&partition)).await?;
         let next = stored[0].as_ref().map_or(0, |offset| offset["next"].as_i64().unwrap());
         let shared = shared(&config.name);
+        lock(&shared).task_starts.push(config.task);
         Ok(Box::new(CountingTask { config, shared, partition: Arc::new(partition), next }))
     }
+
+    async fn alter_offsets(config: TestConfig, offsets: &[AlteredOffset]) -> Result<OffsetControl> {
+        alter(&config.name, serde_json::to_string(offsets).unwrap()).await
+    }
+}
+
+async fn alter(connector: &str, offsets: String) -> Result<OffsetControl> {
+    let shared = shared(connector);
+    commit_fault(&shared, "alter").await?;
+    let mut shared = lock(&shared);
+    shared.altered.push(offsets);
+    Ok(shared.control.unwrap_or(OffsetControl::Complete))
 }
 
 fn partition(task: i32) -> millrace_api::data::SourcePartition {
@@ -184,10 +211,18 @@ struct CountingTask {
     next: i64,
 }
 
+impl CountingTask {
+    #[allow(clippy::disallowed_methods, reason = "it stands for a plugin that does this")]
+    fn block(&self) {
+        std::thread::sleep(Duration::from_millis(self.config.block_ms.try_into().unwrap()));
+    }
+}
+
 #[async_trait]
 impl SourceTask for CountingTask {
     async fn poll(&mut self) -> Result<Vec<SourceRecords>> {
         commit_fault(&self.shared, "poll").await?;
+        self.block();
         tokio::time::sleep(Duration::from_millis(self.config.poll_ms.try_into().unwrap())).await;
         let end = self.config.count.min(self.next + self.config.run);
         if self.next >= end {
@@ -211,7 +246,7 @@ impl SourceTask for CountingTask {
 
     async fn commit(&mut self) -> Result<()> {
         lock(&self.shared).commits += 1;
-        Ok(())
+        commit_fault(&self.shared, "commit").await
     }
 
     async fn stop(&mut self) -> Result<()> {
@@ -241,6 +276,13 @@ impl Sink for RecordingSink {
         let shared = shared(&config.name);
         let task = usize::try_from(config.task).unwrap();
         Ok(Box::new(RecordingTask { shared, context, task }))
+    }
+
+    async fn alter_offsets(
+        config: TestConfig,
+        offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<OffsetControl> {
+        alter(&config.name, format!("{offsets:?}")).await
     }
 }
 

@@ -82,6 +82,20 @@ async fn a_panic_fails_its_task_alone() {
     until("its records", async || fixture.end_offset("panics").await == 5).await;
 }
 
+/// What is acknowledged is in the log, whatever became of the task; it is not called again.
+#[tokio::test]
+async fn after_a_panic_what_is_acknowledged_is_committed() {
+    let fixture = Fixture::start_without_timer().await;
+    fixture.source("panics-late", "panics-late", 5, &[]).await;
+    until("all records", async || fixture.end_offset("panics-late").await == 5).await;
+    lock(&shared("panics-late")).faults.insert("poll", (1, Fault::Panic));
+    fixture.wait_for_task("panics-late", 0, State::Failed).await;
+    let offsets = fixture.worker().offsets("panics-late").await.unwrap();
+    let next = offsets[0].offset.as_ref().and_then(|offset| offset["next"].as_i64());
+    assert_eq!((offsets.len(), next), (1, Some(5)));
+    assert_eq!(lock(&shared("panics-late")).commits, 0);
+}
+
 #[tokio::test]
 async fn a_connector_that_panics_is_failed_and_answers() {
     let fixture = Fixture::start().await;

@@ -10,9 +10,11 @@ use async_trait::async_trait;
 use millrace_api::{Error, Result, TopicPartition};
 use millrace_kafka::embedded::EmbeddedCluster;
 use millrace_kafka::{Acknowledge, Cluster, Consumer, NewTopic, Outgoing, Producer, Properties};
+use millrace_runtime::{Herder, State};
 use tokio::time::timeout;
 
 use crate::fixture::{Fixture, until};
+use crate::plugins::{Fault, lock, shared};
 
 /// The log in memory, with producers that never have room for a whole run.
 struct Full {
@@ -112,4 +114,19 @@ async fn records_that_found_no_room_are_not_committed() {
     let stop = timeout(Duration::from_secs(10), fixture.stop_worker());
     stop.await.expect("a task that waits for room can be stopped");
     assert!(!fixture.offset_file().exists(), "nothing of the run may be committed");
+}
+
+/// A panic while a run is being sent drops the send, whose rest was never tried either.
+#[tokio::test]
+async fn a_panic_commits_nothing_of_a_run_that_found_no_room() {
+    let is_full = Arc::new(AtomicBool::new(false));
+    let inner = EmbeddedCluster::in_memory();
+    let cluster = Arc::new(Full { inner, is_full: Arc::clone(&is_full) });
+    let fixture = Fixture::start_on(cluster, &[]).await;
+    lock(&shared("full-panics")).faults.insert("commit", (1, Fault::Panic));
+    fixture.source("full-panics", "full", 10, &[("errors.tolerance", "all")]).await;
+    fixture.wait_for_task("full-panics", 0, State::Failed).await;
+    assert!(is_full.load(Ordering::SeqCst), "it was sending");
+    let committed = fixture.worker().offsets("full-panics").await.unwrap();
+    assert!(committed.is_empty(), "nothing of the run may be committed");
 }
