@@ -1,9 +1,13 @@
 //! How log lines look: as Connect's do, with the connector and task they belong to, or as JSON.
 
+mod levels;
+
 use std::fmt;
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
 use clap::ValueEnum;
+use millrace_runtime::Loggers;
 use tracing::field::{Field, Visit};
 use tracing::span::Attributes;
 use tracing::{Event, Id, Level, Metadata, Subscriber};
@@ -13,7 +17,9 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{Layer, reload};
+
+use self::levels::Levels;
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,10 +30,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// Begins to log to standard error. `MILLRACE_LOG` sets levels, such as
-/// `info,millrace_kafka=debug`; without it `level` does.
-pub fn start_logging(format: LogFormat, level: &str) {
-    let filter = EnvFilter::try_from_env("MILLRACE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+/// Begins to log to standard error, and hands out what changes levels. `MILLRACE_LOG` sets them at
+/// first, such as `info,millrace_kafka=debug`; without it `level` does.
+pub fn start_logging(format: LogFormat, level: &str) -> Arc<dyn Loggers> {
+    let spec = std::env::var("MILLRACE_LOG").unwrap_or_else(|_| level.to_owned());
+    let (levels, wrong) = Levels::new(&spec);
+    let (filter, handle) = reload::Layer::new(levels.targets());
     let registry = tracing_subscriber::registry().with(filter).with(ConnectorContext);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     match format {
@@ -37,6 +45,14 @@ pub fn start_logging(format: LogFormat, level: &str) {
             registry.with(lines.with_ansi(ansi).event_format(ConnectLine)).init();
         }
     }
+    for part in wrong {
+        tracing::warn!("MILLRACE_LOG: {part} is not understood; write LEVEL or MODULE=LEVEL");
+    }
+    Arc::new(levels.applied_by(move |targets| {
+        if let Err(e) = handle.reload(targets) {
+            tracing::error!("cannot change log levels: {e}");
+        }
+    }))
 }
 
 /// What stands before the message of everything that happens in a span: KIP-449's

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         Command::Standalone(_) => "info",
         _ => "error",
     };
-    start_logging(arguments.log_format, level);
+    let loggers = start_logging(arguments.log_format, level);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -61,8 +61,8 @@ fn main() -> ExitCode {
         }
     };
     let code = match arguments.command {
-        Command::Standalone(arguments) => runtime.block_on(standalone::run(arguments)),
-        Command::Quickstart(arguments) => runtime.block_on(quickstart::run(arguments)),
+        Command::Standalone(arguments) => runtime.block_on(standalone::run(arguments, loggers)),
+        Command::Quickstart(arguments) => runtime.block_on(quickstart::run(arguments, loggers)),
         Command::Plugins(arguments) => plugins::run(&arguments),
         Command::Version => version::run(),
     };

@@ -15,7 +15,6 @@ mod topics;
 mod worker;
 
 pub use catalog::Catalog;
-pub use config::rest::Listener;
 pub use config::worker::WorkerConfig;
 pub use herder::standalone::StandaloneHerder;
 pub use herder::{

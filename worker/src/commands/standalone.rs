@@ -9,7 +9,7 @@ use clap::Args;
 use millrace_api::config::properties;
 use millrace_api::{Props, Result};
 use millrace_runtime::rest::RestServer;
-use millrace_runtime::{Herder, OffsetFile, StandaloneHerder, WorkerConfig};
+use millrace_runtime::{Herder, Loggers, OffsetFile, StandaloneHerder, WorkerConfig};
 use tokio::sync::oneshot;
 
 use crate::catalog::catalog;
@@ -34,8 +34,9 @@ pub struct Arguments {
 }
 
 /// Runs until told to end.
-pub async fn run(arguments: Arguments) -> ExitCode {
-    let worker = match Worker::start(Path::new(&arguments.worker_properties)).await {
+pub async fn run(arguments: Arguments, loggers: Arc<dyn Loggers>) -> ExitCode {
+    let path = Path::new(&arguments.worker_properties);
+    let worker = match Worker::start(path, loggers).await {
         Ok(worker) => worker,
         Err(e) => {
             tracing::error!("the worker cannot start: {}", e.trace());
@@ -55,7 +56,7 @@ struct Worker {
 }
 
 impl Worker {
-    async fn start(path: &Path) -> Result<Self> {
+    async fn start(path: &Path, loggers: Arc<dyn Loggers>) -> Result<Self> {
         // As in Java, an empty path stands for no properties.
         let props = match path.as_os_str().is_empty() {
             true => Props::new(),
@@ -63,20 +64,21 @@ impl Worker {
         };
         let config = WorkerConfig::parse(props).map_err(|e| e.context("file", path.display()))?;
         let offsets = Arc::new(OffsetFile::open(&config.offset_file)?);
-        let server = RestServer::bind(config.listeners())?;
-        let worker_id = server.worker_id(&config);
+        let server = RestServer::bind(&config)?;
+        let (worker_id, url) = (server.worker_id(&config), server.advertised_url(&config));
         let servers = config.bootstrap_servers().join(",");
         tracing::info!("connecting to bootstrap.servers={servers}");
         let cluster = millrace_kafka::connect(&config.client_properties())?;
         let herder =
-            StandaloneHerder::start(config, catalog(), cluster, offsets, worker_id.clone()).await?;
+            StandaloneHerder::start(config, catalog(), cluster, offsets, worker_id).await?;
         let herder = Arc::new(herder);
         let (stop_rest, stopped) = oneshot::channel::<()>();
         let shutdown = async {
             let _ = stopped.await;
         };
-        let rest = tokio::spawn(server.serve(Arc::clone(&herder) as Arc<dyn Herder>, shutdown));
-        tracing::info!("Kafka Connect started: REST on http://{worker_id}/");
+        let served = server.serve(Arc::clone(&herder) as Arc<dyn Herder>, loggers, shutdown);
+        let rest = tokio::spawn(served);
+        tracing::info!("Kafka Connect started: REST on {url}");
         Ok(Self { herder, rest, stop_rest })
     }
 

@@ -4,12 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use millrace_api::config::ClassName;
-use millrace_api::{Config, Error, Props, Result};
+use millrace_api::{Config, Props, Result};
 use millrace_kafka::Properties;
 
 use super::keys::{self, StandaloneKeys};
 use super::policy::OverridePolicy;
-use super::rest::{Listener, RestConfig};
+use super::rest::RestConfig;
 use super::variables::Variables;
 use super::{clients, shown};
 
@@ -62,7 +62,6 @@ impl WorkerConfig {
     fn from_resolved(props: Props, variables: Variables) -> Result<Self> {
         let StandaloneKeys { worker, offset_storage_file_filename } =
             StandaloneKeys::parse(&props)?;
-        refuse_unsupported(&props)?;
         let policy = OverridePolicy::new(&worker.override_policy, &props)?;
         let rest = RestConfig::new(worker.rest, &props)?;
         Ok(Self {
@@ -94,11 +93,6 @@ impl WorkerConfig {
     pub fn bootstrap_servers(&self) -> &[String] {
         &self.bootstrap_servers
     }
-
-    /// Where the REST API listens, in the order written.
-    pub fn listeners(&self) -> &[Listener] {
-        &self.rest.listeners
-    }
 }
 
 /// The properties without variables, and the others: providers cannot hide themselves, and Java
@@ -116,21 +110,6 @@ impl fmt::Debug for WorkerConfig {
         let mut shown = f.debug_struct("WorkerConfig");
         shown.field("bootstrap_servers", &self.bootstrap_servers).finish_non_exhaustive()
     }
-}
-
-/// Keys that protect something, and the values with which nothing is lost without them. To go on
-/// would open what was to be closed.
-const PROTECTING: &[(&str, &[&str])] = &[("rest.extension.classes", &[""])];
-
-fn refuse_unsupported(props: &Props) -> Result<()> {
-    for (key, harmless) in PROTECTING {
-        let Some(value) = props.get(*key).map(|v| v.trim()) else { continue };
-        if !harmless.contains(&value.to_ascii_lowercase().as_str()) {
-            return Err(Error::config(format!("{key}={value} is not supported yet"))
-                .context("remedy", "remove it, if the worker may run without what it does"));
-        }
-    }
-    Ok(())
 }
 
 fn millis(ms: i64) -> Duration {

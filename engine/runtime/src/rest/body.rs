@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::RestError;
-use crate::herder::TargetState;
+use crate::herder::{ConnectorOffset, Patch, TargetState};
 
 /// What a create request is made of.
 const CREATE_MEMBERS: &[&str] = &["config", "name", "initial_state"];
@@ -57,6 +57,12 @@ impl ConfigBody {
             }
         }
         Ok(config)
+    }
+
+    /// The configuration as changes to another: null removes a key.
+    pub(super) fn into_patch(self) -> Patch {
+        let removed = self.nulls.into_iter().map(|key| (key, None));
+        self.props.into_iter().map(|(key, value)| (key, Some(value))).chain(removed).collect()
     }
 
     /// Adds the connector's name, or checks it.
@@ -108,12 +114,7 @@ impl CreateRequest {
     pub(super) fn parse(body: &[u8]) -> Result<Self, RestError> {
         let expected = || RestError::unreadable(r#"expected {"name": "…", "config": {…}}"#);
         let mut members = object(body, "the request body")?.ok_or_else(expected)?;
-        if let Some(stranger) = members.keys().find(|m| !CREATE_MEMBERS.contains(&m.as_str())) {
-            return Err(RestError::unreadable(format!(
-                "Unrecognized field \"{stranger}\" (known properties: \"config\", \"name\", \
-                 \"initial_state\")"
-            )));
-        }
+        refuse_strangers(&members, CREATE_MEMBERS)?;
         let mut text = |member: &str| match members.remove(member) {
             Some(value) => scalar(&value, member),
             None => Ok(None),
@@ -134,12 +135,48 @@ fn state(text: &str) -> Result<TargetState, RestError> {
     match text.to_uppercase().as_str() {
         "RUNNING" => Ok(TargetState::Started),
         "PAUSED" => Ok(TargetState::Paused),
-        "STOPPED" => Err(Error::config(
-            "Invalid value STOPPED for initial_state: this worker cannot create stopped \
-             connectors yet, use PAUSED",
-        )
-        .into()),
-        _ => Err(RestError::unreadable("initial_state must be RUNNING or PAUSED")),
+        "STOPPED" => Ok(TargetState::Stopped),
+        _ => Err(RestError::unreadable("initial_state must be RUNNING, PAUSED or STOPPED")),
+    }
+}
+
+/// Reads a body that says how far a connector is to have got (`ConnectorOffsets` in Java). No list
+/// is an empty one.
+pub(super) fn offsets_to_alter(body: &[u8]) -> Result<Vec<ConnectorOffset>, RestError> {
+    let expected =
+        || RestError::unreadable(r#"expected {"offsets": [{"partition": {…}, "offset": {…}}]}"#);
+    let members = object(body, "the request body")?.ok_or_else(expected)?;
+    refuse_strangers(&members, &["offsets"])?;
+    let Some(list) = members.get("offsets") else { return Ok(Vec::new()) };
+    let list: Option<Vec<&RawValue>> = serde_json::from_str(list.get()).map_err(|_| expected())?;
+    list.unwrap_or_default()
+        .into_iter()
+        .map(|item| {
+            let members = object(item.get().as_bytes(), "offsets")?.ok_or_else(expected)?;
+            refuse_strangers(&members, &["partition", "offset"])?;
+            let part = |name: &str| match members.get(name) {
+                Some(part) => serde_json::from_str(part.get()).map_err(|_| expected()),
+                None => Ok(None),
+            };
+            Ok(ConnectorOffset { partition: part("partition")?, offset: part("offset")? })
+        })
+        .collect()
+}
+
+/// Reads a body that is a list of tasks' configurations.
+pub(super) fn task_configs(body: &[u8]) -> Result<Vec<ConfigBody>, RestError> {
+    let list: Vec<Members> = serde_json::from_slice(body)
+        .map_err(|_| RestError::unreadable("a list of task configurations is expected"))?;
+    list.into_iter().map(ConfigBody::from_members).collect()
+}
+
+fn refuse_strangers(members: &Members, known: &[&str]) -> Result<(), RestError> {
+    match members.keys().find(|member| !known.contains(&member.as_str())) {
+        Some(stranger) => Err(RestError::unreadable(format!(
+            "Unrecognized field \"{stranger}\" (known properties: \"{}\")",
+            known.join("\", \"")
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -215,7 +252,8 @@ mod tests {
         let request = parse(r#"{"name":" a ","config":{},"initial_state":"paused"}"#).unwrap();
         assert_eq!(request.name, "a");
         assert_eq!(request.initial, Some(TargetState::Paused));
-        assert_eq!(parse(r#"{"config":{}}"#).unwrap().name, "");
+        let stopped = parse(r#"{"config":{},"initial_state":"STOPPED"}"#).unwrap();
+        assert_eq!((stopped.name.as_str(), stopped.initial), ("", Some(TargetState::Stopped)));
         for wrong in [
             "{}",
             r#"{"name":"a"}"#,
@@ -223,9 +261,48 @@ mod tests {
             r#"{"name":"a","config":"text"}"#,
             r#"{"name":"a","config":{},"extra":1}"#,
             r#"{"name":"a","config":{},"initial_state":"NOWHERE"}"#,
-            r#"{"name":"a","config":{},"initial_state":"STOPPED"}"#,
         ] {
             parse(wrong).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_patch_removes_what_is_null() {
+        let patch = config(r#"{"a":"x","b":null,"c":1}"#).into_patch();
+        let expected = [("a", Some("x")), ("b", None), ("c", Some("1"))];
+        let patch: Vec<_> = patch.iter().map(|(k, v)| (k.as_str(), v.as_deref())).collect();
+        assert_eq!(patch, expected);
+    }
+
+    #[test]
+    fn offsets_are_read_as_by_java() {
+        let parse = |text: &str| offsets_to_alter(text.as_bytes());
+        for none in ["{}", r#"{"offsets":null}"#, r#"{"offsets":[]}"#] {
+            assert!(parse(none).unwrap().is_empty());
+        }
+        let text = r#"{"offsets":[{"partition":{"b":"x","a":9007199254740993},"offset":{"p":1.5}},
+            {"partition":{"file":"y"},"offset":null},{}]}"#;
+        let offsets = parse(text).unwrap();
+        assert_eq!(
+            serde_json::to_string(&offsets).unwrap(),
+            r#"[{"partition":{"b":"x","a":9007199254740993},"offset":{"p":1.5}},{"partition":{"file":"y"},"offset":null},{"partition":null,"offset":null}]"#
+        );
+        for wrong in [
+            "",
+            "null",
+            "[]",
+            "x",
+            r#"{"x":1}"#,
+            r#"{"offsets":{}}"#,
+            r#"{"offsets":"secret"}"#,
+            r#"{"offsets":[null]}"#,
+            r#"{"offsets":["secret"]}"#,
+            r#"{"offsets":[{"partition":"secret"}]}"#,
+            r#"{"offsets":[{"partition":{},"offset":{},"z":"secret"}]}"#,
+        ] {
+            let error = format!("{:?}", parse(wrong).unwrap_err());
+            assert!(error.contains("INTERNAL_SERVER_ERROR") || error.contains("500"), "{error}");
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 }

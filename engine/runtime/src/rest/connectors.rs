@@ -2,43 +2,113 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::header::{HOST, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
-use axum::{Json, Router};
-use millrace_api::{ErrorKind, Props, Result};
+use millrace_api::{Error, ErrorKind, Props, Result};
 use serde::Serialize;
 
-use super::Rest;
-use super::body::{ConfigBody, CreateRequest};
+use super::body::{ConfigBody, CreateRequest, task_configs};
 use super::error::RestError;
-use super::parameters::{Parameters, PathOf, route};
+use super::layers::Origin;
+use super::operation::Operation;
+use super::parameters::{Parameters, PathOf};
+use super::{Answer, Rest, SharedHerder};
 use crate::herder::validate::require_valid;
 use crate::herder::{
     ConnectorInfo, ConnectorStatus, RestartRequest, TargetState, TaskInfo, TaskState,
 };
 
-type Answer<T> = Result<Json<T>, RestError>;
-
-pub(super) fn routes() -> Router<Rest> {
-    let config = get(read_config).put(replace_config);
-    [
-        ("/connectors", get(list).post(create)),
-        ("/connectors/{connector}", get(info).delete(delete)),
-        ("/connectors/{connector}/config", config),
-        ("/connectors/{connector}/status", get(status)),
-        ("/connectors/{connector}/tasks", get(tasks)),
-        ("/connectors/{connector}/tasks/{task}/status", get(task_status)),
-        ("/connectors/{connector}/tasks/{task}/restart", post(restart_task)),
-        ("/connectors/{connector}/pause", put(pause)),
-        ("/connectors/{connector}/resume", put(resume)),
-        ("/connectors/{connector}/restart", post(restart)),
+pub(super) fn operations() -> Vec<Operation> {
+    const ONE: &str = "/connectors/{connector}";
+    const CONFIG: &str = "/connectors/{connector}/config";
+    vec![
+        Operation::get("/connectors", list)
+            .says("The names of all connectors, or what they are and do")
+            .query("expand", "status, info, or both by repeating the parameter (KIP-465)")
+            .gives(200, "Connectors"),
+        Operation::post("/connectors", create)
+            .says("Creates a connector")
+            .takes("CreateConnector")
+            .gives(201, "ConnectorInfo")
+            .fails(&[400, 409]),
+        Operation::get(ONE, info)
+            .says("A connector's configuration and tasks")
+            .gives(200, "ConnectorInfo")
+            .fails(&[404]),
+        Operation::delete(ONE, delete)
+            .says("Stops a connector and forgets it; its offsets stay")
+            .gives(204, None)
+            .fails(&[404]),
+        Operation::get(CONFIG, read_config)
+            .says("A connector's configuration")
+            .gives(200, "Config")
+            .fails(&[404]),
+        Operation::put(CONFIG, replace_config)
+            .says("Replaces a connector's configuration, or creates the connector")
+            .takes("Config")
+            .gives(200, "ConnectorInfo")
+            .gives(201, "ConnectorInfo")
+            .fails(&[400]),
+        Operation::patch(CONFIG, change_config)
+            .says("Changes keys of a connector's configuration; null removes one (KIP-477)")
+            .takes("ConfigPatch")
+            .gives(200, "ConnectorInfo")
+            .fails(&[400, 404]),
+        Operation::get("/connectors/{connector}/status", status)
+            .says("What a connector and its tasks are doing")
+            .gives(200, "ConnectorStatus")
+            .fails(&[404]),
+        Operation::put("/connectors/{connector}/pause", pause)
+            .says("Pauses a connector and its tasks")
+            .gives(202, None)
+            .fails(&[404]),
+        Operation::put("/connectors/{connector}/resume", resume)
+            .says("Resumes a connector that is paused or stopped")
+            .gives(202, None)
+            .fails(&[404]),
+        Operation::put("/connectors/{connector}/stop", stop)
+            .says("Stops a connector and ends its tasks, so that its offsets may be changed")
+            .gives(204, None),
+        Operation::post("/connectors/{connector}/restart", restart)
+            .says("Restarts a connector, its tasks, or both (KIP-745)")
+            .query("includeTasks", "true restarts tasks as well")
+            .query("onlyFailed", "true restarts only what has failed")
+            .gives(202, "ConnectorStatus")
+            .gives(204, None)
+            .fails(&[404]),
     ]
     .into_iter()
-    .fold(Router::new(), |router, (path, to)| route(router, path, to))
+    .chain(task_operations())
+    .collect()
+}
+
+fn task_operations() -> Vec<Operation> {
+    const TASKS: &str = "/connectors/{connector}/tasks";
+    vec![
+        Operation::get(TASKS, tasks)
+            .says("A connector's tasks and their configurations")
+            .gives(200, "Tasks")
+            .fails(&[404]),
+        Operation::post(TASKS, put_task_configs)
+            .says("Asked between workers of a cluster, which this worker is not part of")
+            .takes("TaskConfigs")
+            .between_workers(),
+        Operation::put("/connectors/{connector}/fence", fence)
+            .says("Asked between workers of a cluster, which this worker is not part of")
+            .between_workers(),
+        Operation::get("/connectors/{connector}/tasks/{task}/status", task_status)
+            .says("What a task is doing")
+            .gives(200, "TaskState")
+            .fails(&[404]),
+        Operation::post("/connectors/{connector}/tasks/{task}/restart", restart_task)
+            .says("Restarts a task")
+            .gives(204, None)
+            .fails(&[404]),
+    ]
 }
 
 async fn list(State(rest): State<Rest>, query: Parameters) -> Result<Response, RestError> {
@@ -93,6 +163,7 @@ async fn expand_one(rest: &Rest, name: &str, wanted: &[&str]) -> Result<Expanded
 
 async fn create(
     State(rest): State<Rest>,
+    Extension(origin): Extension<Origin>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, RestError> {
@@ -103,12 +174,13 @@ async fn create(
         herder.put_connector(&name, props, initial, false).await
     });
     let (_, info) = make.await?;
-    Ok(created(&headers, info))
+    Ok(created(origin, &headers, info))
 }
 
 async fn replace_config(
     State(rest): State<Rest>,
     PathOf(name): PathOf<String>,
+    Extension(origin): Extension<Origin>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, RestError> {
@@ -117,9 +189,20 @@ async fn replace_config(
         herder.put_connector(&name, props, None, true).await
     });
     match replace.await? {
-        (true, info) => Ok(created(&headers, info)),
+        (true, info) => Ok(created(origin, &headers, info)),
         (false, info) => Ok(Json(info).into_response()),
     }
+}
+
+async fn change_config(
+    State(rest): State<Rest>,
+    PathOf(name): PathOf<String>,
+    body: Bytes,
+) -> Answer<ConnectorInfo> {
+    let patch = ConfigBody::parse(&body)?.into_patch();
+    let change =
+        move |herder: SharedHerder| async move { herder.patch_connector(&name, patch).await };
+    rest.carry_out(change).await.map(Json)
 }
 
 /// The configuration with its name. Without nulls the rest is checked by the herder.
@@ -132,10 +215,11 @@ async fn checked(rest: &Rest, name: &str, config: ConfigBody) -> Result<Props, R
     Ok(config.props)
 }
 
-fn created(headers: &HeaderMap, info: ConnectorInfo) -> Response {
+fn created(origin: Origin, headers: &HeaderMap, info: ConnectorInfo) -> Response {
     let path = format!("/connectors/{}", encoded(&info.name));
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let location = match host {
+        Some(host) if origin.https => format!("https://{host}{path}"),
         Some(host) => format!("http://{host}{path}"),
         None => path,
     };
@@ -180,39 +264,59 @@ async fn tasks(State(rest): State<Rest>, PathOf(name): PathOf<String>) -> Answer
     rest.read(rest.herder.tasks(&name)).await.map(Json)
 }
 
+/// A task's number. Java's is an `int`, whose negative values are numbers of no task.
+fn task_number(task: i32, missing: impl FnOnce() -> String) -> Result<usize, RestError> {
+    let unknown = |_| Error::new(ErrorKind::NotFound, missing());
+    Ok(usize::try_from(task).map_err(unknown)?)
+}
+
 async fn task_status(
     State(rest): State<Rest>,
-    PathOf((name, task)): PathOf<(String, u32)>,
+    PathOf((name, task)): PathOf<(String, i32)>,
 ) -> Answer<TaskState> {
-    let state = rest.herder.task_status(&name, task as usize);
-    rest.read(state).await.map(Json)
+    let task = task_number(task, || format!("No status found for task {name}-{task}"))?;
+    rest.read(rest.herder.task_status(&name, task)).await.map(Json)
 }
 
 async fn restart_task(
     State(rest): State<Rest>,
-    PathOf((name, task)): PathOf<(String, u32)>,
+    PathOf((name, task)): PathOf<(String, i32)>,
 ) -> Result<StatusCode, RestError> {
-    let task = task as usize;
+    let task = task_number(task, || format!("Task {name}-{task} not found"))?;
     rest.carry_out(move |herder| async move { herder.restart_task(&name, task).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+async fn put_task_configs(body: Bytes) -> Result<StatusCode, RestError> {
+    task_configs(&body)?;
+    Err(RestError::not_in_standalone("externally setting task configurations"))
+}
+
+async fn fence() -> Result<StatusCode, RestError> {
+    Err(RestError::not_in_standalone("exactly-once source connectors"))
+}
+
 async fn pause(rest: State<Rest>, name: PathOf<String>) -> Result<StatusCode, RestError> {
-    set_target_state(rest, name, TargetState::Paused).await
+    set_target_state(rest, name, TargetState::Paused).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 async fn resume(rest: State<Rest>, name: PathOf<String>) -> Result<StatusCode, RestError> {
-    set_target_state(rest, name, TargetState::Started).await
+    set_target_state(rest, name, TargetState::Started).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+async fn stop(rest: State<Rest>, name: PathOf<String>) -> Result<StatusCode, RestError> {
+    set_target_state(rest, name, TargetState::Stopped).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn set_target_state(
     State(rest): State<Rest>,
     PathOf(name): PathOf<String>,
     state: TargetState,
-) -> Result<StatusCode, RestError> {
-    rest.carry_out(move |herder| async move { herder.set_target_state(&name, state).await })
-        .await?;
-    Ok(StatusCode::ACCEPTED)
+) -> Result<(), RestError> {
+    rest.carry_out(move |herder| async move { herder.set_target_state(&name, state).await }).await
 }
 
 async fn restart(

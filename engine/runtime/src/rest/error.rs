@@ -37,6 +37,11 @@ impl RestError {
         Self::untyped(StatusCode::NOT_FOUND, "Not Found")
     }
 
+    /// The path fits a resource, but what stands in it is no name or number.
+    pub(super) fn not_found() -> Self {
+        Self { typed: true, ..Self::no_such_path() }
+    }
+
     /// The path has no such method.
     pub(super) fn method_not_allowed() -> Self {
         Self::untyped(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
@@ -45,6 +50,27 @@ impl RestError {
     /// The request says that it is not JSON.
     pub(super) fn unsupported_media_type() -> Self {
         Self::untyped(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type")
+    }
+
+    /// The client takes no JSON.
+    pub(super) fn not_acceptable() -> Self {
+        Self::untyped(StatusCode::NOT_ACCEPTABLE, "Not Acceptable")
+    }
+
+    /// The request's head makes no sense.
+    pub(super) fn bad_request() -> Self {
+        Self::untyped(StatusCode::BAD_REQUEST, "Bad Request")
+    }
+
+    /// The worker's configuration forbids it.
+    pub(super) fn forbidden(message: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    /// Only a cluster of workers does this.
+    pub(super) fn not_in_standalone(what: &str) -> Self {
+        let message = format!("Kafka Connect in standalone mode does not support {what}.");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 
     /// The body is longer than this server reads.

@@ -1,26 +1,91 @@
-//! What happens around every request: content types, size and speed of bodies, OPTIONS, the access
-//! log.
+//! What happens around every request: who may ask, content types, size and speed of bodies, extra
+//! headers, the access log.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
+use hyper::ext::ReasonPhrase;
 use tokio::time::timeout;
 
 use super::Rest;
+use super::auth::User;
+use super::cors::CrossOrigin;
 use super::error::RestError;
+use super::headers::HeaderRules;
 
-/// Refuses requests that say they carry anything but JSON, whatever their method, as Java does.
-pub(super) async fn json_only(request: Request, next: Next) -> Response {
-    match content_type(request.headers()) {
-        Some(given) if !is_json(&given) => RestError::unsupported_media_type().into_response(),
-        _ => next.run(request).await,
+pub(super) const TEXT: &str = "text/plain";
+const JSON: &str = "application/json";
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) peer: SocketAddr,
+    /// It came over TLS.
+    pub(super) https: bool,
+}
+
+/// What a request must fulfil to reach its handler.
+#[derive(Clone)]
+pub(super) struct Guard {
+    pub(super) rest: Rest,
+    pub(super) consumes_json: bool,
+    /// The content type of answers; none when clients cannot choose.
+    pub(super) produces: Option<&'static str>,
+    /// Needs no user.
+    pub(super) open: bool,
+}
+
+/// Judges a request in Java's order: the type of what it carries, the type it wants, who asks. Then
+/// reads its body, within limits of size and time.
+pub(super) async fn admit(
+    State(guard): State<Guard>,
+    request: Request,
+    next: Next,
+) -> Result<Response, RestError> {
+    let headers = request.headers();
+    if guard.consumes_json {
+        require_json(headers)?;
     }
+    let chosen = match guard.produces {
+        Some(_) => Some(accepted(headers)?),
+        None => None,
+    };
+    let mut user = None;
+    if let Some(auth) = guard.rest.auth.as_ref().filter(|_| !guard.open) {
+        match auth.admit(headers) {
+            Ok(found) => user = found,
+            Err(refused) => {
+                let mut response = refused.into_response();
+                if guard.produces.is_none() {
+                    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
+                }
+                return Ok(response);
+            }
+        }
+    }
+    let request = match guard.consumes_json {
+        true => with_whole_body(&guard.rest, request).await?,
+        false => request,
+    };
+    let mut response = next.run(request).await;
+    let is_json = |value: &&mut HeaderValue| **value == JSON;
+    if let Some(Some(chosen)) = chosen
+        && let Some(value) = response.headers_mut().get_mut(CONTENT_TYPE).filter(is_json)
+    {
+        *value = chosen;
+    }
+    if let Some(user) = user {
+        response.extensions_mut().insert(user);
+    }
+    Ok(response)
 }
 
 fn content_type(headers: &HeaderMap) -> Option<String> {
@@ -28,18 +93,50 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
     Some(String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase())
 }
 
-fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    matches!(essence, "application/json" | "application/*" | "*/*")
+/// Refuses what says it is anything but JSON, even when nothing is sent.
+fn require_json(headers: &HeaderMap) -> Result<(), RestError> {
+    let Some(given) = content_type(headers) else { return Ok(()) };
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    match essence {
+        JSON | "application/*" | "*/*" => Ok(()),
+        _ if !essence.contains('/') => Err(RestError::bad_request()),
+        _ => Err(RestError::unsupported_media_type()),
+    }
 }
 
-/// Reads the body before the handler begins, within limits of size and time. A body without a
-/// content type is refused.
-pub(super) async fn whole_body(
-    State(rest): State<Rest>,
-    request: Request,
-    next: Next,
-) -> Result<Response, RestError> {
+/// Whether the client takes JSON; its own name for it where that has parameters, such as a
+/// character set.
+fn accepted(headers: &HeaderMap) -> Result<Option<HeaderValue>, RestError> {
+    let mut ranges = headers.get_all(ACCEPT).iter().peekable();
+    if ranges.peek().is_none() {
+        return Ok(None);
+    }
+    let texts: Vec<_> = ranges.map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
+    let all = texts.join(",");
+    if all.trim().is_empty() {
+        return Ok(None);
+    }
+    let mut taken = None;
+    for range in all.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+        match essence.as_str() {
+            "*/*" | "*" | "application/*" => taken = taken.or(Some(None)),
+            JSON => {
+                let of_type = |p: &&str| !p.is_empty() && !p.to_ascii_lowercase().starts_with("q=");
+                let parameters: Vec<_> = parts.filter(of_type).collect();
+                let named = format!("{JSON};{}", parameters.join(";"));
+                let named = HeaderValue::from_str(&named).ok().filter(|_| !parameters.is_empty());
+                return Ok(named);
+            }
+            _ => {}
+        }
+    }
+    taken.ok_or_else(RestError::not_acceptable)
+}
+
+/// Reads the body before the handler begins. A body without a content type is refused.
+async fn with_whole_body(rest: &Rest, request: Request) -> Result<Request, RestError> {
     let (parts, body) = request.into_parts();
     let limit = rest.limits.body_size;
     let announced = parts.headers.get(CONTENT_LENGTH);
@@ -52,7 +149,7 @@ pub(super) async fn whole_body(
     if !bytes.is_empty() && content_type(&parts.headers).is_none() {
         return Err(RestError::unsupported_media_type());
     }
-    Ok(next.run(Request::from_parts(parts, bytes.into())).await)
+    Ok(Request::from_parts(parts, bytes.into()))
 }
 
 async fn receive(body: Body, limit: usize) -> Result<Bytes, RestError> {
@@ -68,26 +165,50 @@ async fn receive(body: Body, limit: usize) -> Result<Bytes, RestError> {
     Ok(received.into())
 }
 
-/// Answers OPTIONS with the methods a path has.
-pub(super) async fn describe_options(request: Request, next: Next) -> Response {
-    let asked = request.method() == Method::OPTIONS;
-    let response = next.run(request).await;
-    if !asked || response.status() != StatusCode::METHOD_NOT_ALLOWED {
-        return response;
-    }
-    let allowed = response.headers().get(ALLOW);
-    let allowed = allowed.and_then(|methods| methods.to_str().ok());
-    let methods = format!("{},OPTIONS", allowed.unwrap_or_default());
-    let text = methods.replace(',', ", ");
-    ([(ALLOW, methods), (CONTENT_TYPE, "text/plain".into())], text).into_response()
+/// What every answer of the regular listeners says beside itself.
+#[derive(Debug)]
+pub(super) struct Decoration {
+    pub(super) cross_origin: Option<CrossOrigin>,
+    pub(super) headers: HeaderRules,
 }
 
-/// Logs what was asked and answered. Bodies, queries and headers may hold secrets and are left out.
+pub(super) async fn decorate(
+    State(decoration): State<Arc<Decoration>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let cross_origin = decoration.cross_origin.as_ref();
+    let asked = cross_origin.map(|cors| (cors, cors.ask(request.method(), request.headers())));
+    let mut response = next.run(request).await;
+    if let Some((cors, asked)) = asked {
+        cors.answer(asked, response.headers_mut());
+    }
+    decoration.headers.apply(response.headers_mut());
+    response
+}
+
+/// Logs who asked what and how it was answered, nearly as Java does. Bodies, queries and headers
+/// may hold secrets and are left out, but for the name of the client's program.
 pub(super) async fn log_access(request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let line = format!("{} {}", request.method(), request.uri().path());
-    let response = next.run(request).await;
-    let status = response.status().as_u16();
-    tracing::info!("{line} {status} {} ms", begun.elapsed().as_millis());
+    let peer = request.extensions().get::<Origin>().map(|origin| origin.peer.ip().to_string());
+    let peer = peer.unwrap_or_else(|| "-".to_owned());
+    let program = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok());
+    let program = program.unwrap_or("-").replace('"', "'");
+    let line = format!("{} {} {:?}", request.method(), request.uri().path(), request.version());
+    let (method, mut response) = (request.method().clone(), next.run(request).await);
+    let status = response.status();
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        response.extensions_mut().insert(ReasonPhrase::from_static(b"Server Error"));
+    }
+    let user = response.extensions().get::<User>();
+    let user = user.map_or("-", |User(name)| name).escape_debug();
+    let length = response.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+    let length = length.filter(|_| method != Method::HEAD).unwrap_or("0");
+    let took = begun.elapsed().as_millis();
+    tracing::info!(
+        "{peer} - {user} \"{line}\" {} {length} \"-\" \"{program}\" {took}",
+        status.as_u16()
+    );
     response
 }

@@ -3,11 +3,18 @@
 //! Paths, status codes, headers and texts are Java's, the odd ones included; what differs is listed
 //! in `docs/compatibility.md`. Nothing in here knows how connectors are run.
 
+mod auth;
 mod body;
 mod connectors;
+mod cors;
 mod error;
+mod headers;
 mod layers;
 mod listen;
+mod loggers;
+mod offsets;
+mod openapi;
+mod operation;
 mod parameters;
 mod plugins;
 mod root;
@@ -16,20 +23,31 @@ mod serve;
 mod tests;
 
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::{Json, Router};
 use millrace_api::Result;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use self::auth::BasicAuth;
+use self::cors::CrossOrigin;
 use self::error::RestError;
-use crate::config::rest::Listener;
+pub(crate) use self::headers::HeaderRules;
+use self::layers::Decoration;
+use self::listen::Socket;
+use self::operation::Operation;
+use self::serve::Door;
+use crate::config::rest::{AdminListeners, RestConfig};
 use crate::config::worker::WorkerConfig;
 use crate::herder::Herder;
+use crate::log_levels::Loggers;
+
+type Answer<T> = Result<Json<T>, RestError>;
+type SharedHerder = Arc<dyn Herder>;
 
 /// Changes under way at once, all clients together. More wait for their turn, as long as a request
 /// may take: it needs that many requests to connectors that hang.
@@ -44,6 +62,8 @@ struct Limits {
     health: Duration,
     /// How long a connection may be idle, and a request's head take to arrive. Java: 90 s.
     head: Duration,
+    /// How long a TLS handshake may take.
+    handshake: Duration,
     /// How long a request's body may take to arrive.
     body: Duration,
     /// How many bytes a request's body may have.
@@ -60,6 +80,7 @@ impl Default for Limits {
             operation: Duration::from_secs(90),
             health: Duration::from_secs(10),
             head: Duration::from_secs(90),
+            handshake: Duration::from_secs(10),
             body: Duration::from_secs(30),
             body_size: 1 << 20,
             connections: 1024,
@@ -70,78 +91,123 @@ impl Default for Limits {
 
 /// Serves the REST API on the worker's listeners.
 ///
-/// Binding comes first and by itself: the worker's id needs the port, and a port in use should stop
-/// the worker before it has begun anything.
+/// Binding comes first and by itself: the worker's id needs the port, and a port in use, a key store
+/// that cannot be read or a file of users that is not there should stop the worker before it has
+/// begun anything.
 #[derive(Debug)]
 pub struct RestServer {
-    listeners: Vec<(Listener, TcpListener)>,
+    /// The regular listeners.
+    sockets: Vec<Socket>,
+    /// Those for administration alone.
+    admin_sockets: Vec<Socket>,
+    /// Whether loggers are administered on the regular listeners.
+    shares_admin: bool,
+    auth: Option<Arc<BasicAuth>>,
+    decoration: Arc<Decoration>,
+    topic_tracking: bool,
+    topic_tracking_reset: bool,
     limits: Limits,
 }
 
 impl RestServer {
-    /// Binds all listeners. A host that is empty means all addresses of this machine. May resolve
-    /// names, which blocks for a moment.
-    pub fn bind(listeners: &[Listener]) -> Result<Self> {
-        let bound =
-            listeners.iter().map(|listener| Ok((listener.clone(), listen::bind(listener)?)));
-        Ok(Self { listeners: bound.collect::<Result<_>>()?, limits: Limits::default() })
+    /// Binds all listeners and reads the files that serving needs. May resolve names, which blocks
+    /// for a moment.
+    pub fn bind(config: &WorkerConfig) -> Result<Self> {
+        let rest: &RestConfig = &config.rest;
+        let auth = rest.basic_auth.then(BasicAuth::from_environment).transpose()?;
+        let own = match &rest.admin {
+            AdminListeners::Own(listeners) => listeners.as_slice(),
+            AdminListeners::Shared | AdminListeners::Off => &[],
+        };
+        Ok(Self {
+            sockets: listen::bind_all("listeners", &rest.listeners, &rest.tls)?,
+            admin_sockets: listen::bind_all("admin.listeners", own, &rest.admin_tls)?,
+            shares_admin: rest.admin == AdminListeners::Shared,
+            auth: auth.map(Arc::new),
+            decoration: Arc::new(Decoration {
+                cross_origin: CrossOrigin::new(&rest.allow_origin, &rest.allow_methods)?,
+                headers: rest.headers.clone(),
+            }),
+            topic_tracking: config.topic_tracking,
+            topic_tracking_reset: config.topic_tracking_reset,
+            limits: Limits::default(),
+        })
     }
 
-    /// Where the API is served, in the order of the listeners.
+    /// Where the API is served, in the order of the listeners; then where loggers are administered,
+    /// if that is elsewhere.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        let sockets = self.listeners.iter();
-        sockets.filter_map(|(_, s)| s.local_addr().ok()).collect()
+        let sockets = self.sockets.iter().chain(&self.admin_sockets);
+        sockets.map(|socket| socket.address).collect()
     }
 
     /// `host:port` by which others reach this worker, and by which statuses name it.
     pub fn worker_id(&self, config: &WorkerConfig) -> String {
-        let first = self.listeners.first();
-        let bound = first.and_then(|(_, socket)| socket.local_addr().ok());
-        listen::advertised(
-            config.rest.advertised_host.as_deref(),
-            config.rest.advertised_port,
-            first.map(|(listener, _)| listener.host.as_str()),
-            bound.map_or(0, |address| address.port()),
-        )
+        listen::advertised(&config.rest, &self.sockets)
+    }
+
+    /// The address that others are told, such as `https://host:port/`.
+    pub fn advertised_url(&self, config: &WorkerConfig) -> String {
+        format!("{}://{}/", config.rest.advertised_protocol, self.worker_id(config))
     }
 
     /// Serves until `shutdown` is ready. Requests under way then have a few seconds to end.
     pub async fn serve(
         self,
         herder: Arc<dyn Herder>,
+        loggers: Arc<dyn Loggers>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<()> {
-        let router = router(Rest {
+        let limits = self.limits;
+        let rest = Rest {
             herder,
+            loggers,
+            auth: self.auth,
             changes: Arc::new(Semaphore::new(CHANGES)),
-            limits: self.limits,
-        });
-        let sockets = self.listeners.into_iter().map(|(_, socket)| socket);
-        serve::serve(sockets.collect(), router, self.limits, shutdown).await
+            topic_tracking: self.topic_tracking,
+            topic_tracking_reset: self.topic_tracking_reset,
+            limits,
+        };
+        let mut operations = operations();
+        if self.shares_admin {
+            operations.extend(loggers::operations());
+        }
+        operations.push(openapi::operation(&operations));
+        let regular = router(&rest, operations)
+            .layer(from_fn_with_state(self.decoration, layers::decorate))
+            .layer(from_fn(layers::log_access));
+        let admin = router(&rest, loggers::operations()).layer(from_fn(layers::log_access));
+        let door = |router: &Router| {
+            let router = router.clone();
+            move |socket| Door { socket, router: router.clone() }
+        };
+        let doors = self.sockets.into_iter().map(door(&regular));
+        let doors = doors.chain(self.admin_sockets.into_iter().map(door(&admin)));
+        serve::serve(doors.collect(), limits, shutdown).await
     }
 }
 
-fn router(rest: Rest) -> Router {
-    let routes = connectors::routes()
-        .merge(plugins::routes())
-        .route_layer(from_fn(layers::json_only))
-        .merge(root::routes())
-        .layer(from_fn_with_state(rest.clone(), layers::whole_body))
-        .fallback(|| async { RestError::no_such_path() })
-        .method_not_allowed_fallback(|| async { RestError::method_not_allowed() })
-        .with_state(rest);
-    // Outside of the routes, since these say only at their end which methods they have.
-    Router::new()
-        .fallback_service(routes)
-        .layer(from_fn(layers::describe_options))
-        .layer(from_fn(layers::log_access))
+/// What is served on the regular listeners in any case.
+fn operations() -> Vec<Operation> {
+    let all = [root::operations(), connectors::operations(), offsets::operations()];
+    all.into_iter().flatten().chain(plugins::operations()).collect()
+}
+
+/// The operations behind one fallback, so that layers lie around what is not found too.
+fn router(rest: &Rest, operations: Vec<Operation>) -> Router {
+    Router::new().fallback_service(operation::router(rest, operations))
 }
 
 /// What every handler has at hand.
 #[derive(Clone)]
 struct Rest {
-    herder: Arc<dyn Herder>,
+    herder: SharedHerder,
+    loggers: Arc<dyn Loggers>,
+    /// None when everybody may ask.
+    auth: Option<Arc<BasicAuth>>,
     changes: Arc<Semaphore>,
+    topic_tracking: bool,
+    topic_tracking_reset: bool,
     limits: Limits,
 }
 
@@ -157,7 +223,7 @@ impl Rest {
     /// that panics costs this request alone.
     async fn carry_out<T, F>(
         &self,
-        operation: impl FnOnce(Arc<dyn Herder>) -> F + Send + 'static,
+        operation: impl FnOnce(SharedHerder) -> F + Send + 'static,
     ) -> Result<T, RestError>
     where
         T: Send + 'static,

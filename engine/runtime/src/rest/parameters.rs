@@ -2,16 +2,9 @@
 
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
-use axum::routing::MethodRouter;
 use serde::de::DeserializeOwned;
 
 use super::error::RestError;
-use super::{Rest, Router};
-
-/// Routes a path with and without a slash at its end.
-pub(super) fn route(router: Router<Rest>, path: &str, to: MethodRouter<Rest>) -> Router<Rest> {
-    router.route(path, to.clone()).route(&format!("{path}/"), to)
-}
 
 /// Names from the path, percent-decoded: a name may contain `%2F`.
 pub(super) struct PathOf<T>(pub(super) T);
@@ -21,7 +14,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathOf<
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, RestError> {
         let path = Path::<T>::from_request_parts(parts, state).await;
-        path.map(|Path(names)| Self(names)).map_err(|_| RestError::no_such_path())
+        path.map(|Path(names)| Self(names)).map_err(|_| RestError::not_found())
     }
 }
 
@@ -35,9 +28,9 @@ impl Parameters {
         named.map(|(_, value)| value.as_str())
     }
 
-    /// A flag: `true` in any case is true, anything else is false.
+    /// A flag: `true` in any case is true, nothing is the default, anything else is false.
     pub(super) fn flag(&self, name: &str, default: bool) -> bool {
-        let given = self.all(name).next();
+        let given = self.all(name).next().filter(|value| !value.is_empty());
         given.map_or(default, |value| value.eq_ignore_ascii_case("true"))
     }
 }

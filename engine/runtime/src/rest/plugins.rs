@@ -2,24 +2,37 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::routing::{get, put};
-use axum::{Json, Router};
 use millrace_api::config::{ConfigInfos, ConfigKeyInfo};
 use millrace_api::{Error, PluginKind};
 
 use super::Rest;
 use super::body::ConfigBody;
 use super::error::RestError;
-use super::parameters::{Parameters, PathOf, route};
+use super::operation::Operation;
+use super::parameters::{Parameters, PathOf};
 use crate::herder::{Herder, PluginInfo};
 
-pub(super) fn routes() -> Router<Rest> {
-    let router = route(Router::new(), "/connector-plugins", get(list));
-    let router = route(router, "/connector-plugins/{plugin}/config", get(config));
-    let path = "/connector-plugins/{plugin}/config/validate";
-    route(router, path, put(validate))
+pub(super) fn operations() -> Vec<Operation> {
+    const CONFIG: &str = "/connector-plugins/{plugin}/config";
+    vec![
+        Operation::get("/connector-plugins", list)
+            .says("The plugins of this worker")
+            .query("connectorsOnly", "false lists transformations, converters, … as well")
+            .gives(200, "Plugins"),
+        Operation::get(CONFIG, config)
+            .says("The configuration keys of a plugin")
+            .query("version", "a version, a Maven range of versions, or latest (KIP-891)")
+            .gives(200, "ConfigKeys")
+            .fails(&[400, 404]),
+        Operation::put("/connector-plugins/{plugin}/config/validate", validate)
+            .says("Checks a connector's configuration, and opens nothing")
+            .takes("Config")
+            .gives(200, "ConfigInfos")
+            .fails(&[400]),
+    ]
 }
 
 async fn list(State(rest): State<Rest>, query: Parameters) -> Json<Vec<PluginInfo>> {
@@ -33,8 +46,12 @@ async fn list(State(rest): State<Rest>, query: Parameters) -> Json<Vec<PluginInf
 async fn config(
     State(rest): State<Rest>,
     PathOf(plugin): PathOf<String>,
+    query: Parameters,
 ) -> Result<Json<Vec<ConfigKeyInfo>>, RestError> {
-    let keys = move |herder: Arc<dyn Herder>| async move { herder.plugin_config(&plugin, None) };
+    let version = query.all("version").next().map(str::to_owned);
+    let keys = move |herder: Arc<dyn Herder>| async move {
+        herder.plugin_config(&plugin, version.as_deref())
+    };
     rest.carry_out(keys).await.map(Json)
 }
 

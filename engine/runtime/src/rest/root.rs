@@ -1,13 +1,13 @@
 //! `/` and `/health`: who this worker is, and whether it answers.
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::{Rest, parameters::route};
+use super::Rest;
+use super::operation::Operation;
 
 /// The release of Apache Kafka whose Connect this worker behaves like. Tools read it to know what
 /// they may ask for.
@@ -15,9 +15,19 @@ const KAFKA_VERSION: &str = "4.3.1";
 /// Java's is a commit of Kafka; ours says which program answers.
 const COMMIT: &str = concat!("millrace-", env!("CARGO_PKG_VERSION"));
 
-pub(super) fn routes() -> Router<Rest> {
-    let router = Router::new().route("/", get(server_info));
-    route(router, "/health", get(health))
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/", server_info)
+            .says("Who this worker is, and which cluster it works for")
+            .gives(200, "ServerInfo")
+            .of_any_content(),
+        Operation::get("/health", health)
+            .says("Whether this worker has started and answers (KIP-1017)")
+            .gives(200, "WorkerStatus")
+            .gives(503, "WorkerStatus")
+            .gives(500, "WorkerStatus")
+            .of_any_content(),
+    ]
 }
 
 #[derive(Serialize)]
@@ -42,13 +52,16 @@ struct WorkerStatus {
 }
 
 async fn health(State(rest): State<Rest>) -> (StatusCode, Json<WorkerStatus>) {
-    let answer = timeout(rest.limits.health, rest.herder.connectors()).await;
+    let answer = timeout(rest.limits.health, rest.herder.health()).await;
     let (code, status, message) = match answer {
-        Ok(Ok(_)) => (
+        Ok(Ok(())) => (
             StatusCode::OK,
             "healthy",
             "Worker has completed startup and is ready to handle requests.",
         ),
+        Ok(Err(e)) if e.is_retriable() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "starting", "Worker is still starting up.")
+        }
         _ => (
             StatusCode::INTERNAL_SERVER_ERROR,
             "unhealthy",

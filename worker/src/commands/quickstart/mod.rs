@@ -14,7 +14,7 @@ use clap::Args;
 use millrace_api::{Error, ErrorKind, Props, Result, TopicPartition};
 use millrace_kafka::Cluster;
 use millrace_runtime::rest::RestServer;
-use millrace_runtime::{Herder, Listener, OffsetFile, StandaloneHerder, State, WorkerConfig};
+use millrace_runtime::{Herder, Loggers, OffsetFile, StandaloneHerder, State, WorkerConfig};
 
 use self::lake::Lake;
 use self::progress::{Progress, TableCounts};
@@ -58,7 +58,7 @@ pub struct Arguments {
 const REST_PORT: u16 = 8083;
 
 /// Runs it. Exit codes: 0 when everything agrees, 1 when not, 130 after Ctrl-C.
-pub async fn run(arguments: Arguments) -> ExitCode {
+pub async fn run(arguments: Arguments, loggers: Arc<dyn Loggers>) -> ExitCode {
     let end = match told_to_end() {
         Ok(end) => end,
         Err(e) => {
@@ -72,7 +72,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Err(e) => return failed(&e),
     };
     let outcome = tokio::select! {
-        outcome = copy(&arguments, &scratch) => outcome.map(Some),
+        outcome = copy(&arguments, &scratch, loggers) => outcome.map(Some),
         () = &mut end => Ok(None),
     };
     match outcome {
@@ -103,7 +103,11 @@ fn failed(error: &Error) -> ExitCode {
 }
 
 /// Makes the database, starts the connectors, and returns once everything agrees.
-async fn copy(arguments: &Arguments, scratch: &Scratch) -> Result<Pipeline> {
+async fn copy(
+    arguments: &Arguments,
+    scratch: &Scratch,
+    loggers: Arc<dyn Loggers>,
+) -> Result<Pipeline> {
     let started = Instant::now();
     print_line("Making a database of a small shop …");
     let shop = Shop::create(&scratch.database(), arguments.rows).await?;
@@ -113,7 +117,7 @@ async fn copy(arguments: &Arguments, scratch: &Scratch) -> Result<Pipeline> {
     if let Some(servers) = &arguments.bootstrap_servers {
         print_line(&format!("Connecting to {servers} …"));
     }
-    let pipeline = Pipeline::start(arguments, scratch).await?;
+    let pipeline = Pipeline::start(arguments, scratch, loggers).await?;
     print_line(&format!(
         "Copying by a JDBC source and a lake sink, REST on http://{}/ …",
         pipeline.worker_id
@@ -150,14 +154,17 @@ const SOURCE: &str = "shop-source";
 const SINK: &str = "shop-lake";
 
 impl Pipeline {
-    async fn start(arguments: &Arguments, scratch: &Scratch) -> Result<Self> {
+    async fn start(
+        arguments: &Arguments,
+        scratch: &Scratch,
+        loggers: Arc<dyn Loggers>,
+    ) -> Result<Self> {
         let stamp = format!("{:x}", std::process::id());
         let (prefix, suffix) = match arguments.bootstrap_servers {
             Some(_) => (format!("quickstart-{stamp}-"), format!("-{stamp}")),
             None => ("shop-".to_owned(), String::new()),
         };
-        let server = bind()?;
-        let config = WorkerConfig::parse(worker_props(arguments, scratch))?;
+        let (server, config) = bind(worker_props(arguments, scratch))?;
         let offsets = Arc::new(OffsetFile::open(&config.offset_file)?);
         let worker_id = server.worker_id(&config);
         let cluster = millrace_kafka::connect(&config.client_properties())?;
@@ -173,7 +180,7 @@ impl Pipeline {
         let shutdown = async {
             let _ = stopped.await;
         };
-        tokio::spawn(server.serve(Arc::clone(&herder) as Arc<dyn Herder>, shutdown));
+        tokio::spawn(server.serve(Arc::clone(&herder) as Arc<dyn Herder>, loggers, shutdown));
         let connectors = [
             (format!("{SOURCE}{suffix}"), source_props(scratch, &prefix)),
             (format!("{SINK}{suffix}"), sink_props(scratch, &prefix)),
@@ -286,9 +293,13 @@ impl Pipeline {
 }
 
 /// Listens where people look first, or anywhere if that port is taken.
-fn bind() -> Result<RestServer> {
-    let listener = |port| [Listener { host: "127.0.0.1".into(), port }];
-    RestServer::bind(&listener(REST_PORT)).or_else(|_| RestServer::bind(&listener(0)))
+fn bind(mut props: Props) -> Result<(RestServer, WorkerConfig)> {
+    let mut listen_on = |port: u16| {
+        props.insert("listeners".into(), format!("http://127.0.0.1:{port}"));
+        let config = WorkerConfig::parse(props.clone())?;
+        Ok((RestServer::bind(&config)?, config))
+    };
+    listen_on(REST_PORT).or_else(|_: Error| listen_on(0))
 }
 
 fn props(pairs: &[(&str, String)]) -> Props {

@@ -18,7 +18,7 @@ fn defaults_are_javas() {
     assert_eq!(config.graceful_timeout, Duration::from_secs(5));
     assert!(config.topic_creation && config.topic_tracking && config.topic_tracking_reset);
     assert_eq!(config.policy, OverridePolicy::All);
-    assert_eq!(config.listeners().len(), 1);
+    assert_eq!(config.rest.listeners.len(), 1);
 }
 
 /// What Java 4.3.1 answered (`new StandaloneConfig(…)`); the class of an exception is left out.

@@ -1,8 +1,9 @@
 //! A worker with its REST server on a free port, and the plainest of HTTP clients.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use millrace_kafka::embedded::EmbeddedCluster;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::plugins;
 use crate::rest::{Limits, RestServer};
-use crate::{Catalog, Herder, OffsetFile, StandaloneHerder, WorkerConfig};
+use crate::{Catalog, Herder, LoggerLevel, Loggers, OffsetFile, StandaloneHerder, WorkerConfig};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -28,6 +29,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    pub(super) fn parse(answer: &str) -> Self {
+        let (head, text) = answer.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self { status, head: head.to_owned(), text: text.to_owned() }
+    }
+
     /// The body as JSON; null when there is none.
     pub(super) fn json(&self) -> Value {
         match self.text.as_str() {
@@ -47,11 +54,23 @@ impl Answer {
         let found = fields.find(|(field, _)| field.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value)
     }
+
+    /// All values of a header.
+    pub(super) fn headers(&self, name: &str) -> Vec<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, v)| v).collect()
+    }
+
+    pub(super) fn status_line(&self) -> &str {
+        self.head.lines().next().unwrap_or_default()
+    }
 }
 
 /// A worker that answers.
 pub(super) struct Worker {
     pub(super) address: SocketAddr,
+    /// Of all listeners.
+    pub(super) addresses: Vec<SocketAddr>,
     pub(super) id: String,
     pub(super) directory: TempDir,
     herder: Arc<StandaloneHerder>,
@@ -65,11 +84,25 @@ impl Worker {
     }
 
     pub(super) async fn start_with(limits: Limits) -> Self {
+        Self::configured(limits, &[]).await
+    }
+
+    /// With more keys in the worker's configuration.
+    pub(super) async fn configured(limits: Limits, keys: &[(&str, &str)]) -> Self {
+        Self::adapted(keys, |server| server.limits = limits).await
+    }
+
+    /// With changes to the server before it serves.
+    pub(super) async fn adapted(
+        keys: &[(&str, &str)],
+        adapt: impl FnOnce(&mut RestServer),
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = config(directory.path());
-        let mut server = RestServer::bind(config.listeners()).unwrap();
-        server.limits = limits;
-        let address = server.addresses()[0];
+        let config = config(directory.path(), keys);
+        let mut server = RestServer::bind(&config).unwrap();
+        adapt(&mut server);
+        let addresses = server.addresses();
+        let address = addresses[0];
         let id = server.worker_id(&config);
         let offsets = Arc::new(OffsetFile::open(&config.offset_file).unwrap());
         let cluster = Arc::new(EmbeddedCluster::in_memory());
@@ -78,8 +111,9 @@ impl Worker {
         let herder = Arc::new(herder.unwrap());
         let (stop, stopping) = oneshot::channel();
         let stopping = async { stopping.await.unwrap_or(()) };
-        let served = tokio::spawn(server.serve(Arc::clone(&herder) as Arc<dyn Herder>, stopping));
-        Self { address, id, directory, herder, stop, served }
+        let shared = Arc::clone(&herder) as Arc<dyn Herder>;
+        let served = tokio::spawn(server.serve(shared, Arc::new(Levels::default()), stopping));
+        Self { address, addresses, id, directory, herder, stop, served }
     }
 
     /// Ends the server, and shows that it ends.
@@ -106,17 +140,20 @@ impl Worker {
 
     /// Sends these bytes, and reads until the server closes.
     pub(super) async fn raw(&self, request: &str) -> Answer {
+        self.raw_at(self.address, request).await
+    }
+
+    /// Sends these bytes to one of the listeners.
+    pub(super) async fn raw_at(&self, address: SocketAddr, request: &str) -> Answer {
         let exchange = async {
-            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer).await.unwrap();
             String::from_utf8(answer).unwrap()
         };
         let answer = timeout(PATIENCE, exchange).await.expect("an answer in time");
-        let (head, text) = answer.split_once("\r\n\r\n").expect("a head");
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head: head.to_owned(), text: text.to_owned() }
+        Answer::parse(&answer)
     }
 
     /// Asks until the answer is as wanted.
@@ -138,7 +175,7 @@ impl Worker {
     }
 }
 
-fn config(directory: &Path) -> WorkerConfig {
+fn config(directory: &Path, keys: &[(&str, &str)]) -> WorkerConfig {
     let offsets = directory.join("connect.offsets").display().to_string();
     let props = [
         ("bootstrap.servers", "embedded:"),
@@ -148,6 +185,27 @@ fn config(directory: &Path) -> WorkerConfig {
         ("listeners", "http://127.0.0.1:0"),
         ("task.shutdown.graceful.timeout.ms", "1000"),
     ];
-    let props = props.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    WorkerConfig::parse(props.into()).unwrap()
+    let props = props.iter().chain(keys);
+    let props = props.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    WorkerConfig::parse(props.collect()).unwrap()
+}
+
+/// Loggers that change nothing.
+#[derive(Default)]
+struct Levels(Mutex<BTreeMap<String, LoggerLevel>>);
+
+impl Loggers for Levels {
+    fn all(&self) -> Vec<(String, LoggerLevel)> {
+        self.0.lock().unwrap().iter().map(|(name, level)| (name.clone(), level.clone())).collect()
+    }
+
+    fn get(&self, name: &str) -> Option<LoggerLevel> {
+        self.0.lock().unwrap().get(name).cloned()
+    }
+
+    fn set(&self, namespace: &str, level: &str) -> Vec<String> {
+        let logger = LoggerLevel { level: level.to_owned(), last_modified: Some(1) };
+        self.0.lock().unwrap().insert(namespace.to_owned(), logger);
+        vec![namespace.to_owned()]
+    }
 }
