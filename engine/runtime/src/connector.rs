@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::config::redaction::Redaction;
 use crate::contain::contain;
 use crate::plugin_runtime::PluginRuntime;
 
@@ -19,6 +20,8 @@ pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct RunningConnector {
     calls: mpsc::Sender<Call>,
     job: JoinHandle<()>,
+    /// What its errors must not show.
+    redaction: Redaction,
 }
 
 enum Call {
@@ -27,16 +30,18 @@ enum Call {
 }
 
 impl RunningConnector {
-    /// Starts a connector, by its constructor. A panic is an error like any other. Cancelled, it
-    /// gives the connector up.
+    /// Starts a connector, by its constructor. A panic is an error like any other; none shows what
+    /// `redaction` hides. Cancelled, it gives the connector up.
     pub(crate) async fn start(
         threads: &PluginRuntime,
+        redaction: Redaction,
         open: impl Future<Output = Result<Box<dyn Connector>>> + Send + 'static,
     ) -> Result<Self> {
         let (calls, inbox) = mpsc::channel(1);
         let (started, outcome) = oneshot::channel();
-        let running = Self { calls, job: threads.spawn(live(open, started, inbox)) };
-        outcome.await.map_err(|_| gone())??;
+        let job = threads.spawn(live(open, started, inbox));
+        let running = Self { calls, job, redaction };
+        outcome.await.map_err(|_| gone())?.map_err(|e| running.hide(e))?;
         Ok(running)
     }
 
@@ -57,7 +62,12 @@ impl RunningConnector {
     async fn call<T>(&self, call: impl FnOnce(oneshot::Sender<Result<T>>) -> Call) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.calls.send(call(reply)).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        answer.await.map_err(|_| gone())?.map_err(|e| self.hide(e))
+    }
+
+    /// An error of the connector, without the values of its configuration's variables.
+    pub(crate) fn hide(&self, error: Error) -> Error {
+        self.redaction.error(error)
     }
 }
 

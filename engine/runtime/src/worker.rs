@@ -15,6 +15,7 @@ use tracing::Instrument;
 
 use crate::catalog::Catalog;
 use crate::config::connector::ConnectorConfig;
+use crate::config::variables::Resolved;
 use crate::config::worker::WorkerConfig;
 use crate::config::{clients, plugins};
 use crate::connector::RunningConnector;
@@ -46,9 +47,9 @@ pub(crate) struct Worker {
 /// What a task is started with.
 pub(crate) struct TaskConfig {
     pub(crate) id: TaskId,
-    /// The connector's configuration.
+    /// The connector's configuration, as written.
     pub(crate) connector: Props,
-    /// The task's own.
+    /// The task's own, as written.
     pub(crate) task: Props,
     /// Which topics the connector uses; none when they are not tracked.
     pub(crate) topics: Option<Arc<ActiveTopics>>,
@@ -85,16 +86,17 @@ impl Worker {
     pub(crate) async fn start_connector(
         &self,
         name: &str,
-        props: &Props,
+        raw: &Props,
         requests: Arc<dyn ConnectorRequests>,
     ) -> Result<RunningConnector> {
-        let plugin = self.catalog.connector_of(props)?;
+        let Resolved { props, redaction } = self.config.variables.resolve_aside(raw).await?;
+        let plugin = self.catalog.connector_of(&props).map_err(|e| redaction.error(e))?;
         let (Open::Source { connector, .. } | Open::Sink { connector, .. }) = plugin.open() else {
             unreachable!("the catalog was asked for a connector")
         };
         let offsets: Arc<dyn OffsetReader> = Arc::new(self.connector_offsets(name));
         let context = ConnectorContext::new(name, offsets, requests);
-        RunningConnector::start(&self.connectors, connector(props.clone(), context)).await
+        RunningConnector::start(&self.connectors, redaction, connector(props, context)).await
     }
 
     /// Starts a task. It runs, and writes its status, until it ends or is stopped.
@@ -107,8 +109,7 @@ impl Worker {
         let (worker, writer) = (Arc::clone(self), status.clone());
         let span = tracing::info_span!("task", connector = %id.connector, task = id.task);
         let life = async move {
-            let ran = contain(Box::pin(worker.run_task(task, receiver, &writer))).await;
-            match ran {
+            match worker.run_resolved(task, receiver, &writer).await {
                 Ok(()) => writer.write(State::Unassigned),
                 Err(error) => {
                     tracing::error!(
@@ -121,6 +122,22 @@ impl Worker {
         };
         let handle = Some(self.tasks.spawn(life.instrument(span)));
         RunningTask { wanted: sender, handle, status }
+    }
+
+    /// Runs a task with the values of its configuration's variables, which no error shows.
+    async fn run_resolved(
+        &self,
+        task: TaskConfig,
+        receiver: watch::Receiver<Wanted>,
+        status: &StatusWriter,
+    ) -> Result<()> {
+        let variables = &self.config.variables;
+        let connector = variables.resolve_aside(&task.connector).await?;
+        let own = variables.resolve_aside(&task.task).await?;
+        let redaction = connector.redaction.and(own.redaction);
+        let task = TaskConfig { connector: connector.props, task: own.props, ..task };
+        let ran = contain(Box::pin(self.run_task(task, receiver, status))).await;
+        ran.map_err(|e| redaction.error(e))
     }
 
     async fn run_task(
@@ -212,8 +229,9 @@ impl Worker {
         let errors = config.errors();
         let producer = match (&errors.dead_letter_queue, &config.sink) {
             (Some((topic, _)), Some(keys)) => {
-                self.create_dead_letter_queue(topic, keys.dead_letter_queue_replication_factor)
-                    .await?;
+                let replicas = keys.dead_letter_queue_replication_factor;
+                let cluster = self.admin(&id.connector, &config.props)?;
+                create_dead_letter_queue(&*cluster, topic, replicas).await?;
                 let properties = clients::dead_letter_producer(&self.config, &config.props, id)?;
                 Some(self.cluster.producer(&properties).await?)
             }
@@ -221,25 +239,29 @@ impl Worker {
         };
         Ok(ErrorPolicy::new(id.clone(), errors, producer))
     }
+}
 
-    async fn create_dead_letter_queue(&self, topic: &str, replication_factor: i16) -> Result<()> {
-        if self.cluster.describe_topics(Some(&[topic])).await?.contains_key(topic) {
-            return Ok(());
+async fn create_dead_letter_queue(
+    cluster: &dyn Cluster,
+    topic: &str,
+    replication_factor: i16,
+) -> Result<()> {
+    if cluster.describe_topics(Some(&[topic])).await?.contains_key(topic) {
+        return Ok(());
+    }
+    let topic = millrace_kafka::NewTopic {
+        name: topic.to_owned(),
+        partitions: Some(1),
+        replication_factor: Some(replication_factor),
+        configs: Default::default(),
+    };
+    match cluster.create_topic(&topic).await {
+        Err(e) if e.kind() != millrace_api::ErrorKind::Conflict => {
+            Err(Error::fatal("Could not initialize dead letter queue topic")
+                .context("topic", topic.name)
+                .with_source(e))
         }
-        let topic = millrace_kafka::NewTopic {
-            name: topic.to_owned(),
-            partitions: Some(1),
-            replication_factor: Some(replication_factor),
-            configs: Default::default(),
-        };
-        match self.cluster.create_topic(&topic).await {
-            Err(e) if e.kind() != millrace_api::ErrorKind::Conflict => {
-                Err(Error::fatal("Could not initialize dead letter queue topic")
-                    .context("topic", topic.name)
-                    .with_source(e))
-            }
-            _ => Ok(()),
-        }
+        _ => Ok(()),
     }
 }
 

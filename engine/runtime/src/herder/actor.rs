@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use millrace_api::{Error, ErrorKind, PluginKind, Props, Result};
 use tokio::sync::oneshot;
 
+use super::check::check;
 use super::inbox::Inbox;
-use super::validate::{require_valid, validate};
+use super::validate::require_valid;
 use super::{ConnectorOffset, Patch, TargetState, offsets};
 use crate::config::connector::ConnectorConfig;
+use crate::config::variables::{Resolved, put_back};
 use crate::connector::{Requests, RunningConnector};
 use crate::status::{State, Status};
 use crate::task::{TaskId, Wanted};
@@ -153,8 +155,7 @@ impl ConnectorActor {
             Change::Replace(config) => config,
             Change::Patch(patch) => {
                 let config = patched(self.snapshot().config.clone(), patch);
-                let worker = &self.worker;
-                require_valid(&validate(&worker.catalog, &worker.config, &config)?)?;
+                require_valid(&check(&self.worker, &config).await?)?;
                 config
             }
         };
@@ -223,8 +224,11 @@ impl ConnectorActor {
             return Ok(());
         };
         let props = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).config.clone();
-        let plugin = self.worker.catalog.connector_of(&props)?;
-        let config = ConnectorConfig::parse(plugin.kind(), &props)?.common;
+        let variables = &self.worker.config.variables;
+        let Resolved { props: resolved, redaction } = variables.resolve_aside(&props).await?;
+        let hidden = |e| redaction.error(e);
+        let plugin = self.worker.catalog.connector_of(&resolved).map_err(hidden)?;
+        let config = ConnectorConfig::parse(plugin.kind(), &resolved).map_err(hidden)?.common;
         let max = usize::try_from(config.tasks_max).unwrap_or(1);
         let configs = connector.task_configs(max);
         let mut tasks = self.inbox.unless_replaced(&self.name, configs).await?;
@@ -241,7 +245,8 @@ impl ConnectorActor {
             tracing::warn!("{message}");
         }
         for task in &mut tasks {
-            complete(task, plugin.class(), plugin.kind(), &props);
+            complete(task, plugin.class(), plugin.kind(), &resolved);
+            put_back(&props, task);
         }
         if tasks != self.snapshot().tasks || props != self.applied {
             self.halt_tasks().await;
@@ -336,12 +341,18 @@ impl ConnectorActor {
             );
             return Err(Error::config(message));
         }
-        let changed = offsets::change(&self.worker, &self.name, &config, wanted);
-        self.inbox.unless_replaced(&self.name, changed).await
+        let Resolved { props, redaction } =
+            self.worker.config.variables.resolve_aside(&config).await?;
+        let changed = offsets::change(&self.worker, &self.name, &props, wanted);
+        let changed = self.inbox.unless_replaced(&self.name, changed).await;
+        changed.map_err(|e| redaction.error(e))
     }
 
     async fn take_up_requests(&mut self) {
-        if let Some(error) = self.requests.take_error() {
+        if let Some(mut error) = self.requests.take_error() {
+            if let Some(connector) = &self.connector {
+                error = connector.hide(error);
+            }
             self.fail(&error);
         }
         if self.requests.take_reconfiguration()

@@ -1,6 +1,7 @@
 //! What may be asked of a worker about its connectors: the one interface of REST and commands.
 
 pub(crate) mod actor;
+pub(crate) mod check;
 mod inbox;
 mod offsets;
 pub(crate) mod standalone;

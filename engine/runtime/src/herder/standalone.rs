@@ -17,14 +17,16 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::actor::{Change, Command, ConnectorActor, Reply, Snapshot, unknown_task};
+use super::check::check;
 use super::inbox::{COMMANDS, Inbox};
-use super::validate::{require_valid, validate};
+use super::validate::require_valid;
 use super::{
     ConnectorInfo, ConnectorOffset, ConnectorState, ConnectorStatus, Herder, Patch, PluginInfo,
     RestartRequest, TargetState, TaskInfo, TaskReference, TaskState, offsets,
 };
 use crate::catalog::Catalog;
 use crate::config::connector::definition;
+use crate::config::variables::Resolved;
 use crate::config::worker::WorkerConfig;
 use crate::plugin_runtime::PluginRuntime;
 use crate::status::{ConnectorStatuses, State, Status, StatusStore};
@@ -241,7 +243,7 @@ impl Herder for StandaloneHerder {
         initial: Option<TargetState>,
         replace: bool,
     ) -> Result<(bool, ConnectorInfo)> {
-        require_valid(&validate(&self.worker.catalog, &self.worker.config, &config)?)?;
+        require_valid(&check(&self.worker, &config).await?)?;
         let created = self.add(name, initial.unwrap_or_default())?;
         if !created && !replace {
             let message = format!("Connector {name} already exists");
@@ -271,7 +273,9 @@ impl Herder for StandaloneHerder {
 
     async fn offsets(&self, name: &str) -> Result<Vec<ConnectorOffset>> {
         let config = self.snapshot(name)?.config;
-        offsets::read(&self.worker, name, &config).await
+        let Resolved { props, redaction } =
+            self.worker.config.variables.resolve_aside(&config).await?;
+        offsets::read(&self.worker, name, &props).await.map_err(|e| redaction.error(e))
     }
 
     async fn alter_offsets(&self, name: &str, offsets: Vec<ConnectorOffset>) -> Result<String> {
@@ -394,7 +398,7 @@ impl Herder for StandaloneHerder {
     }
 
     async fn validate(&self, config: &Props) -> Result<ConfigInfos> {
-        validate(&self.worker.catalog, &self.worker.config, config)
+        check(&self.worker, config).await
     }
 
     fn kafka_cluster_id(&self) -> String {

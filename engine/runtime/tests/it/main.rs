@@ -12,3 +12,4 @@ mod source;
 mod states;
 mod stuck;
 mod topics;
+mod variables;
