@@ -272,21 +272,26 @@ const PREFIXES: &[&str] = &[
 
 /// Says what of the worker's properties will have another effect than their author meant, or none.
 pub(crate) fn warn(def: &ConfigDef, props: &Props) {
-    for unknown in unknown(def, props) {
-        match unknown {
-            (key, Some(meant)) => {
+    for (key, meant) in unknown(def, props) {
+        match meant {
+            Some(meant) => {
                 tracing::warn!("unknown worker configuration {key}; did you mean {meant}?");
             }
-            (key, None) => tracing::debug!("worker configuration {key} is passed on to plugins"),
+            None => tracing::debug!("worker configuration {key} is passed on to plugins"),
         }
     }
     for (key, list) in duplicates(def, props) {
-        tracing::warn!("{key} names some elements twice; they count once: {}", list.join(","));
+        let list = list.join(",");
+        tracing::warn!("{key} names some elements twice; they count once: {list}");
     }
-    let internal = |key: &&String| {
-        ["internal.key.converter", "internal.value.converter"].iter().any(|i| key.starts_with(i))
-    };
-    let internal: Vec<&str> = props.keys().filter(internal).map(String::as_str).collect();
+    warn_of_the_past(props);
+}
+
+fn warn_of_the_past(props: &Props) {
+    const INTERNAL: [&str; 2] = ["internal.key.converter", "internal.value.converter"];
+    let keys = props.keys().map(String::as_str);
+    let internal: Vec<&str> =
+        keys.filter(|key| INTERNAL.iter().any(|internal| key.starts_with(internal))).collect();
     if !internal.is_empty() {
         tracing::warn!(
             "{} have no effect: Kafka Connect has stored its own data as JSON without schemas \
