@@ -276,6 +276,18 @@ mod tests {
         check_altered(&(file().as_object().cloned(), extra)).unwrap();
     }
 
+    #[tokio::test]
+    async fn the_standard_input_has_no_offsets() {
+        let config = |file: &str| {
+            let props = [("topic", "t"), ("file", file)].map(|(k, v)| (k.into(), v.into()));
+            FileStreamSourceConfig::parse(&Props::from_iter(props)).unwrap()
+        };
+        let refused = FileStreamSource::alter_offsets(config(""), &[]).await.unwrap_err();
+        assert!(refused.to_string().contains("'file' configuration is unspecified"), "{refused}");
+        let altered = FileStreamSource::alter_offsets(config("f"), &[]).await.unwrap();
+        assert_eq!(altered, OffsetControl::Complete);
+    }
+
     fn task(input: Input) -> FileStreamSourceTask {
         FileStreamSourceTask {
             topic: "lines".into(),

@@ -355,10 +355,10 @@ impl ConnectorActor {
             }
             self.fail(&error);
         }
-        if self.requests.take_reconfiguration()
-            && let Err(e) = self.reconfigure_tasks().await
-        {
-            self.fail(&e);
+        if self.requests.take_reconfiguration() {
+            let configured = self.reconfigure_tasks().await;
+            // Nobody waits for it: the status says how it went.
+            let _ = self.noted(configured);
         }
     }
 

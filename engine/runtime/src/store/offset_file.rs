@@ -149,6 +149,21 @@ mod tests {
         assert!(OffsetFile::open(&path).unwrap().entries.lock().await.is_empty());
     }
 
+    /// Another connector's, and what is not Connect's, is left out; a name is not a prefix.
+    #[tokio::test]
+    async fn a_connectors_entries_are_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = OffsetFile::open(dir.path().join("connect.offsets")).unwrap();
+        let (one, two) = (r#"["c",{"p":1}]"#, r#"["c",{"p":2}]"#);
+        let others = [r#"["cc",{"p":1}]"#, r#"["c",null]"#, r#"["c"]"#, r#"["c",{},1]"#, "c"];
+        let all = others.into_iter().chain([one, two]).map(|key| entry(key, "{}"));
+        file.set(all.collect()).await.unwrap();
+        let found = file.of_connector("c").await.unwrap();
+        let keys: Vec<_> =
+            found.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect();
+        assert_eq!(keys, [one, two]);
+    }
+
     /// A commit that takes too long is given up, and a task with it: the file must stay whole, and
     /// the next commit must not undo what the late one has written.
     #[tokio::test]

@@ -323,3 +323,21 @@ async fn second_member(
     .await;
     member
 }
+
+/// Nothing is known of a task that panicked: it is not asked what may be committed.
+#[tokio::test]
+async fn after_a_panic_a_sink_task_is_asked_nothing() {
+    let fixture = Fixture::start_without_timer().await;
+    fixture.source("sink-panics-source", "sink-panics", 5, &[]).await;
+    fixture.sink("sink-panics", "sink-panics", &[]).await;
+    let put = || lock(&shared("sink-panics")).put_values().len();
+    until("the records", async || put() == 5).await;
+    lock(&shared("sink-panics")).faults.insert("put", (1, Fault::Panic));
+    fixture.source("sink-panics-more", "sink-panics", 5, &[]).await;
+    fixture.wait_for_task("sink-panics", 0, State::Failed).await;
+    let asked = |event: &Event| matches!(event, Event::PreCommit(_) | Event::Stop);
+    assert!(!lock(&shared("sink-panics")).events.iter().any(asked));
+    assert_eq!(fixture.committed("connect-sink-panics", "sink-panics").await, None);
+    fixture.worker().restart_task("sink-panics", 0).await.unwrap();
+    until("all of them again", async || put() == 15).await;
+}
