@@ -38,11 +38,14 @@ pub(super) struct CreateRequest {
 impl ConfigBody {
     /// Reads a body that is a configuration.
     pub(super) fn parse(body: &[u8]) -> Result<Self, RestError> {
+        Self::parse_as("a connector configuration", body)
+    }
+
+    /// Reads a body that is a map of texts; messages call it `what`.
+    pub(super) fn parse_as(what: &str, body: &[u8]) -> Result<Self, RestError> {
         let members = object(body, "the request body")?;
         Self::from_members(members.ok_or_else(|| {
-            RestError::unreadable(
-                "the request body is empty: a connector configuration is expected",
-            )
+            RestError::unreadable(format!("the request body is empty: {what} is expected"))
         })?)
     }
 
@@ -191,7 +194,8 @@ fn object(text: &[u8], what: &str) -> Result<Option<Members>, RestError> {
         // The parser's messages about types repeat the value.
         RestError::unreadable(match e.is_data() {
             true => {
-                format!("{what} must be a JSON object (line {}, column {})", e.line(), e.column())
+                let column = e.column().max(1);
+                format!("{what} must be a JSON object (line {}, column {column})", e.line())
             }
             false => format!("{what} is not valid JSON: {e}"),
         })

@@ -52,6 +52,11 @@ impl RestError {
         Self::untyped(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type")
     }
 
+    /// There is a body, and nothing says what it is. Java notices later than a wrong type.
+    pub(super) fn untyped_body() -> Self {
+        Self { typed: true, ..Self::unsupported_media_type() }
+    }
+
     /// The client takes no JSON.
     pub(super) fn not_acceptable() -> Self {
         Self::untyped(StatusCode::NOT_ACCEPTABLE, "Not Acceptable")

@@ -147,7 +147,7 @@ async fn with_whole_body(rest: &Rest, request: Request) -> Result<Request, RestE
     let received = timeout(rest.limits.body, receive(body, limit)).await;
     let bytes = received.map_err(|_| RestError::body_not_received())??;
     if !bytes.is_empty() && content_type(&parts.headers).is_none() {
-        return Err(RestError::unsupported_media_type());
+        return Err(RestError::untyped_body());
     }
     Ok(Request::from_parts(parts, bytes.into()))
 }

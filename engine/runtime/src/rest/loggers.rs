@@ -59,7 +59,7 @@ async fn set(
     query: Parameters,
     body: Bytes,
 ) -> Result<Response, RestError> {
-    let level = level(&ConfigBody::parse(&body)?)?;
+    let level = level(&ConfigBody::parse_as(r#"{"level": "…"}"#, &body)?)?;
     let scope = query.all("scope").next().unwrap_or("worker");
     let cluster = scope.eq_ignore_ascii_case("cluster");
     if !cluster && !scope.eq_ignore_ascii_case("worker") {

@@ -64,14 +64,16 @@ async fn headers_and_bodies_are_javas() {
 async fn only_json_is_taken() {
     let worker = Worker::start().await;
     let body = create("a", LINES);
-    for (headers, status) in [
-        ("Content-Type: text/plain\r\n", 415),
-        ("Content-Type: application/x-www-form-urlencoded\r\n", 415),
-        ("", 415),
-        ("Content-Type: Application/JSON; charset=utf-8\r\n", 201),
+    let json = Some("application/json");
+    for (headers, status, content) in [
+        ("Content-Type: text/plain\r\n", 415, None),
+        ("Content-Type: application/x-www-form-urlencoded\r\n", 415, None),
+        ("", 415, json),
+        ("Content-Type: Application/JSON; charset=utf-8\r\n", 201, json),
     ] {
         let answer = worker.send("POST /connectors", headers, &body).await;
         assert_eq!(answer.status, status, "{headers} {}", answer.text);
+        assert_eq!(answer.header("Content-Type"), content);
     }
     // As `curl -X PUT -d ''` asks: Java refuses that as well.
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";

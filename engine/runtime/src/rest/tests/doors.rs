@@ -209,3 +209,70 @@ async fn a_worker_is_known_by_what_is_advertised() {
     assert_eq!(worker.id, worker.address.to_string());
     worker.stop().await;
 }
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<std::sync::Mutex<String>>);
+
+impl tracing::field::Visit for Lines {
+    fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        use std::fmt::Write;
+        let _ = writeln!(self.0.lock().unwrap(), "{value:?}");
+    }
+}
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::Id {
+        span.record(&mut self.clone());
+        tracing::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::Id, values: &tracing::span::Record<'_>) {
+        values.record(&mut self.clone());
+    }
+
+    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+
+    fn enter(&self, _: &tracing::Id) {}
+
+    fn exit(&self, _: &tracing::Id) {}
+}
+
+/// Whatever the level, ours or of the crates that serve.
+#[tokio::test]
+async fn the_access_log_holds_no_secrets() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let worker = Worker::start().await;
+    let headers = "Content-Type: application/json\r\nAuthorization: Basic canary1\r\n\
+                   Referer: http://a/?canary2\r\nUser-Agent: curl \"8\"\r\nCookie: canary3\r\n";
+    for (request, body) in [
+        ("GET /connectors?password=canary4", ""),
+        ("POST /connectors", r#"{"name":"a","config":{"password":"canary5"}}"#),
+        ("POST /connectors", r#"{"name":"a","config":{"password":["canary6"]}}"#),
+        (
+            "PUT /connectors/a/config",
+            r#"{"connector.class":"FileStreamSource","topic":"t","password":"canary7"}"#,
+        ),
+        ("PATCH /connectors/a/config", r#"{"password":"canary8""#),
+        (
+            "PATCH /connectors/a/offsets",
+            r#"{"offsets":[{"partition":{"x":"canary9"},"offset":1}]}"#,
+        ),
+    ] {
+        worker.send(request, headers, body).await;
+    }
+    worker.stop().await;
+    let logged = lines.0.lock().unwrap().clone();
+    let line = "127.0.0.1 - - \"GET /connectors HTTP/1.1\" 200 2 \"-\" \"curl '8'\" ";
+    assert!(logged.contains(line), "{logged}");
+    assert!(!logged.contains("canary"), "{logged}");
+}
