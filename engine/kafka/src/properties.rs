@@ -10,6 +10,7 @@ use millrace_api::{Error, Result};
 use crate::Properties;
 
 mod assignor;
+mod jaas;
 mod reader;
 mod security;
 #[cfg(test)]

@@ -95,6 +95,9 @@ impl Drop for Options {
     }
 }
 
+/// How soon it is seen that a broker refuses the client.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Waits for the reply to a request that `send` has put on its way.
 pub(super) async fn ask(
     client: &Arc<Client>,
@@ -106,8 +109,15 @@ pub(super) async fn ask(
     send(&queue);
     // librdkafka answers by itself at the timeout; the rest is for its threads to get there.
     let deadline = Instant::now() + timeout + Duration::from_secs(1);
-    let Some(event) = queue.reply(deadline).await else {
-        return Err(client.timed_out(what, timeout));
+    let event = loop {
+        // librdkafka goes on asking a broker that refuses it.
+        let look = Instant::now() + LOOK;
+        if let Some(event) = queue.reply(deadline.min(look)).await {
+            break event;
+        }
+        if Instant::now() >= deadline || client.context().check(what).is_err() {
+            return Err(client.timed_out(what, timeout));
+        }
     };
     match event.error() {
         None => Ok(event),

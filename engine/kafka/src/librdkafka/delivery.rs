@@ -12,7 +12,7 @@ use rdkafka::types::RDKafkaRespErr as Code;
 use tokio::sync::Notify;
 
 use super::error;
-use super::native::{Event, Queue, on_event};
+use super::native::{Client, Event, Queue, on_event};
 use crate::Acknowledge;
 
 /// A run on its way. Each of its records carries a pointer to it; together, the records that are
@@ -106,7 +106,7 @@ impl Delivery {
 
     /// Settles the records of one report event. Neighbours of one run with one outcome are told
     /// in one call.
-    pub(super) fn settle_reports(&self, event: &Event) {
+    pub(super) fn settle_reports(&self, event: &Event, client: &Client) {
         let mut messages = [std::ptr::null(); 256];
         let mut group: Option<(*const Run, i32, usize)> = None;
         loop {
@@ -126,7 +126,7 @@ impl Delivery {
                         *records += 1;
                     }
                     _ => {
-                        self.settle_group(group.replace((run, code, 1)));
+                        self.settle_group(group.replace((run, code, 1)), client);
                     }
                 }
             }
@@ -134,11 +134,11 @@ impl Delivery {
                 break;
             }
         }
-        self.settle_group(group);
+        self.settle_group(group, client);
         self.progress.notify_one();
     }
 
-    fn settle_group(&self, group: Option<(*const Run, i32, usize)>) {
+    fn settle_group(&self, group: Option<(*const Run, i32, usize)>, client: &Client) {
         let Some((run, code, records)) = group else {
             return;
         };
@@ -146,7 +146,7 @@ impl Delivery {
         unsafe {
             match code {
                 error::NONE => self.settle(run, records, &Outcome::InLog),
-                code => self.settle(run, records, &Outcome::Failed(&failure(code))),
+                code => self.settle(run, records, &Outcome::Failed(&failure(code, client))),
             }
         }
     }
@@ -158,13 +158,15 @@ impl Delivery {
     }
 }
 
-fn failure(code: i32) -> Error {
+fn failure(code: i32, client: &Client) -> Error {
+    const WHAT: &str = "records were not written";
     const PURGED: &[Code] =
         &[Code::RD_KAFKA_RESP_ERR__PURGE_QUEUE, Code::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT];
     if PURGED.iter().any(|purged| *purged as i32 == code) {
-        return Error::fatal("the producer was closed before the records were acknowledged");
+        let closed = "the producer was closed before the records were acknowledged";
+        return client.context().check(WHAT).err().unwrap_or_else(|| Error::fatal(closed));
     }
-    error::error(code, "records were not written", "")
+    error::error(code, WHAT, "")
 }
 
 /// Starts the thread that settles what librdkafka reports. It ends, with the client, after
@@ -184,16 +186,23 @@ fn run(queue: &Queue, delivery: &Delivery) {
         if let Some(event) = queue.poll(IDLE) {
             on_event(queue, delivery, &event);
         }
+        // What a broker refuses for good would wait for delivery.timeout.ms: for ever, in Connect.
+        if delivery.unsettled() > 0 && queue.client().context().check("").is_err() {
+            purge(queue.client());
+        }
     }
-    // SAFETY: the client is live. Records in the queue and in flight are reported as purged.
-    unsafe {
-        let all = sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT;
-        sys::rd_kafka_purge(queue.client().raw(), all);
-    }
+    purge(queue.client());
     let end = Instant::now() + GIVE_UP;
     while delivery.unsettled() > 0 && Instant::now() < end {
         if let Some(event) = queue.poll(Duration::from_millis(100)) {
             on_event(queue, delivery, &event);
         }
     }
+}
+
+/// Gives up what is in the queue and in flight: it is reported as purged.
+fn purge(client: &Client) {
+    let all = sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT;
+    // SAFETY: the client is live.
+    unsafe { sys::rd_kafka_purge(client.raw(), all) };
 }

@@ -26,6 +26,7 @@ mod native;
 mod producer;
 mod rebalance;
 mod topic_watch;
+mod trouble;
 
 use admin::Start;
 use native::Client;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::{self, rd_kafka_event_error, text};
 use super::rebalance::{self, Rebalance};
-use super::{brokers, delivery, producer};
+use super::{brokers, delivery, producer, trouble};
 use crate::properties::{Role, Setting, Settings};
 
 /// What librdkafka's callbacks leave for us.
@@ -65,9 +65,11 @@ impl Context {
             Code::RD_KAFKA_RESP_ERR__FENCED,
             Code::RD_KAFKA_RESP_ERR__AUTHENTICATION,
             Code::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
+            Code::RD_KAFKA_RESP_ERR__SSL,
         ];
         if LASTING.iter().any(|lasting| *lasting as i32 == code) {
-            *lock(&self.fatal) = Some((code, reason));
+            // The first one is the cause of those that follow.
+            lock(&self.fatal).get_or_insert((code, reason));
         } else {
             *lock(&self.last_trouble) = reason;
         }
@@ -151,6 +153,9 @@ impl Client {
 
     /// An error that says which servers were asked and what went wrong with them last.
     pub(super) fn error(&self, code: i32, what: &str, reason: &str) -> Error {
+        if let Err(refusal) = self.context.check(what) {
+            return refusal.context("bootstrap.servers", &self.bootstrap_servers);
+        }
         let error = error::error(code, what, reason);
         if !error.is_retriable() {
             return error;
@@ -213,6 +218,7 @@ impl Conf {
         // SAFETY: the conf is live and the callbacks have the signatures librdkafka asks for.
         unsafe {
             sys::rd_kafka_conf_set_log_cb(conf.0, Some(on_log));
+            sys::rd_kafka_conf_set_ssl_cert_verify_cb(conf.0, Some(trouble::on_certificate));
             match settings.role {
                 Role::Admin => {}
                 Role::Producer => {
@@ -529,7 +535,7 @@ unsafe extern "C" fn on_error(
 
 /// Logs an error of the client as a whole and keeps it if it lasts.
 pub(super) fn note_error(raw: *mut sys::rd_kafka_t, context: &Context, code: i32, reason: String) {
-    let mut told = (code, reason);
+    let mut told = trouble::refusal(&reason).unwrap_or((code, trouble::in_java_words(&reason)));
     if code == Code::RD_KAFKA_RESP_ERR__FATAL as i32 {
         let mut buffer: [c_char; 512] = [0; 512];
         // SAFETY: the client is live, as it is reporting; the buffer receives a C string.
@@ -552,13 +558,17 @@ unsafe extern "C" fn on_log(
 ) {
     // SAFETY: both are C strings that live during the call.
     let (facility, line) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(line)) };
-    let (facility, line) = (facility.to_string_lossy(), line.to_string_lossy());
+    let (facility, words) = (facility.to_string_lossy(), line.to_string_lossy());
+    let line = trouble::in_java_words(&words);
     // SAFETY: a client that logs is live; its opaque pointer is our context, set before it began.
     let context = unsafe { sys::rd_kafka_opaque(raw).cast::<Context>().as_ref() };
     match level {
         ..=3 => {
             if let Some(context) = context {
-                *lock(&context.last_trouble) = line.clone().into_owned();
+                match trouble::refusal(&words) {
+                    Some((code, reason)) => context.note(code, reason),
+                    None => *lock(&context.last_trouble) = line.clone(),
+                }
             }
             tracing::warn!(target: "millrace_kafka::librdkafka", "{facility}: {line}");
         }
@@ -571,7 +581,7 @@ unsafe extern "C" fn on_log(
 /// Settles what a producer's event says. Errors go to the context.
 pub(super) fn on_event(queue: &Queue, delivery: &delivery::Delivery, event: &Event) {
     match event.kind() {
-        sys::RD_KAFKA_EVENT_DR => delivery.settle_reports(event),
+        sys::RD_KAFKA_EVENT_DR => delivery.settle_reports(event, queue.client()),
         sys::RD_KAFKA_EVENT_ERROR => {
             if let Some((code, reason)) = event.error() {
                 note_error(queue.client().raw(), queue.client().context(), code, reason);

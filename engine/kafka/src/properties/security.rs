@@ -1,218 +1,173 @@
-//! Decides how Java's security properties (JAAS, PEM and PKCS12 stores) reach librdkafka.
+//! Decides how Java's security properties (JAAS, key stores and trust stores) reach librdkafka:
+//! certificates and keys as PEM text, in memory.
 
-use millrace_api::{Error, Result};
+use millrace_api::Result;
+use millrace_tls::{TlsSettings, certificates_pem};
 
+use super::jaas::{Jaas, broken};
 use super::reader::{Reader, invalid, missing};
 use super::{Setting, push, push_secret};
 
 pub(super) const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule";
 pub(super) const SCRAM: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
+const OAUTHBEARER: &str = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule";
+const KERBEROS: &str = "com.sun.security.auth.module.Krb5LoginModule";
+
+/// What Java loads classes for, and we cannot.
+const CLASSES: [&str; 3] =
+    ["sasl.client.callback.handler.class", "sasl.login.callback.handler.class", "sasl.login.class"];
 
 pub(super) fn translate(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<()> {
     let protocols = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
     let protocol = reader.choice("security.protocol", &protocols)?.unwrap_or("PLAINTEXT");
     push(out, "security.protocol", "security.protocol", protocol.to_ascii_lowercase());
-    // Read in any case, so that a file with keys for another protocol causes no warning.
-    let sasl = Sasl::read(reader);
-    let ssl = Ssl::read(reader);
+    // Looked at in any case, so that a file with keys for another protocol causes no warning.
+    let mechanism = reader.text("sasl.mechanism").unwrap_or("GSSAPI");
+    let jaas = reader.text("sasl.jaas.config");
+    let classes = CLASSES.map(|key| (key, reader.text(key).filter(|class| !class.is_empty())));
+    let tls: Vec<_> =
+        millrace_tls::KEYS.iter().filter_map(|key| Some((*key, reader.text(key)?))).collect();
     if protocol.starts_with("SASL") {
-        sasl.translate(out)?;
+        if let Some((key, class)) = classes.iter().find_map(|(key, class)| Some((key, (*class)?))) {
+            return Err(invalid(key, class, "Java code cannot be loaded; leave the key out"));
+        }
+        sasl(mechanism, jaas, out)?;
     }
     if protocol.ends_with("SSL") {
-        ssl.translate(out)?;
+        let tls = tls.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        ssl(&TlsSettings::read(&tls.collect())?, out)?;
     }
     Ok(())
 }
 
-struct Sasl<'a> {
-    mechanism: Option<&'a str>,
-    jaas: Option<&'a str>,
-}
-
-impl<'a> Sasl<'a> {
-    fn read(reader: &mut Reader<'a>) -> Self {
-        Self { mechanism: reader.text("sasl.mechanism"), jaas: reader.text("sasl.jaas.config") }
-    }
-
-    fn translate(&self, out: &mut Vec<Setting>) -> Result<()> {
-        let mechanism = self.mechanism.unwrap_or("GSSAPI");
-        let module = match mechanism {
-            "PLAIN" => PLAIN,
-            "SCRAM-SHA-256" | "SCRAM-SHA-512" => SCRAM,
-            _ => {
-                let why = "this build supports PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512";
-                return Err(invalid("sasl.mechanism", mechanism, why));
-            }
-        };
-        let jaas = self.jaas.ok_or_else(|| missing("sasl.jaas.config"))?;
-        let (username, password) = credentials(jaas, module)?;
-        push(out, "sasl.mechanism", "sasl.mechanisms", mechanism);
-        push(out, "sasl.jaas.config", "sasl.username", username);
-        push_secret(out, "sasl.jaas.config", "sasl.password", &password);
-        Ok(())
-    }
-}
-
-/// User and password of `MODULE required username="…" password="…";`.
-fn credentials(jaas: &str, module: &str) -> Result<(String, String)> {
-    let broken = |why: String| {
-        Error::config(format!("Invalid value [hidden] for configuration sasl.jaas.config: {why}"))
+fn sasl(mechanism: &str, jaas: Option<&str>, out: &mut Vec<Setting>) -> Result<()> {
+    let module = match mechanism {
+        "PLAIN" => PLAIN,
+        "SCRAM-SHA-256" | "SCRAM-SHA-512" => SCRAM,
+        "GSSAPI" => {
+            let why = "Kerberos is not built in; use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or \
+                       SSL with a key store (GSSAPI is Java's default)";
+            return Err(invalid("sasl.mechanism", mechanism, why));
+        }
+        "OAUTHBEARER" => {
+            let why = "tokens cannot be fetched yet; use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, \
+                       or SSL with a key store";
+            return Err(invalid("sasl.mechanism", mechanism, why));
+        }
+        _ => {
+            let why = "use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512";
+            return Err(invalid("sasl.mechanism", mechanism, why));
+        }
     };
-    let mut tokens = tokens(jaas).map_err(|why| broken(why.to_owned()))?.into_iter();
-    if tokens.next().as_deref() != Some(module) {
-        return Err(broken(format!("the login module of this sasl.mechanism is {module}")));
+    let jaas = Jaas::read(jaas.ok_or_else(|| missing("sasl.jaas.config"))?)?;
+    if jaas.module != module {
+        return Err(match jaas.module.as_str() {
+            PLAIN | SCRAM | OAUTHBEARER | KERBEROS => {
+                broken(format!("the login module of sasl.mechanism {mechanism} is {module}"))
+            }
+            // Java loads any class here, which is how credentials have been stolen.
+            other => broken(format!("No LoginModule found for {other}: use {module}")),
+        });
     }
-    if tokens.next().is_none() {
-        return Err(broken("the control flag, such as required, is missing".to_owned()));
+    if jaas.get("tokenauth").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        return Err(broken("delegation tokens (tokenauth=true) are not supported"));
     }
-    let (mut username, mut password) = (None, None);
-    for token in tokens {
-        match token.split_once('=') {
-            Some(("username", value)) => username = Some(value.to_owned()),
-            Some(("password", value)) => password = Some(value.to_owned()),
-            _ => {}
-        }
-    }
-    match (username, password) {
-        (Some(username), Some(password)) => Ok((username, password)),
-        (None, _) => Err(broken("username is missing".to_owned())),
-        (_, None) => Err(broken("password is missing".to_owned())),
-    }
+    push(out, "sasl.mechanism", "sasl.mechanisms", mechanism);
+    push(out, "sasl.jaas.config", "sasl.username", jaas.option("username")?);
+    push_secret(out, "sasl.jaas.config", "sasl.password", jaas.option("password")?);
+    Ok(())
 }
 
-/// Cuts a JAAS entry at blanks outside quotes; quotes and the closing semicolon are taken off.
-fn tokens(jaas: &str) -> Result<Vec<String>, &'static str> {
-    let mut tokens = Vec::new();
-    let mut token = String::new();
-    let mut quote = None;
-    let mut closed = false;
-    let mut characters = jaas.chars();
-    while let Some(c) = characters.next() {
-        match (quote, c) {
-            (Some(q), c) if c == q => quote = None,
-            (Some(_), '\\') => token.extend(characters.next()),
-            (Some(_), c) => token.push(c),
-            (None, '"' | '\'') => quote = Some(c),
-            (None, ';') => {
-                closed = true;
-                break;
-            }
-            (None, c) if c.is_whitespace() => {
-                if !token.is_empty() {
-                    tokens.push(std::mem::take(&mut token));
-                }
-            }
-            (None, c) => token.push(c),
+fn ssl(tls: &TlsSettings, out: &mut Vec<Setting>) -> Result<()> {
+    const ALGORITHM: &str = "ssl.endpoint.identification.algorithm";
+    push(out, ALGORITHM, ALGORITHM, if tls.verify_host_name { "https" } else { "none" });
+    match &tls.trusted {
+        Some(trusted) => {
+            push(out, "ssl.truststore.location", "ssl.ca.pem", certificates_pem(trusted));
         }
+        // OpenSSL may be built in, and would look where it was built.
+        None => push(out, "ssl.truststore.location", "ssl.ca.location", "probe"),
     }
-    if quote.is_some() {
-        return Err("a quote is not closed");
+    if let Some(identity) = &tls.identity {
+        let chain = identity.chain_pem();
+        push(out, "ssl.keystore.location", "ssl.certificate.pem", chain);
+        push_secret(out, "ssl.keystore.location", "ssl.key.pem", &identity.key_pem());
     }
-    if !closed {
-        return Err("the entry must end with a semicolon");
+    if let Some(ciphers) = ciphers(tls)? {
+        push(out, "ssl.cipher.suites", "ssl.cipher.suites", ciphers);
     }
-    if !token.is_empty() {
-        tokens.push(token);
-    }
-    Ok(tokens)
+    Ok(())
 }
 
-struct Ssl<'a> {
-    truststore: Store<'a>,
-    certificates: Option<&'a str>,
-    keystore: Store<'a>,
-    key: Option<&'a str>,
-    chain: Option<&'a str>,
-    key_password: Option<&'a str>,
-    endpoint_identification: Option<&'a str>,
+/// The cipher suites of TLS 1.2 that Java knows under IANA's names, and OpenSSL's names for them.
+const SUITES: &[(&str, &str)] = &[
+    ("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    ("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"),
+    ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"),
+    ("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "ECDHE-RSA-AES256-GCM-SHA384"),
+    ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "ECDHE-RSA-AES128-GCM-SHA256"),
+    ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-RSA-CHACHA20-POLY1305"),
+    ("TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", "DHE-RSA-AES256-GCM-SHA384"),
+    ("TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", "DHE-RSA-AES128-GCM-SHA256"),
+    ("TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "DHE-RSA-CHACHA20-POLY1305"),
+    ("TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384", "ECDHE-ECDSA-AES256-SHA384"),
+    ("TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", "ECDHE-ECDSA-AES128-SHA256"),
+    ("TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384", "ECDHE-RSA-AES256-SHA384"),
+    ("TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", "ECDHE-RSA-AES128-SHA256"),
+    ("TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", "ECDHE-RSA-AES256-SHA"),
+    ("TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "ECDHE-RSA-AES128-SHA"),
+    ("TLS_RSA_WITH_AES_256_GCM_SHA384", "AES256-GCM-SHA384"),
+    ("TLS_RSA_WITH_AES_128_GCM_SHA256", "AES128-GCM-SHA256"),
+];
+
+/// What OpenSSL is told of `ssl.cipher.suites` and `ssl.enabled.protocols`; nothing when both are
+/// Java's defaults. librdkafka can choose the suites of TLS 1.2 only, and no versions.
+fn ciphers(tls: &TlsSettings) -> Result<Option<String>> {
+    /// A suite that OpenSSL knows and no client of ours can use: with it alone, TLS 1.2 is off.
+    const NOTHING_BEFORE_1_3: &str = "PSK-AES256-GCM-SHA384";
+    let is_on = |version: &str| tls.protocols.iter().any(|protocol| protocol == version);
+    let (new, old): (Vec<_>, Vec<_>) = tls
+        .cipher_suites
+        .iter()
+        .partition(|suite| suite.starts_with("TLS_AES_") || suite.starts_with("TLS_CHACHA20_"));
+    let known = |suite: &&String| SUITES.iter().find(|(name, _)| *name == suite.as_str());
+    let names: Vec<_> = old.iter().filter_map(known).map(|(_, name)| *name).collect();
+    if let Some(unknown) = old.iter().find(|suite| known(suite).is_none()) {
+        if names.is_empty() && new.is_empty() {
+            let why = "none of the suites is supported";
+            return Err(invalid("ssl.cipher.suites", unknown, why));
+        }
+        tracing::warn!("ssl.cipher.suites: {unknown} is left out, it is not supported");
+    }
+    let chosen = !tls.cipher_suites.is_empty();
+    if !is_on("TLSv1.3") || (chosen && new.is_empty()) {
+        tracing::warn!("ssl.enabled.protocols, ssl.cipher.suites: TLSv1.3 is used where it can be");
+    }
+    if !is_on("TLSv1.2") || (chosen && names.is_empty()) {
+        return Ok(Some(NOTHING_BEFORE_1_3.to_owned()));
+    }
+    Ok(chosen.then(|| names.join(":")))
 }
 
-struct Store<'a> {
-    kind: Option<&'a str>,
-    location: Option<&'a str>,
-    password: Option<&'a str>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<'a> Ssl<'a> {
-    fn read(reader: &mut Reader<'a>) -> Self {
-        Self {
-            truststore: Store {
-                kind: reader.text("ssl.truststore.type"),
-                location: reader.text("ssl.truststore.location"),
-                password: reader.text("ssl.truststore.password"),
-            },
-            certificates: reader.text("ssl.truststore.certificates"),
-            keystore: Store {
-                kind: reader.text("ssl.keystore.type"),
-                location: reader.text("ssl.keystore.location"),
-                password: reader.text("ssl.keystore.password"),
-            },
-            key: reader.text("ssl.keystore.key"),
-            chain: reader.text("ssl.keystore.certificate.chain"),
-            key_password: reader.text("ssl.key.password"),
-            endpoint_identification: reader.text("ssl.endpoint.identification.algorithm"),
-        }
-    }
-
-    fn translate(&self, out: &mut Vec<Setting>) -> Result<()> {
-        const ALGORITHM: &str = "ssl.endpoint.identification.algorithm";
-        match self.endpoint_identification {
-            Some("") => push(out, ALGORITHM, ALGORITHM, "none"),
-            None => push(out, ALGORITHM, ALGORITHM, "https"),
-            Some(text) if text.eq_ignore_ascii_case("https") => {
-                push(out, ALGORITHM, ALGORITHM, "https");
-            }
-            Some(text) => return Err(invalid(ALGORITHM, text, "use https, or nothing for none")),
-        }
-        if let Some(certificates) = self.certificates {
-            push(out, "ssl.truststore.certificates", "ssl.ca.pem", certificates);
-        }
-        if let Some(location) = self.truststore.location {
-            if !self.truststore.is("PEM") {
-                return Err(not_pem("ssl.truststore.type", self.truststore.kind));
-            }
-            push(out, "ssl.truststore.location", "ssl.ca.location", location);
-        }
-        self.identity(out)
-    }
-
-    /// The client's own key and certificate, if it has any.
-    fn identity(&self, out: &mut Vec<Setting>) -> Result<()> {
-        if let Some(chain) = self.chain {
-            push(out, "ssl.keystore.certificate.chain", "ssl.certificate.pem", chain);
-        }
-        if let Some(key) = self.key {
-            push_secret(out, "ssl.keystore.key", "ssl.key.pem", key);
-        }
-        if let Some(password) = self.key_password {
-            push_secret(out, "ssl.key.password", "ssl.key.password", password);
-        }
-        let Some(location) = self.keystore.location else {
-            return Ok(());
+    #[test]
+    fn suites_change_their_names() {
+        let ciphers = |suites: &str, protocols: &str| {
+            let properties = [("ssl.cipher.suites", suites), ("ssl.enabled.protocols", protocols)];
+            let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            ciphers(&TlsSettings::read(&properties.into()).expect("legal"))
         };
-        if self.keystore.is("PEM") {
-            // Java's PEM keystore is one file that holds the key and the chain.
-            push(out, "ssl.keystore.location", "ssl.key.location", location);
-            push(out, "ssl.keystore.location", "ssl.certificate.location", location);
-            Ok(())
-        } else if self.keystore.is("PKCS12") {
-            push(out, "ssl.keystore.location", "ssl.keystore.location", location);
-            let password = self.keystore.password.unwrap_or_default();
-            push_secret(out, "ssl.keystore.password", "ssl.keystore.password", password);
-            Ok(())
-        } else {
-            Err(not_pem("ssl.keystore.type", self.keystore.kind))
-        }
+        assert_eq!(ciphers("", "").unwrap(), None);
+        assert_eq!(
+            ciphers("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256", "").unwrap(),
+            Some("ECDHE-RSA-AES256-GCM-SHA384".to_owned())
+        );
+        let only_new = ciphers("TLS_AES_128_GCM_SHA256", "").unwrap();
+        assert_eq!(only_new.as_deref(), Some("PSK-AES256-GCM-SHA384"));
+        assert_eq!(ciphers("", "TLSv1.3").unwrap(), only_new);
+        assert!(ciphers("TLS_KRB5_WITH_RC4", "").is_err());
     }
-}
-
-impl Store<'_> {
-    fn is(&self, kind: &str) -> bool {
-        self.kind.unwrap_or("JKS").eq_ignore_ascii_case(kind)
-    }
-}
-
-fn not_pem(key: &str, kind: Option<&str>) -> Error {
-    let why = "convert the store to PEM (keytool -exportcert -rfc, or openssl pkcs12) and set PEM";
-    invalid(key, kind.unwrap_or("JKS"), why)
 }

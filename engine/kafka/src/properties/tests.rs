@@ -223,48 +223,51 @@ fn assignors() {
     assert!(error.message().contains("CooperativeStickyAssignor"), "{error}");
 }
 
+/// A store of the TLS crate's tests.
+fn store(name: &str) -> String {
+    format!("{}/../tls/tests/stores/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
 #[test]
 fn sasl_and_ssl() {
-    check(
-        Role::Admin,
-        &format!(
-            r#"security.protocol=SASL_SSL
+    let text = format!(
+        r#"security.protocol=SASL_SSL
            sasl.mechanism=SCRAM-SHA-512
            sasl.jaas.config={} required username="al ice" password='s"e;c\\ret';
-           ssl.truststore.type=PEM
-           ssl.truststore.location=/ca.pem
+           ssl.truststore.location={}
+           ssl.truststore.password=store-secret
            ssl.keystore.type=PKCS12
-           ssl.keystore.location=/me.p12
-           ssl.keystore.password=store
-           ssl.key.password=key
+           ssl.keystore.location={}
+           ssl.keystore.password=store-secret
+           ssl.cipher.suites=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_AES_128_GCM_SHA256
            ssl.endpoint.identification.algorithm="#,
-            security::SCRAM
-        ),
-        &expect![[r#"
-            security.protocol=sasl_ssl
-            sasl.mechanisms=SCRAM-SHA-512
-            sasl.username=al ice
-            sasl.password=[hidden]
-            ssl.endpoint.identification.algorithm=none
-            ssl.ca.location=/ca.pem
-            ssl.key.password=[hidden]
-            ssl.keystore.location=/me.p12
-            ssl.keystore.password=[hidden]
-        "#]],
+        security::SCRAM,
+        store("trust.jks"),
+        store("server.p12"),
     );
-    let settings = translate(
-        Role::Admin,
-        &properties(&format!(
-            r#"security.protocol=SASL_PLAINTEXT
-               sasl.mechanism=PLAIN
-               sasl.jaas.config={} required username=u password="a\"b\\c";"#,
-            security::PLAIN
-        )),
-    )
-    .unwrap();
-    let password = settings.librdkafka.iter().find(|s| s.name == "sasl.password").unwrap();
-    assert_eq!(password.value, r#"a"b\c"#);
-    assert!(!format!("{settings:?}").contains("a\"b"));
+    let settings = translate(Role::Admin, &properties(&text)).expect("the stores are whole");
+    let value = |name: &str| {
+        let setting = settings.librdkafka.iter().find(|setting| setting.name == name);
+        setting.unwrap_or_else(|| panic!("{name} is not set")).value.clone()
+    };
+    for (name, expected) in [
+        ("security.protocol", "sasl_ssl"),
+        ("sasl.mechanisms", "SCRAM-SHA-512"),
+        ("sasl.username", "al ice"),
+        ("sasl.password", r#"s"e;c\ret"#),
+        ("ssl.endpoint.identification.algorithm", "none"),
+        ("ssl.cipher.suites", "ECDHE-ECDSA-AES128-GCM-SHA256"),
+    ] {
+        assert_eq!(value(name), expected);
+    }
+    let pem = |name: &str| std::fs::read_to_string(store(name)).expect("it is in the repository");
+    let same = |a: &str, b: &str| assert_eq!(a.replace("\r\n", "\n"), b.replace("\r\n", "\n"));
+    same(&value("ssl.ca.pem"), &pem("ca.pem"));
+    same(&value("ssl.certificate.pem"), &pem("chain.pem"));
+    assert!(value("ssl.key.pem").starts_with("-----BEGIN PRIVATE KEY-----"));
+    let printed = format!("{settings:?}");
+    assert!(!printed.contains("s\"e;c") && !printed.contains("PRIVATE KEY"), "{printed}");
+    assert!(!printed.contains("store-secret"), "{printed}");
 }
 
 const COMPLAINTS: &[(Role, &str, &str)] = &[
@@ -336,14 +339,33 @@ const COMPLAINTS: &[(Role, &str, &str)] = &[
     (
         Role::Admin,
         "security.protocol=SASL_SSL",
-        "Invalid value GSSAPI for configuration sasl.mechanism: this build supports PLAIN, \
-         SCRAM-SHA-256 and SCRAM-SHA-512",
+        "Invalid value GSSAPI for configuration sasl.mechanism: Kerberos is not built in; use \
+         PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or SSL with a key store (GSSAPI is Java's default)",
+    ),
+    (
+        Role::Producer,
+        "security.protocol=SASL_SSL\nsasl.mechanism=OAUTHBEARER",
+        "Invalid value OAUTHBEARER for configuration sasl.mechanism: tokens cannot be fetched yet; \
+         use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or SSL with a key store",
+    ),
+    (
+        Role::Producer,
+        "security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\nsasl.login.class=com.example.Login",
+        "Invalid value com.example.Login for configuration sasl.login.class: Java code cannot be \
+         loaded; leave the key out",
     ),
     (
         Role::Admin,
-        "security.protocol=SSL\nssl.truststore.location=/x.jks",
-        "Invalid value JKS for configuration ssl.truststore.type: convert the store to PEM \
-         (keytool -exportcert -rfc, or openssl pkcs12) and set PEM",
+        "security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\n\
+         sasl.jaas.config=com.sun.security.auth.module.JndiLoginModule required password=hush;",
+        "Invalid value [hidden] for configuration sasl.jaas.config: No LoginModule found for \
+         com.sun.security.auth.module.JndiLoginModule: use \
+         org.apache.kafka.common.security.plain.PlainLoginModule",
+    ),
+    (
+        Role::Admin,
+        "security.protocol=SSL\nssl.truststore.location=/no/such.jks",
+        "ssl.truststore.location: the trust store cannot be read (file: /no/such.jks)",
     ),
 ];
 

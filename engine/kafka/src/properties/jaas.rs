@@ -1,0 +1,172 @@
+//! Decides what `sasl.jaas.config` says: one login module and its options, in the grammar of
+//! Java's `JaasConfig`.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::str::Chars;
+
+use millrace_api::{Error, Result};
+
+/// `MODULE FLAG name="value" …;`. Its values are secrets: there is no `Debug`.
+pub(super) struct Jaas {
+    pub(super) module: String,
+    options: BTreeMap<String, String>,
+}
+
+#[derive(PartialEq)]
+enum Token {
+    Word(String),
+    Equals,
+    Semicolon,
+}
+
+impl Jaas {
+    /// # Errors
+    ///
+    /// A configuration error with Java's words and none of the values.
+    pub(super) fn read(text: &str) -> Result<Self> {
+        let mut tokens = tokens(text).map_err(broken)?.into_iter().peekable();
+        let Some(Token::Word(module)) = tokens.next() else {
+            return Err(broken("Login module not specified in JAAS config"));
+        };
+        match tokens.next() {
+            Some(Token::Word(flag)) => {
+                let flags = ["required", "requisite", "sufficient", "optional"];
+                if !flags.iter().any(|known| known.eq_ignore_ascii_case(&flag)) {
+                    return Err(broken("the control flag behind the login module is not one"));
+                }
+            }
+            _ => return Err(broken("Control flag not specified in JAAS config")),
+        }
+        let mut options = BTreeMap::new();
+        loop {
+            match tokens.next() {
+                Some(Token::Semicolon) => break,
+                Some(Token::Word(name)) => {
+                    let (equals, value) = (tokens.next(), tokens.next());
+                    let (Some(Token::Equals), Some(Token::Word(value))) = (equals, value) else {
+                        return Err(broken("Value not specified for a key in JAAS config"));
+                    };
+                    options.insert(name, value);
+                }
+                _ => return Err(broken("JAAS config entry not terminated by semi-colon")),
+            }
+        }
+        if tokens.next().is_some() {
+            return Err(broken("JAAS config property contains several login modules, should be 1"));
+        }
+        Ok(Self { module, options })
+    }
+
+    /// An option that the module cannot do without.
+    pub(super) fn option(&self, name: &str) -> Result<&str> {
+        let value = self.get(name);
+        value.ok_or_else(|| broken(&format!("the option {name} is missing")))
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.options.get(name).map(String::as_str)
+    }
+}
+
+/// A complaint about `sasl.jaas.config`.
+pub(super) fn broken(why: impl std::fmt::Display) -> Error {
+    Error::config(format!("Invalid value [hidden] for configuration sasl.jaas.config: {why}"))
+}
+
+/// Cuts the text as Java's `StreamTokenizer` does: quoted texts with escapes, comments, `=` and `;`.
+fn tokens(text: &str) -> Result<Vec<Token>, &'static str> {
+    let mut tokens = Vec::new();
+    let mut input = text.chars().peekable();
+    while let Some(c) = input.next() {
+        match c {
+            c if c.is_whitespace() => {}
+            '=' => tokens.push(Token::Equals),
+            ';' => tokens.push(Token::Semicolon),
+            '"' | '\'' => tokens.push(Token::Word(quoted(&mut input, c)?)),
+            '/' if input.peek() == Some(&'/') => {
+                input.by_ref().find(|c| *c == '\n');
+            }
+            '/' if input.peek() == Some(&'*') => skip_comment(&mut input),
+            c => {
+                let mut word = String::from(c);
+                let ends = |c: &char| c.is_whitespace() || "=;\"'".contains(*c);
+                while let Some(c) = input.next_if(|c| !ends(c)) {
+                    word.push(c);
+                }
+                tokens.push(Token::Word(word));
+            }
+        }
+    }
+    Ok(tokens)
+}
+
+fn skip_comment(input: &mut Peekable<Chars<'_>>) {
+    let mut last = ' ';
+    // The star that opens the comment does not close it.
+    input.next();
+    for c in input {
+        if (last, c) == ('*', '/') {
+            return;
+        }
+        last = c;
+    }
+}
+
+fn quoted(input: &mut Peekable<Chars<'_>>, quote: char) -> Result<String, &'static str> {
+    let mut text = String::new();
+    while let Some(c) = input.next() {
+        match c {
+            c if c == quote => return Ok(text),
+            '\\' => match input.next() {
+                Some('n') => text.push('\n'),
+                Some('t') => text.push('\t'),
+                Some('r') => text.push('\r'),
+                Some(c) => text.push(c),
+                None => break,
+            },
+            c => text.push(c),
+        }
+    }
+    Err("a quote is not closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_read_as_in_java() {
+        for text in [
+            r#"M required username="al ice" password='s"e;c\\r';"#,
+            "M\n  REQUIRED\n  username = \"al ice\"\n  password=\"s\\\"e;c\\\\r\" ;  ",
+            r#"/* who */ M required username="al ice" // the user
+               password="s\"e;c\\r";"#,
+        ] {
+            let jaas = Jaas::read(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(jaas.module, "M");
+            assert_eq!(jaas.option("username").unwrap(), "al ice");
+            assert_eq!(jaas.option("password").unwrap(), r#"s"e;c\r"#);
+            assert!(jaas.option("other").is_err());
+        }
+        let bare = Jaas::read("a.b-c$D required user_1=p.w/d+7;").unwrap();
+        assert_eq!((bare.module.as_str(), bare.get("user_1")), ("a.b-c$D", Some("p.w/d+7")));
+    }
+
+    #[test]
+    fn complaints_are_javas_and_hide_values() {
+        for (text, expected) in [
+            ("", "Login module not specified"),
+            ("M;", "Control flag not specified"),
+            ("M hush;", "the control flag"),
+            ("M required p=hush", "not terminated by semi-colon"),
+            ("M required p hush;", "Value not specified"),
+            ("M required p=;", "Value not specified"),
+            ("M required p=\"hush;", "a quote is not closed"),
+            ("M required; N required p=hush;", "several login modules"),
+        ] {
+            let error = Jaas::read(text).err().expect(text).to_string();
+            assert!(error.contains(expected) && !error.contains("hush"), "{text}: {error}");
+        }
+    }
+}
