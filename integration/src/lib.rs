@@ -6,6 +6,7 @@
 //! - [`backend`]: the log, be it a broker's or embedded.
 //! - [`topic`]: what a topic holds, byte for byte; creating and filling topics.
 //! - [`postgres`]: a throw-away PostgreSQL from the machine's own binaries.
+//! - [`security`]: a broker with TLS and SASL.
 //! - [`connect`]: a Connect worker, ours or Java's, behind the same handle.
 //! - [`golden`]: what Java Connect answered, and whether we answer the same.
 //!
@@ -19,6 +20,7 @@ pub mod leash;
 pub mod postgres;
 pub mod process;
 pub mod rest;
+pub mod security;
 pub mod site;
 pub mod topic;
 mod wait;

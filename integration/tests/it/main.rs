@@ -28,4 +28,5 @@ mod golden;
 mod postgres;
 mod quickstart;
 mod rest;
+mod security;
 mod servers;
