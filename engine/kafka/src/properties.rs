@@ -11,6 +11,7 @@ use crate::Properties;
 
 mod assignor;
 mod jaas;
+mod keys;
 mod reader;
 mod security;
 #[cfg(test)]
@@ -91,21 +92,30 @@ const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// value.
 pub(crate) fn translate(role: Role, properties: &Properties) -> Result<Settings> {
     let mut reader = Reader::new(properties);
-    let mut settings = common(role, &mut reader)?;
-    match role {
-        Role::Producer => producer(&mut reader, &mut settings)?,
-        Role::Consumer => consumer(&mut reader, &mut settings)?,
-        Role::Admin => {}
+    let settings = read(role, &mut reader)?;
+    let unused = reader.unused(role)?;
+    for ignored in unused.ignored {
+        tracing::warn!("{}: {ignored}", role.name());
     }
-    security::translate(&mut reader, &mut settings.librdkafka)?;
-    let ignored = reader.ignored();
-    if !ignored.is_empty() {
+    if !unused.unknown.is_empty() {
+        let names = unused.unknown.join(", ");
         // The worker hands an admin client all of its own properties, most of them no client's.
         match role {
-            Role::Admin => tracing::debug!("properties not used by the admin client: {ignored}"),
-            _ => tracing::warn!("properties not used by the {}: {ignored}", role.name()),
+            Role::Admin => tracing::debug!("properties not used by the admin client: {names}"),
+            _ => tracing::warn!("properties not used by the {}: {names}", role.name()),
         }
     }
+    Ok(settings)
+}
+
+fn read(role: Role, reader: &mut Reader<'_>) -> Result<Settings> {
+    let mut settings = common(role, reader)?;
+    match role {
+        Role::Producer => producer(reader, &mut settings)?,
+        Role::Consumer => consumer(reader, &mut settings)?,
+        Role::Admin => {}
+    }
+    security::translate(reader, &mut settings.librdkafka)?;
     Ok(settings)
 }
 
@@ -122,10 +132,9 @@ fn common(role: Role, reader: &mut Reader<'_>) -> Result<Settings> {
     // Java's client makes a name of its own; a fixed one keeps quotas and broker logs readable.
     let client_id = reader.text("client.id").filter(|id| !id.is_empty()).unwrap_or("millrace");
     keep(&mut out, "client.id", client_id);
-    for key in ["client.rack", "client.dns.lookup"] {
-        if let Some(value) = reader.text(key) {
-            keep(&mut out, key, value);
-        }
+    let lookups = ["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"];
+    if let Some(lookup) = reader.choice("client.dns.lookup", &lookups)? {
+        keep(&mut out, "client.dns.lookup", lookup);
     }
     if let Some(push_metrics) = reader.boolean("enable.metrics.push")? {
         keep(&mut out, "enable.metrics.push", push_metrics);
@@ -139,13 +148,19 @@ fn common(role: Role, reader: &mut Reader<'_>) -> Result<Settings> {
     keep(&mut out, "log.connection.close", false);
     if role == Role::Admin {
         request_timeout(reader, &mut out, 0)?;
+        // librdkafka repeats requests until they time out, as Java does unless told.
+        reader.number("retries", 0)?;
         // Else a look at a topic that was just deleted brings it back.
         keep(&mut out, "allow.auto.create.topics", false);
     } else {
         // They tell when the client has lost all its brokers.
         keep(&mut out, "statistics.interval.ms", LOST_BROKERS_LOOK_MS);
     }
-    let api_timeout = reader.number("default.api.timeout.ms", 0)?.unwrap_or(60_000);
+    let api_timeout = match role {
+        // Java's producer has no such key.
+        Role::Producer => 60_000,
+        _ => reader.number("default.api.timeout.ms", 0)?.unwrap_or(60_000),
+    };
     Ok(Settings {
         role,
         librdkafka: out,
@@ -219,9 +234,9 @@ fn producer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     // microseconds in 32 bits: past 2,147,483 ms it would not wait at all.
     let unknown_topic = max_block.min(2_000_000);
     push(out, "max.block.ms", "topic.metadata.propagation.max.ms", unknown_topic);
+    let timeout = reader.number("transaction.timeout.ms", i64::MIN)?.unwrap_or(60_000);
     if let Some(id) = reader.text("transactional.id") {
         keep(out, "transactional.id", id);
-        let timeout = reader.number("transaction.timeout.ms", 1)?.unwrap_or(60_000);
         keep(out, "transaction.timeout.ms", timeout.clamp(1_000, INT_MAX));
     }
     // Keyless runs are placed by our own partitioner, which sees whole runs.
@@ -334,10 +349,19 @@ fn consumer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     let create = reader.boolean("allow.auto.create.topics")?.unwrap_or(true);
     keep(out, "allow.auto.create.topics", create);
 
+    if let Some(rack) = reader.text("client.rack") {
+        keep(out, "client.rack", rack);
+    }
     let isolation = ["read_uncommitted", "read_committed"];
     let isolation = reader.choice("isolation.level", &isolation)?.unwrap_or("read_uncommitted");
     keep(out, "isolation.level", isolation);
     settings.read_committed = isolation == "read_committed";
+    if let Some(duration) = reader.text("auto.offset.reset")
+        && duration.starts_with("by_duration:")
+    {
+        let why = "by_duration is not supported; use earliest, latest or none";
+        return Err(invalid("auto.offset.reset", duration, why));
+    }
     let reset = reader.choice("auto.offset.reset", &["latest", "earliest", "none"])?;
     let (reset, name) = match reset {
         Some("earliest") => (OffsetReset::Earliest, "earliest"),
@@ -350,7 +374,6 @@ fn consumer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     if reader.boolean("enable.auto.commit")? == Some(true) {
         tracing::warn!("enable.auto.commit=true is ignored: offsets are committed after delivery");
     }
-    reader.text("auto.commit.interval.ms");
     keep(out, "enable.auto.commit", false);
     push(out, "enable.auto.commit", "enable.auto.offset.store", false);
     let records = reader.number("max.poll.records", 1)?.unwrap_or(500).min(1_000_000);
@@ -371,13 +394,16 @@ fn group(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     let protocol = reader.choice("group.protocol", &["classic", "consumer"])?.unwrap_or("classic");
     keep(out, "group.protocol", protocol);
     let interval = reader.number("max.poll.interval.ms", 1)?.unwrap_or(300_000);
-    let session = reader.number("session.timeout.ms", 1)?.unwrap_or(45_000).min(3_600_000);
-    let heartbeat = reader.number("heartbeat.interval.ms", 1)?.unwrap_or(3_000).min(3_600_000);
+    let session =
+        reader.number("session.timeout.ms", i64::MIN)?.unwrap_or(45_000).clamp(1, 3_600_000);
+    let heartbeat =
+        reader.number("heartbeat.interval.ms", i64::MIN)?.unwrap_or(3_000).clamp(1, 3_600_000);
     let strategy = reader.text("partition.assignment.strategy");
+    let assignor = reader.text("group.remote.assignor");
     if protocol == "consumer" {
         // The broker decides these for the new protocol.
         keep(out, "max.poll.interval.ms", interval.min(86_400_000));
-        if let Some(assignor) = reader.text("group.remote.assignor") {
+        if let Some(assignor) = assignor {
             keep(out, "group.remote.assignor", assignor);
         }
         return Ok(());
@@ -415,14 +441,14 @@ const fn number(
 }
 
 const COMMON: &[Number] = &[
-    number("connections.max.idle.ms", "connections.max.idle.ms", None, -1, (0, INT_MAX)),
+    number("connections.max.idle.ms", "connections.max.idle.ms", None, i64::MIN, (0, INT_MAX)),
     number("send.buffer.bytes", "socket.send.buffer.bytes", None, -1, (0, 100_000_000)),
     number("receive.buffer.bytes", "socket.receive.buffer.bytes", None, -1, (0, 100_000_000)),
     number(
         "socket.connection.setup.timeout.ms",
         "socket.connection.setup.timeout.ms",
         Some(10_000),
-        0,
+        i64::MIN,
         (1_000, INT_MAX),
     ),
 ];

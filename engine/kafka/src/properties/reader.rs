@@ -4,22 +4,9 @@ use std::collections::BTreeSet;
 
 use millrace_api::{Error, Result};
 
-use super::{Number, Setting, push};
+use super::keys::{self, Fate};
+use super::{Number, Role, Setting, push};
 use crate::Properties;
-
-/// Keys that mean something to a Java client only, and nothing is lost without them.
-const JAVA_ONLY: &[&str] = &[
-    "auto.include.jmx.reporter",
-    "interceptor.classes",
-    "key.deserializer",
-    "key.serializer",
-    "metric.reporters",
-    "metrics.num.samples",
-    "metrics.recording.level",
-    "metrics.sample.window.ms",
-    "value.deserializer",
-    "value.serializer",
-];
 
 /// Reads properties and remembers which were asked for.
 pub(super) struct Reader<'a> {
@@ -41,6 +28,10 @@ impl<'a> Reader<'a> {
         let Some(text) = self.text(key) else {
             return Ok(None);
         };
+        let complaint = keys::find(key).and_then(|known| known.kind.complaint(text));
+        if let Some(complaint) = complaint {
+            return Err(invalid(key, text, &complaint));
+        }
         let Ok(number) = text.parse::<i64>() else {
             return Err(invalid(key, text, "Not a number of type LONG"));
         };
@@ -87,19 +78,42 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The keys nobody asked for, for the log.
-    pub(super) fn ignored(&self) -> String {
-        let mut names = Vec::new();
-        for key in self.properties.keys() {
-            let known = self.read.contains(key.as_str())
-                || JAVA_ONLY.contains(&key.as_str())
-                || key.starts_with("metrics.context.");
-            if !known {
-                names.push(key.as_str());
+    /// Looks at the keys nobody asked for: checks that their values are what Java accepts, and says
+    /// which are not used, and why.
+    pub(super) fn unused(&self, role: Role) -> Result<Unused> {
+        let mut unused = Unused::default();
+        for (name, value) in self.properties {
+            if self.read.contains(name.as_str()) || name.starts_with("metrics.context.") {
+                continue;
+            }
+            let Some(key) = keys::find(name).filter(|key| key.roles.contains(&role)) else {
+                unused.unknown.push(name.clone());
+                continue;
+            };
+            if let Some(complaint) = key.kind.complaint(value.trim()) {
+                return Err(invalid(name, value, &complaint));
+            }
+            if let Fate::Warned(why) = key.fate {
+                unused.ignored.push(format!("{name} is ignored: {why}"));
             }
         }
-        names.join(", ")
+        Ok(unused)
     }
+
+    /// Whether somebody asked for a key.
+    #[cfg(test)]
+    pub(super) fn has_read(&self, key: &str) -> bool {
+        self.read.contains(key)
+    }
+}
+
+/// What a client leaves aside.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Unused {
+    /// Keys of this client that have no effect here, each with the reason.
+    pub(super) ignored: Vec<String>,
+    /// Keys that are none of this client's.
+    pub(super) unknown: Vec<String>,
 }
 
 /// Java's complaint about a value.

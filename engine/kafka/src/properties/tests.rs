@@ -394,11 +394,139 @@ fn complaints_name_the_key_and_hide_secrets() {
 }
 
 #[test]
-fn ignored_keys_are_named_once() {
-    let properties =
-        properties("no.such.key=1\nvalue.serializer=x\nmetrics.context.a=b\nlinger.ms=1");
+fn unused_keys_are_named_with_the_reason() {
+    let properties = properties(
+        "no.such.key=1\nvalue.serializer=x\nmetrics.context.a=b\nlinger.ms=1\n\
+         interceptor.classes=x\nmax.poll.records=7",
+    );
     let mut reader = Reader::new(&properties);
     reader.text("linger.ms");
     reader.text("bootstrap.servers");
-    assert_eq!(reader.ignored(), "no.such.key");
+    let unused = reader.unused(Role::Producer).unwrap();
+    assert_eq!(unused.unknown, ["max.poll.records", "no.such.key"]);
+    assert_eq!(unused.ignored, ["interceptor.classes is ignored: Java code cannot be loaded"]);
+}
+
+/// One of Java's keys, as `java/ClientKeys.java` prints it.
+struct JavaKey {
+    role: Role,
+    name: &'static str,
+    kind: &'static str,
+    default: &'static str,
+    valid: &'static str,
+}
+
+fn java_keys() -> Vec<JavaKey> {
+    let lines = include_str!("java/keys.tsv").lines();
+    lines
+        .map(|line| {
+            let [role, name, kind, default, valid] =
+                line.split('\t').collect::<Vec<_>>()[..].try_into().expect("five columns");
+            let role = [Role::Producer, Role::Consumer, Role::Admin]
+                .into_iter()
+                .find(|known| known.name() == role)
+                .expect("a client of Java's");
+            JavaKey { role, name, kind, default, valid }
+        })
+        .collect()
+}
+
+#[test]
+fn no_key_of_java_is_forgotten() {
+    let java = java_keys();
+    for key in &java {
+        let known = keys::find(key.name).unwrap_or_else(|| panic!("{} has no fate", key.name));
+        assert!(known.roles.contains(&key.role), "{} of the {}", key.name, key.role.name());
+        let kind = format!("{:?}", known.kind).to_uppercase();
+        let is_text = !["BOOLEAN", "DOUBLE", "INT", "LONG", "SHORT"].contains(&key.kind);
+        assert_eq!(kind, if is_text { "TEXT" } else { key.kind }, "{}", key.name);
+    }
+    let named = keys::KEYS.iter().map(|key| key.roles.len()).sum::<usize>();
+    assert_eq!(named, java.len(), "keys that Java does not have");
+    assert!(keys::KEYS.is_sorted_by_key(|key| key.name));
+}
+
+/// What has a meaning is asked for, and what has none is not.
+#[test]
+fn fates_are_what_happens() {
+    let empty = properties("");
+    for role in [Role::Producer, Role::Consumer, Role::Admin] {
+        let mut reader = Reader::new(&empty);
+        read(role, &mut reader).unwrap();
+        for key in keys::KEYS.iter().filter(|key| key.roles.contains(&role)) {
+            let has_meaning = matches!(key.fate, keys::Fate::Translated(_) | keys::Fate::Ours(_));
+            assert_eq!(reader.has_read(key.name), has_meaning, "{} of the {role:?}", key.name);
+        }
+    }
+}
+
+#[test]
+fn javas_types_and_ranges_hold() {
+    for key in java_keys() {
+        let complaint = |value: &str| {
+            let text = format!("{}={value}", key.name);
+            translate(key.role, &properties(&text)).err().map(|error| error.to_string())
+        };
+        if !["BOOLEAN", "DOUBLE", "INT", "LONG", "SHORT"].contains(&key.kind) {
+            continue;
+        }
+        let expected = match key.kind {
+            "BOOLEAN" => "Expected value to be either true or false".to_owned(),
+            kind => format!("Not a number of type {kind}"),
+        };
+        let expected = format!("Invalid value x for configuration {}: {expected}", key.name);
+        assert_eq!(complaint("x").as_deref(), Some(expected.as_str()));
+        if !["null", "required"].contains(&key.default) {
+            assert_eq!(complaint(key.default), None, "the default of {}", key.name);
+        }
+        if key.kind == "INT" {
+            let large = complaint("2147483648").unwrap_or_default();
+            assert!(large.ends_with("Not a number of type INT"), "{}: {large}", key.name);
+        }
+        let has_meaning = matches!(
+            keys::find(key.name).expect("it has a fate").fate,
+            keys::Fate::Translated(_) | keys::Fate::Ours(_)
+        );
+        let least = key.valid.strip_prefix('[').and_then(|rest| rest.split_once(",..."));
+        if let Some(least) = least.and_then(|(least, _)| least.parse::<i64>().ok())
+            && has_meaning
+            && !key.name.starts_with("compression.")
+        {
+            let low = complaint(&(least - 1).to_string()).unwrap_or_default();
+            let expected = format!("Value must be at least {least}");
+            assert!(low.ends_with(&expected), "{}: {low}", key.name);
+        }
+    }
+}
+
+/// `docs/client-properties.md`.
+#[test]
+fn the_table_for_people_is_current() {
+    let mut text = String::from(
+        "# Properties of the Kafka clients\n\n\
+         All keys of the producer, consumer and admin client of Kafka 4.3, and what becomes of each. \
+         This page is\nwritten by a test from `engine/kafka/src/properties/keys.rs`; \
+         `UPDATE_EXPECT=1 cargo test -p millrace-kafka --lib\nproperties` renews it.\n\n\
+         | key | clients | type, Java's default | here |\n|---|---|---|---|\n",
+    );
+    let java = java_keys();
+    for key in keys::KEYS {
+        let of_java: Vec<_> = java.iter().filter(|java| java.name == key.name).collect();
+        let roles: Vec<_> = key.roles.iter().map(|role| role.name()).collect();
+        let mut defaults: Vec<_> = of_java
+            .iter()
+            .map(|java| java.default.replace("class ", "").replace("org.apache.kafka.", "…"))
+            .collect();
+        defaults.dedup();
+        let defaults = defaults.join(" or ");
+        let fate = match key.fate {
+            keys::Fate::Translated(names) => format!("librdkafka: {names}"),
+            keys::Fate::Ours(what) => what.to_owned(),
+            keys::Fate::Silent(why) => format!("without meaning: {why}"),
+            keys::Fate::Warned(why) => format!("ignored with a warning: {why}"),
+        };
+        let (name, kind) = (key.name, of_java[0].kind.to_lowercase());
+        text += &format!("| `{name}` | {} | {kind}, `{defaults}` | {fate} |\n", roles.join(", "));
+    }
+    expect_test::expect_file!["../../../../docs/client-properties.md"].assert_eq(&text);
 }
