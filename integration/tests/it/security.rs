@@ -163,7 +163,6 @@ fn refusals() -> Vec<(&'static str, Listener, Vec<Properties>, &'static [&'stati
             vec![login("SCRAM-SHA-256", PASSWORD)],
             &["sasl.mechanism", "SCRAM-SHA-512"],
         ),
-        ("no-tls", Listener::Sasl, vec![trust()], &["does not speak TLS", "security.protocol"]),
     ]
 }
 
@@ -176,8 +175,7 @@ fn tasks_that_are_refused_say_why() {
     let refusals = refusals();
     for (name, listener, client, _) in &refusals {
         let mut client: Properties = client.iter().cloned().flatten().collect();
-        let protocol = if *name == "no-tls" { "SSL" } else { protocol(*listener) };
-        client.insert("security.protocol".to_owned(), protocol.to_owned());
+        client.insert("security.protocol".to_owned(), protocol(*listener).to_owned());
         client.insert("bootstrap.servers".to_owned(), broker().address(*listener));
         for (kind, role) in [("source", "producer"), ("sink", "consumer")] {
             let topic = format!("secure-refused-{kind}");
@@ -212,10 +210,7 @@ fn tasks_that_are_refused_say_why() {
 #[test]
 fn a_worker_that_is_refused_ends() {
     for (name, listener, client, expected) in refusals() {
-        let mut keys = worker(listener, &client);
-        if name == "no-tls" {
-            keys.insert("security.protocol".to_owned(), "SSL".to_owned());
-        }
+        let keys = worker(listener, &client);
         let started = Instant::now();
         let (code, log) = site(listener).refused(&pairs(&keys), &[]);
         assert_eq!(code, Some(2), "{name}: {log}");

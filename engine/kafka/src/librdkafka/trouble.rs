@@ -21,6 +21,10 @@ const NAMES: &[(&str, &str)] = &[
     ("sasl.mechanisms", "sasl.mechanism"),
     ("sasl.username", "sasl.jaas.config"),
     ("sasl.password", "sasl.jaas.config"),
+    (
+        ": connecting to a PLAINTEXT broker listener?",
+        ": does the broker speak TLS on this port? See security.protocol",
+    ),
     (" (install ca-certificates package)", ""),
     (" (see api.version.request)", ""),
 ];
@@ -70,19 +74,21 @@ const REFUSALS: &[(Code, &[&str], &str)] = &[
     ),
     (
         Code::RD_KAFKA_RESP_ERR__AUTHENTICATION,
-        &["SASL authentication error", "SASL SCRAM", "Authentication failed"],
-        "the broker refuses the user or the password: see sasl.jaas.config and sasl.mechanism",
+        &["Unsupported SASL mechanism", "SaslHandshakeRequest failed"],
+        "the broker does not know this mechanism on this port: see sasl.mechanism",
     ),
     (
         Code::RD_KAFKA_RESP_ERR__AUTHENTICATION,
-        &["Unsupported SASL mechanism", "SaslHandshakeRequest failed"],
-        "the broker does not know this mechanism on this port: see sasl.mechanism",
+        &["SASL authentication error", "SASL SCRAM", "Authentication failed"],
+        "the broker refuses the user or the password: see sasl.jaas.config and sasl.mechanism",
     ),
 ];
 
 /// The lasting refusal that a line of librdkafka's log tells of.
 pub(super) fn refusal(line: &str) -> Option<(i32, String)> {
     let says = |texts: &[&str]| texts.iter().any(|text| line.contains(text));
+    // The name of the thread, which repeats the broker's.
+    let line = line.split_once("]: ").map_or(line, |(_, line)| line);
     let (code, _, advice) = REFUSALS.iter().find(|(_, texts, _)| says(texts))?;
     Some((*code as i32, format!("{advice} ({})", in_java_words(line))))
 }
@@ -175,6 +181,13 @@ mod tests {
                  during authentication due to invalid credentials with SASL mechanism PLAIN",
                 sasl,
                 "sasl.jaas.config",
+            ),
+            (
+                "[thrd:sasl_plaintext://b:1/bootstrap]: sasl_plaintext://b:1/bootstrap: SASL \
+                 SCRAM-SHA-256 mechanism handshake failed: Broker: Unsupported SASL mechanism: \
+                 broker's supported mechanisms: PLAIN",
+                sasl,
+                "on this port: see sasl.mechanism (sasl_plaintext://",
             ),
         ] {
             let (found, told) = refusal(line).expect(line);
