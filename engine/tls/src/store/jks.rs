@@ -22,10 +22,10 @@ pub(super) fn is_jks(bytes: &[u8]) -> bool {
 pub(super) fn read(bytes: &[u8], password: Option<&str>) -> Result<Store, Flaw> {
     let split = bytes.len().checked_sub(DIGEST).ok_or(ENDS_EARLY)?;
     let (content, expected) = bytes.split_at(split);
-    if let Some(password) = password {
-        if digest(&[&utf16(password), SALT, content]) != expected {
-            return Err(Flaw::Password);
-        }
+    if let Some(password) = password
+        && digest(&[&utf16(password), SALT, content]) != expected
+    {
+        return Err(Flaw::Password);
     }
     let mut input = Input(content);
     input.take(MAGIC.len())?;
