@@ -41,6 +41,7 @@ impl Kind {
 
 /// What becomes of a key.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "the words are for people: a test writes them"))]
 pub(super) enum Fate {
     /// librdkafka does it, under these names.
     Translated(&'static str),
