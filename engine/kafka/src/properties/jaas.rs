@@ -61,7 +61,7 @@ impl Jaas {
     /// An option that the module cannot do without.
     pub(super) fn option(&self, name: &str) -> Result<&str> {
         let value = self.get(name);
-        value.ok_or_else(|| broken(&format!("the option {name} is missing")))
+        value.ok_or_else(|| broken(format!("the option {name} is missing")))
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
