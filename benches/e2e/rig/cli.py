@@ -1,6 +1,7 @@
 """Decides what the command line means."""
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
@@ -37,6 +38,8 @@ scenarios:
 _WORK = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "millrace/bench"
 _TARGET = Path(os.environ.get("CARGO_TARGET_DIR", Path.home() / ".cache/millrace/target"))
 _NEWEST = "newest"
+# The data in their forms, a topic of values, a copy in a topic or file, and what is being deleted.
+_BYTES_A_RECORD = 800
 
 
 def main() -> int:
@@ -114,8 +117,6 @@ def _act(arguments: argparse.Namespace) -> int:
     else:
         folder = work / "runs" / time.strftime("%Y%m%d-%H%M%S")
         plan = _plan(arguments)
-        folder.mkdir(parents=True)
-        (folder / "plan.json").write_text(json.dumps(plan, indent=1))
     return _measure(work, folder, plan)
 
 
@@ -145,6 +146,9 @@ def _measure(work: Path, folder: Path, plan: dict[str, str]) -> int:
     peers = peers_named(plan["peers"], known)
     _check(peers, binaries)
     print(f"run: {folder}", flush=True)
+    _reserve(work, int(plan["records"]))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "plan.json").write_text(json.dumps(plan, indent=1))
     java = Java(work / "java")
     java.fetch({plugin for scenario in scenarios for plugin in scenario.plugins})
     programs = Programs(java, binaries)
@@ -185,6 +189,20 @@ def _check(peers: list[Peer], binaries: dict[str, Path]) -> None:
         binary = binaries.get(peer.program)
         if binary and not os.access(binary, os.X_OK):
             raise Failure(f"{binary} is missing: `make build` builds it")
+
+
+def _reserve(work: Path, records: int) -> None:
+    """One run at a time in a work directory, and room for its largest scenario."""
+    work.mkdir(parents=True, exist_ok=True)
+    lock = os.open(work / "lock", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Failure(f"another run works in {work}: choose another --work") from None
+    needed = 1e9 + records * _BYTES_A_RECORD
+    free = shutil.disk_usage(work).free
+    if free < needed:
+        raise Failure(f"{work}: {free / 1e9:.1f} GB are free, {needed / 1e9:.1f} GB needed")
 
 
 def _run_folder(work: Path, name: str) -> Path:

@@ -53,7 +53,10 @@ class Kafka:
             return self._exchange(api, body)
         except OSError:
             self.close()  # an idle connection is closed by the broker after ten minutes
+        try:
             return self._exchange(api, body)
+        except OSError as error:
+            raise Failure(f"the broker does not answer: {error}") from error
 
     def _exchange(self, api: tuple[int, int], body: bytes) -> _Reader:
         if self._socket is None:
