@@ -1,5 +1,8 @@
 """Decides what a scenario is: for each peer and turn it gives rows of raw data."""
 
+import subprocess
+from collections.abc import Callable
+
 from rig.digest import Digest, digest
 from rig.floor import Floor, consume, run_floor
 from rig.peer import KCAT, Peer
@@ -47,6 +50,7 @@ class Copy(Scenario):
         raise NotImplementedError
 
     def floor(self, site: Site, tag: str) -> Floor:
+        """The same copy by raw clients."""
         raise NotImplementedError
 
     def measure(self, site: Site, peer: Peer, run: int) -> list[Row]:
@@ -78,9 +82,11 @@ def check(what: str, found: Digest, expected: Digest) -> str:
     return f"{what}: {found}"
 
 
-def topic_digest(site: Site, topic: str, part=None) -> Digest:  # type: ignore[no-untyped-def]
+def topic_digest(site: Site, topic: str, part: Callable[[bytes], bytes] | None = None) -> Digest:
     """Of the values in a topic, each a line."""
-    reader = Process(consume(site.broker.address, topic), site.scratch / "check.log", stdout=-1)
+    reader = Process(
+        consume(site.broker.address, topic), site.scratch / "check.log", stdout=subprocess.PIPE
+    )
     try:
         return digest(reader.output, part)
     finally:
