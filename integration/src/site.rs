@@ -65,8 +65,19 @@ impl Site {
     /// otherwise.
     #[track_caller]
     pub fn start(&self, worker: &[(&str, &str)], connectors: &[Properties]) -> Connect {
+        self.start_as(Program::Millrace, worker, connectors)
+    }
+
+    /// The same with this program.
+    #[track_caller]
+    pub fn start_as(
+        &self,
+        program: Program,
+        worker: &[(&str, &str)],
+        connectors: &[Properties],
+    ) -> Connect {
         let bootstrap = self.backend.bootstrap();
-        Connect::standalone(Program::Millrace, &self.setup(&bootstrap, worker, connectors))
+        Connect::standalone(program, &self.setup(&bootstrap, worker, connectors))
     }
 
     /// Starts Millrace and waits for nothing.

@@ -25,6 +25,7 @@ mod crash;
 mod faults;
 mod file;
 mod golden;
+mod handover;
 mod postgres;
 mod quickstart;
 mod rest;

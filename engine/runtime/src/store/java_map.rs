@@ -1,10 +1,14 @@
 //! Reads and writes a Java-serialised `HashMap<byte[], byte[]>`: the form of Connect's standalone
 //! offset file (`FileOffsetBackingStore`; Java Object Serialization Specification, chapter 6).
 
+use std::borrow::Cow;
 use std::fmt;
 
-/// Key and value of an entry; a null value stands for "deleted".
-pub(super) type Entry = (Vec<u8>, Option<Vec<u8>>);
+use bytes::Bytes;
+
+/// Key and value of an entry; a null value stands for "deleted". Both lie in the file's bytes: a
+/// small file that repeats a large array by reference stays small.
+pub(super) type Entry = (Bytes, Option<Bytes>);
 
 const NULL: u8 = 0x70;
 const REFERENCE: u8 = 0x71;
@@ -19,6 +23,9 @@ const HASH_MAP: &[u8] = b"\xac\xed\x00\x05\
     \x73\x72\x00\x11java.util.HashMap\x05\x07\xda\xc1\xc3\x16\x60\xd1\x03\x00\x02\
     F\x00\x0aloadFactorI\x00\x09thresholdx\x70";
 
+/// How every stream begins.
+const MAGIC: &[u8] = b"\xac\xed\x00\x05";
+
 /// The class descriptor of `byte[]`.
 const BYTE_ARRAY: &[u8] = b"\x72\x00\x02[B\xac\xf3\x17\xf8\x06\x08\x54\xe0\x02\x00\x00x\x70";
 
@@ -30,8 +37,8 @@ const BYTE_ARRAY_HANDLE: u32 = FIRST_HANDLE + 2;
 /// Where the bytes stop making sense, and why.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Damage {
-    pub(super) position: usize,
-    pub(super) what: &'static str,
+    position: usize,
+    what: Cow<'static, str>,
 }
 
 impl fmt::Display for Damage {
@@ -77,149 +84,127 @@ fn be(number: usize) -> [u8; 4] {
 }
 
 /// Reads a map that Java or [`write`] has written. An empty input is an empty map, as in Java.
-pub(super) fn read(bytes: &[u8]) -> Result<Vec<Entry>, Damage> {
+/// Entries without a key, which nobody could look up, are left out.
+pub(super) fn read(bytes: &Bytes) -> Result<Vec<Entry>, Damage> {
     if bytes.is_empty() {
         return Ok(Vec::new());
     }
     let mut input = Input { bytes, position: 0, arrays: Vec::new(), described: false };
-    input.expect(HASH_MAP, "not a Java-serialised HashMap")?;
+    input.header()?;
     input.take(8)?;
     input.expect(&[BLOCK_DATA, 8], "no map size")?;
     input.int()?;
     let size = input.int()?;
     let mut entries = Vec::new();
     for _ in 0..size {
-        let key = input.array()?.ok_or_else(|| input.damage("null key"))?;
-        entries.push((key, input.array()?));
+        let (key, value) = (input.array()?, input.array()?);
+        entries.extend(key.map(|key| (key, value)));
     }
-    input.expect(&[END_BLOCK_DATA], "no end of the map")?;
-    Ok(entries)
+    input.expect(&[END_BLOCK_DATA], "more entries than the map's size says")?;
+    match input.position == bytes.len() {
+        true => Ok(entries),
+        false => Err(input.damage("bytes after the end of the map")),
+    }
 }
 
 struct Input<'a> {
-    bytes: &'a [u8],
+    bytes: &'a Bytes,
     position: usize,
     /// The arrays read so far, by handle: Java writes an identical object once.
-    arrays: Vec<Vec<u8>>,
+    arrays: Vec<Bytes>,
     described: bool,
 }
 
-impl<'a> Input<'a> {
-    fn damage(&self, what: &'static str) -> Damage {
-        Damage { position: self.position, what }
+impl Input<'_> {
+    fn damage(&self, what: impl Into<Cow<'static, str>>) -> Damage {
+        Damage { position: self.position, what: what.into() }
     }
 
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Damage> {
+    fn too_short(&self) -> Damage {
+        Damage { position: self.bytes.len(), what: "the file ends too early".into() }
+    }
+
+    fn take(&mut self, len: usize) -> Result<Bytes, Damage> {
         let end = self.position.checked_add(len).filter(|end| *end <= self.bytes.len());
-        let end = end.ok_or_else(|| self.damage("the file ends too early"))?;
-        let taken = &self.bytes[self.position..end];
+        let end = end.ok_or_else(|| self.too_short())?;
+        let taken = self.bytes.slice(self.position..end);
         self.position = end;
         Ok(taken)
     }
 
-    fn expect(&mut self, expected: &[u8], otherwise: &'static str) -> Result<(), Damage> {
+    fn expect(
+        &mut self,
+        expected: &[u8],
+        otherwise: impl Into<Cow<'static, str>>,
+    ) -> Result<(), Damage> {
         let rest = &self.bytes[self.position..];
         if !rest.starts_with(expected) {
             let cut = expected.starts_with(rest);
-            return Err(self.damage(if cut { "the file ends too early" } else { otherwise }));
+            return Err(if cut { self.too_short() } else { self.damage(otherwise) });
         }
         self.take(expected.len()).map(drop)
     }
 
-    fn int(&mut self) -> Result<usize, Damage> {
-        let bytes = self.take(4)?.try_into().expect("four bytes were taken");
-        usize::try_from(i32::from_be_bytes(bytes)).map_err(|_| self.damage("negative length"))
+    fn header(&mut self) -> Result<(), Damage> {
+        let otherwise = if self.bytes.starts_with(MAGIC) {
+            match self.class() {
+                Some(class) => format!("an object of class {class} instead of java.util.HashMap"),
+                None => "something else than a java.util.HashMap".to_owned(),
+            }
+        } else {
+            "not a file of Java-serialised objects".to_owned()
+        };
+        self.expect(HASH_MAP, otherwise)
     }
 
-    fn array(&mut self) -> Result<Option<Vec<u8>>, Damage> {
+    /// The class of the stream's object.
+    fn class(&self) -> Option<&str> {
+        let rest = self.bytes[MAGIC.len()..].strip_prefix(&[OBJECT, CLASS_DESCRIPTOR])?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let name = rest.get(..usize::from(u16::from_be_bytes(*length)))?;
+        let name = std::str::from_utf8(name).ok()?;
+        name.chars().all(|c| c.is_ascii_alphanumeric() || "._$".contains(c)).then_some(name)
+    }
+
+    fn int(&mut self) -> Result<usize, Damage> {
+        let bytes = self.take(4)?;
+        let bytes = bytes.as_ref().try_into().expect("four bytes were taken");
+        usize::try_from(i32::from_be_bytes(bytes)).map_err(|_| self.damage("a negative length"))
+    }
+
+    fn array(&mut self) -> Result<Option<Bytes>, Damage> {
+        let start = self.position;
+        let damage = |what: &'static str| Damage { position: start, what: what.into() };
         match self.take(1)?[0] {
             NULL => Ok(None),
             REFERENCE => {
                 let handle = self.int()?;
                 let first = BYTE_ARRAY_HANDLE as usize + 1;
                 let array = handle.checked_sub(first).and_then(|i| self.arrays.get(i));
-                array.cloned().map(Some).ok_or_else(|| self.damage("reference to nothing"))
+                array.cloned().map(Some).ok_or_else(|| damage("a reference to no byte array"))
             }
             ARRAY => {
                 self.array_class()?;
                 let len = self.int()?;
-                let bytes = self.take(len)?.to_vec();
-                self.arrays.push(bytes.clone());
-                Ok(Some(bytes))
+                let array = self.take(len)?;
+                self.arrays.push(array.clone());
+                Ok(Some(array))
             }
-            OBJECT => Err(self.damage("an object where a byte array should be")),
-            _ => Err(self.damage("unknown type code")),
+            END_BLOCK_DATA => Err(damage("fewer entries than the map's size says")),
+            _ => Err(damage("something else than a byte array")),
         }
     }
 
     fn array_class(&mut self) -> Result<(), Damage> {
+        const OTHERWISE: &str = "an array of something else than bytes";
         if self.bytes.get(self.position) == Some(&CLASS_DESCRIPTOR) && !self.described {
             self.described = true;
-            return self.expect(BYTE_ARRAY, "not a byte array");
+            return self.expect(BYTE_ARRAY, OTHERWISE);
         }
-        self.expect(&[REFERENCE], "not a byte array")?;
-        self.expect(&BYTE_ARRAY_HANDLE.to_be_bytes(), "not a byte array")
+        self.expect(&[REFERENCE], OTHERWISE)?;
+        self.expect(&BYTE_ARRAY_HANDLE.to_be_bytes(), OTHERWISE)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn written(entries: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
-        write(entries.iter().map(|(k, v)| (k.as_slice(), v.as_slice())))
-    }
-
-    #[test]
-    fn one_entry_has_javas_bytes() {
-        let bytes = written(&[(b"k".to_vec(), b"v1".to_vec())]);
-        let expected = [
-            HASH_MAP,
-            b"\x3f\x40\x00\x00\x00\x00\x00\x0c\x77\x08\x00\x00\x00\x10\x00\x00\x00\x01",
-            b"\x75\x72\x00\x02[B\xac\xf3\x17\xf8\x06\x08\x54\xe0\x02\x00\x00\x78\x70\x00\x00\x00\x01k",
-            b"\x75\x71\x00\x7e\x00\x02\x00\x00\x00\x02v1\x78",
-        ]
-        .concat();
-        assert_eq!(bytes, expected);
-    }
-
-    #[test]
-    fn repeated_arrays_and_nulls_are_read() {
-        let mut bytes = written(&[(b"k".to_vec(), b"v".to_vec())]);
-        bytes.pop();
-        let size = HASH_MAP.len() + 8 + 2 + 4;
-        bytes[size..size + 4].copy_from_slice(&3u32.to_be_bytes());
-        bytes.extend_from_slice(b"\x75\x71\x00\x7e\x00\x02\x00\x00\x00\x01j\x71\x00\x7e\x00\x04");
-        bytes.extend_from_slice(b"\x75\x71\x00\x7e\x00\x02\x00\x00\x00\x01i\x70\x78");
-        let entries = read(&bytes).unwrap();
-        assert_eq!(entries[1], (b"j".to_vec(), Some(b"v".to_vec())));
-        assert_eq!(entries[2], (b"i".to_vec(), None));
-    }
-
-    proptest! {
-        #[test]
-        fn what_was_written_is_read(
-            entries in prop::collection::vec((any::<Vec<u8>>(), any::<Vec<u8>>()), 0..20)
-        ) {
-            let read = read(&written(&entries)).unwrap();
-            let expected: Vec<Entry> = entries.into_iter().map(|(k, v)| (k, Some(v))).collect();
-            prop_assert_eq!(read, expected);
-        }
-
-        #[test]
-        fn a_cut_file_is_damage_not_a_shorter_map(cut in 1..200usize) {
-            let bytes = written(&[(b"key".to_vec(), vec![7; 100]), (b"two".to_vec(), vec![8; 50])]);
-            if cut < bytes.len() {
-                prop_assert!(read(&bytes[..cut]).is_err());
-            }
-        }
-
-        #[test]
-        fn any_bytes_are_read_or_refused(bytes in any::<Vec<u8>>()) {
-            let _ = read(&bytes);
-            let _ = read(&[HASH_MAP, &bytes].concat());
-        }
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use millrace_api::{Error, Result};
 use tokio::sync::Mutex;
 
@@ -22,7 +23,7 @@ pub struct OffsetFile {
     entries: Arc<Mutex<Entries>>,
 }
 
-type Entries = BTreeMap<Vec<u8>, (Vec<u8>, Vec<u8>)>;
+type Entries = BTreeMap<Vec<u8>, (Bytes, Bytes)>;
 
 impl OffsetFile {
     /// Reads the file; one that does not exist, or is empty, holds no offsets. Checks that it can
@@ -38,9 +39,9 @@ impl OffsetFile {
                     .with_source(e)
             }
         };
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+        let bytes: Bytes = match fs::read(&path) {
+            Ok(bytes) => bytes.into(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Bytes::new(),
             Err(e) => return Err(failed("cannot read the offset file")(e)),
         };
         let read = java_map::read(&bytes).map_err(|damage| {
@@ -81,13 +82,14 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 impl OffsetStore for OffsetFile {
     async fn get(&self, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Vec<u8>>>> {
         let entries = self.entries.lock().await;
-        Ok(keys.iter().map(|k| entries.get(&canonical(k)).map(|(_, v)| v.clone())).collect())
+        Ok(keys.iter().map(|k| entries.get(&canonical(k)).map(|(_, v)| v.to_vec())).collect())
     }
 
     async fn of_connector(&self, connector: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let entries = self.entries.lock().await;
         let is_its = |key: &[u8]| parse_key(key).is_some_and(|(name, _)| name == connector);
-        Ok(entries.values().filter(|(key, _)| is_its(key)).cloned().collect())
+        let of_connector = entries.values().filter(|(key, _)| is_its(key));
+        Ok(of_connector.map(|(key, value)| (key.to_vec(), value.to_vec())).collect())
     }
 
     async fn set(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
@@ -98,7 +100,7 @@ impl OffsetStore for OffsetFile {
         let write = move || {
             let mut entries = entries;
             let changed = with(&entries, changes);
-            let pairs = changed.values().map(|(k, v)| (k.as_slice(), v.as_slice()));
+            let pairs = changed.values().map(|(k, v)| (&**k, &**v));
             replace(&path, &java_map::write(pairs))?;
             *entries = changed;
             Ok(())
@@ -118,7 +120,10 @@ fn with(entries: &Entries, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Entries 
         let canonical = canonical(&key);
         match value {
             // The key keeps the bytes it was first written with: Java looks keys up by bytes.
-            Some(value) => changed.entry(canonical).or_insert((key, Vec::new())).1 = value,
+            Some(value) => {
+                let entry = changed.entry(canonical).or_insert_with(|| (key.into(), Bytes::new()));
+                entry.1 = value.into();
+            }
             None => drop(changed.remove(&canonical)),
         }
     }
@@ -208,7 +213,10 @@ mod tests {
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         let error = OffsetFile::open(&path).err().unwrap().to_string();
-        assert!(error.contains("connect.offsets") && error.contains("remedy"), "{error}");
+        let place = format!("damage: the file ends too early at byte {}", bytes.len() / 2);
+        for part in ["connect.offsets", &place, "remedy: restore a copy, or move it away"] {
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

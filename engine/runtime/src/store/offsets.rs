@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use millrace_api::data::{SourceOffset, SourcePartition};
+use millrace_api::data::{SourceOffset, SourcePartition, in_hash_map_order, java_string_hash};
 use millrace_api::{Error, OffsetReader, Result};
 use serde_json::Value as Json;
 
@@ -42,9 +42,15 @@ impl ConnectorOffsets {
         Self { connector: connector.into(), store }
     }
 
-    /// `["connector",{partition}]`, without blanks as Java writes it.
+    /// `["connector",{partition}]`, without blanks as Java writes it, and with the members in the
+    /// order of a `HashMap`: connectors for Java hold partitions in one, and Java finds keys by
+    /// their bytes.
     fn key(&self, partition: &SourcePartition) -> Vec<u8> {
-        let key = (&*self.connector, partition);
+        let members: Vec<(&String, &Json)> = partition.iter().collect();
+        let ordered = in_hash_map_order(&members, |(name, _)| Some(java_string_hash(name)));
+        let ordered: SourcePartition =
+            ordered.into_iter().map(|(name, value)| ((*name).clone(), (*value).clone())).collect();
+        let key = (&*self.connector, ordered);
         serde_json::to_vec(&key).expect("a string and a map of JSON values are JSON")
     }
 
@@ -130,4 +136,33 @@ pub(super) fn canonical(key: &[u8]) -> Vec<u8> {
     };
     sorted(&mut value);
     serde_json::to_vec(&value).expect("JSON values are JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::offset_file::OffsetFile;
+
+    #[test]
+    fn keys_have_the_order_of_javas_hash_map() {
+        let store = OffsetFile::open(tempfile::tempdir().unwrap().path().join("x"));
+        let offsets = ConnectorOffsets::new("c", Arc::new(store.unwrap()));
+        for (partition, key) in [
+            (json!({"table": "t", "protocol": "1"}), r#"["c",{"protocol":"1","table":"t"}]"#),
+            (
+                json!({"cluster": "a", "partition": 0, "topic": "t"}),
+                r#"["c",{"cluster":"a","partition":0,"topic":"t"}]"#,
+            ),
+            (
+                json!({"schema": null, "server": "s", "database": "d", "zone": true}),
+                r#"["c",{"schema":null,"server":"s","database":"d","zone":true}]"#,
+            ),
+            (json!({}), r#"["c",{}]"#),
+        ] {
+            let partition = partition.as_object().unwrap();
+            assert_eq!(String::from_utf8(offsets.key(partition)).unwrap(), key);
+        }
+    }
 }
