@@ -321,7 +321,12 @@ impl Plugin {
     /// simple one without the suffix of its kind (`PluginUtils.simpleName` and `prunedName`).
     pub fn answers_to(&self, name: &str) -> bool {
         let simple = self.class.rsplit('.').next().unwrap_or(self.class);
-        let pruned = simple.strip_suffix(self.kind().suffix()).filter(|p| !p.is_empty());
+        let mut pruned = simple.strip_suffix(self.kind().suffix());
+        if self.kind() == PluginKind::HeaderConverter {
+            // Java knows no alias by kind: what is a converter as well has that one's.
+            pruned = pruned.or_else(|| simple.strip_suffix(PluginKind::Converter.suffix()));
+        }
+        let pruned = pruned.filter(|p| !p.is_empty());
         name == self.class || self.aliases && (name == simple || Some(name) == pruned)
     }
 }
