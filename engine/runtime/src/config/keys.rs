@@ -294,8 +294,8 @@ fn warn_of_the_past(props: &Props) {
         keys.filter(|key| INTERNAL.iter().any(|internal| key.starts_with(internal))).collect();
     if !internal.is_empty() {
         tracing::warn!(
-            "{} have no effect: Kafka Connect has stored its own data as JSON without schemas \
-             since version 3.0; remove them",
+            "without effect, and to be removed: {}; Kafka Connect has stored its own data as JSON \
+             without schemas since version 3.0",
             internal.join(", ")
         );
     }

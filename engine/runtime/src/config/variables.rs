@@ -99,10 +99,7 @@ impl Variables {
         }
         let (variables, raw) = (self.clone(), raw.clone());
         let resolved = tokio::task::spawn_blocking(move || variables.resolve(&raw)).await;
-        // As in Java, REST answers with 500: it is not the request that is wrong.
-        resolved
-            .map_err(|e| Error::fatal("a config provider panicked").with_source(e))?
-            .map_err(|e| Error::fatal(e.message().to_owned()).with_source(e))
+        resolved.map_err(|e| Error::fatal("a config provider panicked").with_source(e))?
     }
 
     fn may_change(&self, raw: &Props) -> bool {

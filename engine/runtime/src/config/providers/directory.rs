@@ -37,7 +37,7 @@ impl ConfigProvider for DirectoryConfigProvider {
             }
             let bytes = read_bounded(&file).map_err(|e| {
                 let message = format!("Could not read file {} for property {key}", file.display());
-                Error::config(message).context("remedy", "check that it may be read").with_source(e)
+                Error::fatal(message).context("remedy", "check that it may be read").with_source(e)
             })?;
             // As in Java, the line end of the last line is a part of the value.
             values.insert((*key).to_owned(), String::from_utf8_lossy(&bytes).into_owned());

@@ -39,7 +39,7 @@ impl ConfigProvider for EnvVarConfigProvider {
         if !path.is_empty() {
             let message =
                 format!("Path is not supported for EnvVarConfigProvider, invalid value '{path}'");
-            return Err(Error::config(message).context("remedy", "write ${NAME:VARIABLE}"));
+            return Err(Error::fatal(message).context("remedy", "write ${NAME:VARIABLE}"));
         }
         let allowed = |key: &&&str| {
             // A name with these is not one, and asking for it would panic.

@@ -24,7 +24,7 @@ impl ConfigProvider for FileConfigProvider {
             return Ok(BTreeMap::new());
         };
         let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
-            Error::config(format!("Could not read properties from file {path}"))
+            Error::fatal(format!("Could not read properties from file {path}"))
                 .context("remedy", "check that it exists, that it may be read, and its form")
                 .with_source(e)
         };

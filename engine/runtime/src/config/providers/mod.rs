@@ -21,7 +21,9 @@ use file::FileConfigProvider;
 /// Looks values up (`ConfigProvider` in Java). None of the three has values that expire.
 pub(super) trait ConfigProvider: Send + Sync {
     /// The values of those of the keys that there are. Nothing is kept: each call reads anew.
-    /// Blocks; the error says what could not be read and never what it holds.
+    /// Blocks. The error says what could not be read and never what it holds; it is
+    /// [`Fatal`](millrace_api::ErrorKind), so that REST answers with 500 as Java does: it is not the
+    /// request that is wrong.
     fn get(&self, path: &str, keys: &BTreeSet<&str>) -> Result<BTreeMap<String, String>>;
 }
 
