@@ -1,3 +1,5 @@
+//! Variables as Java replaces them, and answers that do not show what they stand for.
+
 use std::fs;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! A worker's properties, held against what Java answered.
+
 use super::*;
 
 fn props(extra: &[(&str, &str)]) -> Props {
@@ -119,9 +121,6 @@ fn what_protects_and_is_not_there_is_refused() {
         let error = WorkerConfig::parse(props(&[("listeners", listener)])).unwrap_err().to_string();
         assert!(error.contains(listener), "{error}");
     }
-    let extension = [("rest.extension.classes", "x.BasicAuth")];
-    let error = WorkerConfig::parse(props(&extension)).unwrap_err().to_string();
-    assert!(error.contains("rest.extension.classes=x.BasicAuth"), "{error}");
     let policy = [("connector.client.config.override.policy", "Some")];
     let error = WorkerConfig::parse(props(&policy)).unwrap_err().to_string();
     assert!(error.contains("name matches Some"), "{error}");
