@@ -96,6 +96,8 @@ fn trusted_certificates_are_those_that_java_trusts() {
         // Java reads such a store without its password too.
         (&[("truststore.location", "@trust.jks")], ca),
         (&[("truststore.location", "@trust.p12"), password], ca),
+        (&[("truststore.location", "@open.p12")], ca),
+        (&[("truststore.location", "@open.p12"), password], ca),
         (&[("truststore.location", "@ca.pem"), pem], ca),
         (&[("truststore.certificates", "<ca.pem"), pem], ca),
         (&[("truststore.location", "@several.jks")], &["Millrace-Test-CA", "localhost", "zebra"]),
@@ -356,6 +358,7 @@ const SAMPLES: &[&str] = &[
     "several.jks",
     "trust.p12",
     "unmarked.p12",
+    "open.p12",
 ];
 
 proptest! {

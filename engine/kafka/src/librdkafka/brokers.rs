@@ -8,8 +8,8 @@ use std::ffi::{c_char, c_int, c_void};
 
 use rdkafka::bindings as sys;
 
+use super::context::Context;
 use super::error::text;
-use super::native::Context;
 
 /// Takes a consumer's statistics.
 pub(super) unsafe extern "C" fn on_statistics(

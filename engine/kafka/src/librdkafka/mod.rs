@@ -2,7 +2,8 @@
 //! calls, so that a record costs one copy and no call of its own.
 //!
 //! `native` owns the handles, `producer` and `delivery` send, `consumer`, `rebalance`,
-//! `topic_watch` and `batch` read, `admin` asks the cluster, `groups` looks after its groups.
+//! `topic_watch` and `batch` read, `admin` asks the cluster, `groups` looks after its groups;
+//! `context`, `trouble` and `brokers` keep and judge what goes wrong.
 #![allow(unsafe_code, reason = "librdkafka is a C library; its batch calls have no safe wrapper")]
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ mod admin;
 mod batch;
 mod brokers;
 mod consumer;
+mod context;
 mod delivery;
 mod error;
 mod groups;

@@ -1,11 +1,9 @@
 //! Decides who owns librdkafka's handles and how its threads reach ours: one client, its queues
 //! with their wake-ups, partition lists, logs.
 
-use std::collections::VecDeque;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -15,78 +13,10 @@ use rdkafka::types::RDKafkaRespErr as Code;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use super::context::Context;
 use super::error::{self, rd_kafka_event_error, text};
-use super::rebalance::{self, Rebalance};
-use super::{brokers, delivery, producer, trouble};
+use super::{brokers, delivery, producer, rebalance, trouble};
 use crate::properties::{Role, Setting, Settings};
-
-/// What librdkafka's callbacks leave for us.
-#[derive(Debug, Default)]
-pub(super) struct Context {
-    bootstrap_servers: CString,
-    rebalances: Mutex<VecDeque<Rebalance>>,
-    closing: AtomicBool,
-    fatal: Mutex<Option<(i32, String)>>,
-    last_trouble: Mutex<String>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Context {
-    pub(super) fn push_rebalance(&self, rebalance: Rebalance) {
-        // Bounded by librdkafka: it waits for each rebalance to be completed before the next.
-        lock(&self.rebalances).push_back(rebalance);
-    }
-
-    pub(super) fn next_rebalance(&self) -> Option<Rebalance> {
-        lock(&self.rebalances).pop_front()
-    }
-
-    /// What `bootstrap.servers` names.
-    pub(super) fn bootstrap_servers(&self) -> &CStr {
-        &self.bootstrap_servers
-    }
-
-    /// From now on rebalances are completed in the callback.
-    pub(super) fn set_closing(&self) {
-        self.closing.store(true, Ordering::SeqCst);
-    }
-
-    pub(super) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::SeqCst)
-    }
-
-    /// Keeps an error for the next caller when it is one that does not go away by itself.
-    pub(super) fn note(&self, code: i32, reason: String) {
-        const LASTING: &[Code] = &[
-            Code::RD_KAFKA_RESP_ERR__FATAL,
-            Code::RD_KAFKA_RESP_ERR__FENCED,
-            Code::RD_KAFKA_RESP_ERR__AUTHENTICATION,
-            Code::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
-            Code::RD_KAFKA_RESP_ERR__SSL,
-        ];
-        if LASTING.iter().any(|lasting| *lasting as i32 == code) {
-            // The first one is the cause of those that follow.
-            lock(&self.fatal).get_or_insert((code, reason));
-        } else {
-            *lock(&self.last_trouble) = reason;
-        }
-    }
-
-    /// The error that makes this client useless, if there is one.
-    pub(super) fn check(&self, what: &str) -> Result<()> {
-        match &*lock(&self.fatal) {
-            Some((code, reason)) => Err(error::error(*code, what, reason)),
-            None => Ok(()),
-        }
-    }
-
-    fn last_trouble(&self) -> String {
-        lock(&self.last_trouble).clone()
-    }
-}
 
 /// A librdkafka client. Its threads live until the last owner drops it; the end of them is waited
 /// for on a thread of its own, since that may take a while.
@@ -116,7 +46,7 @@ impl Client {
                     "Invalid value for configuration bootstrap.servers: it holds a zero byte",
                 )
             })?;
-        let context = Arc::new(Context { bootstrap_servers, ..Context::default() });
+        let context = Arc::new(Context::new(bootstrap_servers));
         let kind = match settings.role {
             Role::Consumer => sys::rd_kafka_type_t::RD_KAFKA_CONSUMER,
             Role::Producer | Role::Admin => sys::rd_kafka_type_t::RD_KAFKA_PRODUCER,
@@ -130,7 +60,7 @@ impl Client {
         };
         let Some(raw) = NonNull::new(raw) else {
             // SAFETY: librdkafka wrote a C string into the buffer.
-            let reason = unsafe { text(reason.as_ptr()) };
+            let reason = trouble::in_java_words(&unsafe { text(reason.as_ptr()) });
             return Err(Error::config(format!("the Kafka client cannot be made: {reason}"))
                 .context("bootstrap.servers", &settings.bootstrap_servers));
         };
@@ -535,7 +465,8 @@ unsafe extern "C" fn on_error(
 
 /// Logs an error of the client as a whole and keeps it if it lasts.
 pub(super) fn note_error(raw: *mut sys::rd_kafka_t, context: &Context, code: i32, reason: String) {
-    let mut told = trouble::refusal(&reason).unwrap_or((code, trouble::in_java_words(&reason)));
+    let refusal = trouble::refusal(&reason);
+    let mut told = (code, trouble::in_java_words(&reason));
     if code == Code::RD_KAFKA_RESP_ERR__FATAL as i32 {
         let mut buffer: [c_char; 512] = [0; 512];
         // SAFETY: the client is live, as it is reporting; the buffer receives a C string.
@@ -546,7 +477,10 @@ pub(super) fn note_error(raw: *mut sys::rd_kafka_t, context: &Context, code: i32
         told = (code, format!("{}: {cause_reason}", error::describe(cause)));
     }
     tracing::warn!(target: "millrace_kafka::librdkafka", "{}: {}", error::describe(told.0), told.1);
-    context.note(told.0, told.1);
+    match refusal {
+        Some((code, reason)) => context.refuse(code, reason),
+        None => context.note(told.0, told.1),
+    }
 }
 
 /// librdkafka logs, from any of its threads.
@@ -566,8 +500,8 @@ unsafe extern "C" fn on_log(
         ..=3 => {
             if let Some(context) = context {
                 match trouble::refusal(&words) {
-                    Some((code, reason)) => context.note(code, reason),
-                    None => *lock(&context.last_trouble) = line.clone(),
+                    Some((code, reason)) => context.refuse(code, reason),
+                    None => context.remember(line.clone()),
                 }
             }
             tracing::warn!(target: "millrace_kafka::librdkafka", "{facility}: {line}");

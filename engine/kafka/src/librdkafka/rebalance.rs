@@ -8,8 +8,9 @@ use millrace_api::TopicPartition;
 use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr as Code;
 
+use super::context::Context;
 use super::error::{rd_kafka_error_code, text};
-use super::native::{Client, Context, PartitionList, read_list};
+use super::native::{Client, PartitionList, read_list};
 
 /// What happens to the partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

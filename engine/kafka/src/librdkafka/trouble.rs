@@ -9,13 +9,16 @@ use std::ffi::{c_char, c_int, c_void};
 use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr as Code;
 
+use super::context::Context;
 use super::error::text;
-use super::native::Context;
 
 /// librdkafka's names, and Java's.
 const NAMES: &[(&str, &str)] = &[
     ("ssl.key.location and ssl.certificate.location", "ssl.keystore.location"),
     ("ssl.ca.location", "ssl.truststore.location"),
+    ("ssl.ca.pem", "ssl.truststore.location"),
+    ("ssl.certificate.pem", "ssl.keystore.location"),
+    ("ssl.key.pem", "ssl.keystore.location"),
     ("ssl.key.location", "ssl.keystore.location"),
     ("ssl.certificate.location", "ssl.keystore.location"),
     ("sasl.mechanisms", "sasl.mechanism"),
@@ -149,13 +152,25 @@ pub(super) unsafe extern "C" fn on_certificate(
             *reason.add(length) = 0;
         }
     }
-    context.note(Code::RD_KAFKA_RESP_ERR__SSL as i32, told);
+    context.refuse(Code::RD_KAFKA_RESP_ERR__SSL as i32, told);
     0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_refusal_ends_a_client() {
+        let context = Context::default();
+        context.note(Code::RD_KAFKA_RESP_ERR__SSL as i32, "unexpected eof".to_owned());
+        context.note(Code::RD_KAFKA_RESP_ERR__TRANSPORT as i32, "it is away".to_owned());
+        context.check("x").expect("this may pass");
+        context.refuse(Code::RD_KAFKA_RESP_ERR__SSL as i32, "the first".to_owned());
+        context.refuse(Code::RD_KAFKA_RESP_ERR__AUTHENTICATION as i32, "the second".to_owned());
+        let error = context.check("x").expect_err("this does not pass").to_string();
+        assert!(error.contains("the first"), "{error}");
+    }
 
     #[test]
     fn refusals_name_javas_keys() {
@@ -198,6 +213,9 @@ mod tests {
             "ssl://b:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused",
             "ssl://b:1/bootstrap: SSL handshake failed: Disconnected: connecting to a PLAINTEXT \
              broker listener?",
+            // A broker that is stopped while hands are shaken.
+            "ssl://b:1/1: SSL handshake failed: error:0A000126:SSL routines::unexpected eof while \
+             reading (after 2ms in state SSL_HANDSHAKE)",
             "b:1/1: 3 request(s) timed out: disconnect (after 60000ms in state UP)",
         ] {
             assert_eq!(refusal(line), None);

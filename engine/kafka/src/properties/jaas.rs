@@ -74,7 +74,7 @@ pub(super) fn broken(why: impl std::fmt::Display) -> Error {
     Error::config(format!("Invalid value [hidden] for configuration sasl.jaas.config: {why}"))
 }
 
-/// Cuts the text as Java's `StreamTokenizer` does: quoted texts with escapes, comments, `=` and `;`.
+/// Cuts the text as Java's `StreamTokenizer` does: quoted texts with escapes, comments, `=`, `;`.
 fn tokens(text: &str) -> Result<Vec<Token>, &'static str> {
     let mut tokens = Vec::new();
     let mut input = text.chars().peekable();

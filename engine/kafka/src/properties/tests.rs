@@ -504,8 +504,8 @@ fn javas_types_and_ranges_hold() {
 fn the_table_for_people_is_current() {
     let mut text = String::from(
         "# Properties of the Kafka clients\n\n\
-         All keys of the producer, consumer and admin client of Kafka 4.3, and what becomes of each. \
-         This page is\nwritten by a test from `engine/kafka/src/properties/keys.rs`; \
+         All keys of the producer, consumer and admin client of Kafka 4.3, and what becomes of \
+         each. This page is\nwritten by a test from `engine/kafka/src/properties/keys.rs`; \
          `UPDATE_EXPECT=1 cargo test -p millrace-kafka --lib\nproperties` renews it.\n\n\
          | key | clients | type, Java's default | here |\n|---|---|---|---|\n",
     );

@@ -41,6 +41,9 @@ store -importcert -noprompt -keystore several.jks -alias ca -file ca.pem
 # Certificates only.
 store -importcert -noprompt -storetype JKS -keystore trust.jks -alias ca -file ca.pem
 store -importcert -noprompt -keystore trust.p12 -alias ca -file ca.pem
+# Without a password, as the JDK's own cacerts has been since Java 18.
+store -J-Dkeystore.pkcs12.certProtectionAlgorithm=NONE -J-Dkeystore.pkcs12.macAlgorithm=NONE -importcert -noprompt \
+  -keystore open.p12 -alias ca -file ca.pem
 openssl pkcs12 -export -nokeys -in ca.pem -passout pass:store-secret -out unmarked.p12
 # For another host, expired a day after it was made, and of a stranger.
 store -genkeypair -keystore elsewhere.p12 -alias server -keyalg EC -groupname secp256r1 $forever -dname CN=elsewhere

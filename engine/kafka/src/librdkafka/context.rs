@@ -1,0 +1,93 @@
+//! Decides what librdkafka's callbacks leave for a client's callers: rebalances, the trouble it had
+//! last, and the refusal that ended it.
+
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use millrace_api::Result;
+use rdkafka::types::RDKafkaRespErr as Code;
+
+use super::error;
+use super::rebalance::Rebalance;
+
+/// What librdkafka's callbacks leave for us.
+#[derive(Debug, Default)]
+pub(super) struct Context {
+    bootstrap_servers: CString,
+    rebalances: Mutex<VecDeque<Rebalance>>,
+    closing: AtomicBool,
+    fatal: Mutex<Option<(i32, String)>>,
+    last_trouble: Mutex<String>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Context {
+    pub(super) fn new(bootstrap_servers: CString) -> Self {
+        Self { bootstrap_servers, ..Self::default() }
+    }
+
+    pub(super) fn push_rebalance(&self, rebalance: Rebalance) {
+        // Bounded by librdkafka: it waits for each rebalance to be completed before the next.
+        lock(&self.rebalances).push_back(rebalance);
+    }
+
+    pub(super) fn next_rebalance(&self) -> Option<Rebalance> {
+        lock(&self.rebalances).pop_front()
+    }
+
+    /// What `bootstrap.servers` names.
+    pub(super) fn bootstrap_servers(&self) -> &CStr {
+        &self.bootstrap_servers
+    }
+
+    /// From now on rebalances are completed in the callback.
+    pub(super) fn set_closing(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// Keeps an error for the next caller when it is one that does not go away by itself.
+    pub(super) fn note(&self, code: i32, reason: String) {
+        const LASTING: &[Code] = &[
+            Code::RD_KAFKA_RESP_ERR__FATAL,
+            Code::RD_KAFKA_RESP_ERR__FENCED,
+            Code::RD_KAFKA_RESP_ERR__AUTHENTICATION,
+            Code::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
+        ];
+        if LASTING.iter().any(|lasting| *lasting as i32 == code) {
+            self.refuse(code, reason);
+        } else {
+            self.remember(reason);
+        }
+    }
+
+    /// Keeps passing trouble, for the error of a call that times out because of it.
+    pub(super) fn remember(&self, trouble: String) {
+        *lock(&self.last_trouble) = trouble;
+    }
+
+    /// Keeps what ends this client. The first one is the cause of those that follow.
+    pub(super) fn refuse(&self, code: i32, reason: String) {
+        lock(&self.fatal).get_or_insert((code, reason));
+    }
+
+    /// The error that makes this client useless, if there is one.
+    pub(super) fn check(&self, what: &str) -> Result<()> {
+        match &*lock(&self.fatal) {
+            Some((code, reason)) => Err(error::error(*code, what, reason)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn last_trouble(&self) -> String {
+        lock(&self.last_trouble).clone()
+    }
+}
