@@ -4,12 +4,14 @@
 //! - `config/CLASS.json`: what `GET /connector-plugins/CLASS/config` answers.
 //! - `rest/*.json`, `validate/*.json`: requests in order, with status, headers and body of each
 //!   answer.
+//! - the table of client keys, `engine/runtime/src/config/client_keys.json`.
 //! - `topics/*.json`: given files, topics and connectors, what topics and files hold afterwards.
 //!
 //! Recording asks Java the questions that are in the files and writes the answers beside them;
 //! comparing asks Millrace. What differs from run to run is a placeholder on both sides: `{dir}`,
 //! `{worker}`, `{version}`, `{trace}` and so on.
 
+mod client_keys;
 mod exchange;
 mod flow;
 mod json;
@@ -17,7 +19,7 @@ mod json;
 use crate::connect::{Connect, Program, Setup};
 use exchange::Site;
 use json::differences;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,21 +43,6 @@ const CLASSES: [&str; 16] = [
     "org.apache.kafka.connect.transforms.InsertField$Key",
     "org.apache.kafka.connect.transforms.InsertField$Value",
 ];
-
-/// Keys of what Millrace does not have yet, by name or by ending: it leaves them out of its
-/// definitions rather than take a value that changes nothing.
-const LATER: [&str; 7] = [
-    "config.action.reload",
-    "exactly.once.support",
-    "offsets.storage.topic",
-    "plugin.version",
-    "topic.creation.groups",
-    "transaction.boundary",
-    "transaction.boundary.interval.ms",
-];
-
-/// The groups in which they are.
-const LATER_GROUPS: [&str; 3] = ["Exactly Once Support", "Topic Creation", "offsets.topic"];
 
 /// Packages of plugins that Java recommends; of these we have `CLASSES`.
 const PACKAGES: [&str; 4] = [
@@ -94,58 +81,33 @@ impl Mode {
             Self::Recheck => differences(&json::read(file), answered),
             Self::Compare => {
                 let mut recorded = json::read(file);
-                leave_out_later(&mut recorded);
+                leave_out_absent(&mut recorded);
                 // Where we are not compared, ours is a copy of Java's.
                 let mut answered = answered.clone();
-                leave_out_later(&mut answered);
+                leave_out_absent(&mut answered);
                 differences(&recorded, &answered)
             }
         }
     }
 }
 
-/// Takes what is [`LATER`] out of definitions, validations and lists of groups.
-fn leave_out_later(value: &mut Value) {
+/// Takes plugins that only Java has out of what is recommended: the one difference that counts
+/// nowhere, besides the versions of plugins.
+fn leave_out_absent(value: &mut Value) {
     match value {
-        Value::Array(items) => {
-            items.retain(|item| !is_later(item));
-            items.iter_mut().for_each(leave_out_later);
-        }
+        Value::Array(items) => items.iter_mut().for_each(leave_out_absent),
         Value::Object(members) => {
-            leave_out_errors(members);
-            members.values_mut().for_each(leave_out_later);
+            if let Some(Value::Array(classes)) = members.get_mut("recommended_values") {
+                classes.retain(|class| !is_absent(class.as_str().unwrap_or_default()));
+            }
+            members.values_mut().for_each(leave_out_absent);
         }
         _ => {}
     }
 }
 
-/// Errors of keys that we do not have do not count.
-fn leave_out_errors(members: &mut Map<String, Value>) {
-    let Some(Value::Object(errors)) = members.get_mut("errors") else {
-        return;
-    };
-    let all = errors.len();
-    errors.retain(|key, _| !is_later_key(key));
-    let left_out = all - errors.len();
-    if let Some(count) = members.get("error_count").and_then(Value::as_u64) {
-        members.insert("error_count".to_owned(), json!(count - left_out as u64));
-    }
-}
-
-fn is_later(item: &Value) -> bool {
-    if let Some(text) = item.as_str() {
-        let absent =
-            PACKAGES.iter().any(|package| text.starts_with(package)) && !CLASSES.contains(&text);
-        return absent || LATER_GROUPS.contains(&text);
-    }
-    let name = item.pointer("/definition/name").or(item.get("name"));
-    name.and_then(Value::as_str).is_some_and(is_later_key)
-}
-
-fn is_later_key(name: &str) -> bool {
-    LATER.iter().any(|key| {
-        name.strip_suffix(key).is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
-    })
+fn is_absent(class: &str) -> bool {
+    PACKAGES.iter().any(|package| class.starts_with(package)) && !CLASSES.contains(&class)
 }
 
 /// The config definitions of every class in `CLASSES`.
@@ -153,13 +115,15 @@ fn is_later_key(name: &str) -> bool {
 pub fn config_definitions(mode: Mode, bootstrap: &str) {
     let directory = scratch();
     let connect = worker(mode, directory.path(), bootstrap);
+    let version = exchange::plugin_version(&connect);
     let mut wrong = Vec::new();
     for class in CLASSES {
         let file = golden("config").join(format!("{class}.json"));
         if !is_wanted(&file) {
             continue;
         }
-        let answer = connect.rest("GET", &format!("/connector-plugins/{class}/config"), None);
+        let mut answer = connect.rest("GET", &format!("/connector-plugins/{class}/config"), None);
+        json::replace(&mut answer.body, &version, "{version}");
         let found = match answer.status {
             200 => mode.settle(&file, &answer.body),
             status => vec![format!("status {status}: {}", answer.body)],
@@ -167,6 +131,16 @@ pub fn config_definitions(mode: Mode, bootstrap: &str) {
         wrong.extend(found.into_iter().map(|difference| format!("{class} {difference}")));
     }
     report(&wrong);
+}
+
+/// The definitions of the keys of Kafka's clients, which the runtime carries as a table.
+#[track_caller]
+pub fn client_keys(mode: Mode, bootstrap: &str) {
+    let directory = scratch();
+    let connect = worker(mode, directory.path(), bootstrap);
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/runtime/src/config/client_keys.json");
+    report(&mode.settle(&file, &client_keys::ask(&connect, &json::read(&file))));
 }
 
 /// A golden file, for tests that lead the same input another way.

@@ -1,7 +1,9 @@
 //! Decides what tests see of a topic: every record up to its end, byte for byte.
 
 use crate::{block_on, wait_until};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -9,6 +11,7 @@ use rdkafka::message::{BorrowedMessage, Header, Headers as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// The time after which a broker that does not answer fails the test.
@@ -154,6 +157,21 @@ fn client(bootstrap: &str) -> ClientConfig {
 }
 
 /// The partitions that have a leader.
+/// How many partitions a topic has, and its own configs: those that the broker does not set.
+pub fn shape(bootstrap: &str, topic: &str) -> (usize, BTreeMap<String, String>) {
+    let admin: AdminClient<DefaultClientContext> =
+        client(bootstrap).create().expect("the client's settings are right");
+    let wanted = [ResourceSpecifier::Topic(topic)];
+    let described = block_on(admin.describe_configs(&wanted, &AdminOptions::new()));
+    let described = described.expect("the broker answers a question about configs");
+    let configs = described.into_iter().flatten().flat_map(|resource| resource.entries);
+    let own = configs.filter(|entry| entry.source == ConfigSource::DynamicTopic);
+    let own = own.map(|entry| (entry.name, entry.value.unwrap_or_default())).collect();
+    let consumer: BaseConsumer =
+        client(bootstrap).create().expect("the client's settings are right");
+    (partitions_of(&consumer, topic).len(), own)
+}
+
 fn partitions_of(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
     let metadata = consumer
         .fetch_metadata(None, PATIENCE)

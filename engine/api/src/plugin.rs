@@ -320,7 +320,7 @@ impl Plugin {
     /// Whether a user may mean this plugin by `name`: the full class name, the simple one, or the
     /// simple one without the suffix of its kind (`PluginUtils.simpleName` and `prunedName`).
     pub fn answers_to(&self, name: &str) -> bool {
-        let simple = self.class.rsplit('.').next().unwrap_or(self.class);
+        let simple = self.class.rsplit(['.', '$']).next().unwrap_or(self.class);
         let mut pruned = simple.strip_suffix(self.kind().suffix());
         if self.kind() == PluginKind::HeaderConverter {
             // Java knows no alias by kind: what is a converter as well has that one's.

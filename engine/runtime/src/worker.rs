@@ -27,7 +27,8 @@ use crate::task::errors::ErrorPolicy;
 use crate::task::offsets::SubmittedRecords;
 use crate::task::sink::{SinkPipeline, SinkState, SinkTaskLoop};
 use crate::task::source::{Committer, SourcePipeline, SourceTaskLoop};
-use crate::task::{TaskId, Wanted, Wishes};
+use crate::task::topics::TopicCreation;
+use crate::task::{self, TaskId, Wanted, Wishes};
 use crate::topics::{ActiveTopics, TopicUses};
 
 /// What connectors and tasks share in this process.
@@ -200,7 +201,24 @@ impl Worker {
             errors: ErrorPolicy::new(id.clone(), config.errors(), None),
             producer: self.cluster.producer(&properties).await?,
             topics,
+            creation: self.topic_creation(id, config)?,
         })
+    }
+
+    /// How the topics of a source task are created; none when it is left to the broker.
+    fn topic_creation(
+        &self,
+        id: &TaskId,
+        config: &ConnectorConfig,
+    ) -> Result<Option<TopicCreation>> {
+        if !self.config.topic_creation {
+            return Ok(None);
+        }
+        let Some(groups) = task::topics::groups(&config.props)? else {
+            return Ok(None);
+        };
+        let admin = self.admin(&id.connector, &config.props)?;
+        Ok(Some(TopicCreation::new(admin, groups)))
     }
 
     fn committer(&self, id: &TaskId, config: &ConnectorConfig) -> Committer {

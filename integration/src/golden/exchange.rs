@@ -14,7 +14,8 @@
 //! itself there). Answers: `status`, `headers`, `response`.
 //!
 //! In questions, set-ups and answers `{dir}` is the worker's directory, `{worker}` its listener,
-//! `{admin}` another free port, and `{run}` a name that no other run has, for topics and groups.
+//! `{admin}` another free port, `{run}` a name that no other run has, for topics and groups, and
+//! `{version}` the version of the worker's plugins.
 
 use super::json::replace;
 use crate::connect::{Connect, Program, Properties, Setup};
@@ -45,7 +46,7 @@ pub(super) struct Site {
     connect: Connect,
     program: Program,
     /// Placeholder and value.
-    places: [(&'static str, String); 4],
+    places: [(&'static str, String); 5],
 }
 
 impl Site {
@@ -57,6 +58,7 @@ impl Site {
             ("{worker}", String::new()),
             ("{admin}", format!("127.0.0.1:{admin}")),
             ("{run}", format!("r{admin}")),
+            ("{version}", String::new()),
         ];
         let wanted = setup(file);
         for (name, content) in properties(&wanted["files"], &places) {
@@ -68,6 +70,7 @@ impl Site {
         let mut connect = Connect::begin_with(program, &setup, &environment);
         connect.wait_for_rest();
         places[1].1 = connect.address().to_owned();
+        places[4].1 = plugin_version(&connect);
         Self { connect, program, places }
     }
 
@@ -152,6 +155,12 @@ impl Site {
     fn filled(&self, text: &str) -> String {
         fill(text, &self.places)
     }
+}
+
+/// The version of a worker's plugins, which is one for all; what never occurs, if it does not tell.
+pub(super) fn plugin_version(connect: &Connect) -> String {
+    let plugins = connect.rest("GET", "/connector-plugins", None).body;
+    plugins[0]["version"].as_str().unwrap_or("\0").to_owned()
 }
 
 /// The set-up that a file asks for; files with the same one share a worker.

@@ -3,7 +3,8 @@
 //!
 //! A file has `given` (`worker` keys, `files`, `topics`, `connectors`), `wait` (`topics` and
 //! `lines`: how many records or lines end the wait; `failed`: connectors whose task must fail), and
-//! the `answer` (`topics`, `files`, `states`). It may have `spare`: pointers to parts of the answer
+//! the `answer` (`topics`, `files`, `states`; `shapes`: partitions and configs of the topics that
+//! `wait` lists there). It may have `spare`: pointers to parts of the answer
 //! that we need not match, and why. Bytes are a string when they are UTF-8, else `{"hex": …}`.
 
 use crate::connect::{Connect, Program, Properties, Setup};
@@ -101,11 +102,26 @@ fn answer(setup: &Setup<'_>, wait: &Value, states: Value) -> Value {
         let content = fs::read(setup.directory.join(name)).expect("the file was waited for");
         (name.clone(), bytes_json(Some(&content)))
     });
-    json!({
+    let mut answer = json!({
         "states": states,
         "topics": topics.collect::<Map<_, Value>>(),
         "files": files.collect::<Map<_, _>>(),
-    })
+    });
+    let shapes = shapes(setup, wait);
+    if !shapes.is_empty() {
+        answer["shapes"] = Value::Object(shapes);
+    }
+    answer
+}
+
+/// Partitions and configs of the topics that a file wants to know about.
+fn shapes(setup: &Setup<'_>, wait: &Value) -> Map<String, Value> {
+    let names = wait["shapes"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let shape = |name: &str| {
+        let (partitions, configs) = topic::shape(setup.bootstrap, name);
+        (name.to_owned(), json!({"partitions": partitions, "configs": configs}))
+    };
+    names.map(shape).collect()
 }
 
 fn members(object: &Value) -> impl Iterator<Item = (&String, &Value)> {

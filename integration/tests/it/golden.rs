@@ -9,6 +9,11 @@ fn config_definitions() {
 }
 
 #[test]
+fn client_keys() {
+    golden::client_keys(Mode::Compare, kafka());
+}
+
+#[test]
 fn validation() {
     golden::exchanges(Mode::Compare, "validate", kafka());
 }
@@ -27,6 +32,7 @@ fn java_still_answers_as_recorded() {
 #[ignore = "asks Java Connect and overwrites the golden files: `cargo xtask golden`"]
 fn record() {
     golden::config_definitions(Mode::Record, kafka());
+    golden::client_keys(Mode::Record, kafka());
     golden::exchanges(Mode::Record, "validate", kafka());
     golden::flows(Mode::Record, kafka());
 }

@@ -331,6 +331,28 @@ impl ConfigDef {
         })
     }
 
+    /// Adds those keys of another definition that this one does not have.
+    #[must_use]
+    pub fn completed_by(self, other: Self) -> Self {
+        other.keys.into_iter().fold(self, |def, key| match def.get(&key.name) {
+            Some(_) => def,
+            None => def.define(key),
+        })
+    }
+
+    /// Takes the keys of another definition in: in the place of those of the same name, and after
+    /// all others.
+    #[must_use]
+    pub fn replaced_by(mut self, other: Self) -> Self {
+        for key in other.keys {
+            match self.keys.iter_mut().find(|own| own.name == key.name) {
+                Some(own) => *own = key,
+                None => self.keys.push(key),
+            }
+        }
+        self
+    }
+
     /// Adds the keys of a plugin below a prefix and a group, as Java does for `transforms.NAME.`
     /// and `predicates.NAME.`: sorted by group, order, required, importance and name; numbered from
     /// `start`; and with rules that complain about the key without its prefix.

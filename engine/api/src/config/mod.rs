@@ -32,6 +32,8 @@
 //! ```
 
 mod def;
+mod hash_order;
+pub mod java_regex;
 pub mod properties;
 mod setting;
 mod unknown;
@@ -39,6 +41,7 @@ mod validate;
 pub mod validators;
 
 pub use def::{ConfigDef, ConfigKey, Importance, Recommender, Type, Width};
+pub use hash_order::hash_map_order;
 pub use millrace_derive::{Config, ConfigEnum};
 pub use setting::{ClassName, ConfigEnum, ConfigType, Password, Setting, Values};
 pub use unknown::UnknownKey;

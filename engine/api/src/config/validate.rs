@@ -126,6 +126,11 @@ impl ConfigDef {
     /// Java's quirks are kept: a rule is also asked about the null that stands for a text that
     /// could not be parsed, and a key that depends on two others is checked twice.
     pub fn validate(&self, props: &Props) -> Vec<ConfigValue> {
+        self.validate_with_nulls(props, &[])
+    }
+
+    /// The same, where some keys were given with null: neither missing nor at their default.
+    pub fn validate_with_nulls(&self, props: &Props, nulls: &[String]) -> Vec<ConfigValue> {
         let undefined = self.undefined_dependents();
         let mut run = Validation {
             def: self,
@@ -136,7 +141,7 @@ impl ConfigDef {
         let roots: Vec<_> =
             self.keys().iter().filter(|key| !dependents.contains(&&key.name)).collect();
         for root in &roots {
-            run.visit(root, &mut Vec::new(), &mut |run, key| run.check(key, props));
+            run.visit(root, &mut Vec::new(), &mut |run, key| run.check(key, props, nulls));
         }
         for root in &roots {
             run.visit(root, &mut Vec::new(), &mut Validation::recommend);
@@ -208,9 +213,13 @@ impl<'a> Validation<'a> {
         above.pop();
     }
 
-    fn check(&mut self, key: &'a ConfigKey, props: &Props) {
+    fn check(&mut self, key: &'a ConfigKey, props: &Props, nulls: &[String]) {
         let mut errors = Vec::new();
-        let value = value_of(key, props).unwrap_or_else(|error| {
+        let parsed = match nulls.contains(&key.name) {
+            true => Ok(Setting::Null),
+            false => value_of(key, props),
+        };
+        let value = parsed.unwrap_or_else(|error| {
             errors.push(error.to_string());
             Setting::Null
         });

@@ -1,8 +1,9 @@
 //! Decides the rules that values can be held to. Each prints as Java's rule of that kind does, for
 //! documents, and complains in Java's words.
 
+use super::hash_order::hash_map_order;
 use super::validate::drop_duplicates;
-use super::{Setting, invalid_value};
+use super::{Setting, invalid_value, java_regex};
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -126,7 +127,9 @@ pub fn one_of<S: Into<String>>(valid: impl IntoIterator<Item = S>) -> Validator 
 
 /// One of some strings, in any case.
 pub fn one_of_ignore_case<S: Into<String>>(valid: impl IntoIterator<Item = S>) -> Validator {
-    let valid = java_set_order(valid.into_iter().map(|v| v.into().to_uppercase()).collect());
+    let mut valid: Vec<String> = valid.into_iter().map(|v| v.into().to_uppercase()).collect();
+    drop_duplicates(&mut valid);
+    hash_map_order(&mut valid, |text| text);
     let list = valid.join(", ");
     Validator::new(format!("(case insensitive) [{list}]"), move |value| {
         let found = value.as_str().is_some_and(|text| valid.contains(&text.to_uppercase()));
@@ -136,22 +139,6 @@ pub fn one_of_ignore_case<S: Into<String>>(valid: impl IntoIterator<Item = S>) -
             Err(format!("String must be one of (case insensitive): {list}"))
         }
     })
-}
-
-/// The order in which a Java `HashSet` of these strings would list them: messages show it.
-fn java_set_order(mut strings: Vec<String>) -> Vec<String> {
-    drop_duplicates(&mut strings);
-    let mut buckets: u32 = 16;
-    while strings.len() as u64 > u64::from(buckets) * 3 / 4 {
-        buckets *= 2;
-    }
-    strings.sort_by_key(|text| {
-        let units = text.encode_utf16();
-        let hash =
-            units.fold(0u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
-        (hash ^ hash >> 16) & (buckets - 1)
-    });
-    strings
 }
 
 /// A string with something in it; null is fine.
@@ -185,6 +172,14 @@ pub fn non_empty_string_without_control_chars() -> Validator {
 pub fn non_null() -> Validator {
     Validator::new("non-null string", |value| {
         if value.is_null() { Err("entry must be non null".to_owned()) } else { Ok(()) }
+    })
+}
+
+/// A regular expression as Java knows it; null is fine. What it may match is for its user to say.
+pub fn regex() -> Validator {
+    Validator::new("valid regex", |value| match value.as_str() {
+        Some(text) => java_regex::check(text).map_err(|e| format!("Invalid regex: {e}")),
+        None => Ok(()),
     })
 }
 

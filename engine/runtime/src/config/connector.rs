@@ -2,17 +2,23 @@
 //! `SinkConnectorConfig` in Java), and the checks that reach past single keys.
 
 use millrace_api::config::validators::{
-    Validator, at_least, non_empty_string_without_control_chars, one_of,
+    Validator, all_of, at_least, non_empty_string, non_null, non_empty_string_without_control_chars, one_of,
+    one_of_ignore_case, regex, unique_list,
 };
-use millrace_api::config::{ClassName, ConfigError};
-use millrace_api::{Config, ConfigDef, Error, PluginKind, Props, Result};
+use millrace_api::config::{ClassName, ConfigError, ConfigKey, java_regex};
+use millrace_api::{Config, ConfigDef, Error, Plugin, PluginKind, Props, Result};
 use millrace_kafka::Subscription;
 use regex::Regex;
 
+use super::versions;
 use crate::task::errors::ErrorConfig;
 
 const COMMON: &str = "Common";
 const ERRORS: &str = "Error Handling";
+const EXACTLY_ONCE: &str = "Exactly Once Support";
+
+/// What a connector's keys of its topics' creation begin with.
+pub(crate) const TOPIC_CREATION: &str = "topic.creation.";
 
 /// Keys of sources and sinks.
 #[derive(Clone, Debug, Config)]
@@ -26,6 +32,10 @@ pub(crate) struct CommonConfig {
     #[config(key = "connector.class", importance = High)]
     #[config(group = COMMON, order = 2, width = Long, display = "Connector class")]
     pub(crate) connector_class: String,
+    /// Version of the connector.
+    #[config(key = "connector.plugin.version", importance = Medium, validate = plugin_version)]
+    #[config(group = COMMON, order = 3, width = Medium, display = "Connector version")]
+    pub(crate) connector_version: Option<String>,
     /// Maximum number of tasks to use for this connector.
     #[config(key = "tasks.max", importance = High, default = 1, validate = at_least(1))]
     #[config(group = COMMON, order = 4, width = Short, display = "Tasks max")]
@@ -38,14 +48,26 @@ pub(crate) struct CommonConfig {
     #[config(key = "key.converter", importance = Low)]
     #[config(group = COMMON, order = 6, width = Short, display = "Key converter class")]
     pub(crate) key_converter: Option<ClassName>,
+    /// Version of the key converter.
+    #[config(key = "key.converter.plugin.version", importance = Low, validate = plugin_version)]
+    #[config(group = COMMON, order = 7, width = Short, display = "Key converter version")]
+    pub(crate) key_converter_version: Option<String>,
     /// Converter class used to convert between Kafka Connect format and the serialized form that is written to Kafka. This controls the format of the values in messages written to or read from Kafka, and since this is independent of connectors it allows any connector to work with any serialization format. Examples of common formats include JSON and Avro.
     #[config(key = "value.converter", importance = Low)]
     #[config(group = COMMON, order = 8, width = Short, display = "Value converter class")]
     pub(crate) value_converter: Option<ClassName>,
+    /// Version of the value converter.
+    #[config(key = "value.converter.plugin.version", importance = Low, validate = plugin_version)]
+    #[config(group = COMMON, order = 9, width = Short, display = "Value converter version")]
+    pub(crate) value_converter_version: Option<String>,
     /// HeaderConverter class used to convert between Kafka Connect format and the serialized form that is written to Kafka. This controls the format of the header values in messages written to or read from Kafka, and since this is independent of connectors it allows any connector to work with any serialization format. Examples of common formats include JSON and Avro. By default, the SimpleHeaderConverter is used to serialize header values to strings and deserialize them by inferring the schemas.
     #[config(key = "header.converter", importance = Low)]
     #[config(group = COMMON, order = 10, width = Short, display = "Header converter class")]
     pub(crate) header_converter: Option<ClassName>,
+    /// Version of the header converter.
+    #[config(key = "header.converter.plugin.version", importance = Low, validate = plugin_version)]
+    #[config(group = COMMON, order = 11, width = Short, display = "Header converter version")]
+    pub(crate) header_converter_version: Option<String>,
     /// Aliases for the transformations to be applied to records.
     #[config(key = "transforms", importance = Low, default = "", validate = unique_aliases)]
     #[config(group = "Transforms", order = 12, width = Long, display = "Transforms")]
@@ -54,6 +76,11 @@ pub(crate) struct CommonConfig {
     #[config(key = "predicates", importance = Low, default = "", validate = unique_aliases)]
     #[config(group = "Predicates", order = 13, width = Long, display = "Predicates")]
     pub(crate) predicates: Vec<String>,
+    /// The action that Connect should take on the connector when changes in external configuration providers result in a change in the connector's configuration properties. A value of 'none' indicates that Connect will do nothing. A value of 'restart' indicates that Connect should restart/reload the connector with the updated configuration properties.The restart may actually be scheduled in the future if the external configuration provider indicates that a configuration value will expire in the future.
+    #[config(key = "config.action.reload", importance = Low, default = "restart")]
+    #[config(validate = one_of(["none", "restart"]), group = COMMON, order = 14, width = Medium)]
+    #[config(display = "Reload Action")]
+    pub(crate) config_action_reload: String,
     /// The maximum duration in milliseconds that a failed operation will be reattempted. The default is 0, which means no retries will be attempted. Use -1 for infinite retries.
     #[config(key = "errors.retry.timeout", importance = Medium, default = 0)]
     #[config(group = ERRORS, order = 1, width = Medium, display = "Retry Timeout for Errors")]
@@ -82,11 +109,11 @@ pub(crate) struct CommonConfig {
 #[derive(Clone, Debug, Config)]
 pub(crate) struct SinkKeys {
     /// List of topics to consume, separated by commas
-    #[config(key = "topics", importance = High, default = "")]
+    #[config(key = "topics", importance = High, default = "", validate = unique_list)]
     #[config(group = COMMON, order = 4, width = Long, display = "Topics")]
     pub(crate) topics: Vec<String>,
     /// Regular expression giving topics to consume. Under the hood, the regex is compiled to a <code>java.util.regex.Pattern</code>. Only one of topics or topics.regex should be specified.
-    #[config(key = "topics.regex", importance = High, default = "")]
+    #[config(key = "topics.regex", importance = High, default = "", validate = regex)]
     #[config(group = COMMON, order = 4, width = Long, display = "Topics regex")]
     pub(crate) topics_regex: String,
     /// The name of the topic to be used as the dead letter queue (DLQ) for messages that result in an error when processed by this sink connector, or its transformations or converters. The topic name is blank by default, which means that no messages are to be recorded in the DLQ.
@@ -105,27 +132,72 @@ pub(crate) struct SinkKeys {
     pub(crate) dead_letter_queue_context: bool,
 }
 
-/// Aliases of transformations or predicates: each once.
+/// Keys of sources alone.
+#[derive(Clone, Debug, Config)]
+#[allow(dead_code, reason = "some keys are read by name elsewhere, but defined here")]
+pub(crate) struct SourceKeys {
+    /// Groups of configurations for topics created by source connectors
+    #[config(key = "topic.creation.groups", importance = Low, default = "")]
+    #[config(validate = unique_aliases, group = "Topic Creation", order = 1, width = Long)]
+    #[config(display = "Topic Creation Groups")]
+    pub(crate) topic_creation_groups: Vec<String>,
+    /// Permitted values are requested, required. If set to "required", forces a preflight check for the connector to ensure that it can provide exactly-once semantics with the given configuration. Some connectors may be capable of providing exactly-once semantics but not signal to Connect that they support this; in that case, documentation for the connector should be consulted carefully before creating it, and the value for this property should be set to "requested". Additionally, if the value is set to "required" but the worker that performs preflight validation does not have exactly-once support enabled for source connectors, requests to create or validate the connector will fail.
+    #[config(key = "exactly.once.support", importance = Medium, default = "requested")]
+    #[config(validate = one_of_ignore_case(["REQUESTED", "REQUIRED"]), group = EXACTLY_ONCE)]
+    #[config(order = 2, width = Short, display = "Exactly once support")]
+    pub(crate) exactly_once_support: String,
+    /// Permitted values are: poll, interval, connector. If set to 'poll', a new producer transaction will be started and committed for every batch of records that each task from this connector provides to Connect. If set to 'connector', relies on connector-defined transaction boundaries; note that not all connectors are capable of defining their own transaction boundaries, and in that case, attempts to instantiate a connector with this value will fail. Finally, if set to 'interval', commits transactions only after a user-defined time interval has passed.
+    #[config(key = "transaction.boundary", importance = Medium, default = "poll")]
+    #[config(validate = one_of_ignore_case(["POLL", "INTERVAL", "CONNECTOR"]))]
+    #[config(group = EXACTLY_ONCE, order = 3, width = Short, display = "Transaction Boundary")]
+    pub(crate) transaction_boundary: String,
+    /// If 'transaction.boundary' is set to 'interval', determines the interval for producer transaction commits by connector tasks. If unset, defaults to the value of the worker-level 'offset.flush.interval.ms' property. It has no effect if a different transaction.boundary is specified.
+    #[config(key = "transaction.boundary.interval.ms", importance = Low)]
+    #[config(validate = at_least(0i64).or_null(), group = EXACTLY_ONCE, order = 4, width = Short)]
+    #[config(display = "Transaction boundary interval")]
+    pub(crate) transaction_boundary_interval_ms: Option<i64>,
+    /// The name of a separate offsets topic to use for this connector. If empty or not specified, the worker’s global offsets topic name will be used. If specified, the offsets topic will be created if it does not already exist on the Kafka cluster targeted by this connector (which may be different from the one used for the worker's global offsets topic if the bootstrap.servers property of the connector's producer has been overridden from the worker's). Only applicable in distributed mode; in standalone mode, setting this property will have no effect.
+    #[config(key = "offsets.storage.topic", importance = Low, validate = non_empty_string)]
+    #[config(group = "offsets.topic", order = 1, width = Long, display = "Offsets topic")]
+    pub(crate) offsets_storage_topic: Option<String>,
+}
+
+/// What `*.plugin.version` may be: a version, a range of Maven's, or `latest`.
+pub(crate) fn plugin_version() -> Validator {
+    Validator::with_message("", |_, value| match versions::requirement(value.as_str()) {
+        Ok(_) => Ok(()),
+        Err(complaint) => Err(Error::config(complaint)),
+    })
+}
+
+/// Aliases of transformations, predicates or groups: each once.
 fn unique_aliases() -> Validator {
-    Validator::new("unique aliases", |value| {
+    let unique = Validator::new("unique aliases", |value| {
         let aliases = value.as_list().unwrap_or_default();
         match (1..aliases.len()).any(|i| aliases[..i].contains(&aliases[i])) {
             true => Err("Duplicate alias provided.".to_owned()),
             false => Ok(()),
         }
-    })
+    });
+    all_of([non_null(), unique])
 }
 
-/// The framework's definition for a connector of this kind.
-pub(crate) fn definition(kind: PluginKind) -> ConfigDef {
-    match kind {
-        PluginKind::Sink => SinkKeys::config_def()
-            .keys()
-            .iter()
-            .cloned()
-            .fold(CommonConfig::config_def(), |d, k| d.define(k)),
-        _ => CommonConfig::config_def(),
-    }
+/// The keys of every connector; by default this one has its latest version.
+pub(crate) fn common_definition(connector: &Plugin) -> ConfigDef {
+    let latest = |key: &ConfigKey| match key.name.as_str() {
+        "connector.plugin.version" => key.clone().default(connector.version()),
+        _ => key.clone(),
+    };
+    let common = CommonConfig::config_def();
+    common.keys().iter().map(latest).fold(ConfigDef::default(), ConfigDef::define)
+}
+
+/// The framework's definition for a connector.
+pub(crate) fn definition(connector: &Plugin) -> ConfigDef {
+    common_definition(connector).completed_by(match connector.kind() {
+        PluginKind::Sink => SinkKeys::config_def(),
+        _ => SourceKeys::config_def(),
+    })
 }
 
 /// A connector's configuration as the framework reads it.
@@ -143,7 +215,8 @@ impl ConnectorConfig {
     pub(crate) fn parse(kind: PluginKind, props: &Props) -> Result<Self> {
         let sink = match kind {
             PluginKind::Sink => Some(SinkKeys::parse(props)?),
-            _ => None,
+            // Their values are read where they count.
+            _ => SourceKeys::parse(props).map(|_| None)?,
         };
         Ok(Self { common: CommonConfig::parse(props)?, sink, props: props.clone() })
     }
@@ -173,59 +246,71 @@ impl ConnectorConfig {
     }
 }
 
+/// The value of a key, without blanks around it; empty when there is none.
+fn given<'a>(props: &'a Props, key: &str) -> &'a str {
+    props.get(key).map_or("", |value| value.trim())
+}
+
+/// Whether a sink's failed records go to a topic.
+pub(crate) fn has_dead_letter_queue(props: &Props) -> bool {
+    !given(props, "errors.deadletterqueue.topic.name").is_empty()
+}
+
+/// Whether a source may say how its topics are created.
+pub(crate) fn uses_topic_creation(props: &Props) -> bool {
+    props.keys().any(|key| key.starts_with(TOPIC_CREATION))
+}
+
 /// What Java checks of a sink beyond single keys (`SinkConnectorConfig.validate`).
 pub(crate) fn check_sink(props: &Props) -> Vec<ConfigError> {
-    let get = |key: &str| props.get(key).map_or("", |v| v.trim());
-    let (topics, pattern) = (get("topics"), get("topics.regex"));
-    let queue = get("errors.deadletterqueue.topic.name");
+    let (topics, pattern) = (given(props, "topics"), given(props, "topics.regex"));
+    let queue = given(props, "errors.deadletterqueue.topic.name");
+    let error = |key: &str, message: String| ConfigError { key: key.into(), message };
+    let both = |message: &str| ["topics", "topics.regex"].map(|key| error(key, message.into()));
     let mut errors = Vec::new();
-    let mut add = |key: &str, message: String| {
-        errors.push(ConfigError { key: key.into(), message });
-    };
-    if !topics.is_empty() && !pattern.is_empty() {
-        let message = "topics and topics.regex are mutually exclusive options, but both are set.";
-        add("topics", message.into());
-        add("topics.regex", message.into());
+    match (topics.is_empty(), pattern.is_empty()) {
+        (false, false) => errors.extend(both(
+            "topics and topics.regex are mutually exclusive options, but both are set.",
+        )),
+        (true, true) => errors.extend(both("Must configure one of topics or topics.regex")),
+        _ => {}
     }
-    if topics.is_empty() && pattern.is_empty() {
-        let message = "Must configure one of topics or topics.regex";
-        add("topics", message.into());
-        add("topics.regex", message.into());
-    }
-    if !topics.is_empty() && topics.split(',').any(|topic| topic.trim().is_empty()) {
-        add("topics", "Configuration 'topics' values must not be empty.".into());
-    }
-    let compiled = match Regex::new(&format!("^(?:{pattern})$")) {
-        Ok(regex) => Some(regex).filter(|_| !pattern.is_empty()),
-        Err(e) => {
-            add(
-                "topics.regex",
-                format!("Invalid value {pattern} for configuration topics.regex: {e}"),
-            );
+    let regex = match compile(pattern) {
+        Ok(regex) => regex,
+        Err(message) => {
+            errors.push(error("topics.regex", message));
             None
         }
     };
-    if !queue.is_empty() {
-        let list: Vec<&str> = topics.split(',').map(str::trim).collect();
-        if list.contains(&queue) {
-            add(
-                "topics",
-                format!(
-                    "The DLQ topic '{queue}' may not be included in the list of topics \
-                     ('topics=[{}]') consumed by the connector",
-                    list.join(", ")
-                ),
-            );
-        }
-        if compiled.is_some_and(|regex| regex.is_match(queue)) {
-            add(
-                "errors.deadletterqueue.topic.name",
-                format!(
-                    "Invalid value {pattern} for configuration topics.regex: The DLQ topic '{queue}' may \
-                 not be matched by the regex \"{pattern}\" for the topics consumed by the connector"
-                ),
-            );
-        }
+    if queue.is_empty() {
+        return errors;
+    }
+    let list: Vec<&str> = topics.split(',').map(str::trim).collect();
+    if list.contains(&queue) {
+        let message = format!(
+            "The DLQ topic '{queue}' may not be included in the list of topics ('topics=[{}]') \
+             consumed by the connector",
+            list.join(", ")
+        );
+        errors.push(error("topics", message));
+    }
+    if regex.is_some_and(|regex| regex.is_match(queue)) {
+        let message = format!(
+            "The DLQ topic '{queue}' may not be matched by the regex for the topics \
+             ('topics.regex={pattern}') consumed by the connector"
+        );
+        errors.push(error("topics.regex", message));
     }
     errors
+}
+
+/// The pattern of a sink's topics, which has to match a name as a whole. Java's complaints are its
+/// rule's; here, about what Java can match and we cannot.
+fn compile(pattern: &str) -> Result<Option<Regex>, String> {
+    if pattern.is_empty() || java_regex::check(pattern).is_err() {
+        return Ok(None);
+    }
+    Regex::new(&format!("^(?:{pattern})$")).map(Some).map_err(|e| {
+        format!("Invalid value {pattern} for configuration topics.regex: not supported here: {e}")
+    })
 }

@@ -1,5 +1,6 @@
 //! What users configure: the worker, its connectors, and the Kafka clients of both.
 
+pub(crate) mod client_keys;
 pub(crate) mod clients;
 pub(crate) mod connector;
 mod keys;
@@ -10,4 +11,5 @@ pub(crate) mod redaction;
 pub(crate) mod rest;
 mod shown;
 pub(crate) mod variables;
+pub(crate) mod versions;
 pub(crate) mod worker;

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use millrace_api::{Error, ErrorKind, PluginKind, Props, Result};
 use tokio::sync::oneshot;
 
-use super::check::check;
 use super::inbox::Inbox;
 use super::validate::require_valid;
 use super::{ConnectorOffset, Patch, TargetState, offsets};
@@ -155,7 +154,8 @@ impl ConnectorActor {
             Change::Replace(config) => config,
             Change::Patch(patch) => {
                 let config = patched(self.snapshot().config.clone(), patch);
-                require_valid(&check(&self.worker, &config).await?)?;
+                let worker = &self.worker;
+                require_valid(&validate(worker, &config, &[]).await?)?;
                 config
             }
         };

@@ -1,9 +1,9 @@
 //! What may be asked of a worker about its connectors: the one interface of REST and commands.
 
 pub(crate) mod actor;
-pub(crate) mod check;
 mod inbox;
 mod offsets;
+pub(crate) mod plugin_config;
 pub(crate) mod standalone;
 pub(crate) mod validate;
 
@@ -196,8 +196,9 @@ pub trait Herder: Send + Sync {
     /// version or `latest` (KIP-891).
     fn plugin_config(&self, name: &str, version: Option<&str>) -> Result<Vec<ConfigKeyInfo>>;
 
-    /// Checks a connector's configuration without opening anything.
-    async fn validate(&self, config: &Props) -> Result<ConfigInfos>;
+    /// Checks a connector's configuration without opening anything. `nulls` are keys that were
+    /// given with null, which are errors.
+    async fn validate(&self, config: &Props, nulls: &[String]) -> Result<ConfigInfos>;
 
     /// Answers once the herder can take commands. While it cannot yet, the error is `Retriable`.
     async fn health(&self) -> Result<()>;

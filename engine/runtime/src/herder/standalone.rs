@@ -17,15 +17,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::actor::{Change, Command, ConnectorActor, Reply, Snapshot, unknown_task};
-use super::check::check;
 use super::inbox::{COMMANDS, Inbox};
-use super::validate::require_valid;
+use super::plugin_config::plugin_config;
+use super::validate::{require_valid, validate};
 use super::{
     ConnectorInfo, ConnectorOffset, ConnectorState, ConnectorStatus, Herder, Patch, PluginInfo,
     RestartRequest, TargetState, TaskInfo, TaskReference, TaskState, offsets,
 };
 use crate::catalog::Catalog;
-use crate::config::connector::definition;
 use crate::config::variables::Resolved;
 use crate::config::worker::WorkerConfig;
 use crate::plugin_runtime::PluginRuntime;
@@ -243,7 +242,7 @@ impl Herder for StandaloneHerder {
         initial: Option<TargetState>,
         replace: bool,
     ) -> Result<(bool, ConnectorInfo)> {
-        require_valid(&check(&self.worker, &config).await?)?;
+        require_valid(&validate(&self.worker, &config, &[]).await?)?;
         let created = self.add(name, initial.unwrap_or_default())?;
         if !created && !replace {
             let message = format!("Connector {name} already exists");
@@ -383,22 +382,12 @@ impl Herder for StandaloneHerder {
             .collect()
     }
 
-    fn plugin_config(&self, name: &str, _version: Option<&str>) -> Result<Vec<ConfigKeyInfo>> {
-        let plugin =
-            self.worker.catalog.find(&PluginKind::ALL, name).ok_or_else(|| {
-                Error::new(ErrorKind::NotFound, format!("Unknown plugin {name}."))
-            })?;
-        let mut keys = plugin.config_def().infos();
-        if matches!(plugin.kind(), PluginKind::Source | PluginKind::Sink) {
-            let own: Vec<String> = keys.iter().map(|key| key.name.clone()).collect();
-            let framework = definition(plugin.kind()).infos();
-            keys.extend(framework.into_iter().filter(|key| !own.contains(&key.name)));
-        }
-        Ok(keys)
+    fn plugin_config(&self, name: &str, version: Option<&str>) -> Result<Vec<ConfigKeyInfo>> {
+        plugin_config(&self.worker.catalog, name, version)
     }
 
-    async fn validate(&self, config: &Props) -> Result<ConfigInfos> {
-        check(&self.worker, config).await
+    async fn validate(&self, config: &Props, nulls: &[String]) -> Result<ConfigInfos> {
+        validate(&self.worker, config, nulls).await
     }
 
     fn kafka_cluster_id(&self) -> String {

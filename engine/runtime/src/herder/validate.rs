@@ -1,257 +1,222 @@
 //! Checks a connector's configuration without opening anything: the framework's keys, those of
-//! transformations and converters, and the connector's own
+//! transformations and converters, the connector's own, and what it overrides of its clients
 //! (`AbstractHerder.validateConnectorConfig` in Java).
 
-use std::collections::BTreeMap;
+mod framework;
+mod overrides;
+mod reply;
 
 use millrace_api::config::{
-    ConfigDef, ConfigError, ConfigInfo, ConfigInfos, ConfigKey, ConfigValue, Importance,
-    Recommender, Setting, Type, Width,
+    ClassName, ConfigDef, ConfigError, ConfigInfos, ConfigKeyInfo, ConfigValue, Setting,
+    hash_map_order,
 };
-use millrace_api::{Error, ErrorKind, PluginKind, Props, Result};
+use millrace_api::{Error, ErrorKind, Plugin, PluginKind, Props, Result};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Class};
 use crate::config::clients::below;
-use crate::config::connector::{check_sink, definition};
+use crate::config::connector::{check_sink, common_definition};
+use crate::config::variables::Resolved;
+use crate::config::versions;
 use crate::config::worker::WorkerConfig;
+use crate::worker::Worker;
+use framework::{CONVERTERS, Framework, framework};
 
-/// Checks a connector's configuration. An error means that there is nothing to check: no class, or
-/// one that does not exist.
-pub(crate) fn validate(
-    catalog: &Catalog,
-    worker: &WorkerConfig,
-    props: &Props,
+const NULL_VALUE: &str = "Null value can not be supplied as the configuration value.";
+
+/// What a validation is about.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    catalog: &'a Catalog,
+    worker: &'a WorkerConfig,
+    /// The configuration.
+    props: &'a Props,
+    /// Keys that were given with null, which no configuration may have.
+    nulls: &'a [String],
+}
+
+/// Checks a connector's configuration as it is written: what its variables stand for is checked,
+/// and not shown. An error means that there is nothing to check: no class, or one that does not
+/// exist; or, as in Java, that a client would not even read an override.
+pub(crate) async fn validate(
+    worker: &Worker,
+    raw: &Props,
+    nulls: &[String],
 ) -> Result<ConfigInfos> {
-    let Some(class) = props.get("connector.class").map(|c| c.trim()) else {
+    let Resolved { props, redaction } = worker.config.variables.resolve_aside(raw).await?;
+    let (catalog, worker) = (&*worker.catalog, &worker.config);
+    let checked = check(Asked { catalog, worker, props: &props, nulls });
+    checked.map(|infos| redaction.infos(infos)).map_err(|e| redaction.error(e))
+}
+
+fn check(asked: Asked<'_>) -> Result<ConfigInfos> {
+    let Asked { catalog, props, .. } = asked;
+    let Some(class) = props.get("connector.class") else {
+        // Java prints the values, too; some are secrets.
         let shown: Vec<&str> = props.keys().map(String::as_str).collect();
         let shown = shown.join(", ");
         return Err(Error::config(format!(
             "Connector config {{{shown}}} contains no connector type"
         )));
     };
-    let plugin = catalog.connector(class)?;
-    let mut errors = Errors::default();
-    let framework = with_worker_converters(catalog, worker, definition(plugin.kind()));
-    let framework = with_chain(catalog, framework, props, &mut errors);
-    let mut infos = ConfigInfos { name: class.to_owned(), ..ConfigInfos::default() };
-    if plugin.kind() == PluginKind::Sink {
-        errors.extend(check_sink(props));
+    let plugin = catalog.connector(class.trim())?;
+    let version = props.get("connector.plugin.version").map(String::as_str);
+    let version = versions::requirement(version).map_err(Error::config)?;
+    if let Err(complaint) = catalog.check_version(plugin, version.as_ref()) {
+        return Ok(with_wrong_version(asked, class, plugin, &complaint));
     }
-    for key in ["key.converter", "value.converter", "header.converter"] {
-        check_converter(catalog, key, props, &mut errors);
+    let Framework { def, complaints } = framework(asked, plugin);
+    let mut values = framework_values(asked, plugin, &def, complaints);
+    let mut converters = Vec::new();
+    for (key, kind) in [CONVERTERS[2], CONVERTERS[0], CONVERTERS[1]] {
+        converters.extend(converter(asked, key, kind, &mut values));
     }
-    errors.extend(plugin.validate(props));
     let own = plugin.config_def();
-    let values = framework.validate(props);
-    errors.add_to(&mut infos, &framework, values);
-    let values = own.validate(props);
-    errors.add_to(&mut infos, &own, values);
-    let converters = ["header.converter", "key.converter", "value.converter"];
-    for key in converters {
-        add_converter(catalog, key, props, &mut infos);
+    let own_values = own_values(asked, plugin, &own, &mut values);
+    values.extend(own_values);
+    let mut infos = reply::generate(class, &def.replaced_by(own), values);
+    for part in overrides::validate(asked, plugin.kind())?.into_iter().chain(converters) {
+        reply::append(&mut infos, part);
     }
-    errors.add_rest(&mut infos);
     Ok(infos)
 }
 
-/// Errors found beyond single keys, by key.
-#[derive(Default)]
-struct Errors(BTreeMap<String, Vec<String>>);
-
-impl Errors {
-    fn push(&mut self, key: impl Into<String>, message: impl Into<String>) {
-        self.0.entry(key.into()).or_default().push(message.into());
+/// The answer when the connector has no such version: only what holds for every connector is
+/// checked, and without suggestions.
+fn with_wrong_version(
+    asked: Asked<'_>,
+    class: &str,
+    plugin: &Plugin,
+    complaint: &str,
+) -> ConfigInfos {
+    let def = common_definition(plugin);
+    let mut values = def.validate_with_nulls(asked.props, asked.nulls);
+    for error in framework::converter_complaints(asked) {
+        complain(&mut values, error);
     }
-
-    fn extend(&mut self, errors: Vec<ConfigError>) {
-        for error in errors {
-            self.push(error.key, error.message);
-        }
-    }
-
-    /// Adds keys of one definition to the answer, each with all that was found about it.
-    fn add_to(&mut self, infos: &mut ConfigInfos, def: &ConfigDef, mut values: Vec<ConfigValue>) {
-        for value in &mut values {
-            value.errors.extend(self.0.remove(&value.name).unwrap_or_default());
-        }
-        append(infos, ConfigInfos::new("", def, values));
-    }
-
-    /// Errors of keys that nobody defines come first in the answer.
-    fn add_rest(self, infos: &mut ConfigInfos) {
-        for (key, messages) in self.0 {
-            infos.error_count += messages.len();
-            let value = ConfigValue { errors: messages, ..ConfigValue::new(key) };
-            infos.configs.insert(0, ConfigInfo { definition: None, value: Some(value.into()) });
-        }
-    }
-}
-
-fn append(infos: &mut ConfigInfos, more: ConfigInfos) {
-    infos.error_count += more.error_count;
-    infos.configs.extend(more.configs);
-    for group in more.groups {
-        if !infos.groups.contains(&group) {
-            infos.groups.push(group);
-        }
-    }
-}
-
-/// The converters that a connector gets when it names none, and those there are.
-fn with_worker_converters(catalog: &Catalog, worker: &WorkerConfig, def: ConfigDef) -> ConfigDef {
-    def.keys().iter().cloned().fold(ConfigDef::default(), |def, key| {
-        let default = match key.name.as_str() {
-            "key.converter" => &worker.key_converter,
-            "value.converter" => &worker.value_converter,
-            "header.converter" => &worker.header_converter,
-            _ => return def.define(key),
-        };
-        let known = classes(catalog, converter_kind(&key.name));
-        def.define(key.default(default.clone()).recommender(known))
-    })
-}
-
-/// Recommends every class of this kind.
-fn classes(catalog: &Catalog, kind: PluginKind) -> Recommender {
-    let plugins = catalog.plugins().iter().filter(|plugin| plugin.kind() == kind);
-    let mut classes: Vec<String> = plugins.map(|plugin| plugin.class().to_owned()).collect();
-    classes.sort();
-    Recommender::fixed(classes)
-}
-
-/// Adds the keys of the transformations and predicates that a configuration names.
-fn with_chain(
-    catalog: &Catalog,
-    mut def: ConfigDef,
-    props: &Props,
-    errors: &mut Errors,
-) -> ConfigDef {
-    let sections = [
-        ("transforms", "Transforms", PluginKind::Transformation),
-        ("predicates", "Predicates", PluginKind::Predicate),
-    ];
-    for (list, group, kind) in sections {
-        let aliases = props.get(list).map_or("", |v| v.trim());
-        let mut seen = Vec::new();
-        for alias in aliases.split(',').map(str::trim).filter(|a| !a.is_empty()) {
-            if seen.contains(&alias) {
-                continue;
+    name_classes(asked, &mut values);
+    for value in &mut values {
+        match value.name.as_str() {
+            "connector.class" => value.errors.push(complaint.to_owned()),
+            "connector.plugin.version" => {
+                value.errors.push(complaint.to_owned());
+                value.recommended_values.push(plugin.version().into());
             }
-            seen.push(alias);
-            let prefix = format!("{list}.{alias}.");
-            let group = format!("{group}: {alias}");
-            let key = format!("{prefix}type");
-            def =
-                def.define(type_key(&key, &group, alias, kind).recommender(classes(catalog, kind)));
-            let mut own = match kind {
-                PluginKind::Transformation => {
-                    ConfigDef::default().define(negate_key()).define(predicate_key())
-                }
-                _ => ConfigDef::default(),
-            };
-            match props.get(&key).map(|class| catalog.plugin(kind, &key, class.trim())) {
-                Some(Ok(plugin)) => {
-                    let keys = plugin.config_def().keys().to_vec();
-                    let keys = keys
-                        .into_iter()
-                        .filter(|key| !matches!(&*key.name, "negate" | "predicate"));
-                    own = keys.fold(own, ConfigDef::define);
-                }
-                Some(Err(e)) => errors.push(&key, e.message()),
-                None => {}
-            }
-            // The first two places are those of class and version.
-            def = def.embed(&prefix, &group, 2, own);
-            let given = |name: &str| props.contains_key(&format!("{prefix}{name}"));
-            if kind == PluginKind::Transformation && given("negate") && !given("predicate") {
-                errors.push(
-                    key,
-                    format!(
-                        "Config '{prefix}negate' was provided but there is no config \
-                         '{prefix}predicate' defining a predicate to be negated."
-                    ),
-                );
-            }
+            // There is nothing to choose from.
+            name => value.visible = !name.ends_with(".plugin.version"),
         }
     }
-    def
+    complain_of_nulls(asked, &mut values);
+    reply::generate(class, &def, values)
 }
 
-fn type_key(key: &str, group: &str, alias: &str, kind: PluginKind) -> ConfigKey {
-    let (noun, title) = match kind {
-        PluginKind::Predicate => ("predicate", "Predicate"),
-        _ => ("transformation", "Transformation"),
+fn framework_values(
+    asked: Asked<'_>,
+    plugin: &Plugin,
+    def: &ConfigDef,
+    complaints: Vec<ConfigError>,
+) -> Vec<ConfigValue> {
+    let mut values = def.validate_with_nulls(asked.props, asked.nulls);
+    for error in complaints {
+        complain(&mut values, error);
+    }
+    name_classes(asked, &mut values);
+    if plugin.kind() == PluginKind::Sink {
+        for error in check_sink(asked.props) {
+            complain(&mut values, error);
+        }
+    }
+    complain_of_nulls(asked, &mut values);
+    values
+}
+
+/// The connector's own keys. What it says of keys that are not its own goes to the framework's.
+fn own_values(
+    asked: Asked<'_>,
+    plugin: &Plugin,
+    own: &ConfigDef,
+    framework: &mut Vec<ConfigValue>,
+) -> Vec<ConfigValue> {
+    let mut values = own.validate_with_nulls(asked.props, asked.nulls);
+    for error in plugin.validate(asked.props) {
+        match own.get(&error.key) {
+            Some(_) => complain(&mut values, error),
+            None => complain(framework, error),
+        }
+    }
+    values
+}
+
+/// Adds an error to what was found about its key, which may be nothing so far.
+fn complain(values: &mut Vec<ConfigValue>, error: ConfigError) {
+    match values.iter_mut().find(|value| value.name == error.key) {
+        Some(value) => value.errors.push(error.message),
+        None => {
+            let errors = vec![error.message];
+            values.push(ConfigValue { errors, ..ConfigValue::new(error.key) });
+        }
+    }
+}
+
+/// Keys that nobody defines come in the order in which Java's map happens to give them back.
+fn complain_of_nulls(asked: Asked<'_>, values: &mut Vec<ConfigValue>) {
+    for key in asked.nulls {
+        complain(values, ConfigError { key: key.clone(), message: NULL_VALUE.to_owned() });
+    }
+    hash_map_order(values, |value| &value.name);
+}
+
+/// Puts the full name of a class for what the user wrote, and null for one that nobody knows.
+fn name_classes(asked: Asked<'_>, values: &mut [ConfigValue]) {
+    for value in values {
+        if let Setting::Class(name) = &value.value {
+            value.value =
+                match asked.catalog.class(framework::class_kind(&value.name), name.as_str()) {
+                    Class::Found(plugin) => ClassName::new(plugin.class()).into(),
+                    Class::Unfit { class, .. } => ClassName::new(class).into(),
+                    Class::Missing => Setting::Null,
+                };
+        }
+    }
+}
+
+/// The keys of a converter that the connector itself names, if its class and version are fine.
+fn converter(
+    asked: Asked<'_>,
+    key: &str,
+    kind: PluginKind,
+    values: &mut Vec<ConfigValue>,
+) -> Option<ConfigInfos> {
+    let class = asked.props.get(key)?;
+    let version_key = format!("{key}.plugin.version");
+    let keys = [key, version_key.as_str()];
+    if values.iter().any(|v| keys.contains(&v.name.as_str()) && !v.errors.is_empty()) {
+        return None;
+    }
+    let Class::Found(plugin) = asked.catalog.class(kind, class.trim()) else {
+        return None;
     };
-    ConfigKey::new(key, Type::Class)
-        .importance(Importance::High)
-        .documentation(format!("Class for the '{alias}' {noun}."))
-        .group(group, 0)
-        .width(Width::Long)
-        .display_name(format!("{title} type for {alias}"))
-}
-
-fn negate_key() -> ConfigKey {
-    ConfigKey::new("negate", Type::Boolean)
-        .default(false)
-        .importance(Importance::Medium)
-        .documentation("Whether the configured predicate should be negated.")
-}
-
-fn predicate_key() -> ConfigKey {
-    ConfigKey::new("predicate", Type::String)
-        .default(Setting::Null)
-        .importance(Importance::Medium)
-        .documentation(
-            "The alias of a predicate used to determine whether to apply this transformation.",
-        )
-}
-
-fn converter_kind(key: &str) -> PluginKind {
-    match key {
-        "header.converter" => PluginKind::HeaderConverter,
-        _ => PluginKind::Converter,
+    let required = versions::requirement(asked.props.get(&version_key).map(String::as_str));
+    if let Err(message) = asked.catalog.check_version(plugin, required.ok()?.as_ref()) {
+        for key in keys {
+            complain(values, ConfigError { key: key.to_owned(), message: message.clone() });
+        }
+        return None;
     }
-}
-
-fn check_converter(catalog: &Catalog, key: &str, props: &Props, errors: &mut Errors) {
-    if let Some(class) = props.get(key)
-        && let Err(e) = catalog.plugin(converter_kind(key), key, class.trim())
-    {
-        errors.push(key, e.message());
-    }
-}
-
-/// Adds the keys of a converter that the connector itself names.
-fn add_converter(catalog: &Catalog, key: &str, props: &Props, infos: &mut ConfigInfos) {
-    let Some(plugin) = props
-        .get(key)
-        .and_then(|class| catalog.plugin(converter_kind(key), key, class.trim()).ok())
-    else {
-        return;
-    };
     let prefix = format!("{key}.");
-    let def = plugin.config_def();
-    let mut own: Props = below(props, &prefix).collect();
+    let mut own: Props = below(asked.props, &prefix).collect();
     let role = key.trim_end_matches(".converter");
-    own.insert("converter.type".into(), role.into());
-    let mut more = ConfigInfos::new("", &def, def.validate(&own));
-    for config in &mut more.configs {
-        if let Some(definition) = &mut config.definition {
-            definition.name.insert_str(0, &prefix);
-        }
-        if let Some(value) = &mut config.value {
-            value.name.insert_str(0, &prefix);
-        }
-    }
-    more.groups.sort_by_cached_key(|group| bucket(group));
-    append(infos, more);
-}
-
-/// Where a string lies in a small Java `HashSet`, in which Java collects a converter's groups.
-fn bucket(text: &str) -> u32 {
-    let step = |hash: u32, unit: u16| hash.wrapping_mul(31).wrapping_add(u32::from(unit));
-    let hash = text.encode_utf16().fold(0, step);
-    (hash ^ (hash >> 16)) % 16
+    own.entry("converter.type".into()).or_insert_with(|| role.into());
+    let nulls: Vec<String> =
+        asked.nulls.iter().filter_map(|key| key.strip_prefix(&prefix)).map(str::to_owned).collect();
+    let def = plugin.config_def();
+    let mut values = def.validate_with_nulls(&own, &nulls);
+    hash_map_order(&mut values, |value| &value.name);
+    let definition = |name: &str| {
+        let mut info = ConfigKeyInfo::from(def.get(name)?);
+        info.name.insert_str(0, &prefix);
+        Some(info)
+    };
+    Some(reply::prefixed(&prefix, values, definition))
 }
 
 /// Fails with all that is wrong, as Java answers a create request with 400.

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use millrace_api::config::{ConfigInfo, ConfigInfos, ConfigValue};
 use millrace_api::{Error, Props};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,12 +14,11 @@ use crate::herder::{ConnectorOffset, Patch, TargetState};
 
 /// What a create request is made of.
 const CREATE_MEMBERS: &[&str] = &["config", "name", "initial_state"];
-const NULL_VALUE: &str = "Null value can not be supplied as the configuration value.";
 
 type Members = BTreeMap<String, Box<RawValue>>;
 
 /// A connector's configuration as it came.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ConfigBody {
     pub(super) props: Props,
     /// Keys whose value is null, which no configuration may have.
@@ -81,33 +79,6 @@ impl ConfigBody {
                 self.props.insert("name".into(), name.into());
                 Ok(self)
             }
-        }
-    }
-
-    /// Marks the nulls as errors in what validation found about the rest.
-    pub(super) fn mark_nulls(&self, infos: &mut ConfigInfos) {
-        for key in &self.nulls {
-            let is_meant = |info: &&mut ConfigInfo| {
-                info.value.as_ref().is_some_and(|value| value.name == *key)
-            };
-            let found = infos.configs.iter_mut().find(is_meant);
-            let errors = match found.and_then(|info| info.value.as_mut()) {
-                Some(value) => &mut value.errors,
-                None => {
-                    let value = ConfigInfo {
-                        definition: None,
-                        value: Some(ConfigValue::new(key.clone()).into()),
-                    };
-                    infos.configs.insert(0, value);
-                    let added = infos.configs[0].value.as_mut();
-                    &mut added.expect("it was made with one").errors
-                }
-            };
-            // The key is there, after all.
-            let before = errors.len();
-            errors.retain(|message| !message.starts_with("Missing required configuration"));
-            errors.push(NULL_VALUE.to_owned());
-            infos.error_count = infos.error_count - before + errors.len();
         }
     }
 }

@@ -111,12 +111,15 @@ impl RestError {
         )
     }
 
-    /// What went wrong in a validation. Java gives bad requests back from there with their class,
-    /// as errors of the server.
+    /// What went wrong in a validation. Java gives it back from there with its class, as an error
+    /// of the server: a bad request, or an override that its client cannot read.
     pub(super) fn in_validation(error: &Error) -> Self {
         let wrapped = match status(error.kind()) {
             StatusCode::BAD_REQUEST => {
                 "org.apache.kafka.connect.runtime.rest.errors.BadRequestException: "
+            }
+            _ if error.kind() == ErrorKind::Fatal => {
+                "org.apache.kafka.common.config.ConfigException: "
             }
             _ => "",
         };

@@ -85,13 +85,9 @@ impl Rest {
         &self,
         config: &ConfigBody,
     ) -> Result<millrace_api::Result<ConfigInfos>, RestError> {
-        let props = config.props.clone();
+        let ConfigBody { props, nulls } = config.clone();
         let validate =
-            move |herder: Arc<dyn Herder>| async move { Ok(herder.validate(&props).await) };
-        let found = self.carry_out(validate).await?;
-        Ok(found.map(|mut infos| {
-            config.mark_nulls(&mut infos);
-            infos
-        }))
+            move |herder: Arc<dyn Herder>| async move { Ok(herder.validate(&props, &nulls).await) };
+        self.carry_out(validate).await
     }
 }

@@ -1,6 +1,7 @@
 //! A source task's loop: poll, transform, convert, produce, commit (`WorkerSourceTask` in Java).
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::task::chain::TransformationChain;
 use crate::task::errors::{ErrorPolicy, Failures, Stage};
 use crate::task::offsets::{Submitted, SubmittedRecords};
 use crate::task::serde::Converters;
+use crate::task::topics::TopicCreation;
 use crate::task::{Wanted, Wishes};
 use crate::topics::TopicUses;
 
@@ -39,6 +41,8 @@ pub(crate) struct SourcePipeline {
     pub(crate) errors: ErrorPolicy,
     pub(crate) producer: Box<dyn Producer>,
     pub(crate) topics: TopicUses,
+    /// None: topics are the broker's business.
+    pub(crate) creation: Option<TopicCreation>,
 }
 
 impl SourceTaskLoop {
@@ -145,7 +149,11 @@ impl SourceTaskLoop {
         let ack = Arc::clone(run) as Arc<dyn Acknowledge>;
         let ack = self.pipeline.topics.when_acknowledged(&outgoing.topic, ack);
         loop {
-            match self.offer(outgoing, &ack, run).await {
+            let offered = match self.create_topic(&outgoing.topic).await {
+                Ok(true) => self.offer(outgoing, &ack, run).await,
+                other => other,
+            };
+            match offered {
                 Err(e) if e.is_retriable() => {
                     if self.wishes.now() == Wanted::Stop {
                         return Ok(false);
@@ -154,6 +162,30 @@ impl SourceTaskLoop {
                     self.wishes.back_off().await;
                 }
                 offered => return offered,
+            }
+        }
+    }
+
+    /// Sees to it that a topic is there before its first run is sent. False when told to stop
+    /// meanwhile. Commits go on.
+    async fn create_topic(&mut self, topic: &Arc<str>) -> Result<bool> {
+        let Some(creation) = &mut self.pipeline.creation else {
+            return Ok(true);
+        };
+        if creation.knows(topic) {
+            return Ok(true);
+        }
+        let mut created = pin!(creation.create(topic));
+        let mut known = Wanted::Run;
+        loop {
+            tokio::select! {
+                biased;
+                created = &mut created => return created.map(|()| true),
+                () = self.committer.due() => self.committer.commit(&mut *self.task).await,
+                wanted = self.wishes.other_than(known) => match wanted {
+                    Wanted::Stop => return Ok(false),
+                    other => known = other,
+                },
             }
         }
     }

@@ -11,5 +11,6 @@ mod sink;
 mod source;
 mod states;
 mod stuck;
+mod topic_creation;
 mod topics;
 mod variables;
