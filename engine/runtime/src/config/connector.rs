@@ -2,8 +2,8 @@
 //! `SinkConnectorConfig` in Java), and the checks that reach past single keys.
 
 use millrace_api::config::validators::{
-    Validator, all_of, at_least, non_empty_string, non_null, non_empty_string_without_control_chars, one_of,
-    one_of_ignore_case, regex, unique_list,
+    Validator, all_of, at_least, non_empty_string, non_empty_string_without_control_chars,
+    non_null, one_of, one_of_ignore_case, regex, unique_list,
 };
 use millrace_api::config::{ClassName, ConfigError, ConfigKey, java_regex};
 use millrace_api::{Config, ConfigDef, Error, Plugin, PluginKind, Props, Result};

@@ -7,7 +7,7 @@ use millrace_api::{Error, ErrorKind, PluginKind, Props, Result};
 use tokio::sync::oneshot;
 
 use super::inbox::Inbox;
-use super::validate::require_valid;
+use super::validate::{require_valid, validate};
 use super::{ConnectorOffset, Patch, TargetState, offsets};
 use crate::config::connector::ConnectorConfig;
 use crate::config::variables::{Resolved, put_back};

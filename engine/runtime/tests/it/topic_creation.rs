@@ -7,8 +7,10 @@ use millrace_runtime::State;
 
 use crate::fixture::{Fixture, until};
 
-const THREE_PARTITIONS: [(&str, &str); 2] =
-    [("topic.creation.default.replication.factor", "-1"), ("topic.creation.default.partitions", "3")];
+const THREE_PARTITIONS: [(&str, &str); 2] = [
+    ("topic.creation.default.replication.factor", "-1"),
+    ("topic.creation.default.partitions", "3"),
+];
 
 async fn partitions(fixture: &Fixture, topic: &str) -> Option<i32> {
     fixture.cluster.describe_topics(Some(&[topic])).await.unwrap().get(topic).copied()
