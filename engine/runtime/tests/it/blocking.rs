@@ -42,7 +42,7 @@ async fn a_blocked_thread_slows_no_answer() {
         worker.health().await?;
         worker.connector_info("blocking").await?;
         worker.status("blocking").await?;
-        worker.validate(&config).await?;
+        worker.validate(&config, &[]).await?;
         worker.offsets("blocking").await?;
         worker.active_topics("blocking").await?;
         worker.put_connector("unblocked", config.clone(), None, false).await?;

@@ -44,7 +44,7 @@ async fn variables_are_resolved_where_they_are_used_and_shown_as_written() {
     for key in ["topic", "count"] {
         assert_eq!(tasks[0].config[key], raw[key]);
     }
-    let infos = worker.validate(&raw).await.unwrap();
+    let infos = worker.validate(&raw, &[]).await.unwrap();
     assert_eq!(infos.error_count, 0);
     let shown = serde_json::to_string(&infos).unwrap();
     assert!(!shown.contains("canary"), "{shown}");
@@ -78,7 +78,7 @@ async fn failures_do_not_show_values() {
     assert!(shown.contains(&format!("Invalid value {} for", raw["count"])), "{shown}");
     assert!(!shown.contains("canary"), "{shown}");
 
-    let infos = worker.validate(&raw).await.unwrap();
+    let infos = worker.validate(&raw, &[]).await.unwrap();
     let shown = serde_json::to_string(&infos).unwrap();
     assert!(infos.error_count > 0 && !shown.contains("canary"), "{shown}");
     let refused = worker.put_connector("leaky", raw, None, true).await.unwrap_err().to_string();
