@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn changes_are_taken_over() {
-        let (sender, receiver) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         let levels = Levels::new("info").0.applied_by(move |t| sender.send(t).unwrap());
         levels.set(SOURCE, "TRACE");
         assert!(receiver.recv().unwrap().would_enable(OUR_SOURCE, &Level::TRACE));

@@ -31,6 +31,7 @@ async fn headers_and_bodies_are_javas() {
     assert_eq!(made.status, 201, "{}", made.text);
     let location = "http://connect.example:8083/connectors/a%2Fb";
     assert_eq!(made.header("Location"), Some(location));
+    assert!(made.head.contains("\r\nContent-Type: "), "names of headers are written as by Java");
     assert_eq!(made.header("Content-Type"), Some("application/json"));
 
     let read = worker.ask("GET /connectors/a%2Fb", "").await;

@@ -17,9 +17,9 @@ pub(super) struct LoginModule {
 /// The value of `-DNAME=VALUE` in a shell variable of Java options; of several, the last.
 pub(super) fn system_property(options: &str, name: &str) -> Option<String> {
     let flag = format!("-D{name}=");
-    let values = options.split_whitespace().filter_map(|word| word.strip_prefix(&flag));
+    let mut values = options.split_whitespace().filter_map(|word| word.strip_prefix(&flag));
     // A second equals sign means that this file replaces the one of the JVM.
-    let value = values.last()?;
+    let value = values.next_back()?;
     let value = value.strip_prefix('=').unwrap_or(value);
     Some(value.trim_matches(['"', '\'']).to_owned())
 }
