@@ -20,6 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, reload};
 
 use self::levels::Levels;
+use crate::catalog::catalog;
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -34,7 +35,7 @@ pub enum LogFormat {
 /// first, such as `info,millrace_kafka=debug`; without it `level` does.
 pub fn start_logging(format: LogFormat, level: &str) -> Arc<dyn Loggers> {
     let spec = std::env::var("MILLRACE_LOG").unwrap_or_else(|_| level.to_owned());
-    let (levels, wrong) = Levels::new(&spec);
+    let (levels, wrong) = Levels::new(&spec, &catalog());
     let (filter, handle) = reload::Layer::new(levels.targets());
     let registry = tracing_subscriber::registry().with(filter).with(ConnectorContext);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);

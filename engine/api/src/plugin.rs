@@ -194,6 +194,7 @@ pub struct Plugin {
     config_def: fn() -> ConfigDef,
     validate: fn(&Props) -> Vec<ConfigError>,
     aliases: bool,
+    log_target: Option<&'static str>,
     open: Open,
 }
 
@@ -210,7 +211,7 @@ impl Plugin {
             },
         };
         let validate = |props: &Props| S::Config::parse(props).map_or(vec![], |c| S::validate(&c));
-        Self::new(S::CLASS, S::Config::config_def, open).checked_by(validate)
+        Self::new(S::CLASS, S::Config::config_def, open).checked_by(validate).logs_as::<S>()
     }
 
     /// A sink connector.
@@ -225,7 +226,7 @@ impl Plugin {
             },
         };
         let validate = |props: &Props| S::Config::parse(props).map_or(vec![], |c| S::validate(&c));
-        Self::new(S::CLASS, S::Config::config_def, open).checked_by(validate)
+        Self::new(S::CLASS, S::Config::config_def, open).checked_by(validate).logs_as::<S>()
     }
 
     /// A converter for keys and values.
@@ -265,7 +266,13 @@ impl Plugin {
     }
 
     fn new(class: &'static str, config_def: fn() -> ConfigDef, open: Open) -> Self {
-        Self { class, config_def, validate: |_| Vec::new(), aliases: true, open }
+        Self { class, config_def, validate: |_| Vec::new(), aliases: true, log_target: None, open }
+    }
+
+    /// Its crate is where its type comes from.
+    fn logs_as<T>(mut self) -> Self {
+        self.log_target = std::any::type_name::<T>().split("::").next();
+        self
     }
 
     fn checked_by(mut self, validate: fn(&Props) -> Vec<ConfigError>) -> Self {
@@ -278,6 +285,11 @@ impl Plugin {
     pub fn without_aliases(mut self) -> Self {
         self.aliases = false;
         self
+    }
+
+    /// What the targets of a connector's log lines begin with: its crate. None for other plugins.
+    pub fn log_target(&self) -> Option<&'static str> {
+        self.log_target
     }
 
     /// The Java class name.

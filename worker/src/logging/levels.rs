@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use millrace_runtime::{LoggerLevel, Loggers};
+use millrace_runtime::{Catalog, LoggerLevel, Loggers};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub(super) const ROOT: &str = "root";
@@ -15,14 +15,12 @@ const OURS: &str = "millrace";
 /// Loggers of Java Connect, and the module of ours that says what they said. A name that is a
 /// package stands for all of its classes.
 const NAMES: &[(&str, &str)] = &[
-    ("io.confluent.connect.jdbc", "millrace_jdbc"),
     ("org.apache.kafka.clients", "millrace_kafka"),
     ("org.apache.kafka.clients.NetworkClient", "millrace_kafka::librdkafka"),
     ("org.apache.kafka.clients.admin.KafkaAdminClient", "millrace_kafka::librdkafka::admin"),
     ("org.apache.kafka.clients.consumer.KafkaConsumer", "millrace_kafka::librdkafka::consumer"),
     ("org.apache.kafka.clients.producer.KafkaProducer", "millrace_kafka::librdkafka::producer"),
     ("org.apache.kafka.connect.cli.ConnectStandalone", "millrace::commands::standalone"),
-    ("org.apache.kafka.connect.file", "millrace_file"),
     ("org.apache.kafka.connect.runtime.SubmittedRecords", "millrace_runtime::task::offsets"),
     ("org.apache.kafka.connect.runtime.Worker", "millrace_runtime::worker"),
     ("org.apache.kafka.connect.runtime.WorkerConfig", "millrace_runtime::config"),
@@ -43,8 +41,12 @@ const NAMES: &[(&str, &str)] = &[
 /// Takes over a filter in which every level is as it now should be.
 type Apply = Box<dyn Fn(Targets) + Send + Sync>;
 
+/// Names that Java has for modules of ours, and the modules.
+struct Names(Vec<(String, &'static str)>);
+
 /// The levels of this process.
 pub(super) struct Levels {
+    names: Names,
     named: Mutex<BTreeMap<String, LoggerLevel>>,
     apply: Apply,
 }
@@ -52,11 +54,12 @@ pub(super) struct Levels {
 impl Levels {
     /// Levels as `spec` says, such as `info,millrace_kafka=debug`. What cannot be read of it is
     /// given back.
-    pub(super) fn new(spec: &str) -> (Self, Vec<String>) {
+    pub(super) fn new(spec: &str, catalog: &Catalog) -> (Self, Vec<String>) {
+        let names = Names::new(catalog);
         let level = || LoggerLevel { level: "INFO".to_owned(), last_modified: None };
-        let names = NAMES.iter().flat_map(|(java, target)| [*java, *target]).chain([ROOT]);
-        let named = names.map(|name| (name.to_owned(), level())).collect();
-        let levels = Self { named: Mutex::new(named), apply: Box::new(|_| ()) };
+        let all = names.0.iter().flat_map(|(java, target)| [java.as_str(), target]).chain([ROOT]);
+        let named = Mutex::new(all.map(|name| (name.to_owned(), level())).collect());
+        let levels = Self { names, named, apply: Box::new(|_| ()) };
         let mut wrong = Vec::new();
         let mut parts: Vec<&str> = spec.split(',').map(str::trim).collect();
         // What is said of all comes before what is said of some.
@@ -69,7 +72,7 @@ impl Levels {
             };
             match filter(level) {
                 Some(_) if !name.contains(['[', '{']) => {
-                    change(&mut levels.lock(), name, &level.to_uppercase(), None);
+                    levels.change(&mut levels.lock(), name, &level.to_uppercase(), None);
                 }
                 _ => wrong.push(part.to_owned()),
             }
@@ -85,6 +88,36 @@ impl Levels {
     /// The filter for the levels as they are.
     pub(super) fn targets(&self) -> Targets {
         targets(&self.lock())
+    }
+
+    /// Sets a namespace and all below it; the answer is what changed among them. Each logger has a twin
+    /// of another name, which follows it.
+    fn change(
+        &self,
+        named: &mut BTreeMap<String, LoggerLevel>,
+        namespace: &str,
+        level: &str,
+        now: Option<i64>,
+    ) -> Vec<String> {
+        if !named.contains_key(namespace) {
+            let inherited = effective(named, namespace).level.clone();
+            let logger = LoggerLevel { level: inherited, last_modified: None };
+            named.insert(namespace.to_owned(), logger);
+        }
+        let mut changed = Vec::new();
+        for (name, logger) in named.iter_mut() {
+            if (namespace == ROOT || is_below(name, namespace)) && logger.level != level {
+                *logger = LoggerLevel { level: level.to_owned(), last_modified: now };
+                changed.push(name.clone());
+            }
+        }
+        for name in &changed {
+            let logger = named[name].clone();
+            for twin in self.names.twins(name) {
+                named.insert(twin, logger.clone());
+            }
+        }
+        changed
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, LoggerLevel>> {
@@ -106,7 +139,7 @@ impl Loggers for Levels {
         let now = i64::try_from(since.as_millis()).ok();
         // Under the lock, so that the last to come is the last to be taken over.
         let mut named = self.lock();
-        let changed = change(&mut named, namespace, level, now);
+        let changed = self.change(&mut named, namespace, level, now);
         (self.apply)(targets(&named));
         changed
     }
@@ -125,35 +158,6 @@ fn filter(level: &str) -> Option<LevelFilter> {
     })
 }
 
-/// Sets a namespace and all below it; the answer is what changed among them. Each logger has a twin
-/// of another name, which follows it.
-fn change(
-    named: &mut BTreeMap<String, LoggerLevel>,
-    namespace: &str,
-    level: &str,
-    now: Option<i64>,
-) -> Vec<String> {
-    if !named.contains_key(namespace) {
-        let inherited = effective(named, namespace).level.clone();
-        let logger = LoggerLevel { level: inherited, last_modified: None };
-        named.insert(namespace.to_owned(), logger);
-    }
-    let mut changed = Vec::new();
-    for (name, logger) in named.iter_mut() {
-        if (namespace == ROOT || is_below(name, namespace)) && logger.level != level {
-            *logger = LoggerLevel { level: level.to_owned(), last_modified: now };
-            changed.push(name.clone());
-        }
-    }
-    for name in &changed {
-        let logger = named[name].clone();
-        for twin in twins(name) {
-            named.insert(twin.to_owned(), logger.clone());
-        }
-    }
-    changed
-}
-
 fn is_below(name: &str, namespace: &str) -> bool {
     name.strip_prefix(namespace)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with("::"))
@@ -166,24 +170,39 @@ fn effective<'a>(named: &'a BTreeMap<String, LoggerLevel>, name: &str) -> &'a Lo
     nearest.map_or_else(|| &named[ROOT], |(_, logger)| logger)
 }
 
-/// The same logger's other names. A class of a package that is one logger here is that logger.
-fn twins(name: &str) -> Vec<&'static str> {
-    let exact = NAMES.iter().filter_map(|(java, target)| match name {
-        n if n == *java => Some(*target),
-        n if n == *target => Some(*java),
-        _ => None,
-    });
-    let exact: Vec<_> = exact.collect();
-    if !exact.is_empty() || name.starts_with(OURS) {
-        return exact;
+impl Names {
+    fn new(catalog: &Catalog) -> Self {
+        let fixed = NAMES.iter().map(|(java, target)| ((*java).to_owned(), *target));
+        let plugins = catalog.plugins().iter().filter_map(|plugin| {
+            let (package, _) = plugin.class().rsplit_once('.')?;
+            Some((package.to_owned(), plugin.log_target()?))
+        });
+        let mut names: Vec<_> = fixed.chain(plugins).collect();
+        names.sort();
+        names.dedup();
+        Self(names)
     }
-    let is_package = |java: &str| {
-        let last = java.rsplit('.').next().unwrap_or_default();
-        last.starts_with(|c: char| c.is_ascii_lowercase())
-    };
-    let packages = NAMES.iter().filter(|(java, _)| is_package(java) && is_below(name, java));
-    let nearest = packages.max_by_key(|(java, _)| java.len());
-    nearest.map_or_else(Vec::new, |(java, target)| vec![*java, *target])
+
+    /// The same logger's other names. A class of a package that is one logger here is that logger.
+    fn twins(&self, name: &str) -> Vec<String> {
+        let target = self.target(name).unwrap_or(name);
+        let of_target = self.0.iter().filter(|(_, t)| *t == target);
+        let twins = of_target.flat_map(|(java, target)| [java.clone(), (*target).to_owned()]);
+        twins.filter(|twin| twin != name).collect()
+    }
+
+    /// The module that stands for a Java name.
+    fn target(&self, name: &str) -> Option<&'static str> {
+        let is_package = |java: &str| {
+            let last = java.rsplit('.').next().unwrap_or_default();
+            last.starts_with(|c: char| c.is_ascii_lowercase())
+        };
+        let meant = self
+            .0
+            .iter()
+            .filter(|(java, _)| java == name || is_package(java) && is_below(name, java));
+        meant.max_by_key(|(java, _)| java.len()).map(|(_, target)| *target)
+    }
 }
 
 /// Other people's crates say at most what they say at `info`, or at `debug` where they are named:
@@ -206,6 +225,11 @@ mod tests {
     use tracing::Level;
 
     use super::*;
+    use crate::catalog::catalog;
+
+    fn start(spec: &str) -> Levels {
+        Levels::new(spec, &catalog()).0
+    }
 
     const SOURCE: &str = "org.apache.kafka.connect.runtime.WorkerSourceTask";
     const OUR_SOURCE: &str = "millrace_runtime::task::source";
@@ -216,7 +240,8 @@ mod tests {
 
     #[test]
     fn the_environment_sets_levels() {
-        let (levels, wrong) = Levels::new("millrace_kafka=debug, warn,hyper=trace,x[y]=info,z=no");
+        let spec = "millrace_kafka=debug, warn,hyper=trace,x[y]=info,z=no";
+        let (levels, wrong) = Levels::new(spec, &catalog());
         assert_eq!(wrong, ["z=no", "x[y]=info"]);
         assert_eq!(level(&levels, ROOT), "WARN");
         assert_eq!(level(&levels, SOURCE), "WARN");
@@ -231,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_namespace_covers_what_is_below_it_and_its_twins() {
-        let (levels, _) = Levels::new("info");
+        let levels = start("info");
         let changed = levels.set("org.apache.kafka.connect.runtime", "DEBUG");
         assert!(changed.contains(&SOURCE.to_owned()), "{changed:?}");
         assert_eq!(changed[0], "org.apache.kafka.connect.runtime");
@@ -243,15 +268,32 @@ mod tests {
 
         assert_eq!(levels.set(OUR_SOURCE, "ERROR"), [OUR_SOURCE]);
         assert_eq!(level(&levels, SOURCE), "ERROR");
-        let class = "io.confluent.connect.jdbc.source.JdbcSourceTask";
-        assert_eq!(levels.set(class, "TRACE"), [class]);
-        assert!(levels.targets().would_enable("millrace_jdbc::source", &Level::TRACE));
+    }
+
+    #[test]
+    fn classes_of_plugins_are_their_crates() {
+        let levels = start("info");
+        let catalog = catalog();
+        let plugins = catalog.plugins().iter();
+        let mut connectors = plugins.filter_map(|p| Some((p.class(), p.log_target()?))).peekable();
+        assert!(connectors.peek().is_some());
+        for (class, target) in connectors {
+            let (package, _) = class.rsplit_once('.').unwrap();
+            let task = format!("{package}.source.Task");
+            for (name, level) in [(class, "TRACE"), (&task, "DEBUG"), (package, "ERROR")] {
+                assert!(levels.set(name, level).contains(&name.to_owned()), "{name}");
+                assert_eq!(levels.get(target).unwrap().level, level, "{name}");
+                assert_eq!(levels.get(package).unwrap().level, level, "{name}");
+            }
+            assert!(levels.targets().would_enable(&format!("{target}::x"), &Level::ERROR));
+            assert!(!levels.targets().would_enable(&format!("{target}::x"), &Level::WARN));
+        }
     }
 
     /// Asked of Java 4.3.1.
     #[test]
     fn unknown_names_become_loggers() {
-        let (levels, _) = Levels::new("info");
+        let levels = start("info");
         assert_eq!(levels.get("org.rest.foo"), None);
         assert_eq!(levels.set("org.rest.foo", "DEBUG"), ["org.rest.foo"]);
         assert_eq!(levels.get("org.rest"), None);
@@ -265,7 +307,7 @@ mod tests {
 
     #[test]
     fn strangers_never_tell_all() {
-        let (levels, _) = Levels::new("info");
+        let levels = start("info");
         levels.set(ROOT, "ALL");
         levels.set("sqlx", "TRACE");
         let targets = levels.targets();
@@ -277,7 +319,7 @@ mod tests {
     #[test]
     fn changes_are_taken_over() {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        let levels = Levels::new("info").0.applied_by(move |t| sender.send(t).unwrap());
+        let levels = start("info").applied_by(move |t| sender.send(t).unwrap());
         levels.set(SOURCE, "TRACE");
         assert!(receiver.recv().unwrap().would_enable(OUR_SOURCE, &Level::TRACE));
     }
