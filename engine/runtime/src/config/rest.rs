@@ -1,11 +1,9 @@
 //! How the REST API is served: the worker's keys for it (`RestServerConfig` in Java).
 
+use millrace_api::config::Validator;
 use millrace_api::config::validators::{one_of, unique_list};
-use millrace_api::config::{Setting, Validator};
 use millrace_api::{Config, Error, Props, Result};
 use millrace_tls::ClientAuth;
-
-use crate::rest::HeaderRules;
 
 /// The one REST extension there is.
 const BASIC_AUTH: &str =
@@ -35,7 +33,6 @@ pub(crate) struct RestKeys {
     allow_methods: String,
     /// Rules for REST API HTTP response headers
     #[config(key = "response.http.headers.config", importance = Low, default = "")]
-    #[config(validate = header_rules)]
     response_headers: String,
     /// Whether https listeners ask clients for a certificate.
     #[config(key = "ssl.client.auth", importance = Low, default = "none")]
@@ -68,15 +65,6 @@ fn urls() -> Validator {
     })
 }
 
-fn header_rules() -> Validator {
-    let description = "Comma-separated header rules, where each header rule is of the form \
-                       '[action] [header name]:[header value]' and optionally surrounded by \
-                       double quotes if any part of a header rule contains a comma";
-    Validator::with_message(description, |_, value: &Setting| {
-        HeaderRules::parse(value.as_str().unwrap_or_default()).map(|_| ())
-    })
-}
-
 /// How the REST API is served.
 #[derive(Clone, Debug)]
 pub(crate) struct RestConfig {
@@ -87,7 +75,7 @@ pub(crate) struct RestConfig {
     pub(crate) advertised_port: Option<u16>,
     pub(crate) allow_origin: String,
     pub(crate) allow_methods: String,
-    pub(crate) headers: HeaderRules,
+    pub(crate) response_headers: String,
     /// Whether requests need a user and a password.
     pub(crate) basic_auth: bool,
     pub(crate) tls: TlsKeys,
@@ -144,7 +132,7 @@ impl RestConfig {
             advertised_port: advertised_port.transpose()?,
             allow_origin: keys.allow_origin,
             allow_methods: keys.allow_methods,
-            headers: HeaderRules::parse(&keys.response_headers)?,
+            response_headers: keys.response_headers,
             basic_auth: basic_auth(&keys.rest_extension_classes)?,
             tls: TlsKeys::below("listeners.https.", props, &keys.ssl_client_auth)?,
             admin_tls: TlsKeys::below("admin.listeners.https.", props, &keys.ssl_client_auth)?,

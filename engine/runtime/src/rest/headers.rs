@@ -9,7 +9,7 @@ use millrace_api::{Error, Result};
 
 /// Rules in the order written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HeaderRules(Vec<Rule>);
+pub(super) struct HeaderRules(Vec<Rule>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rule {
@@ -29,7 +29,7 @@ enum Content {
 impl HeaderRules {
     /// Parses rules `action name:value`, separated by commas; one that holds a comma stands in
     /// double quotes.
-    pub(crate) fn parse(text: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str) -> Result<Self> {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }

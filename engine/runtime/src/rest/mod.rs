@@ -36,7 +36,7 @@ use tokio::time::timeout;
 use self::auth::BasicAuth;
 use self::cors::CrossOrigin;
 use self::error::RestError;
-pub(crate) use self::headers::HeaderRules;
+use self::headers::HeaderRules;
 use self::layers::Decoration;
 use self::listen::Socket;
 use self::operation::Operation;
@@ -119,15 +119,22 @@ impl RestServer {
             AdminListeners::Own(listeners) => listeners.as_slice(),
             AdminListeners::Shared | AdminListeners::Off => &[],
         };
+        if auth.is_some() && !own.is_empty() {
+            tracing::warn!(
+                "admin.listeners ask nobody for a password, as in Java: choose addresses that only \
+                 operators reach"
+            );
+        }
+        let decoration = Decoration {
+            cross_origin: CrossOrigin::new(&rest.allow_origin, &rest.allow_methods)?,
+            headers: HeaderRules::parse(&rest.response_headers)?,
+        };
         Ok(Self {
             sockets: listen::bind_all("listeners", &rest.listeners, &rest.tls)?,
             admin_sockets: listen::bind_all("admin.listeners", own, &rest.admin_tls)?,
             shares_admin: rest.admin == AdminListeners::Shared,
             auth: auth.map(Arc::new),
-            decoration: Arc::new(Decoration {
-                cross_origin: CrossOrigin::new(&rest.allow_origin, &rest.allow_methods)?,
-                headers: rest.headers.clone(),
-            }),
+            decoration: Arc::new(decoration),
             topic_tracking: config.topic_tracking,
             topic_tracking_reset: config.topic_tracking_reset,
             limits: Limits::default(),
@@ -176,7 +183,8 @@ impl RestServer {
         let regular = router(&rest, operations)
             .layer(from_fn_with_state(self.decoration, layers::decorate))
             .layer(from_fn(layers::log_access));
-        let admin = router(&rest, loggers::operations()).layer(from_fn(layers::log_access));
+        let open = Rest { auth: None, ..rest };
+        let admin = router(&open, loggers::operations()).layer(from_fn(layers::log_access));
         let door = |router: &Router| {
             let router = router.clone();
             move |socket| Door { socket, router: router.clone() }

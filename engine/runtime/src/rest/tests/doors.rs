@@ -95,6 +95,12 @@ async fn users_are_asked_for_their_passwords() {
     let section = format!("KafkaConnect {{ {module} required file=\"{}\"; }};", users.display());
     std::fs::write(&jaas, section).unwrap();
     let auth = Arc::new(BasicAuth::from_jaas(&jaas).unwrap());
+    let admin = [("admin.listeners", "http://127.0.0.1:0")];
+    let separate = Worker::adapted(&admin, |server| server.auth = Some(Arc::clone(&auth))).await;
+    // As in Java: the extension is not for listeners of their own.
+    assert_eq!(separate.raw_at(separate.addresses[1], GET).await.status, 200);
+    assert_eq!(separate.raw(ROOT).await.status, 401);
+    separate.stop().await;
     let worker = Worker::adapted(&[], |server| server.auth = Some(auth)).await;
 
     let good = "Authorization: Basic YWRtaW46cHc=\r\n";
