@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use millrace_api::Result;
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -52,14 +53,19 @@ struct WorkerStatus {
 }
 
 async fn health(State(rest): State<Rest>) -> (StatusCode, Json<WorkerStatus>) {
-    let answer = timeout(rest.limits.health, rest.herder.health()).await;
+    let (code, status) = judge(timeout(rest.limits.health, rest.herder.health()).await.ok());
+    (code, Json(status))
+}
+
+/// What the herder's answer means; none when it gave none in time. Words are Java's.
+fn judge(answer: Option<Result<()>>) -> (StatusCode, WorkerStatus) {
     let (code, status, message) = match answer {
-        Ok(Ok(())) => (
+        Some(Ok(())) => (
             StatusCode::OK,
             "healthy",
             "Worker has completed startup and is ready to handle requests.",
         ),
-        Ok(Err(e)) if e.is_retriable() => {
+        Some(Err(e)) if e.is_retriable() => {
             (StatusCode::SERVICE_UNAVAILABLE, "starting", "Worker is still starting up.")
         }
         _ => (
@@ -68,5 +74,25 @@ async fn health(State(rest): State<Rest>) -> (StatusCode, Json<WorkerStatus>) {
             "Worker was unable to handle this request and may be unable to handle other requests.",
         ),
     };
-    (code, Json(WorkerStatus { status, message }))
+    (code, WorkerStatus { status, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use millrace_api::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_is_healthy_starting_or_unhealthy() {
+        for (answer, code, status) in [
+            (Some(Ok(())), 200, "healthy"),
+            (Some(Err(Error::retriable("not yet"))), 503, "starting"),
+            (Some(Err(Error::fatal("never"))), 500, "unhealthy"),
+            (None, 500, "unhealthy"),
+        ] {
+            let judged = judge(answer);
+            assert_eq!((judged.0.as_u16(), judged.1.status), (code, status));
+        }
+    }
 }
