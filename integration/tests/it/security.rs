@@ -47,9 +47,14 @@ fn login(mechanism: &str, password: &str) -> Properties {
     properties(&[("sasl.mechanism", mechanism), ("sasl.jaas.config", &jaas)])
 }
 
+fn merged(parts: &[Properties]) -> Properties {
+    let pairs = parts.iter().flatten();
+    pairs.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
 /// The worker's keys: its own, and those of its producers and consumers.
 fn worker(listener: Listener, client: &[Properties]) -> Properties {
-    let mut client: Properties = client.iter().cloned().flatten().collect();
+    let mut client = merged(client);
     client.insert("security.protocol".to_owned(), protocol(listener).to_owned());
     let mut worker = Properties::new();
     for (key, value) in client {
@@ -174,7 +179,7 @@ fn tasks_that_are_refused_say_why() {
     let mut connectors = Vec::new();
     let refusals = refusals();
     for (name, listener, client, _) in &refusals {
-        let mut client: Properties = client.iter().cloned().flatten().collect();
+        let mut client = merged(client);
         client.insert("security.protocol".to_owned(), protocol(*listener).to_owned());
         client.insert("bootstrap.servers".to_owned(), broker().address(*listener));
         for (kind, role) in [("source", "producer"), ("sink", "consumer")] {
