@@ -95,14 +95,23 @@ impl Converter for StringConverter {
         {
             return Ok(texts.clone().to_binary_view());
         }
+        let texts = column.printer()?;
         let mut rows = RowBuffer::new(column.len(), 32);
-        for value in column.rows()?.iter() {
-            if value.is_null() {
+        let mut text = Vec::new();
+        for row in 0..column.len() {
+            if column.is_null(row) {
                 rows.null_row();
-            } else {
-                self.append(value, rows.bytes());
-                rows.end_row();
+                continue;
             }
+            if self.charset == Charset::Utf8 {
+                texts.append(row, rows.bytes())?;
+            } else {
+                text.clear();
+                texts.append(row, &mut text)?;
+                let text = std::str::from_utf8(&text).expect("what is printed is UTF-8");
+                self.charset.encode(text, rows.bytes());
+            }
+            rows.end_row();
         }
         Ok(rows.finish())
     }

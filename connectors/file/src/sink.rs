@@ -7,11 +7,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::DataType;
 use async_trait::async_trait;
 use millrace_api::config::Config;
-use millrace_api::data::{Column, SinkRecords};
+use millrace_api::data::{Printer, SinkRecords};
 use millrace_api::{
     Connector, ConnectorContext, Error, OffsetControl, Offsets, Props, Result, Sink, SinkContext,
     SinkTask, TopicPartition,
@@ -81,11 +79,11 @@ struct FileStreamSinkTask {
 impl FileStreamSinkTask {
     async fn append(&mut self, records: &[SinkRecords]) -> Result<()> {
         for run in records {
-            let values = &run.records.value;
-            let mut row = 0;
-            while row < values.len() {
-                row = print(values, row, &mut self.buffer)
-                    .map_err(|e| e.context("topic partition", &run.topic_partition))?;
+            let place = |e: Error| e.context("topic partition", &run.topic_partition);
+            let values = run.records.value.printer().map_err(place)?;
+            let (mut row, rows) = (0, run.records.value.len());
+            while row < rows {
+                row = print(&values, row, rows, &mut self.buffer).map_err(place)?;
                 if self.buffer.len() >= BUFFER_BYTES {
                     self.output.write(&mut self.buffer).await?;
                 }
@@ -111,24 +109,12 @@ impl SinkTask for FileStreamSinkTask {
 
 /// Prints values from `row` on, a line each, until there is a buffer full. Gives the row to go on
 /// with.
-fn print(values: &Column, row: usize, buffer: &mut Vec<u8>) -> Result<usize> {
+fn print(values: &Printer<'_>, row: usize, rows: usize, buffer: &mut Vec<u8>) -> Result<usize> {
     let mut row = row;
-    match values {
-        Column::Typed { array, .. } if *array.data_type() == DataType::Utf8View => {
-            let texts = array.as_string_view();
-            while row < texts.len() && buffer.len() < BUFFER_BYTES {
-                let text = if texts.is_null(row) { "null" } else { texts.value(row) };
-                buffer.extend_from_slice(text.as_bytes());
-                buffer.push(b'\n');
-                row += 1;
-            }
-        }
-        _ => {
-            while row < values.len() && buffer.len() < BUFFER_BYTES {
-                writeln!(buffer, "{}", values.value(row)?).expect("memory takes every write");
-                row += 1;
-            }
-        }
+    while row < rows && buffer.len() < BUFFER_BYTES {
+        values.append(row, buffer)?;
+        buffer.push(b'\n');
+        row += 1;
     }
     Ok(row)
 }

@@ -138,11 +138,19 @@ impl Builder {
     /// Appends the value of a text, or nothing when it is odd.
     pub(crate) fn append_text(&mut self, text: &str) -> Result<(), Odd> {
         let len = self.len();
-        let appended = self.append(&mut Reader::new(text));
-        if appended.is_err() {
-            self.truncate(len);
-        }
-        appended
+        self.append(&mut Reader::new(text)).inspect_err(|Odd| self.truncate(len))
+    }
+
+    /// Appends the value that `rest` begins with, or nothing when it is odd. `rest` is the end of an
+    /// object, and odd too when another member follows.
+    pub(crate) fn append_last_member(&mut self, rest: &str) -> Result<(), Odd> {
+        let len = self.len();
+        let mut reader = Reader::within(rest);
+        let appended = self.append(&mut reader).and_then(|()| match reader.next_name(&mut false) {
+            Ok(None) => Ok(()),
+            _ => Err(Odd),
+        });
+        appended.inspect_err(|Odd| self.truncate(len))
     }
 
     /// Appends the value that comes next. After an error the caller truncates.

@@ -4,11 +4,12 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use millrace_api::data::append_integer;
 use millrace_api::data::json::{Reader, SyntaxError, Token, parse};
 
 use crate::json::JsonOptions;
 use crate::json::fault::Fault;
-use crate::json::text::{append_boolean, append_double, append_integer, append_text};
+use crate::json::text::{append_boolean, append_double, append_text};
 use crate::json::value::append_value;
 
 /// Appends a text that is known to be JSON; a blank one is `null`.

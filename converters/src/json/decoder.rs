@@ -69,7 +69,29 @@ struct Run<'a> {
     /// False while all rows so far are null: they take the schema of the first that is not.
     is_known: bool,
     first: usize,
-    payloads: Vec<Option<&'a str>>,
+    payloads: Vec<Option<Payload<'a>>>,
+}
+
+/// A row's payload.
+#[derive(Clone, Copy)]
+enum Payload<'a> {
+    /// Valid JSON, or blank with a fixed schema.
+    Checked(&'a str),
+    /// The envelope from the payload on. It began as the last one did, so it probably goes on like
+    /// it: whoever reads the payload finds out, and spares the row a second reading.
+    Rest(&'a str),
+}
+
+/// An envelope is not made like the last one after all.
+struct Unlike;
+
+impl<'a> Payload<'a> {
+    fn checked(self) -> Result<&'a str, Unlike> {
+        match self {
+            Self::Checked(payload) => Ok(payload),
+            Self::Rest(rest) => only_member(rest).ok_or(Unlike),
+        }
+    }
 }
 
 impl Decoder {
@@ -86,8 +108,7 @@ impl Decoder {
 
     /// Reads a value on its own, such as a header's.
     pub(crate) fn value(&mut self, bytes: &[u8]) -> Result<(Option<SchemaRef>, Value), Fault> {
-        let text = utf8(bytes)?;
-        let (schema, payload) = self.split(text)?;
+        let (schema, payload) = self.split(utf8(bytes)?)?;
         let value = match &schema {
             Some(schema) => to_value(schema, Some(&Node::parse(payload)?), self.options)?,
             None => parse(payload).map_err(|e| Fault::new(e.message().to_owned()))?,
@@ -101,12 +122,28 @@ impl Decoder {
         if matches!(self.schemas, Schemas::None) {
             return vec![Column::Json(schemaless(rows, texts, failed))];
         }
+        let failed_before = failed.rows.len();
+        if let Ok(columns) = self.read(rows, &texts, Self::guess, failed) {
+            return columns;
+        }
+        failed.rows.truncate(failed_before);
+        let checked = self.read(rows, &texts, Self::split_checked, failed);
+        checked.unwrap_or_else(|Unlike| unreachable!("every payload was checked"))
+    }
+
+    fn read(
+        &mut self,
+        rows: &Serialized,
+        texts: &Texts<'_>,
+        split: for<'a> fn(&mut Self, &'a str) -> Result<Split<Payload<'a>>, Fault>,
+        failed: &mut Failures<'_>,
+    ) -> Result<Vec<Column>, Unlike> {
         let mut runs: Vec<Run<'_>> = Vec::new();
         for row in 0..rows.len() {
             let split = match texts.row(row) {
                 None => None,
-                Some(Ok(text)) => Some(self.split(text)),
-                Some(Err(bytes)) => Some(utf8(bytes).map(|text| (None, text))),
+                Some(Ok(text)) => Some(split(self, text)),
+                Some(Err(bytes)) => Some(utf8(bytes).map(|text| (None, Payload::Checked(text)))),
             };
             match split {
                 Some(Ok((schema, payload))) => add(&mut runs, row, schema, payload),
@@ -118,15 +155,29 @@ impl Decoder {
             }
         }
         if runs.is_empty() {
-            return vec![Column::nulls(0)];
+            return Ok(vec![Column::nulls(0)]);
         }
-        let column = |run: Run<'_>| self.column(rows, run, failed);
-        runs.into_iter().map(column).collect()
+        runs.into_iter().map(|run| self.column(rows, run, failed)).collect()
+    }
+
+    /// A row's schema, and its payload as far as the envelope's beginning tells.
+    fn guess<'a>(&mut self, text: &'a str) -> Result<Split<Payload<'a>>, Fault> {
+        let bare = without_mark(text);
+        if let Schemas::Envelope { last: Some((prefix, schema)), .. } = &self.schemas
+            && let Some(rest) = bare.strip_prefix(&**prefix)
+        {
+            return Ok((schema.clone(), Payload::Rest(rest)));
+        }
+        self.split_checked(text)
+    }
+
+    fn split_checked<'a>(&mut self, text: &'a str) -> Result<Split<Payload<'a>>, Fault> {
+        self.split(text).map(|(schema, payload)| (schema, Payload::Checked(payload)))
     }
 
     /// A row's schema and payload. The payload is checked JSON, or blank with a fixed schema.
-    fn split<'a>(&mut self, text: &'a str) -> Result<(Option<SchemaRef>, &'a str), Fault> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    fn split<'a>(&mut self, text: &'a str) -> Result<Split<&'a str>, Fault> {
+        let text = without_mark(text);
         match &mut self.schemas {
             Schemas::None => {
                 check(text)?;
@@ -137,12 +188,6 @@ impl Decoder {
                 Ok((Some(Arc::clone(schema)), text))
             }
             Schemas::Envelope { by_text, last } => {
-                if let Some((prefix, schema)) = last
-                    && let Some(rest) = text.strip_prefix(&**prefix)
-                    && let Some(payload) = only_member(rest)
-                {
-                    return Ok((schema.clone(), payload));
-                }
                 let parts = split_envelope(text)?;
                 let schema = match by_text.get(parts.schema) {
                     Some(schema) => schema,
@@ -161,28 +206,36 @@ impl Decoder {
         }
     }
 
-    fn column(&self, rows: &Serialized, run: Run<'_>, failed: &mut Failures<'_>) -> Column {
+    fn column(
+        &self,
+        rows: &Serialized,
+        run: Run<'_>,
+        failed: &mut Failures<'_>,
+    ) -> Result<Column, Unlike> {
         let Some(schema) = &run.schema else {
-            let pieces = run.payloads.iter().map(|p| p.and_then(strict));
-            return Column::Json(assemble(rows, run.first, pieces));
+            let payloads = run.payloads.iter().map(|p| p.map(Payload::checked).transpose());
+            let payloads = payloads.collect::<Result<Vec<_>, _>>()?;
+            let pieces = payloads.iter().map(|p| p.and_then(strict));
+            return Ok(Column::Json(assemble(rows, run.first, pieces)));
         };
         if run.payloads.len() >= self.columns_from
-            && let Some(column) = self.typed(schema, &run, failed)
+            && let Some(column) = self.typed(schema, &run, failed)?
         {
-            return column;
+            return Ok(column);
         }
         let values = (run.first..).zip(&run.payloads).map(|(row, payload)| {
             let Some(payload) = payload else {
-                return Value::Null;
+                return Ok(Value::Null);
             };
-            let node = Node::parse(payload).map_err(Fault::from);
+            let node = Node::parse(payload.checked()?).map_err(Fault::from);
             let value = node.and_then(|node| to_value(schema, Some(&node), self.options));
-            value.unwrap_or_else(|fault| {
+            Ok(value.unwrap_or_else(|fault| {
                 failed.push(row, fault);
                 Value::Null
-            })
+            }))
         });
-        Column::Rows { schema: Some(Arc::clone(schema)), values: values.collect() }
+        let values = values.collect::<Result<_, Unlike>>()?;
+        Ok(Column::Rows { schema: Some(Arc::clone(schema)), values })
     }
 
     /// None when Arrow cannot hold all values; then nothing is reported as failed either.
@@ -191,23 +244,29 @@ impl Decoder {
         schema: &SchemaRef,
         run: &Run<'_>,
         failed: &mut Failures<'_>,
-    ) -> Option<Column> {
+    ) -> Result<Option<Column>, Unlike> {
         let failed_before = failed.rows.len();
-        let mut builder = Builder::new(schema, self.options)?;
+        let Some(mut builder) = Builder::new(schema, self.options) else {
+            return Ok(None);
+        };
         for (row, payload) in (run.first..).zip(&run.payloads) {
-            let Some(payload) = payload else {
-                builder.append_null();
+            let appended = match payload {
+                None => {
+                    builder.append_null();
+                    continue;
+                }
+                Some(Payload::Checked(text)) => builder.append_text(text),
+                Some(Payload::Rest(rest)) => builder.append_last_member(rest),
+            };
+            let (Err(Odd), Some(payload)) = (appended, payload) else {
                 continue;
             };
-            let Err(Odd) = builder.append_text(payload) else {
-                continue;
-            };
-            let node = Node::parse(payload).map_err(Fault::from);
+            let node = Node::parse(payload.checked()?).map_err(Fault::from);
             match node.and_then(|node| to_value(schema, Some(&node), self.options)) {
                 Ok(value) if builder.append_value(&value).is_ok() => {}
                 Ok(_) => {
                     failed.rows.truncate(failed_before);
-                    return None;
+                    return Ok(None);
                 }
                 Err(fault) => {
                     failed.push(row, fault);
@@ -215,8 +274,16 @@ impl Decoder {
                 }
             }
         }
-        Some(Column::Typed { schema: Arc::clone(schema), array: builder.finish() })
+        Ok(Some(Column::Typed { schema: Arc::clone(schema), array: builder.finish() }))
     }
+}
+
+/// A row's schema and payload.
+type Split<P> = (Option<SchemaRef>, P);
+
+/// Without a byte order mark.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
@@ -226,7 +293,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
     })
 }
 
-fn add<'a>(runs: &mut Vec<Run<'a>>, row: usize, schema: Option<SchemaRef>, payload: &'a str) {
+fn add<'a>(runs: &mut Vec<Run<'a>>, row: usize, schema: Option<SchemaRef>, payload: Payload<'a>) {
     let same = |a: &Option<SchemaRef>, b: &Option<SchemaRef>| match (a, b) {
         (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
         (a, b) => a.is_none() && b.is_none(),

@@ -11,14 +11,12 @@ use arrow::datatypes::{
     Date32Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
     Int64Type, Time32MillisecondType, TimestampMillisecondType, i256,
 };
-use millrace_api::data::{Decimal, Kind, Schema};
+use millrace_api::data::{Decimal, Kind, Schema, append_integer};
 use millrace_api::{Error, Result as ApiResult};
 use num_bigint::BigInt;
 
 use crate::json::fault::Fault;
-use crate::json::text::{
-    append_base64, append_boolean, append_double, append_integer, append_single, append_text,
-};
+use crate::json::text::{append_base64, append_boolean, append_double, append_single, append_text};
 use crate::json::value::{append_null, append_time, logical_of};
 use crate::json::{DecimalFormat, JsonOptions};
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use millrace_api::data::{Kind, Schema, SchemaBuilder, SchemaRef};
+use millrace_api::data::{Kind, Schema, SchemaBuilder, SchemaRef, append_integer};
 
 use crate::json::JsonOptions;
 use crate::json::fault::Fault;
 use crate::json::node::Node;
 use crate::json::read::to_value;
-use crate::json::text::{append_boolean, append_integer, append_text};
+use crate::json::text::{append_boolean, append_text};
 use crate::json::value::append_value;
 
 fn type_name(kind: Kind) -> &'static str {

@@ -71,35 +71,6 @@ fn append_unit(unit: u16, out: &mut Vec<u8>) {
     }
 }
 
-/// An integer.
-pub(crate) fn append_integer(number: i64, out: &mut Vec<u8>) {
-    const PAIRS: &[u8; 200] = b"00010203040506070809101112131415161718192021222324\
-        25262728293031323334353637383940414243444546474849\
-        50515253545556575859606162636465666768697071727374\
-        75767778798081828384858687888990919293949596979899";
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    let mut rest = number.unsigned_abs();
-    while rest >= 100 {
-        let pair = (rest % 100) as usize * 2;
-        rest /= 100;
-        start -= 2;
-        digits[start..start + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
-    }
-    if rest >= 10 {
-        let pair = rest as usize * 2;
-        start -= 2;
-        digits[start..start + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
-    } else {
-        start -= 1;
-        digits[start] = b'0' + rest as u8;
-    }
-    if number < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(&digits[start..]);
-}
-
 /// A `double`; what JSON has no number for becomes a string.
 pub(crate) fn append_double(number: f64, out: &mut Vec<u8>) {
     quoted_unless(number.is_finite(), out, |out| {
@@ -190,6 +161,7 @@ fn sextet(c: u8) -> Result<u8, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use millrace_api::data::append_integer;
 
     fn written(append: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();

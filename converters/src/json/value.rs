@@ -1,11 +1,9 @@
 //! Writes one value as JSON: the definition of what the columnar encoder must equal.
 
-use millrace_api::data::{Decimal, Kind, Schema, Value, logical};
+use millrace_api::data::{Decimal, Kind, Schema, Value, append_integer, logical};
 
 use crate::json::fault::Fault;
-use crate::json::text::{
-    append_base64, append_boolean, append_double, append_integer, append_single, append_text,
-};
+use crate::json::text::{append_base64, append_boolean, append_double, append_single, append_text};
 use crate::json::{DecimalFormat, JsonOptions};
 
 pub(crate) const MISSING: &str =

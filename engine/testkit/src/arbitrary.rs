@@ -491,6 +491,23 @@ mod tests {
         }
 
         #[test]
+        fn columns_print_as_their_values_do(
+            typed in Shape::default().columns(),
+            json in json_columns(json_texts(2)),
+        ) {
+            for column in [typed, json] {
+                for form in forms(&column) {
+                    let printer = form.printer().unwrap();
+                    for (row, value) in column.rows().unwrap().iter().enumerate() {
+                        let mut text = Vec::new();
+                        printer.append(row, &mut text).unwrap();
+                        prop_assert_eq!(String::from_utf8(text).unwrap(), value.to_string());
+                    }
+                }
+            }
+        }
+
+        #[test]
         fn decimals_beyond_arrow_stay_rows(
             column in Shape::default().beyond_arrow().depth(0).columns()
         ) {

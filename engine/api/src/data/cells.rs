@@ -187,7 +187,8 @@ pub(super) fn values(schema: &SchemaRef, array: &ArrayRef) -> Result<Vec<Value>>
     Ok((0..array.len()).map(|row| cell(schema, array, row)).collect())
 }
 
-fn check_type(schema: &SchemaRef, array: &ArrayRef) -> Result<()> {
+/// Fails when the array is not of the schema's Arrow type.
+pub(super) fn check_type(schema: &SchemaRef, array: &ArrayRef) -> Result<()> {
     let expected = schema.arrow_type();
     if expected.is_some_and(|t| t.equals_datatype(array.data_type())) {
         return Ok(());
@@ -198,7 +199,7 @@ fn check_type(schema: &SchemaRef, array: &ArrayRef) -> Result<()> {
 }
 
 /// As [`value_at`], for an array known to be of the schema's type.
-fn cell(schema: &SchemaRef, array: &ArrayRef, row: usize) -> Value {
+pub(super) fn cell(schema: &SchemaRef, array: &ArrayRef, row: usize) -> Value {
     if array.is_null(row) {
         return Value::Null;
     }

@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray, StringViewArray};
 use arrow::compute;
 
 use crate::Result;
-use crate::data::{SchemaRef, Value, cells, json};
+use crate::data::{Printer, SchemaRef, Value, cells, json};
 
 /// Below so many rows a value a row is cheaper than Arrow (measured: even near 16).
 const ARROW_PAYS: usize = 16;
@@ -117,6 +117,15 @@ impl Column {
             Self::Json(_) => {
                 (0..self.len()).map(|row| self.value(row)).collect::<Result<_>>().map(Cow::Owned)
             }
+        }
+    }
+
+    /// Prints rows as Java's `toString` does. Fails when the array is not of the schema's type.
+    pub fn printer(&self) -> Result<Printer<'_>> {
+        match self {
+            Self::Typed { schema, array } => Printer::typed(schema, array),
+            Self::Json(texts) => Ok(Printer::json(texts)),
+            Self::Rows { values, .. } => Ok(Printer::values(values)),
         }
     }
 

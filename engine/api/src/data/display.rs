@@ -25,6 +25,35 @@ pub fn java_single(number: f32) -> String {
     String::from_utf8(text).expect("numbers are ASCII")
 }
 
+/// Appends an integer.
+pub fn append_integer(number: i64, out: &mut Vec<u8>) {
+    const PAIRS: &[u8; 200] = b"00010203040506070809101112131415161718192021222324\
+        25262728293031323334353637383940414243444546474849\
+        50515253545556575859606162636465666768697071727374\
+        75767778798081828384858687888990919293949596979899";
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    let mut rest = number.unsigned_abs();
+    while rest >= 100 {
+        let pair = (rest % 100) as usize * 2;
+        rest /= 100;
+        start -= 2;
+        digits[start..start + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+    }
+    if rest >= 10 {
+        let pair = rest as usize * 2;
+        start -= 2;
+        digits[start..start + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+    } else {
+        start -= 1;
+        digits[start] = b'0' + rest as u8;
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
 /// Appends the text of [`java_double`].
 pub fn append_java_double(number: f64, out: &mut Vec<u8>) {
     let mut digits = Scientific::of(format_args!("{number:e}"));
@@ -193,25 +222,37 @@ fn julian_from_days(days: i64) -> (i64, u32, u32) {
     (year_of_cycle + cycle * 4 + i64::from(month <= 2), month, day)
 }
 
-const MILLIS_A_DAY: i64 = 86_400_000;
+pub(super) const MILLIS_A_DAY: i64 = 86_400_000;
 
-/// `java.util.Date.toString` in UTC: `Wed Dec 06 03:54:49 UTC 2023`. Years before the first count
-/// backwards, and nothing says so.
-fn write_java_date(f: &mut fmt::Formatter<'_>, millis: i64) -> fmt::Result {
-    const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+/// Appends `java.util.Date.toString` in UTC: `Wed Dec 06 03:54:49 UTC 2023`. Years before the first
+/// count backwards, and nothing says so.
+pub(super) fn append_java_date(millis: i64, out: &mut Vec<u8>) {
+    const WEEKDAYS: [&[u8; 4]; 7] = [b"Thu ", b"Fri ", b"Sat ", b"Sun ", b"Mon ", b"Tue ", b"Wed "];
+    const MONTHS: [&[u8; 4]; 12] = [
+        b"Jan ", b"Feb ", b"Mar ", b"Apr ", b"May ", b"Jun ", b"Jul ", b"Aug ", b"Sep ", b"Oct ",
+        b"Nov ", b"Dec ",
+    ];
     let days = millis.div_euclid(MILLIS_A_DAY);
-    let seconds = millis.rem_euclid(MILLIS_A_DAY) / 1000;
+    let seconds = (millis.rem_euclid(MILLIS_A_DAY) / 1000) as u32;
     let (year, month, day) = match days {
         FIRST_GREGORIAN_DAY.. => civil_from_days(days),
         _ => julian_from_days(days),
     };
-    let year = if year > 0 { year } else { 1 - year };
-    let weekday = WEEKDAYS[days.rem_euclid(7) as usize];
-    let month = MONTHS[month as usize - 1];
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    write!(f, "{weekday} {month} {day:02} {hour:02}:{minute:02}:{second:02} UTC {year}")
+    out.extend_from_slice(WEEKDAYS[days.rem_euclid(7) as usize]);
+    out.extend_from_slice(MONTHS[month as usize - 1]);
+    for (number, after) in
+        [(day, b' '), (seconds / 3600, b':'), (seconds / 60 % 60, b':'), (seconds % 60, b' ')]
+    {
+        out.extend_from_slice(&[b'0' + (number / 10) as u8, b'0' + (number % 10) as u8, after]);
+    }
+    out.extend_from_slice(b"UTC ");
+    append_integer(if year > 0 { year } else { 1 - year }, out);
+}
+
+fn write_java_date(f: &mut fmt::Formatter<'_>, millis: i64) -> fmt::Result {
+    let mut text = Vec::with_capacity(32);
+    append_java_date(millis, &mut text);
+    f.write_str(std::str::from_utf8(&text).expect("dates are ASCII"))
 }
 
 impl fmt::Display for Struct {

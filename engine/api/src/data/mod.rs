@@ -5,15 +5,18 @@ mod column;
 mod display;
 mod hash_order;
 pub mod json;
+mod printer;
 mod records;
 mod schema;
 mod value;
 
 pub use column::Column;
 pub use display::{
-    append_java_double, append_java_single, civil_from_days, java_double, java_single,
+    append_integer, append_java_double, append_java_single, civil_from_days, java_double,
+    java_single,
 };
 pub use hash_order::{in_hash_map_order, java_string_hash};
+pub use printer::Printer;
 pub use records::{
     Header, Headers, Records, RowError, SinkRecords, SourceOffset, SourcePartition, SourceRecords,
 };

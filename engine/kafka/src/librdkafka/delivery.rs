@@ -2,10 +2,11 @@
 
 use std::ffi::c_void;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use arrow::array::Array;
 use millrace_api::{Error, Result};
 use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr as Code;
@@ -13,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::error;
 use super::native::{Client, Event, Queue, on_event};
-use crate::Acknowledge;
+use crate::{Acknowledge, Outgoing};
 
 /// A run on its way. Each of its records carries a pointer to it; together, the records that are
 /// not settled own one reference.
@@ -22,12 +23,33 @@ pub(super) struct Run {
     unsettled: AtomicUsize,
     /// Chooses the partition of records without a key.
     pub(super) keyless: i32,
+    /// Where the records without a key go, once the partitioner was asked.
+    chosen: AtomicI32,
 }
+
+/// librdkafka's word for "the partitioner decides".
+const UNASSIGNED: i32 = -1;
 
 impl Run {
     /// The opaque pointer for the run's records.
     pub(super) fn opaque(self: &Arc<Self>) -> *mut c_void {
         Arc::as_ptr(self).cast_mut().cast()
+    }
+
+    /// Where the run's next records go: what they ask for, or what was chosen for those without
+    /// a key, or else what the partitioner will say.
+    pub(super) fn partition(&self, records: &Outgoing) -> i32 {
+        let keyless = || records.keys.null_count() == records.keys.len();
+        match records.partition {
+            Some(partition) => partition,
+            None if keyless() => self.chosen.load(Ordering::Relaxed),
+            None => UNASSIGNED,
+        }
+    }
+
+    /// The partitioner has chosen for the records without a key.
+    pub(super) fn choose(&self, partition: i32) {
+        self.chosen.store(partition, Ordering::Relaxed);
     }
 
     /// The run a record belongs to.
@@ -68,7 +90,12 @@ impl Delivery {
         keyless: i32,
     ) -> Arc<Run> {
         self.unsettled.fetch_add(records, Ordering::SeqCst);
-        let run = Arc::new(Run { ack, unsettled: AtomicUsize::new(records), keyless });
+        let run = Arc::new(Run {
+            ack,
+            unsettled: AtomicUsize::new(records),
+            keyless,
+            chosen: AtomicI32::new(UNASSIGNED),
+        });
         // The reference that the records own; the last one to be settled gives it back.
         let _ = Arc::into_raw(run.clone());
         run

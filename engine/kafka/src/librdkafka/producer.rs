@@ -73,9 +73,13 @@ impl RdKafkaProducer {
     fn enqueue(&mut self, records: &Outgoing, from: usize, run: &Arc<Run>) -> usize {
         let topic = self.topics.get(&records.topic).expect("the send has opened the topic");
         let topic = topic.0.as_ptr();
+        let total = records.values.len();
+        // The first row of a run without keys shows where the others go: asking librdkafka's
+        // partitioner for each costs more than to hand the row over.
+        let is_keyless = records.partition.is_none() && records.keys.null_count() == total;
         let mut next = from;
-        while next < records.values.len() {
-            let end = records.values.len().min(next + CHUNK);
+        while next < total {
+            let end = if is_keyless && next == 0 { 1 } else { total.min(next + CHUNK) };
             let reached = if is_plain(records) {
                 self.enqueue_chunk(topic, records, next..end, run)
             } else {
@@ -114,7 +118,7 @@ impl RdKafkaProducer {
                 _private: run.opaque(),
             }
         }));
-        let partition = records.partition.unwrap_or(UNASSIGNED);
+        let partition = run.partition(records);
         let count = i32::try_from(messages.len()).expect("a chunk is short");
         let copy = sys::RD_KAFKA_MSG_F_COPY;
         // SAFETY: the topic is live; librdkafka copies keys and values before it returns. The run
@@ -236,9 +240,6 @@ impl RdKafkaProducer {
     }
 }
 
-/// librdkafka's word for "the partitioner decides".
-const UNASSIGNED: i32 = -1;
-
 fn is_plain(records: &Outgoing) -> bool {
     records.headers.is_empty()
         && records.timestamps.as_ref().is_none_or(|times| times.iter().all(|time| *time < 0))
@@ -273,10 +274,7 @@ fn produce(
     let argument = |vtype, u| sys::rd_kafka_vu_t { vtype, u };
     let arguments = [
         argument(Kind::RD_KAFKA_VTYPE_RKT, Value { rkt: topic }),
-        argument(
-            Kind::RD_KAFKA_VTYPE_PARTITION,
-            Value { i32_: records.partition.unwrap_or(UNASSIGNED) },
-        ),
+        argument(Kind::RD_KAFKA_VTYPE_PARTITION, Value { i32_: run.partition(records) }),
         argument(Kind::RD_KAFKA_VTYPE_MSGFLAGS, Value { i: sys::RD_KAFKA_MSG_F_COPY }),
         argument(Kind::RD_KAFKA_VTYPE_KEY, memory(&records.keys)),
         argument(Kind::RD_KAFKA_VTYPE_VALUE, memory(&records.values)),
@@ -340,11 +338,14 @@ pub(super) unsafe extern "C" fn on_partition(
         return partition_of(key, partitions);
     }
     // SAFETY: the record is not settled yet, so its run is alive.
-    let first = unsafe { Run::of(opaque) }.keyless.rem_euclid(partitions);
-    let candidates = (first..partitions).chain(0..first);
+    let run = unsafe { Run::of(opaque) };
+    let first = run.keyless.rem_euclid(partitions);
+    let mut candidates = (first..partitions).chain(0..first);
     // SAFETY: librdkafka allows this call from a partitioner, and only there.
     let available = |p: &i32| unsafe { sys::rd_kafka_topic_partition_available(topic, *p) } != 0;
-    candidates.into_iter().find(available).unwrap_or(first)
+    let chosen = candidates.find(available).unwrap_or(first);
+    run.choose(chosen);
+    chosen
 }
 
 /// A topic handle.
