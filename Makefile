@@ -12,6 +12,9 @@ export KAFKA_IMAGE_TAG ?= 4.3.1
 # Cargo would take the job server of a make that runs two targets at once for its own, and miss it.
 unexport MAKEFLAGS MFLAGS
 
+# What `make static` builds for: Cargo keeps the flags of such a build from its own tools only with a target.
+target ?= $(shell uname -m)-unknown-linux-gnu
+
 # In CI nobody watches the hundreds of lines that name each dependency.
 quiet := $(if $(CI),--quiet)
 cargo := cargo --locked
@@ -55,6 +58,15 @@ integration: servers ## The part of `make test` that runs against Kafka, Java Co
 	  $(cargo) test -p millrace-integration --no-run --quiet)
 	$(call step,tests of the rig in benches/e2e,python3 -m unittest discover -t benches/e2e -s benches/e2e/tests)
 	$(call step,tests with servers,$(cargo) test -p millrace-integration)
+
+.PHONY: static
+static: build-needs ## Build the binary to give away: static, stripped, optimised as a whole
+	$(call step,building a static millrace (takes a while),OPENSSL_STATIC=1 LIBZ_SYS_STATIC=1 \
+	  RUSTFLAGS='-C target-feature=+crt-static' \
+	  $(cargo) build --profile dist --target $(target) -p millrace $(quiet))
+	@ldd $(CARGO_TARGET_DIR)/$(target)/dist/millrace 2>&1 | grep -q 'statically linked\|not a dynamic' \
+	  || { echo "not static:"; ldd $(CARGO_TARGET_DIR)/$(target)/dist/millrace; exit 1; }
+	@ls -l $(CARGO_TARGET_DIR)/$(target)/dist/millrace | awk '{ printf "    %s, %d MB\n", $$9, $$5 / 1000000 }'
 
 .PHONY: bench
 bench: build ## Measure Millrace beside Java Connect (an hour on two cores; BENCH=--quick: minutes)

@@ -1,25 +1,53 @@
 #!/usr/bin/env bash
-# Takes the arguments of Kafka's own connect-standalone.sh and runs Millrace with them.
-#   connect-standalone.sh [-daemon] connect-standalone.properties [connector1.properties ...]
-# LOG_DIR: where -daemon writes its log (./logs). EXTRA_ARGS: more arguments for millrace.
-# KAFKA_HEAP_OPTS and other settings of a Java machine have no meaning here and are ignored.
+# connect-standalone.sh [-daemon] [-name NAME] [-loggc] connect-standalone.properties [connector1.properties ...]
+#
+# Takes the arguments of Kafka's own connect-standalone.sh and runs Millrace with them. From the environment:
+#   LOG_DIR     where -daemon writes its log, NAME.out (logs/ beside bin/, as in Kafka)
+#   EXTRA_ARGS  options before the properties: Kafka's -name and -loggc, or millrace's such as --log-format json
+#   KAFKA_OPTS  -Djava.security.auth.login.config=FILE is used (basic authentication of the REST API)
+#   MILLRACE    the binary, if it is neither beside this script nor on the PATH
+# Settings of a Java machine (KAFKA_HEAP_OPTS and others) have no meaning here and are ignored.
 set -euo pipefail
-if [ $# -lt 1 ]; then
-  echo "USAGE: $0 [-daemon] connect-standalone.properties [connector1.properties ...]" >&2
-  exit 1
-fi
-millrace=${MILLRACE:-$(command -v millrace || true)}
+
+usage() { sed -n '2s/^# /USAGE: /p' "$0" >&2; exit 1; }
+[ $# -ge 1 ] || usage
+
+here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
+millrace=${MILLRACE:-}
+[ -n "$millrace" ] || { [ -x "$here/millrace" ] && millrace=$here/millrace; } || millrace=$(command -v millrace || true)
 if [ -z "$millrace" ]; then
   echo "millrace is not on the PATH; set MILLRACE to the binary" >&2
   exit 1
 fi
+
+daemon=no name=connectStandalone options=()
+[ "$1" = -daemon ] && { daemon=yes; shift; }
 # shellcheck disable=SC2086 # EXTRA_ARGS is a list of words
-if [ "$1" = -daemon ]; then
+set -- ${EXTRA_ARGS:-} "$@"
+while [ $# -gt 0 ]; do
+  case $1 in
+    -daemon) daemon=yes ;;
+    -loggc) ;;
+    -name) [ $# -ge 2 ] || usage; name=$2; shift ;;
+    --log-format) [ $# -ge 2 ] || usage; options+=("$1" "$2"); shift ;;
+    -*) options+=("$1") ;;
+    *) break ;;
+  esac
   shift
-  log_dir=${LOG_DIR:-logs}
+done
+[ $# -ge 1 ] || usage
+
+ignored=()
+for variable in KAFKA_HEAP_OPTS KAFKA_JVM_PERFORMANCE_OPTS KAFKA_GC_LOG_OPTS KAFKA_JMX_OPTS KAFKA_LOG4J_OPTS JMX_PORT; do
+  [ -z "${!variable:-}" ] || ignored+=("$variable")
+done
+[ ${#ignored[@]} = 0 ] || echo "there is no Java machine to set up: ignoring ${ignored[*]}" >&2
+
+if [ $daemon = yes ]; then
+  log_dir=${LOG_DIR:-$here/../logs}
   mkdir -p "$log_dir"
-  nohup "$millrace" ${EXTRA_ARGS:-} standalone "$@" >"$log_dir/connectStandalone.out" 2>&1 </dev/null &
-  echo "millrace runs in the background (process $!), log in $log_dir/connectStandalone.out"
+  nohup "$millrace" "${options[@]}" standalone "$@" > "$log_dir/$name.out" 2>&1 < /dev/null &
+  echo "millrace runs in the background (process $!), log in $log_dir/$name.out"
 else
-  exec "$millrace" ${EXTRA_ARGS:-} standalone "$@"
+  exec "$millrace" "${options[@]}" standalone "$@"
 fi

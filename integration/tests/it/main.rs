@@ -31,3 +31,4 @@ mod quickstart;
 mod rest;
 mod security;
 mod servers;
+mod shell;
