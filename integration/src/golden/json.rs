@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// Differences beyond these are not printed: the first ones say enough.
-const SHOWN: usize = 20;
+const SHOWN: usize = 100;
 
 pub(super) fn read(file: &Path) -> Value {
     let text = fs::read_to_string(file).unwrap_or_else(|error| {
