@@ -363,6 +363,10 @@ impl Herder for StandaloneHerder {
         };
         let statuses = self.worker.statuses.of(name).ok_or_else(missing)?;
         let (statuses, connector, tasks) = plan(statuses, request);
+        // Said before it begins, so that nobody takes the old run for the new one.
+        for task in &tasks {
+            self.worker.statuses.restarting(name, *task);
+        }
         let command = Command::Restart { connector, tasks };
         commands.send(command).await.map_err(|_| unknown())?;
         self.connector_status(name, statuses).map(Some)

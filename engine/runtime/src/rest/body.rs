@@ -1,12 +1,11 @@
 //! Decides what a request's body means: as Jackson reads it for Java Connect.
 //!
-//! Numbers and booleans become their text; what follows the first JSON value is ignored. Messages
-//! never repeat values: they may be secrets.
+//! Numbers and booleans become their text; nothing may follow the value. Messages never repeat
+//! values: they may be secrets.
 
 use std::collections::BTreeMap;
 
 use millrace_api::{Error, Props};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::RestError;
@@ -14,6 +13,9 @@ use crate::herder::{ConnectorOffset, Patch, TargetState};
 
 /// What a create request is made of.
 const CREATE_MEMBERS: &[&str] = &["config", "name", "initial_state"];
+
+/// UTF-8's, which Java's parser passes over.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 type Members = BTreeMap<String, Box<RawValue>>;
 
@@ -98,7 +100,8 @@ impl CreateRequest {
         let config = members.remove("config").ok_or_else(expected)?;
         let config = object(config.get().as_bytes(), "config")?.ok_or_else(expected)?;
         Ok(Self {
-            name: name.trim().to_owned(),
+            // `String.trim` of Java: what is no space in ASCII stays.
+            name: name.trim_matches(|c| c <= ' ').to_owned(),
             config: ConfigBody::from_members(config)?,
             initial,
         })
@@ -139,9 +142,9 @@ pub(super) fn offsets_to_alter(body: &[u8]) -> Result<Vec<ConnectorOffset>, Rest
 
 /// Reads a body that is a list of tasks' configurations.
 pub(super) fn task_configs(body: &[u8]) -> Result<Vec<ConfigBody>, RestError> {
-    let list: Vec<Members> = serde_json::from_slice(body)
+    let list: Option<Vec<Members>> = serde_json::from_slice(body)
         .map_err(|_| RestError::unreadable("a list of task configurations is expected"))?;
-    list.into_iter().map(ConfigBody::from_members).collect()
+    list.into_iter().flatten().map(ConfigBody::from_members).collect()
 }
 
 fn refuse_strangers(members: &Members, known: &[&str]) -> Result<(), RestError> {
@@ -157,11 +160,11 @@ fn refuse_strangers(members: &Members, known: &[&str]) -> Result<(), RestError> 
 /// The members of an object; none for `null` and for nothing at all. Of members that repeat, the
 /// last counts.
 fn object(text: &[u8], what: &str) -> Result<Option<Members>, RestError> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     if text.trim_ascii().is_empty() {
         return Ok(None);
     }
-    let mut reader = serde_json::Deserializer::from_slice(text);
-    Option::<Members>::deserialize(&mut reader).map_err(|e| {
+    serde_json::from_slice(text).map_err(|e| {
         // The parser's messages about types repeat the value.
         RestError::unreadable(match e.is_data() {
             true => {
@@ -197,7 +200,7 @@ mod tests {
 
     #[test]
     fn scalars_become_their_text_as_written() {
-        let body = config(r#"{"a":"x\u00e9","b":1.50,"c":true,"d":-1e3,"e":null,"a":"last"} {"#);
+        let body = config(r#"{"a":"x\u00e9","b":1.50,"c":true,"d":-1e3,"e":null,"a":"last"} "#);
         let props: Vec<_> = body.props.iter().map(|(k, v)| (&**k, &**v)).collect();
         assert_eq!(props, [("a", "last"), ("b", "1.50"), ("c", "true"), ("d", "-1e3")]);
         assert_eq!(body.nulls, ["e"]);
@@ -215,6 +218,8 @@ mod tests {
             r#"{"a":{"b":"secret"}}"#,
             r#"{"a":["secret"]}"#,
             r#"{"a":"secret"#,
+            r#"{"a":"b"} secret"#,
+            r#"{"a":"b"} {"#,
         ] {
             let error = ConfigBody::parse(text.as_bytes()).unwrap_err();
             assert!(!format!("{error:?}").contains("secret"), "{error:?}");

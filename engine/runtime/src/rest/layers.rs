@@ -37,6 +37,8 @@ pub(super) struct Origin {
 pub(super) struct Guard {
     pub(super) rest: Rest,
     pub(super) consumes_json: bool,
+    /// Its handler reads the body: then one has to say that it is JSON.
+    pub(super) reads_body: bool,
     /// The content type of answers; none when clients cannot choose.
     pub(super) produces: Option<&'static str>,
     /// Needs no user.
@@ -71,8 +73,8 @@ pub(super) async fn admit(
             }
         }
     }
-    let request = match guard.consumes_json {
-        true => with_whole_body(&guard.rest, request).await?,
+    let request = match guard.consumes_json || guard.reads_body {
+        true => with_whole_body(&guard, request).await?,
         false => request,
     };
     let mut response = next.run(request).await;
@@ -135,18 +137,20 @@ fn accepted(headers: &HeaderMap) -> Result<Option<HeaderValue>, RestError> {
     taken.ok_or_else(RestError::not_acceptable)
 }
 
-/// Reads the body before the handler begins. A body without a content type is refused.
-async fn with_whole_body(rest: &Rest, request: Request) -> Result<Request, RestError> {
+/// Reads the body before the handler begins.
+async fn with_whole_body(guard: &Guard, request: Request) -> Result<Request, RestError> {
     let (parts, body) = request.into_parts();
-    let limit = rest.limits.body_size;
+    let limits = &guard.rest.limits;
+    let limit = limits.body_size;
     let announced = parts.headers.get(CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(RestError::too_large(limit));
     }
-    let received = timeout(rest.limits.body, receive(body, limit)).await;
+    let received = timeout(limits.body, receive(body, limit)).await;
     let bytes = received.map_err(|_| RestError::body_not_received())??;
-    if !bytes.is_empty() && content_type(&parts.headers).is_none() {
+    let is_json = || content_type(&parts.headers).is_some_and(|given| !given.contains('*'));
+    if guard.consumes_json && guard.reads_body && !bytes.is_empty() && !is_json() {
         return Err(RestError::untyped_body());
     }
     Ok(Request::from_parts(parts, bytes.into()))

@@ -116,9 +116,11 @@ impl Operation {
         self
     }
 
-    /// Asked by other workers, who are known by a signature instead of a user's name.
+    /// Asked by other workers, who are known by a signature instead of a user's name and need not
+    /// say that they send JSON.
     pub(super) fn between_workers(mut self) -> Self {
         self.open = true;
+        self.consumes_json = false;
         self
     }
 }
@@ -127,10 +129,11 @@ impl Operation {
 pub(super) fn router(rest: &Rest, operations: Vec<Operation>) -> Router {
     let mut paths: BTreeMap<&str, (MethodRouter<Rest>, Vec<Method>)> = BTreeMap::new();
     for operation in operations {
-        let About { method, path, .. } = operation.about;
+        let About { method, path, body, .. } = operation.about;
         let guard = Guard {
             rest: rest.clone(),
             consumes_json: operation.consumes_json,
+            reads_body: body.is_some(),
             produces: Some("application/json"),
             open: operation.open,
         };
@@ -164,6 +167,12 @@ fn options(rest: &Rest, methods: &[Method]) -> MethodRouter<Rest> {
     let (allow, text) = (listed.join(","), listed.join(", "));
     let answer =
         || async move { ([(ALLOW, allow), (CONTENT_TYPE, layers::TEXT.to_owned())], text) };
-    let guard = Guard { rest: rest.clone(), consumes_json: false, produces: None, open: false };
+    let guard = Guard {
+        rest: rest.clone(),
+        consumes_json: false,
+        reads_body: false,
+        produces: None,
+        open: false,
+    };
     on(MethodFilter::OPTIONS, answer).route_layer(from_fn_with_state(guard, admit))
 }
