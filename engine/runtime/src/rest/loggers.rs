@@ -48,9 +48,14 @@ fn as_json(logger: &LoggerLevel) -> Value {
 
 async fn one(State(rest): State<Rest>, PathOf(name): PathOf<String>) -> Answer<LoggerLevel> {
     rest.loggers
-        .get(&name)
+        .get(logger(&name))
         .map(Json)
         .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("Logger {name} not found.")).into())
+}
+
+/// The root logger has its name in any case.
+fn logger(name: &str) -> &str {
+    if name.eq_ignore_ascii_case("root") { "root" } else { name }
 }
 
 async fn set(
@@ -66,7 +71,7 @@ async fn set(
         let scope = scope.escape_debug();
         tracing::warn!("unknown scope {scope} for setting a log level; worker is assumed");
     }
-    let changed = rest.loggers.set(&name, &level);
+    let changed = rest.loggers.set(logger(&name), &level);
     tracing::info!("level {level} set for logger {}", name.escape_debug());
     Ok(match cluster {
         true => StatusCode::NO_CONTENT.into_response(),
@@ -83,7 +88,7 @@ fn level(body: &ConfigBody) -> Result<String, RestError> {
     if given.is_empty() {
         return Err(Error::fatal("Illegal null or empty Level name.").into());
     }
-    let level = given.to_uppercase();
+    let level = given.trim().to_uppercase();
     match LEVELS.contains(&level.as_str()) {
         true => Ok(level),
         false => {
