@@ -67,7 +67,8 @@ impl Site {
         }
         let worker = properties(&wanted["worker"], &places);
         let environment = properties(&wanted["environment"], &places);
-        let setup = Setup { directory, bootstrap, worker, connectors: Vec::new() };
+        let bootstrap = fill(bootstrap, &places);
+        let setup = Setup { directory, bootstrap: &bootstrap, worker, connectors: Vec::new() };
         let mut connect = Connect::begin_with(program, &setup, &environment);
         connect.wait_for_rest();
         places[1].1 = connect.address().to_owned();

@@ -10,6 +10,11 @@ fn millrace_answers_as_java_did() {
 }
 
 #[test]
+fn millrace_answers_so_on_the_embedded_log() {
+    golden::exchanges(Mode::Compare, "rest", "embedded:{dir}/log");
+}
+
+#[test]
 fn java_still_answers_so() {
     golden::exchanges(Mode::Recheck, "rest", kafka());
 }
