@@ -66,12 +66,18 @@ fn member(path: &str, java: Option<Value>, ours: Option<Value>, found: &mut Vec<
     }
 }
 
-/// Puts `to` for `from` in every string of a value.
+/// Puts `to` for `from` in every string of a value, names of members included.
 pub(super) fn replace(value: &mut Value, from: &str, to: &str) {
     match value {
         Value::String(text) if text.contains(from) => *text = text.replace(from, to),
         Value::Array(items) => items.iter_mut().for_each(|item| replace(item, from, to)),
-        Value::Object(members) => members.values_mut().for_each(|item| replace(item, from, to)),
+        Value::Object(members) => {
+            let replaced = std::mem::take(members).into_iter().map(|(name, mut item)| {
+                replace(&mut item, from, to);
+                (name.replace(from, to), item)
+            });
+            *members = replaced.collect();
+        }
         _ => {}
     }
 }
