@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage: cargo xtask golden [PART]
 
   golden   ask Java Connect, in the Kafka test image, for the answers under integration/golden/,
-           and write them down (needs `integration/setup.sh servers`; about two minutes);
+           and write them down (needs `integration/setup.sh servers`; about four minutes);
            with PART, only those of files whose names contain it";
 
 #[allow(clippy::print_stderr, reason = "a command line tool speaks to its terminal")]
