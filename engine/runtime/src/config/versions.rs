@@ -79,11 +79,11 @@ impl Interval {
             });
         };
         let (lower, upper) = (lower.trim(), upper.trim());
-        if lower == upper {
-            return Err(format!("Range cannot have identical boundaries: {text}"));
-        }
-        if !lower.is_empty() && !upper.is_empty() && compare(upper, lower).is_lt() {
-            return Err(format!("Range defies version ordering: {text}"));
+        if !lower.is_empty() && !upper.is_empty() {
+            let order = compare(upper, lower);
+            if order.is_lt() || order.is_eq() && !(lower_included && upper_included) {
+                return Err(format!("Range defies version ordering: {text}"));
+            }
         }
         let bound = |version: &str| Some(version.to_owned()).filter(|v| !v.is_empty());
         Ok(Self { lower: bound(lower), lower_included, upper: bound(upper), upper_included })
@@ -200,6 +200,8 @@ mod tests {
             ("1.0", "[1.0,1.0]"),
             ("", "[,]"),
             ("[1.0]", "[1.0,1.0]"),
+            ("[1,1]", "[1,1]"),
+            ("(,)", "(,)"),
             ("[4.0,5.0)", "[4.0,5.0)"),
             (" (,1] , [2, ) ", "(,1],[2,)"),
         ] {
@@ -209,7 +211,7 @@ mod tests {
             ("[", "Unbounded range: ["),
             ("(1)", "Single version must be surrounded by []: (1)"),
             ("[2,1]", "Range defies version ordering: [2,1]"),
-            ("[1,1]", "Range cannot have identical boundaries: [1,1]"),
+            ("(1,1]", "Range defies version ordering: (1,1]"),
             ("[1,3],[2,4]", "Ranges overlap: [1,3],[2,4]"),
             ("[1,2]x", "Only fully-qualified sets allowed in multiple set scenario: [1,2]x"),
         ] {
