@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_api::{
-    ConnectorContext, ConnectorRequests, Error, OffsetReader, Open, Plugin, Props, Result,
-    SinkContext, SourceContext,
+    ConnectorContext, ConnectorRequests, Error, OffsetReader, Open, Plugin, PluginKind, Props,
+    Result, SinkContext, SourceContext,
 };
 use millrace_kafka::Cluster;
 use tokio::sync::watch;
@@ -27,7 +27,7 @@ use crate::task::errors::ErrorPolicy;
 use crate::task::offsets::SubmittedRecords;
 use crate::task::sink::{SinkPipeline, SinkState, SinkTaskLoop};
 use crate::task::source::{Committer, SourcePipeline, SourceTaskLoop};
-use crate::task::topics::TopicCreation;
+use crate::task::topics::{TopicCreation, TopicGroup};
 use crate::task::{self, TaskId, Wanted, Wishes};
 use crate::topics::{ActiveTopics, TopicUses};
 
@@ -95,6 +95,11 @@ impl Worker {
         let (Open::Source { connector, .. } | Open::Sink { connector, .. }) = plugin.open() else {
             unreachable!("the catalog was asked for a connector")
         };
+        if plugin.kind() == PluginKind::Source {
+            // As in Java, what is wrong with them fails the connector before it starts.
+            let checked = self.topic_groups(&props);
+            checked.map_err(|e| redaction.error(Error::fatal(e.to_string())))?;
+        }
         let offsets: Arc<dyn OffsetReader> = Arc::new(self.connector_offsets(name));
         let context = ConnectorContext::new(name, offsets, requests);
         RunningConnector::start(&self.connectors, redaction, connector(props, context)).await
@@ -205,16 +210,21 @@ impl Worker {
         })
     }
 
-    /// How the topics of a source task are created; none when it is left to the broker.
+    /// How a source's topics are created; none when that is left to the broker.
+    fn topic_groups(&self, props: &Props) -> Result<Option<Vec<TopicGroup>>> {
+        match self.config.topic_creation {
+            true => task::topics::groups(props),
+            false => Ok(None),
+        }
+    }
+
+    /// What creates the topics of a source task; none when it is left to the broker.
     fn topic_creation(
         &self,
         id: &TaskId,
         config: &ConnectorConfig,
     ) -> Result<Option<TopicCreation>> {
-        if !self.config.topic_creation {
-            return Ok(None);
-        }
-        let Some(groups) = task::topics::groups(&config.props)? else {
+        let Some(groups) = self.topic_groups(&config.props)? else {
             return Ok(None);
         };
         let admin = self.admin(&id.connector, &config.props)?;

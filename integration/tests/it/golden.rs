@@ -26,6 +26,7 @@ fn topics_and_files() {
 #[test]
 fn java_still_answers_as_recorded() {
     golden::config_definitions(Mode::Recheck, kafka());
+    golden::client_keys(Mode::Recheck, kafka());
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use millrace_kafka::embedded::EmbeddedCluster;
-use millrace_runtime::State;
+use millrace_runtime::{Herder, State};
 
-use crate::fixture::{Fixture, until};
+use crate::fixture::{Fixture, props, until};
 
 const THREE_PARTITIONS: [(&str, &str); 2] = [
     ("topic.creation.default.replication.factor", "-1"),
@@ -59,7 +59,7 @@ async fn a_worker_may_leave_topics_to_the_broker() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_group_fails_the_task() {
+async fn what_is_wrong_with_a_group_fails_the_connector() {
     let fixture = Fixture::start().await;
     for (name, key, value, complaint) in [
         (
@@ -72,13 +72,21 @@ async fn what_is_wrong_with_a_group_fails_the_task() {
             "no-partitions",
             "topic.creation.default.replication.factor",
             "0",
-            "Replication factor must be positive",
+            "Invalid value 0 for configuration replication.factor: Replication factor must be positive",
         ),
     ] {
-        fixture.source(name, name, 5, &[(key, value)]).await;
-        fixture.wait_for_task(name, 0, State::Failed).await;
-        let trace = fixture.status(name).await.tasks[0].status.trace.clone().unwrap();
-        assert!(trace.contains(complaint), "{trace}");
+        let config = props(&[
+            ("name", name),
+            ("connector.class", "CountingSource"),
+            ("topic", name),
+            ("count", "5"),
+            (key, value),
+        ]);
+        let refused = fixture.worker().put_connector(name, config, None, false).await.unwrap_err();
+        assert!(refused.message().starts_with(complaint), "{refused}");
+        let status = fixture.status(name).await;
+        assert_eq!(status.connector.status.state, State::Failed);
+        assert!(status.tasks.is_empty());
         assert_eq!(partitions(&fixture, name).await, None);
     }
 }

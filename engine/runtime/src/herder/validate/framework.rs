@@ -195,21 +195,24 @@ impl Framework {
         alias: &Alias<'_>,
         plugin: Option<&'a Plugin>,
     ) -> Option<&'a Plugin> {
-        let class_complaint = asked.class_complaint(kind, &alias.class_key);
+        let complaint = asked.class_complaint(kind, &alias.class_key);
         let missing = matches!(asked.class(kind, &alias.class_key), Some(Class::Missing));
-        let version = versions::requirement(asked.given(&alias.version_key));
-        let version = match (version, plugin) {
-            (Ok(range), Some(plugin)) => asked.catalog.check_version(plugin, range.as_ref()),
-            (Err(complaint), _) => {
-                return self.wrong_version(alias, class_complaint, missing, &complaint, false);
-            }
-            (Ok(_), None) => Ok(()),
+        let (unknown, unfit) = if missing { (complaint, None) } else { (None, complaint) };
+        self.complaints.extend(unknown.map(|message| alias.complaint(message)));
+        let wrong_version = match versions::requirement(asked.given(&alias.version_key)) {
+            // The rule of the version's key says so, too.
+            Err(complaint) => Some(complaint),
+            Ok(range) => plugin.and_then(|plugin| {
+                let complaint = asked.catalog.check_version(plugin, range.as_ref()).err()?;
+                self.complain(&alias.version_key, &complaint);
+                Some(complaint)
+            }),
         };
-        if let Err(complaint) = version {
-            return self.wrong_version(alias, class_complaint, missing, &complaint, true);
-        }
-        if missing && let Some(complaint) = &class_complaint {
-            self.complain(&alias.class_key, complaint);
+        if let Some(complaint) = wrong_version {
+            if !missing {
+                self.complain(&alias.class_key, complaint);
+            }
+            return None;
         }
         let key = |name: &str| format!("{}{name}", alias.prefix);
         let (negate, predicate) = (key("negate"), key("predicate"));
@@ -222,30 +225,10 @@ impl Framework {
                      defining a predicate to be negated."
                 ),
             );
-        } else if !missing && let Some(complaint) = class_complaint {
-            self.complain(&alias.class_key, complaint);
+        } else {
+            self.complaints.extend(unfit.map(|message| alias.complaint(message)));
         }
         plugin
-    }
-
-    /// A version that cannot be had is an error of the class, too. What cannot be read is already
-    /// an error of the version's key.
-    fn wrong_version(
-        &mut self,
-        alias: &Alias<'_>,
-        class_complaint: Option<String>,
-        class_is_missing: bool,
-        complaint: &str,
-        readable: bool,
-    ) -> Option<&'static Plugin> {
-        match class_complaint.filter(|_| class_is_missing) {
-            Some(missing) => self.complain(&alias.class_key, missing),
-            None => self.complain(&alias.class_key, complaint),
-        }
-        if readable {
-            self.complain(&alias.version_key, complaint);
-        }
-        None
     }
 }
 
@@ -276,6 +259,10 @@ impl<'a> Alias<'a> {
             version_key: format!("{prefix}plugin.version"),
             prefix,
         }
+    }
+
+    fn complaint(&self, message: String) -> ConfigError {
+        ConfigError { key: self.class_key.clone(), message }
     }
 
     fn class(&self) -> ConfigKey {
