@@ -464,9 +464,9 @@ impl Parser<'_> {
 /// The properties of `\p` by their short names. Blocks, scripts and methods of Java's are not
 /// listed: they are taken as right.
 fn known_property(name: &str) -> Read<()> {
-    const NAMES: &str = " Cn Lu Ll Lt Lm Lo Mn Me Mc Nd Nl No Zs Zl Zp Cc Cf Co Cs Pd Ps Pe Pc Po \
-                         Sm Sc Sk So Pi Pf L M N Z C P S LC LD L1 all ASCII Alnum Alpha Blank Cntrl \
-                         Digit Graph Lower Print Punct Space Upper XDigit ";
+    const NAMES: &str = " Cn Lu Ll Lt Lm Lo Mn Me Mc Nd Nl No Zs Zl Zp Cc Cf Co Cs Pd Ps Pe Pc \
+        Po Sm Sc Sk So Pi Pf L M N Z C P S LC LD L1 all ASCII Alnum Alpha Blank Cntrl Digit Graph \
+        Lower Print Punct Space Upper XDigit ";
     let is_other = ["In", "Is", "java"].iter().any(|prefix| name.starts_with(prefix));
     if is_other || name.contains('=') || NAMES.contains(&format!(" {name} ")) {
         return Ok(());
@@ -494,7 +494,8 @@ mod tests {
             ("\\p{Foo}", "Unknown character property name {Foo} near index 6\n\\p{Foo}\n      ^"),
             (
                 "(?<n>a)(?<n>b)",
-                "Named capturing group <n> is already defined near index 11\n(?<n>a)(?<n>b)\n           ^",
+                "Named capturing group <n> is already defined near index 11\n\
+                 (?<n>a)(?<n>b)\n           ^",
             ),
         ] {
             assert_eq!(check(pattern), Err(complaint.to_owned()), "{pattern}");

@@ -290,7 +290,8 @@ mod tests {
             assert_eq!(complaint(&[("groups", "a"), extra]), expected);
         }
         let error = groups(&props(&[("groups", "a")])).unwrap_err().to_string();
-        let missing = "Missing required configuration \"topic.creation.default.replication.factor\" \
+        let missing = "Missing required configuration \
+                       \"topic.creation.default.replication.factor\" \
                        which has no default value.";
         assert_eq!(error, missing);
     }
