@@ -114,7 +114,8 @@ pub struct RestartRequest {
 /// How far a connector got in one part of its source or topic (`ConnectorOffset` of the REST API).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ConnectorOffset {
-    /// A source partition, or `kafka_topic` and `kafka_partition`; none only in what a client sends.
+    /// A source partition, or `kafka_topic` and `kafka_partition`; none only in what a client
+    /// sends.
     pub partition: Option<serde_json::Map<String, serde_json::Value>>,
     /// A source offset, or `kafka_offset`; none: deleted, or to be deleted.
     pub offset: Option<serde_json::Map<String, serde_json::Value>>,

@@ -177,8 +177,8 @@ fn busy(error: Error, name: &str, change: &'static str) -> Error {
         "Failed to {change} consumer group offsets for connector {name} either because its tasks \
          haven't stopped completely yet or the connector was resumed before the request to \
          {change} its offsets could be successfully completed. If the connector is in a stopped \
-         state, this operation can be safely retried. If it doesn't eventually succeed, the Connect \
-         cluster may need to be restarted to get rid of the zombie sink tasks."
+         state, this operation can be safely retried. If it doesn't eventually succeed, the \
+         Connect cluster may need to be restarted to get rid of the zombie sink tasks."
     );
     Error::fatal(message).with_source(error)
 }
