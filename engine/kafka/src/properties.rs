@@ -61,6 +61,16 @@ pub(crate) enum OffsetReset {
     None,
 }
 
+/// What a producer sends of one partition at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// `batch.size`
+    pub(crate) batch_bytes: usize,
+    pub(crate) batch_records: usize,
+    /// `max.in.flight.requests.per.connection`, as far as librdkafka makes use of it.
+    pub(crate) requests_in_flight: usize,
+}
+
 /// A client's properties, translated.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -70,6 +80,8 @@ pub(crate) struct Settings {
     pub(crate) bootstrap_servers: String,
     /// `max.block.ms`: how long a send waits for room.
     pub(crate) max_block: Duration,
+    /// How much a producer hands over at once.
+    pub(crate) pace: Pace,
     /// `default.api.timeout.ms`: how long a call that asks the cluster something takes at most.
     pub(crate) api_timeout: Duration,
     pub(crate) group_id: Option<String>,
@@ -166,6 +178,7 @@ fn common(role: Role, reader: &mut Reader<'_>) -> Result<Settings> {
         librdkafka: out,
         bootstrap_servers,
         max_block: Duration::from_secs(60),
+        pace: Pace { batch_bytes: 1_000_000, batch_records: 10_000, requests_in_flight: 1 },
         api_timeout: millis(api_timeout),
         group_id: None,
         offset_reset: OffsetReset::Latest,
@@ -210,7 +223,10 @@ fn producer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     let linger = reader.number("linger.ms", 0)?.unwrap_or(5);
     keep(out, "linger.ms", linger.min(900_000));
     delivery_timeout(reader, out, linger + request)?;
-    durability(reader, out)?;
+    settings.pace.requests_in_flight = durability(reader, out)?;
+    if let Some(batch) = reader.number("batch.size", 0)? {
+        settings.pace.batch_bytes = usize::try_from(batch).unwrap_or(0).max(1);
+    }
     compression(reader, out)?;
 
     let max_request = reader.number("max.request.size", 0)?.unwrap_or(1_048_576);
@@ -268,8 +284,9 @@ fn delivery_timeout(reader: &mut Reader<'_>, out: &mut Vec<Setting>, least: i64)
     Ok(())
 }
 
-/// `acks`, idempotence and what they ask of each other.
-fn durability(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<()> {
+/// `acks`, idempotence and what they ask of each other. Returns how many requests of a partition
+/// may be in flight.
+fn durability(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<usize> {
     let acks = reader.choice("acks", &["all", "-1", "0", "1"])?.unwrap_or("all");
     let retries = reader.number("retries", 0)?.unwrap_or(INT_MAX);
     let in_flight = reader.number("max.in.flight.requests.per.connection", 1)?.unwrap_or(5);
@@ -303,7 +320,8 @@ fn durability(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<()> {
     let key = "max.in.flight.requests.per.connection";
     keep(out, key, in_flight.min(1_000_000));
     keep(out, "enable.idempotence", idempotent);
-    Ok(())
+    // Idempotent, librdkafka counts records where it means requests: one request it is.
+    Ok(if idempotent { 1 } else { usize::try_from(in_flight).unwrap_or(1) })
 }
 
 fn compression(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<()> {
@@ -343,6 +361,15 @@ fn consumer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     keep(out, "fetch.max.bytes", fetch);
     // librdkafka wants no record larger than a fetch; a consumer has no other use for this.
     push(out, "fetch.max.bytes", "message.max.bytes", fetch.min(1_000_000));
+    // What is fetched ahead: 64 MB by default, of which a task sees nothing but the memory. Two
+    // fetches of a partition keep it busy.
+    let ahead = reader.number("max.partition.fetch.bytes", 0)?.unwrap_or(1_048_576) * 2 / 1_024;
+    push(
+        out,
+        "max.partition.fetch.bytes",
+        "queued.max.messages.kbytes",
+        ahead.clamp(8_192, 65_536),
+    );
     // By default a full queue pauses fetching for a second, which a fast task drains in less.
     keep(out, "fetch.queue.backoff.ms", 20);
     keep(out, "check.crcs", reader.boolean("check.crcs")?.unwrap_or(true));

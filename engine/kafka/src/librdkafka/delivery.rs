@@ -21,6 +21,8 @@ use crate::{Acknowledge, Outgoing};
 pub(super) struct Run {
     ack: Arc<dyn Acknowledge>,
     unsettled: AtomicUsize,
+    /// What its topic has on its way.
+    load: Arc<Load>,
     /// Chooses the partition of records without a key.
     pub(super) keyless: i32,
     /// Where the records without a key go, once the partitioner was asked.
@@ -47,9 +49,19 @@ impl Run {
         }
     }
 
-    /// The partitioner has chosen for the records without a key.
+    /// The partitioner was asked; it has chosen for the records without a key.
     pub(super) fn choose(&self, partition: i32) {
         self.chosen.store(partition, Ordering::Relaxed);
+    }
+
+    /// The partitioner has learnt how many partitions the topic has.
+    pub(super) fn spread(&self, partitions: i32) {
+        self.load.partitions.store(usize::try_from(partitions).unwrap_or(1), Ordering::Relaxed);
+    }
+
+    /// What its topic has on its way.
+    pub(super) fn load(&self) -> &Load {
+        &self.load
     }
 
     /// The run a record belongs to.
@@ -61,6 +73,24 @@ impl Run {
     pub(super) unsafe fn of<'a>(opaque: *mut c_void) -> &'a Self {
         // SAFETY: unsettled records own a reference, so the run is alive.
         unsafe { &*opaque.cast::<Self>() }
+    }
+}
+
+/// The records of one topic that are not settled.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    records: AtomicUsize,
+    /// Of the topic; 0 until the partitioner was asked.
+    partitions: AtomicUsize,
+}
+
+impl Load {
+    pub(super) fn records(&self) -> usize {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn partitions(&self) -> usize {
+        self.partitions.load(Ordering::Relaxed).max(1)
     }
 }
 
@@ -86,13 +116,16 @@ impl Delivery {
     pub(super) fn begin(
         &self,
         ack: Arc<dyn Acknowledge>,
+        load: Arc<Load>,
         records: usize,
         keyless: i32,
     ) -> Arc<Run> {
         self.unsettled.fetch_add(records, Ordering::SeqCst);
+        load.records.fetch_add(records, Ordering::Relaxed);
         let run = Arc::new(Run {
             ack,
             unsettled: AtomicUsize::new(records),
+            load,
             keyless,
             chosen: AtomicI32::new(UNASSIGNED),
         });
@@ -122,6 +155,7 @@ impl Delivery {
             Outcome::Failed(error) => alive.ack.failed(records, error),
             Outcome::Withdrawn => {}
         }
+        alive.load.records.fetch_sub(records, Ordering::Relaxed);
         let before = alive.unsettled.fetch_sub(records, Ordering::SeqCst);
         debug_assert!(before >= records, "a run is settled once");
         if before == records {

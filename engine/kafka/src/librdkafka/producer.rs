@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +15,11 @@ use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr as Code;
 use tokio::time::{Instant, timeout_at};
 
-use super::delivery::{self, Delivery, Outcome, Run};
+use super::delivery::{self, Delivery, Load, Outcome, Run};
 use super::error::{self, rd_kafka_error_code};
 use super::native::{Client, Queue, c_string, off_thread};
 use crate::partitioner::partition_of;
-use crate::properties::Settings;
+use crate::properties::{Pace, Settings};
 use crate::{Acknowledge, Outgoing, Producer, RawHeaders};
 
 /// As many records are handed over in one call.
@@ -32,6 +33,7 @@ pub(super) struct RdKafkaProducer {
     chunk: Chunk,
     keyless: i32,
     max_block: Duration,
+    pace: Pace,
     delivery: Arc<Delivery>,
     queue: Arc<Queue>,
     client: Arc<Client>,
@@ -45,9 +47,9 @@ impl RdKafkaProducer {
         delivery::start(queue.clone(), delivery.clone())?;
         // Producers that start together spread their first runs.
         let keyless = (client.raw().addr() >> 6) as i32;
-        let max_block = settings.max_block;
+        let (max_block, pace) = (settings.max_block, settings.pace);
         let (topics, chunk) = (HashMap::new(), Chunk::default());
-        Ok(Self { topics, chunk, keyless, max_block, delivery, queue, client })
+        Ok(Self { topics, chunk, keyless, max_block, pace, delivery, queue, client })
     }
 
     fn open(&mut self, name: &Arc<str>) -> Result<()> {
@@ -64,22 +66,25 @@ impl RdKafkaProducer {
             let error = self.client.error(code, "the topic cannot be opened", "");
             return Err(error.context("topic", name));
         };
-        self.topics.insert(name.clone(), Topic(topic));
+        self.topics.insert(name.clone(), Topic { handle: topic, load: Arc::default() });
         Ok(())
     }
 
-    /// Hands rows from `from` on over, as long as there is room. Returns the first row that did
-    /// not find any; rows refused for other reasons are settled.
-    fn enqueue(&mut self, records: &Outgoing, from: usize, run: &Arc<Run>) -> usize {
-        let topic = self.topics.get(&records.topic).expect("the send has opened the topic");
-        let topic = topic.0.as_ptr();
-        let total = records.values.len();
+    fn topic(&self, records: &Outgoing) -> &Topic {
+        self.topics.get(&records.topic).expect("the send has opened the topic")
+    }
+
+    /// Hands these rows over, as long as there is room. Returns the first row that did not find
+    /// any; rows refused for other reasons are settled.
+    fn enqueue(&mut self, records: &Outgoing, rows: Range<usize>, run: &Arc<Run>) -> usize {
+        let topic = self.topic(records).handle.as_ptr();
         // The first row of a run without keys shows where the others go: asking librdkafka's
         // partitioner for each costs more than to hand the row over.
+        let total = records.values.len();
         let is_keyless = records.partition.is_none() && records.keys.null_count() == total;
-        let mut next = from;
-        while next < total {
-            let end = if is_keyless && next == 0 { 1 } else { total.min(next + CHUNK) };
+        let mut next = rows.start;
+        while next < rows.end {
+            let end = if is_keyless && next == 0 { 1 } else { rows.end.min(next + CHUNK) };
             let reached = if is_plain(records) {
                 self.enqueue_chunk(topic, records, next..end, run)
             } else {
@@ -98,7 +103,7 @@ impl RdKafkaProducer {
         &mut self,
         topic: *mut sys::rd_kafka_topic_t,
         records: &Outgoing,
-        rows: std::ops::Range<usize>,
+        rows: Range<usize>,
         run: &Arc<Run>,
     ) -> usize {
         let messages = &mut self.chunk.0;
@@ -148,7 +153,7 @@ impl RdKafkaProducer {
         &self,
         topic: *mut sys::rd_kafka_topic_t,
         records: &Outgoing,
-        rows: std::ops::Range<usize>,
+        rows: Range<usize>,
         run: &Arc<Run>,
     ) -> usize {
         let mut refused = Refused::new(&self.delivery, run);
@@ -179,18 +184,39 @@ impl Producer for RdKafkaProducer {
         self.client.context().check("records cannot be sent")?;
         self.open(&records.topic)?;
         self.keyless = self.keyless.wrapping_add(1);
-        let run = self.delivery.begin(ack, total, self.keyless);
+        let load = self.topic(records).load.clone();
+        let run = self.delivery.begin(ack, load, total, self.keyless);
         let mut rest = Rest { delivery: self.delivery.clone(), run: run.clone(), left: total };
         let deadline = Instant::now() + self.max_block;
+        let most = most(self.pace, records);
         let mut next = 0;
+        let mut pace_ends = Instant::now() + PACE;
         loop {
-            let reached = self.enqueue(records, next, &run);
+            // A cluster that does not answer is no reason to leave the buffer empty.
+            let most = if Instant::now() < pace_ends { most } else { usize::MAX };
+            let on_their_way = run.load().records() - (total - next);
+            let room = most.saturating_mul(run.load().partitions()).saturating_sub(on_their_way);
+            let end = total.min(next.saturating_add(room.min(CHUNK)));
+            let reached = self.enqueue(records, next..end, &run);
             rest.left = total - reached;
-            next = reached;
-            if next == total {
+            if reached == total {
                 return Ok(());
             }
-            if Instant::now() >= deadline {
+            if reached > next {
+                pace_ends = Instant::now() + PACE;
+            }
+            let is_full = reached < end;
+            let has_moved = reached > next;
+            next = reached;
+            if has_moved && !is_full {
+                continue;
+            }
+            let is_late = Instant::now() >= deadline;
+            if is_late && !is_full {
+                pace_ends = Instant::now();
+                continue;
+            }
+            if is_late {
                 let error = self.full();
                 if next == 0 {
                     rest.withdraw();
@@ -202,8 +228,7 @@ impl Producer for RdKafkaProducer {
             }
             // Room is made by reports; the second look covers one that came in between.
             let look = Instant::now() + Duration::from_millis(200);
-            let progress = self.delivery.progress.notified();
-            let _ = timeout_at(deadline.min(look), progress).await;
+            let _ = timeout_at(deadline.min(look), self.delivery.progress.notified()).await;
         }
     }
 
@@ -332,13 +357,14 @@ pub(super) unsafe extern "C" fn on_partition(
     _: *mut c_void,
     opaque: *mut c_void,
 ) -> i32 {
+    // SAFETY: the record is not settled yet, so its run is alive.
+    let run = unsafe { Run::of(opaque) };
+    run.spread(partitions);
     if !key.is_null() {
         // SAFETY: the key lives during the call.
         let key = unsafe { std::slice::from_raw_parts(key.cast::<u8>(), key_length) };
         return partition_of(key, partitions);
     }
-    // SAFETY: the record is not settled yet, so its run is alive.
-    let run = unsafe { Run::of(opaque) };
     let first = run.keyless.rem_euclid(partitions);
     let mut candidates = (first..partitions).chain(0..first);
     // SAFETY: librdkafka allows this call from a partitioner, and only there.
@@ -348,8 +374,26 @@ pub(super) unsafe extern "C" fn on_partition(
     chosen
 }
 
+/// How long records wait for those before them, when nothing of those is acknowledged.
+const PACE: Duration = Duration::from_secs(1);
+
+/// How many records of a partition are handed to librdkafka at once: those of the requests that it
+/// may have in flight, and most of the batch that comes next. Were it all of that batch, it would
+/// be ready to send, and librdkafka's thread would ask without a pause whether it may: with one
+/// request in flight, that took half of all the time a source needed.
+fn most(pace: Pace, records: &Outgoing) -> usize {
+    let bytes = |column: &BinaryViewArray| column.lengths().map(|n| n as usize).sum::<usize>();
+    let total = bytes(&records.keys) + bytes(&records.values);
+    let record = (total / records.values.len()).max(1);
+    let batch = (pace.batch_bytes / record).clamp(1, pace.batch_records);
+    pace.requests_in_flight.saturating_mul(batch) + batch * 9 / 10 + 1
+}
+
 /// A topic handle.
-struct Topic(NonNull<sys::rd_kafka_topic_t>);
+struct Topic {
+    handle: NonNull<sys::rd_kafka_topic_t>,
+    load: Arc<Load>,
+}
 
 // SAFETY: topic handles may be used from any thread.
 unsafe impl Send for Topic {}
@@ -359,7 +403,7 @@ unsafe impl Sync for Topic {}
 impl Drop for Topic {
     fn drop(&mut self) {
         // SAFETY: the handle is ours; librdkafka keeps the topic while it has records for it.
-        unsafe { sys::rd_kafka_topic_destroy(self.0.as_ptr()) }
+        unsafe { sys::rd_kafka_topic_destroy(self.handle.as_ptr()) }
     }
 }
 
