@@ -44,11 +44,9 @@ fn is_secret(def: &ConfigDef, key: &str, value: &str) -> bool {
     declared || TELLTALES.iter().any(|tale| key.contains(tale)) || names_a_user(value)
 }
 
-/// `scheme://user:password@host`.
+/// `scheme://user:password@host`, where the password may hold what a URL's should not.
 fn names_a_user(value: &str) -> bool {
-    value.split("://").skip(1).any(|rest| {
-        rest.split(['/', '?', '#', ',']).next().is_some_and(|authority| authority.contains('@'))
-    })
+    value.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
 }
 
 #[cfg(test)]
@@ -86,7 +84,8 @@ mod tests {
         for (value, hidden) in [
             ("http://u:canary@host/x", true),
             ("a,https://u@host", true),
-            ("http://host/@x", false),
+            ("http://u:can/ary#,?@host", true),
+            ("http://host/x", false),
             ("me@host", false),
         ] {
             let raw = Props::from([("value.converter.url".to_owned(), value.to_owned())]);

@@ -154,8 +154,8 @@ impl ConnectorActor {
             Change::Replace(config) => config,
             Change::Patch(patch) => {
                 let config = patched(self.snapshot().config.clone(), patch);
-                let worker = &self.worker;
-                require_valid(&validate(worker, &config, &[]).await?)?;
+                let checked = validate(&self.worker, &config, &[]);
+                require_valid(&self.inbox.unless_replaced(&self.name, checked).await?)?;
                 config
             }
         };
@@ -225,7 +225,9 @@ impl ConnectorActor {
         };
         let props = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).config.clone();
         let variables = &self.worker.config.variables;
-        let Resolved { props: resolved, redaction } = variables.resolve_aside(&props).await?;
+        let resolving = variables.resolve_aside(&props);
+        let Resolved { props: resolved, redaction } =
+            self.inbox.unless_replaced(&self.name, resolving).await?;
         let hidden = |e| redaction.error(e);
         let plugin = self.worker.catalog.connector_of(&resolved).map_err(hidden)?;
         let config = ConnectorConfig::parse(plugin.kind(), &resolved).map_err(hidden)?.common;
@@ -260,10 +262,14 @@ impl ConnectorActor {
     }
 
     fn start_task(&mut self, task: usize) {
-        let Snapshot { config, tasks, state } = self.snapshot().clone();
         let id = TaskId { connector: Arc::clone(&self.name), task };
         let topics = self.worker.config.topic_tracking.then(|| Arc::clone(&self.topics));
-        let config = TaskConfig { id, connector: config, task: tasks[task].clone(), topics };
+        // Not the whole of it: there may be a thousand tasks.
+        let (config, state) = {
+            let Snapshot { config, tasks, state } = &*self.snapshot();
+            let (connector, task) = (config.clone(), tasks[task].clone());
+            (TaskConfig { id, connector, task, topics }, *state)
+        };
         self.tasks.insert(task, self.worker.start_task(config, wanted(state)));
     }
 
@@ -341,8 +347,9 @@ impl ConnectorActor {
             );
             return Err(Error::config(message));
         }
+        let resolving = self.worker.config.variables.resolve_aside(&config);
         let Resolved { props, redaction } =
-            self.worker.config.variables.resolve_aside(&config).await?;
+            self.inbox.unless_replaced(&self.name, resolving).await?;
         let changed = offsets::change(&self.worker, &self.name, &props, wanted);
         let changed = self.inbox.unless_replaced(&self.name, changed).await;
         changed.map_err(|e| redaction.error(e))

@@ -6,6 +6,8 @@ mod framework;
 mod overrides;
 mod reply;
 
+use std::sync::Arc;
+
 use millrace_api::config::{
     ClassName, ConfigDef, ConfigError, ConfigInfos, ConfigKeyInfo, ConfigValue, Setting,
     hash_map_order,
@@ -18,6 +20,7 @@ use crate::config::connector::{check_sink, common_definition};
 use crate::config::variables::Resolved;
 use crate::config::versions;
 use crate::config::worker::WorkerConfig;
+use crate::contain::contain;
 use crate::worker::Worker;
 use framework::{CONVERTERS, Framework, framework};
 
@@ -37,14 +40,21 @@ struct Asked<'a> {
 /// Checks a connector's configuration as it is written: what its variables stand for is checked,
 /// and not shown. An error means that there is nothing to check: no class, or one that does not
 /// exist; or, as in Java, that a client would not even read an override.
+///
+/// A plugin has its say on the threads of connectors: one that panics or blocks harms nobody else.
 pub(crate) async fn validate(
-    worker: &Worker,
+    worker: &Arc<Worker>,
     raw: &Props,
     nulls: &[String],
 ) -> Result<ConfigInfos> {
     let Resolved { props, redaction } = worker.config.variables.resolve_aside(raw).await?;
-    let (catalog, worker) = (&*worker.catalog, &worker.config);
-    let checked = check(Asked { catalog, worker, props: &props, nulls });
+    let (shared, nulls) = (Arc::clone(worker), nulls.to_vec());
+    let checking = contain(async move {
+        let (catalog, worker) = (&*shared.catalog, &shared.config);
+        check(Asked { catalog, worker, props: &props, nulls: &nulls })
+    });
+    let checked = worker.connectors.spawn(checking).await;
+    let checked = checked.unwrap_or_else(|_| Err(Error::retriable("the worker is stopping")));
     checked.map(|infos| redaction.infos(infos)).map_err(|e| redaction.error(e))
 }
 

@@ -22,7 +22,7 @@ struct Rule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Content {
     Text(HeaderValue),
-    /// That many milliseconds from now.
+    /// That many milliseconds from now; what is before 1970 is 1970, which is as long ago.
     Date(i64),
 }
 
@@ -65,7 +65,7 @@ impl Content {
                 let distance = Duration::from_millis(millis.unsigned_abs());
                 let now = SystemTime::now();
                 let then = if *millis < 0 { now - distance } else { now + distance };
-                let text = httpdate::fmt_http_date(then);
+                let text = httpdate::fmt_http_date(then.max(SystemTime::UNIX_EPOCH));
                 HeaderValue::from_str(&text).expect("dates are made of letters and digits")
             }
         }
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn rules_apply_in_order() {
         let text = "\"set Cache-Control: no-cache, no-store\", add X-A:b, SET X-A: c, add X-A:d, \
-                    set Content-Type: text/html, setDate X-D: -1000,";
+                    set Content-Type: text/html, setDate X-D: -1000, setDate X-E: -9999999999999,";
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/json"));
         HeaderRules::parse(text).unwrap().apply(&mut headers);
@@ -223,5 +223,6 @@ mod tests {
         assert_eq!(all("content-type"), ["application/json"]);
         let date = httpdate::parse_http_date(all("x-d")[0]).unwrap();
         assert!(date < SystemTime::now());
+        assert_eq!(all("x-e"), ["Thu, 01 Jan 1970 00:00:00 GMT"]);
     }
 }

@@ -1,16 +1,18 @@
 //! Source offsets in a local file, for standalone mode: Java's format, replaced as a whole by a
-//! durable rename.
+//! durable rename. Commits that come while one is being written wait for it, and are then written
+//! together: all tasks of a worker commit at the same times.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::mem::take;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use millrace_api::{Error, Result};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use super::java_map;
 use super::offsets::{OffsetStore, canonical, parse_key};
@@ -21,9 +23,18 @@ pub struct OffsetFile {
     path: Arc<Path>,
     /// By canonical key: the key as it was written, and the value.
     entries: Arc<Mutex<Entries>>,
+    /// In the order they came. A task has one at most.
+    waiting: StdMutex<Vec<Commit>>,
 }
 
 type Entries = BTreeMap<Vec<u8>, (Bytes, Bytes)>;
+type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+/// What is to be stored, and who waits for it.
+struct Commit {
+    changes: Changes,
+    written: oneshot::Sender<Result<()>>,
+}
 
 impl OffsetFile {
     /// Reads the file; one that does not exist, or is empty, holds no offsets. Checks that it can
@@ -58,8 +69,46 @@ impl OffsetFile {
         fs::remove_file(&temporary).map_err(failed("cannot write beside the offset file"))?;
         let alive = read.into_iter().filter_map(|(k, v)| Some((k, v?)));
         let entries = alive.map(|(k, v)| (canonical(&k), (k, v))).collect();
-        Ok(Self { path: path.into(), entries: Arc::new(Mutex::new(entries)) })
+        let entries = Arc::new(Mutex::new(entries));
+        Ok(Self { path: path.into(), entries, waiting: StdMutex::default() })
     }
+
+    /// Adds a commit to those that wait, and leaves out those that nobody waits for any more.
+    fn wait(&self, changes: Changes) -> oneshot::Receiver<Result<()>> {
+        let (written, answer) = oneshot::channel();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|commit| !commit.written.is_closed());
+        waiting.push(Commit { changes, written });
+        answer
+    }
+
+    /// Writes all commits that wait. Whoever waits for this may give up. The write then ends by
+    /// itself, with the entries locked: the next one neither meets it in the file nor misses what it
+    /// has written.
+    fn write_waiting(&self, mut entries: OwnedMutexGuard<Entries>) {
+        let mut commits = take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        commits.retain(|commit| !commit.written.is_closed());
+        let path = Arc::clone(&self.path);
+        tokio::task::spawn_blocking(move || {
+            let changes = commits.iter_mut().flat_map(|commit| take(&mut commit.changes));
+            let changed = with(&entries, changes);
+            let pairs = changed.values().map(|(k, v)| (&**k, &**v));
+            let replaced = replace(&path, &java_map::write(pairs));
+            if replaced.is_ok() {
+                *entries = changed;
+            }
+            // They are told before the next one may write.
+            for commit in commits {
+                let written = replaced.as_ref().map_err(|e| cannot_write(&path, e));
+                let _ = commit.written.send(written.copied());
+            }
+        });
+    }
+}
+
+fn cannot_write(path: &Path, cause: &io::Error) -> Error {
+    Error::retriable(format!("cannot write the offset file: {cause}"))
+        .context("offset.storage.file.filename", path.display())
 }
 
 fn temporary(path: &Path) -> PathBuf {
@@ -92,29 +141,24 @@ impl OffsetStore for OffsetFile {
         Ok(of_connector.map(|(key, value)| (key.to_vec(), value.to_vec())).collect())
     }
 
-    async fn set(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
-        let entries = Arc::clone(&self.entries).lock_owned().await;
-        let path = Arc::clone(&self.path);
-        // Whoever waits for this may give up. The write then ends by itself, with the entries
-        // locked: the next one neither meets it in the file nor misses what it has written.
-        let write = move || {
-            let mut entries = entries;
-            let changed = with(&entries, changes);
-            let pairs = changed.values().map(|(k, v)| (&**k, &**v));
-            replace(&path, &java_map::write(pairs))?;
-            *entries = changed;
-            Ok(())
-        };
-        let written = tokio::task::spawn_blocking(write).await;
-        written.map_err(io::Error::other).and_then(|r| r).map_err(|e| {
-            Error::retriable(format!("cannot write the offset file: {e}"))
-                .context("offset.storage.file.filename", self.path.display())
-                .with_source(e)
-        })
+    async fn set(&self, changes: Changes) -> Result<()> {
+        let mut written = self.wait(changes);
+        tokio::select! {
+            biased;
+            // Another one's write took it along.
+            written = &mut written => return written.unwrap_or_else(|_| Err(given_up())),
+            entries = Arc::clone(&self.entries).lock_owned() => self.write_waiting(entries),
+        }
+        written.await.unwrap_or_else(|_| Err(given_up()))
     }
 }
 
-fn with(entries: &Entries, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Entries {
+/// The worker ends, and its threads with it.
+fn given_up() -> Error {
+    Error::retriable("writing the offset file was given up")
+}
+
+fn with(entries: &Entries, changes: impl Iterator<Item = (Vec<u8>, Option<Vec<u8>>)>) -> Entries {
     let mut changed = entries.clone();
     for (key, value) in changes {
         let canonical = canonical(&key);
@@ -132,6 +176,8 @@ fn with(entries: &Entries, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Entries 
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn entry(key: &str, value: &str) -> (Vec<u8>, Option<Vec<u8>>) {
@@ -202,6 +248,32 @@ mod tests {
         io::Read::read_to_end(&mut reader, &mut seen).unwrap();
         assert_eq!(seen, bytes);
         assert_ne!(fs::read(&path).unwrap(), bytes);
+    }
+
+    /// The tasks of a worker commit at the same times. Were each to wait for the disk in its turn, a
+    /// worker with many would not be done when it has to end.
+    #[tokio::test]
+    async fn commits_that_wait_are_written_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("connect.offsets");
+        let file = OffsetFile::open(&path).unwrap();
+        let under_way = file.entries.lock().await;
+        let commit = |key: &str, value: &str| {
+            let mut commit = file.set(vec![entry(key, value)]);
+            assert!((&mut commit).now_or_never().is_none(), "it has to wait");
+            commit
+        };
+        let (first, given_up) = (commit("a", "1"), commit("a", "2"));
+        let (other, last) = (commit("b", "3"), commit("b", "4"));
+        drop((under_way, given_up));
+        first.await.unwrap();
+        let stored = OffsetFile::open(&path).unwrap();
+        let found = stored.get(vec![b"a".to_vec(), b"b".to_vec()]).await.unwrap();
+        assert_eq!(found, [Some(b"1".to_vec()), Some(b"4".to_vec())]);
+        fs::remove_file(&path).unwrap();
+        other.await.unwrap();
+        last.await.unwrap();
+        assert!(!path.exists(), "the others were done with the first");
     }
 
     #[tokio::test]

@@ -106,3 +106,19 @@ async fn a_connector_that_never_starts_gives_way() {
         fixture.wait_for_task(name, 0, State::Running).await;
     }
 }
+
+/// What panics while it is asked about a patch costs that patch alone.
+#[tokio::test]
+async fn a_connector_that_panics_at_a_patch_is_still_obeyed() {
+    let fixture = Fixture::start().await;
+    fixture.source("careless", "careless", 5, &[]).await;
+    fixture.wait_for_task("careless", 0, State::Running).await;
+    lock(&shared("careless")).faults.insert("validate", (1, Fault::Panic));
+    let worker = fixture.worker();
+    let patch = || [("count".to_owned(), Some("9".to_owned()))].into();
+    let refused = worker.patch_connector("careless", patch()).await.unwrap_err();
+    assert!(refused.to_string().contains("validate panics"), "{refused}");
+    assert_eq!(worker.connector_info("careless").await.unwrap().config["count"], "5");
+    worker.patch_connector("careless", patch()).await.unwrap();
+    until("four more", async || fixture.end_offset("careless").await == 9).await;
+}

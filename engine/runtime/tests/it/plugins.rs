@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use millrace_api::config::{Config, ConfigDef};
+use millrace_api::config::{Config, ConfigDef, ConfigError};
 use millrace_api::data::{Column, Records, RowError, Schema, SinkRecords, SourceRecords, Value};
 use millrace_api::{
     AlteredOffset, Connector, ConnectorContext, Error, OffsetControl, Offsets, Plugin, Props,
@@ -185,6 +185,12 @@ impl Source for CountingSource {
         let shared = shared(&config.name);
         lock(&shared).task_starts.push(config.task);
         Ok(Box::new(CountingTask { config, shared, partition: Arc::new(partition), next }))
+    }
+
+    fn validate(config: &TestConfig) -> Vec<ConfigError> {
+        let fault = lock(&shared(&config.name)).fault("validate");
+        assert_ne!(fault, Some(Fault::Panic), "validate panics");
+        Vec::new()
     }
 
     async fn alter_offsets(config: TestConfig, offsets: &[AlteredOffset]) -> Result<OffsetControl> {
