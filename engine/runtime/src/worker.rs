@@ -15,6 +15,7 @@ use tracing::Instrument;
 
 use crate::catalog::Catalog;
 use crate::config::connector::ConnectorConfig;
+use crate::config::redaction::Redaction;
 use crate::config::variables::Resolved;
 use crate::config::worker::WorkerConfig;
 use crate::config::{clients, plugins};
@@ -25,6 +26,7 @@ use crate::status::{State, Status, StatusStore, StatusWriter};
 use crate::store::offsets::{ConnectorOffsets, OffsetStore};
 use crate::task::errors::ErrorPolicy;
 use crate::task::offsets::SubmittedRecords;
+use crate::task::redacted::Redacted;
 use crate::task::sink::{SinkPipeline, SinkState, SinkTaskLoop};
 use crate::task::source::{Committer, SourcePipeline, SourceTaskLoop};
 use crate::task::topics::{TopicCreation, TopicGroup};
@@ -142,13 +144,14 @@ impl Worker {
         let own = variables.resolve_aside(&task.task).await?;
         let redaction = connector.redaction.and(own.redaction);
         let task = TaskConfig { connector: connector.props, task: own.props, ..task };
-        let ran = contain(Box::pin(self.run_task(task, receiver, status))).await;
+        let ran = contain(Box::pin(self.run_task(task, &redaction, receiver, status))).await;
         ran.map_err(|e| redaction.error(e))
     }
 
     async fn run_task(
         &self,
         TaskConfig { id, connector, task, topics }: TaskConfig,
+        redaction: &Redaction,
         receiver: watch::Receiver<Wanted>,
         status: &StatusWriter,
     ) -> Result<()> {
@@ -167,17 +170,19 @@ impl Worker {
             Open::Source { task: open, .. } => {
                 let offsets: Arc<dyn OffsetReader> =
                     Arc::new(self.connector_offsets(&id.connector));
-                let pipeline = self.source_pipeline(id, &config, topics).await?;
+                let pipeline = self.source_pipeline(id, &config, topics, redaction).await?;
                 let context = SourceContext::new(Arc::clone(&id.connector), offsets);
                 let task = open(task, context).await?;
+                let task = Box::new(Redacted { task, redaction: redaction.clone() });
                 let committer = self.committer(id, &config);
                 let status = status.clone();
                 SourceTaskLoop { task, pipeline, committer, wishes, status }.run().await
             }
             Open::Sink { task: open, .. } => {
-                let errors = Arc::new(self.sink_errors(id, &config).await?);
+                let errors = Arc::new(self.sink_errors(id, &config, redaction).await?);
                 let context = SinkContext::new(Arc::clone(&id.connector), errors.reporter());
                 let task = open(task, context.clone()).await?;
+                let task = Box::new(Redacted { task, redaction: redaction.clone() });
                 let pipeline = self.sink_pipeline(&config, errors, topics)?;
                 let properties = clients::consumer(&self.config, &connector, id)?;
                 let mut consumer = self.cluster.consumer(&properties).await?;
@@ -197,13 +202,14 @@ impl Worker {
         id: &TaskId,
         config: &ConnectorConfig,
         topics: TopicUses,
+        redaction: &Redaction,
     ) -> Result<SourcePipeline> {
         let properties = clients::producer(&self.config, &config.props, id)?;
         let (catalog, common, props) = (&self.catalog, &config.common, &config.props);
         Ok(SourcePipeline {
             chain: plugins::chain(catalog, common, props)?,
             converters: plugins::converters(catalog, &self.config, common, props)?,
-            errors: ErrorPolicy::new(id.clone(), config.errors(), None),
+            errors: ErrorPolicy::new(id.clone(), config.errors(), redaction.clone(), None),
             producer: self.cluster.producer(&properties).await?,
             topics,
             creation: self.topic_creation(id, config)?,
@@ -253,7 +259,12 @@ impl Worker {
         })
     }
 
-    async fn sink_errors(&self, id: &TaskId, config: &ConnectorConfig) -> Result<ErrorPolicy> {
+    async fn sink_errors(
+        &self,
+        id: &TaskId,
+        config: &ConnectorConfig,
+        redaction: &Redaction,
+    ) -> Result<ErrorPolicy> {
         let errors = config.errors();
         let producer = match (&errors.dead_letter_queue, &config.sink) {
             (Some((topic, _)), Some(keys)) => {
@@ -265,7 +276,7 @@ impl Worker {
             }
             _ => None,
         };
-        Ok(ErrorPolicy::new(id.clone(), errors, producer))
+        Ok(ErrorPolicy::new(id.clone(), errors, redaction.clone(), producer))
     }
 }
 

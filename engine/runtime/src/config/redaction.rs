@@ -47,6 +47,9 @@ impl Redaction {
 
     /// The text without the values.
     pub(crate) fn text(&self, text: &str) -> String {
+        if self.settings.is_empty() {
+            return text.to_owned();
+        }
         let mut text = text.to_owned();
         for (key, (resolved, raw)) in &self.settings {
             for quoted in [resolved.as_str(), resolved.trim()] {

@@ -13,6 +13,7 @@ use millrace_api::{ErrantRecordReporter, Error, Result};
 use millrace_kafka::{Acknowledge, Fetched, Outgoing, Producer, RawHeaders};
 use tokio::sync::Mutex as AsyncMutex;
 
+use crate::config::redaction::Redaction;
 use crate::task::TaskId;
 
 /// Where in a record's way an error happened (`Stage` in Java).
@@ -66,6 +67,8 @@ pub(crate) struct ErrorConfig {
 pub(crate) struct ErrorPolicy {
     id: TaskId,
     config: ErrorConfig,
+    /// What neither the log nor a dead letter shows.
+    redaction: Redaction,
     dead_letters: Option<AsyncMutex<Box<dyn Producer>>>,
     /// The runs of the batch a sink task is working on.
     originals: Mutex<Vec<Fetched>>,
@@ -76,10 +79,11 @@ impl ErrorPolicy {
     pub(crate) fn new(
         id: TaskId,
         config: ErrorConfig,
+        redaction: Redaction,
         dead_letters: Option<Box<dyn Producer>>,
     ) -> Self {
         let dead_letters = dead_letters.map(AsyncMutex::new);
-        Self { id, config, dead_letters, originals: Mutex::default() }
+        Self { id, config, redaction, dead_letters, originals: Mutex::default() }
     }
 
     /// Reports each row, then fails unless all may be skipped. `original` finds a row's record as
@@ -136,8 +140,9 @@ impl ErrorPolicy {
         };
         tracing::error!(
             "Error encountered in task {}. Executing stage '{stage}' with class '{class}'{place}. \
-             {error}",
-            self.id
+             {}",
+            self.id,
+            self.redaction.text(&error.to_string())
         );
     }
 
@@ -203,8 +208,8 @@ impl ErrorPolicy {
         add("stage", failures.stage.name().into());
         add("class.name", failures.class.into());
         add("exception.class.name", error.kind().java_class().into());
-        add("exception.message", error.to_string());
-        add("exception.stacktrace", error.trace());
+        add("exception.message", self.redaction.text(&error.to_string()));
+        add("exception.stacktrace", self.redaction.text(&error.trace()));
     }
 }
 

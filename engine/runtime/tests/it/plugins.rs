@@ -357,9 +357,10 @@ impl SinkTask for RecordingTask {
     }
 }
 
-/// Drops values that end in `marker`, fails on those that end in `poison`.
+/// Drops values that end in `marker`, fails on those that end in `poison`, if it is given.
 struct DropEndingIn {
     marker: String,
+    poison: Option<String>,
 }
 
 impl Transformation for DropEndingIn {
@@ -367,9 +368,10 @@ impl Transformation for DropEndingIn {
         let mut mask = Vec::with_capacity(records.len());
         for (row, value) in records.value.rows()?.iter().enumerate() {
             let text = value.to_string();
-            let poison = text.ends_with("poison");
+            let poison = self.poison.as_ref().is_some_and(|poison| text.ends_with(poison));
             if poison {
-                failed.push(RowError { row, error: Error::data("poison") });
+                let error = Error::data("poison").context("marker", &self.marker);
+                failed.push(RowError { row, error });
             }
             mask.push(!poison && !text.ends_with(&self.marker));
         }
@@ -384,7 +386,7 @@ pub(crate) fn plugins() -> Vec<Plugin> {
     plugins.push(Plugin::sink::<RecordingSink>());
     plugins.push(Plugin::transformation("test.DropEndingIn", ConfigDef::default, |props| {
         let marker = props.get("marker").cloned().unwrap_or_default();
-        Ok(Box::new(DropEndingIn { marker }))
+        Ok(Box::new(DropEndingIn { marker, poison: props.get("poison").cloned() }))
     }));
     plugins
 }

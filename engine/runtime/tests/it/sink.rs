@@ -167,7 +167,6 @@ async fn a_poisoned_record_fails_the_task_or_goes_to_the_dead_letter_queue() {
         ("transforms.d.type", "test.DropEndingIn"),
         ("transforms.d.marker", "nothing"),
     ];
-    // Every value ends in a number; one that ends in `poison` fails.
     fixture.source("more", "poisoned", 1, &[]).await;
     fixture.sink("strict", "poisoned", &fails).await;
     until("records", async || lock(&shared("strict")).put_values().len() == 9).await;

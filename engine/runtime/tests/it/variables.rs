@@ -1,10 +1,13 @@
 //! Configurations that refer to values elsewhere, from their creation to a failure.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use millrace_api::{Error, Props};
 use millrace_kafka::embedded::EmbeddedCluster;
+use millrace_kafka::{Polled, RawHeaders, Subscription};
 use millrace_runtime::{Herder, State};
 
 use crate::fixture::{Fixture, props, until};
@@ -87,4 +90,42 @@ async fn failures_do_not_show_values() {
     let gone = config("gone", Path::new("/no/such"));
     let refused = worker.put_connector("gone", gone, None, false).await.unwrap_err();
     assert_eq!(refused.message(), "Could not read properties from file /no/such");
+}
+
+/// Dead letters are read by others.
+#[tokio::test]
+async fn dead_letters_do_not_show_values() {
+    let fixture = fixture().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "marker=canary\n").unwrap();
+    fixture.source("dead-source", "dead", 3, &[]).await;
+    let marker = format!("${{f:{}:marker}}", file.path().display());
+    let tolerant = [
+        ("transforms", "d"),
+        ("transforms.d.type", "test.DropEndingIn"),
+        ("transforms.d.marker", &marker),
+        ("transforms.d.poison", "1"),
+        ("errors.tolerance", "all"),
+        ("errors.deadletterqueue.topic.name", "dead-letters"),
+        ("errors.deadletterqueue.topic.replication.factor", "1"),
+        ("errors.deadletterqueue.context.headers.enable", "true"),
+    ];
+    fixture.sink("dead-sink", "dead", &tolerant).await;
+    let group = BTreeMap::from([
+        ("group.id".to_owned(), "dead-reader".to_owned()),
+        ("auto.offset.reset".to_owned(), "earliest".to_owned()),
+    ]);
+    let mut reader = fixture.cluster.consumer(&group).await.unwrap();
+    let topics = Subscription::Topics(vec!["dead-letters".to_owned()]);
+    reader.subscribe(&topics).await.unwrap();
+    let mut letters: Vec<RawHeaders> = Vec::new();
+    until("a dead letter", async || {
+        if let Polled::Records(runs) = reader.poll(Duration::from_millis(50)).await.unwrap() {
+            letters.extend(runs.into_iter().flat_map(|run| run.headers));
+        }
+        !letters.is_empty()
+    })
+    .await;
+    let shown = format!("{letters:?}");
+    assert!(shown.contains("poison (marker: ${f:") && !shown.contains("canary"), "{shown}");
 }
