@@ -68,6 +68,20 @@ impl Connect {
 
     /// The same, with environment variables beside the test's own.
     pub fn begin_with(program: Program, setup: &Setup<'_>, environment: &Properties) -> Self {
+        Self::launch(program, setup, environment, &[])
+    }
+
+    /// Starts Millrace with these arguments before its command, and waits for nothing.
+    pub fn begin_millrace(setup: &Setup<'_>, environment: &Properties, arguments: &[&str]) -> Self {
+        Self::launch(Program::Millrace, setup, environment, arguments)
+    }
+
+    fn launch(
+        program: Program,
+        setup: &Setup<'_>,
+        environment: &Properties,
+        arguments: &[&str],
+    ) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let worker = setup.directory.join("worker.properties");
         write_properties(&worker, &worker_properties(program, setup, &address));
@@ -87,7 +101,7 @@ impl Connect {
             Program::Java => java(setup.directory, environment),
         };
         match program {
-            Program::Millrace => command.arg("standalone"),
+            Program::Millrace => command.args(arguments).arg("standalone"),
             Program::Java => command.arg("org.apache.kafka.connect.cli.ConnectStandalone"),
         };
         let command = command.args(files).current_dir(setup.directory);

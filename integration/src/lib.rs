@@ -8,12 +8,14 @@
 //! - [`postgres`]: a throw-away PostgreSQL from the machine's own binaries.
 //! - [`security`]: a broker with TLS and SASL.
 //! - [`connect`]: a Connect worker, ours or Java's, behind the same handle.
+//! - [`canary`]: secrets that are planted, and looked for in everything that comes out.
 //! - [`golden`]: what Java Connect answered, and whether we answer the same.
 //!
 //! Everything panics with a message that says what to do: a test has no better use for an error.
 
 pub mod backend;
 pub mod broker;
+pub mod canary;
 pub mod connect;
 pub mod golden;
 pub mod leash;

@@ -2,12 +2,14 @@
 
 mod levels;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::io::{self, IsTerminal};
+use std::panic::{self, PanicHookInfo};
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use millrace_runtime::Loggers;
+use millrace_runtime::{Loggers, without_secrets};
 use tracing::field::{Field, Visit};
 use tracing::span::Attributes;
 use tracing::{Event, Id, Level, Metadata, Subscriber};
@@ -38,7 +40,7 @@ pub fn start_logging(format: LogFormat, level: &str) -> Arc<dyn Loggers> {
     let (levels, wrong) = Levels::new(&spec, &catalog());
     let (filter, handle) = reload::Layer::new(levels.targets());
     let registry = tracing_subscriber::registry().with(filter).with(ConnectorContext);
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Lines);
     match format {
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
         LogFormat::Text => {
@@ -46,6 +48,7 @@ pub fn start_logging(format: LogFormat, level: &str) -> Arc<dyn Loggers> {
             registry.with(lines.with_ansi(ansi).event_format(ConnectLine)).init();
         }
     }
+    panic::set_hook(Box::new(log_panic));
     for part in wrong {
         tracing::warn!("MILLRACE_LOG: {part} is not understood; write LEVEL or MODULE=LEVEL");
     }
@@ -54,6 +57,34 @@ pub fn start_logging(format: LogFormat, level: &str) -> Arc<dyn Loggers> {
             tracing::error!("cannot change log levels: {e}");
         }
     }))
+}
+
+/// A panic is a line of the log, so that it has its form and shows no more than others. Which task
+/// it ends is said by others.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let trace = Backtrace::capture();
+    match trace.status() {
+        BacktraceStatus::Captured => tracing::error!("{panic}\n{trace}"),
+        _ => tracing::error!("{panic}"),
+    }
+}
+
+/// Standard error, without the values of config providers. Each write is a whole line.
+struct Lines;
+
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        // Digits of the time, which comes first in both forms, are nobody's secret.
+        let (time, said) = text.split_at(text.find('Z').unwrap_or(0));
+        let shown = [time, &without_secrets(said)].concat();
+        io::stderr().write_all(shown.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// What stands before the message of everything that happens in a span: KIP-449's

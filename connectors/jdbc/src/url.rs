@@ -98,6 +98,19 @@ impl JdbcUrl {
     }
 }
 
+/// Says that a setting is not used. What follows a `&` in a password looks like one, and no driver
+/// has settings with other characters than these.
+pub(crate) fn warn_of_unknown(name: &str, value: &str) {
+    let may_be_shown =
+        !value.is_empty() && name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
+    match may_be_shown {
+        true => tracing::warn!("setting {name} of connection.url is not known and ignored"),
+        false => tracing::warn!(
+            "a setting of connection.url is not known and ignored; in values write & as %26"
+        ),
+    }
+}
+
 /// As much of a URL as may be shown: no settings, and nothing that may be a password before `@`.
 fn shown(url: &str) -> &str {
     let end = match url.contains('@') {

@@ -8,6 +8,7 @@ mod herder;
 mod log_levels;
 mod plugin_runtime;
 pub mod rest;
+mod secrets;
 mod status;
 mod store;
 mod task;
@@ -22,6 +23,7 @@ pub use herder::{
     RestartRequest, TargetState, TaskInfo, TaskReference, TaskState,
 };
 pub use log_levels::{LoggerLevel, Loggers};
+pub use secrets::without_secrets;
 pub use status::{State, Status};
 pub use store::offset_file::OffsetFile;
 pub use store::offsets::OffsetStore;

@@ -29,6 +29,7 @@ mod handover;
 mod postgres;
 mod quickstart;
 mod rest;
+mod secrets;
 mod security;
 mod servers;
 mod shell;

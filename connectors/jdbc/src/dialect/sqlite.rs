@@ -21,7 +21,7 @@ use crate::dialect::{
     Connection, Dialect, Select, TableColumn, TableFilter, hand_over, joins_outside,
 };
 use crate::table::TableId;
-use crate::url::SqliteUrl;
+use crate::url::{SqliteUrl, warn_of_unknown};
 
 /// One SQLite database file.
 pub(crate) struct Sqlite {
@@ -51,7 +51,7 @@ impl Sqlite {
                 }
                 // A file has no users: some configurations name one nevertheless.
                 "user" | "password" => {}
-                _ => tracing::warn!("setting {name} of connection.url is not known and ignored"),
+                _ => warn_of_unknown(name, value),
             }
         }
         let path = url.path.display().to_string();

@@ -66,7 +66,10 @@ fn sasl(mechanism: &str, jaas: Option<&str>, out: &mut Vec<Setting>) -> Result<(
                 broken(format!("the login module of sasl.mechanism {mechanism} is {module}"))
             }
             // Java loads any class here, which is how credentials have been stolen.
-            other => broken(format!("No LoginModule found for {other}: use {module}")),
+            other if is_class(other) => {
+                broken(format!("No LoginModule found for {other}: use {module}"))
+            }
+            _ => broken(format!("it does not begin with the name of a class: use {module}")),
         });
     }
     if jaas.get("tokenauth").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
@@ -76,6 +79,11 @@ fn sasl(mechanism: &str, jaas: Option<&str>, out: &mut Vec<Setting>) -> Result<(
     push(out, "sasl.jaas.config", "sasl.username", jaas.option("username")?);
     push_secret(out, "sasl.jaas.config", "sasl.password", jaas.option("password")?);
     Ok(())
+}
+
+/// Whether a text may be shown as the name of a class; a password that stands alone may not.
+fn is_class(text: &str) -> bool {
+    text.contains('.') && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._$".contains(&b))
 }
 
 fn ssl(tls: &TlsSettings, out: &mut Vec<Setting>) -> Result<()> {

@@ -2,13 +2,26 @@
 //! the variable.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use millrace_api::Error;
 use millrace_api::config::ConfigInfos;
+use regex::Regex;
+
+use crate::secrets;
 
 /// Shorter values are taken out only where Java's complaints quote them: they are parts of too many
 /// words, and nobody's secret.
 const SHORTEST: usize = 4;
+
+/// The secrets inside of a value that is an address or a JAAS configuration: settings whose names
+/// tell, and what stands before the host.
+static INSIDE: LazyLock<Regex> = LazyLock::new(|| {
+    let name = r"[\w.-]*(?:user|pass|pwd|secret|token|key|credential)[\w.-]*";
+    let setting = format!(r#"{name}\s*=\s*(?:"([^"]*)"|'([^']*)'|([^&;,\s"']+))"#);
+    let pattern = format!(r"(?i){setting}|://([^/?#@\s:]*)(?::([^/?#@\s]*))?@");
+    Regex::new(&pattern).expect("it is a constant, and tested")
+});
 
 /// The values that a configuration's variables stand for, and what is shown for them.
 ///
@@ -22,10 +35,13 @@ pub(crate) struct Redaction {
 }
 
 impl Redaction {
-    /// Hides what a variable stands for; its lines and list elements as well, since errors quote
-    /// them one at a time.
+    /// Hides what a variable stands for; its lines, list elements and the secrets in it as well,
+    /// since errors quote them one at a time.
     pub(super) fn hide_value(&mut self, value: &str, variable: &str) {
+        let inside = INSIDE.captures_iter(value);
+        let inside = inside.flat_map(|found| found.iter().skip(1).flatten().collect::<Vec<_>>());
         let pieces = value.split([',', '\n']).chain([value]).map(str::trim);
+        let pieces = pieces.chain(inside.map(|piece| piece.as_str()));
         let telling = |piece: &&str| {
             piece.len() >= SHORTEST && piece.to_ascii_lowercase().parse::<bool>().is_err()
         };
@@ -36,6 +52,11 @@ impl Redaction {
 
     pub(super) fn hide_setting(&mut self, key: &str, resolved: &str, raw: &str) {
         self.settings.insert(key.to_owned(), (resolved.to_owned(), raw.to_owned()));
+    }
+
+    /// Hides the values in log lines as well, whoever writes them.
+    pub(super) fn hide_in_logs(&self) {
+        secrets::hide(self.values.keys().map(String::as_str));
     }
 
     /// Hides what the other hides, too.

@@ -211,7 +211,11 @@ impl Listener {
 }
 
 fn parse_listeners(key: &'static str, texts: &[String]) -> Result<Vec<Listener>> {
-    texts.iter().map(|text| parse_listener(text.trim()).map_err(|e| e.context(key, text))).collect()
+    // A user does not belong there, and might come with a password.
+    let shown = |text: &str| if text.contains('@') { "[hidden]" } else { text }.to_owned();
+    let parse =
+        |text: &String| parse_listener(text.trim()).map_err(|e| e.context(key, shown(text)));
+    texts.iter().map(parse).collect()
 }
 
 /// `protocol://host:port`; the host may be left out, or be an address in brackets.

@@ -89,6 +89,7 @@ impl Variables {
                 *value = resolved;
             }
         }
+        redaction.hide_in_logs();
         Ok(Resolved { props, redaction })
     }
 

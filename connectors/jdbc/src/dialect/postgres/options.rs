@@ -6,7 +6,7 @@ use millrace_api::{Error, Result};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use crate::url::{PostgresUrl, Settings};
+use crate::url::{PostgresUrl, Settings, warn_of_unknown};
 
 /// Settings of pgjdbc that mean nothing here: they tune that driver or its writing side.
 const WITHOUT_EFFECT: &[&str] = &[
@@ -49,7 +49,7 @@ pub(super) fn of_hosts(url: &PostgresUrl) -> Result<Vec<PgConnectOptions>> {
             "ssl" | "sslmode" | "connectTimeout" | "loginTimeout" => options,
             _ => {
                 if !WITHOUT_EFFECT.contains(&name) {
-                    tracing::warn!("setting {name} of connection.url is not known and ignored");
+                    warn_of_unknown(name, value);
                 }
                 options
             }

@@ -177,6 +177,23 @@ fn errors_show_the_variable_and_not_its_value() {
 }
 
 #[test]
+fn secrets_inside_of_a_value_are_hidden_one_at_a_time() {
+    let root = folder();
+    let file = root.path().join("prov/i.properties");
+    let jaas = r#"a.LoginModule required username="canary-1" password='canary-2' x="open";"#;
+    let url = "jdbc:db://canary-3:canary-4@host/open?user=canary-5&password=canary-6&ssl=open";
+    fs::write(&file, format!("jaas={jaas}\nurl={url}\n")).unwrap();
+    let file = file.display();
+    let raw = props(&[("a", &format!("${{f:{file}:jaas}}")), ("b", &format!("${{f:{file}:url}}"))]);
+    let Resolved { redaction, .. } = variables(root.path()).resolve(&raw).unwrap();
+    for secret in 1..=6 {
+        let shown = redaction.text(&format!("no canary-{secret}, open"));
+        assert!(shown.starts_with("no ${f:") && shown.ends_with("}, open"), "{shown}");
+    }
+    assert_eq!(redaction.text("host LoginModule password"), "host LoginModule password");
+}
+
+#[test]
 fn validations_show_what_was_written() {
     let root = folder();
     let (raw, Resolved { props, redaction }) = resolved(root.path());
