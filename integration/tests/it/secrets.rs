@@ -80,13 +80,13 @@ fn knock(scene: &mut Scene, connect: &Connect) {
         (format!("Bearer {bearer}"), 401),
         (format!("Basic {broken}=!"), 401),
     ] {
-        let answer = scene.send(connect, "GET", "/connectors", &[(AUTHORIZATION, &value)], None);
+        let answer = scene.send(connect, ("GET", "/connectors"), &[(AUTHORIZATION, &value)], None);
         assert_eq!(answer.status, status, "{answer:?}");
     }
     for header in ["Cookie", "X-Api-Key", "Proxy-Authorization", "Referer", "X-Forwarded-For"] {
         let secret = scene.canaries.plant(&format!("header {header}"));
         let headers = [(AUTHORIZATION, login.as_str()), (header, &secret)];
-        assert_eq!(scene.send(connect, "GET", "/connectors", &headers, None).status, 200);
+        assert_eq!(scene.send(connect, ("GET", "/connectors"), &headers, None).status, 200);
     }
     let plain = scene.canaries.plant("plain HTTP to a TLS port");
     let mut socket = TcpStream::connect(&scene.https).unwrap();

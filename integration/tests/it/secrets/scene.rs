@@ -221,16 +221,15 @@ impl Scene {
         path: &str,
         body: Option<&str>,
     ) -> Answer {
-        self.send(connect, method, path, &[(AUTHORIZATION, &self.login)], body)
+        self.send(connect, (method, path), &[(AUTHORIZATION, &self.login)], body)
     }
 
-    /// The same with these headers.
+    /// The same with these headers; what is asked is a method and a path.
     #[track_caller]
     pub(super) fn send(
         &self,
         connect: &Connect,
-        method: &str,
-        path: &str,
+        (method, path): (&str, &str),
         headers: &[(&str, &str)],
         body: Option<&str>,
     ) -> Answer {
