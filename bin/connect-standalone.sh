@@ -46,8 +46,17 @@ done
 if [ $daemon = yes ]; then
   log_dir=${LOG_DIR:-$here/../logs}
   mkdir -p "$log_dir"
-  nohup "$millrace" "${options[@]}" standalone "$@" > "$log_dir/$name.out" 2>&1 < /dev/null &
-  echo "millrace runs in the background (process $!), log in $log_dir/$name.out"
+  log=$log_dir/$name.out
+  # Appended to: what an earlier run said of its end is still needed.
+  nohup "$millrace" "${options[@]}" standalone "$@" >> "$log" 2>&1 < /dev/null &
+  sleep 0.5
+  if ! kill -0 $! 2> /dev/null; then
+    code=0; wait $! || code=$?
+    echo "millrace ended at once, with $code; the end of $log:" >&2
+    tail -3 "$log" >&2
+    exit $code
+  fi
+  echo "millrace runs in the background (process $!), log in $log"
 else
   exec "$millrace" "${options[@]}" standalone "$@"
 fi

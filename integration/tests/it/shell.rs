@@ -60,6 +60,16 @@ fn without_arguments_it_says_how_to_use_it() {
 
 #[test]
 fn exit_codes_come_through() {
-    let output = script(&Site::embedded(), &["missing.properties"], &[("EXTRA_ARGS", "")]);
+    let site = Site::embedded();
+    let output = script(&site, &["missing.properties"], &[("EXTRA_ARGS", "")]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let logs = site.path("logs");
+    for runs in [1, 2] {
+        let environment = [("LOG_DIR", logs.to_str().unwrap())];
+        let output = script(&site, &["-daemon", "missing.properties"], &environment);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("missing.properties"), "{}", stderr(&output));
+        let log = site.read("logs/connectStandalone.out");
+        assert_eq!(log.matches("the worker cannot start").count(), runs, "the log is kept: {log}");
+    }
 }
