@@ -55,6 +55,14 @@ struct Entry {
     actor: JoinHandle<()>,
 }
 
+/// Whether a name is free for a connector.
+enum Place {
+    New,
+    Taken,
+    /// Its connector is being deleted.
+    Ending,
+}
+
 /// A worker that is dropped without being stopped ends as in a crash: nothing is committed.
 impl Drop for Entry {
     fn drop(&mut self) {
@@ -145,15 +153,20 @@ impl StandaloneHerder {
         self.worker.catalog.connector_of(&snapshot.config).map_or("unknown", |p| p.kind().name())
     }
 
-    /// Makes the entry of a new connector; false when it exists. One that comes while the worker
-    /// stops would be left behind, and is refused.
-    fn add(&self, name: &str, state: TargetState) -> Result<bool> {
+    /// Finds the entry of a connector, or makes a new one. One that comes while the worker stops
+    /// would be left behind, and is refused.
+    fn find_or_add(
+        &self,
+        name: &str,
+        state: TargetState,
+    ) -> Result<(Place, mpsc::Sender<Command>)> {
         let mut all = self.lock();
         if all.stopping {
             return Err(Error::retriable("the worker is stopping"));
         }
-        if all.entries.contains_key(name) {
-            return Ok(false);
+        if let Some(entry) = all.entries.get(name) {
+            let place = if *entry.stop.borrow() { Place::Ending } else { Place::Taken };
+            return Ok((place, entry.commands.clone()));
         }
         let snapshot = Arc::new(Mutex::new(Snapshot { state, ..Snapshot::default() }));
         let topics = Arc::new(ActiveTopics::default());
@@ -167,8 +180,20 @@ impl StandaloneHerder {
             Inbox::new(inbox, stopping),
         );
         let actor = tokio::spawn(actor.run());
-        all.entries.insert(name.to_owned(), Entry { snapshot, topics, commands, stop, actor });
-        Ok(true)
+        let entry = Entry { snapshot, topics, commands: commands.clone(), stop, actor };
+        all.entries.insert(name.to_owned(), entry);
+        Ok((Place::New, commands))
+    }
+
+    /// Forgets a connector once it has ended: the name stays taken until then, since its successor
+    /// must not meet it. By then the name may have a new owner, who stays.
+    async fn forget(&self, name: &str, commands: &mpsc::Sender<Command>) {
+        commands.closed().await;
+        let mut all = self.lock();
+        if all.entries.get(name).is_some_and(|entry| entry.commands.same_channel(commands)) {
+            all.entries.remove(name);
+            self.worker.statuses.forget(name);
+        }
     }
 
     fn topics(&self, name: &str) -> Option<Arc<ActiveTopics>> {
@@ -243,14 +268,28 @@ impl Herder for StandaloneHerder {
         replace: bool,
     ) -> Result<(bool, ConnectorInfo)> {
         require_valid(&validate(&self.worker, &config, &[]).await?)?;
-        let created = self.add(name, initial.unwrap_or_default())?;
-        if !created && !replace {
-            let message = format!("Connector {name} already exists");
-            return Err(Error::new(ErrorKind::Conflict, message));
+        loop {
+            let (place, commands) = self.find_or_add(name, initial.unwrap_or_default())?;
+            match place {
+                Place::Taken if !replace => {
+                    let message = format!("Connector {name} already exists");
+                    return Err(Error::new(ErrorKind::Conflict, message));
+                }
+                Place::Ending => {}
+                Place::New | Place::Taken => {
+                    let change = Change::Replace(config.clone());
+                    let (reply, answer) = oneshot::channel();
+                    let _ = commands.send(Command::Configure { change, reply }).await;
+                    if let Ok(configured) = answer.await {
+                        configured?;
+                        let created = matches!(place, Place::New);
+                        return Ok((created, self.connector_info(name).await?));
+                    }
+                }
+            }
+            // It is being deleted. As in Java, that is one thing, and to make it anew another.
+            self.forget(name, &commands).await;
         }
-        let change = Change::Replace(config);
-        self.ask(name, |reply| Command::Configure { change, reply }).await?;
-        Ok((created, self.connector_info(name).await?))
     }
 
     async fn patch_connector(&self, name: &str, patch: Patch) -> Result<ConnectorInfo> {
@@ -294,22 +333,17 @@ impl Herder for StandaloneHerder {
     }
 
     async fn delete_connector(&self, name: &str) -> Result<()> {
-        let commands = {
+        let (commands, ending) = {
             let all = self.lock();
             let entry = all.entries.get(name).ok_or_else(|| Self::unknown(name))?;
-            entry.stop.send_replace(true);
-            entry.commands.clone()
+            (entry.commands.clone(), entry.stop.send_replace(true))
         };
-        // The name stays taken until the connector is gone: its successor must not meet it.
-        commands.closed().await;
-        let mut all = self.lock();
-        // Another deletion may have been quicker; then the name may have a new owner by now.
-        if !all.entries.get(name).is_some_and(|entry| entry.commands.same_channel(&commands)) {
-            return Err(Self::unknown(name));
+        self.forget(name, &commands).await;
+        match ending {
+            // Another deletion was quicker.
+            true => Err(Self::unknown(name)),
+            false => Ok(()),
         }
-        all.entries.remove(name);
-        self.worker.statuses.forget(name);
-        Ok(())
     }
 
     async fn status(&self, name: &str) -> Result<ConnectorStatus> {

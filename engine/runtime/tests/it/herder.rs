@@ -31,6 +31,25 @@ async fn a_deletion_deletes_what_it_met() {
     fixture.wait_for_task("met", 0, State::Running).await;
 }
 
+/// As in Java, where one request comes after the other: nobody hears that a connector which is being
+/// deleted is not there, or is still there.
+#[tokio::test]
+async fn a_connector_that_is_being_deleted_can_be_made_anew() {
+    let fixture = Fixture::start().await;
+    let worker = fixture.worker();
+    for replace in [true, false] {
+        fixture.source("anew", "anew", 5, &[]).await;
+        fixture.wait_for_task("anew", 0, State::Running).await;
+        lock(&shared("anew")).faults.insert("stop", (1, Fault::Hang));
+        let make = worker.put_connector("anew", config("anew"), None, replace);
+        let (deleted, made) = tokio::join!(biased; worker.delete_connector("anew"), make);
+        deleted.unwrap();
+        assert!(made.unwrap().0, "it is a new one");
+        assert_eq!(worker.connectors().await.unwrap(), ["anew"]);
+        fixture.wait_for_task("anew", 0, State::Running).await;
+    }
+}
+
 #[tokio::test]
 async fn a_connector_that_never_starts_can_be_deleted() {
     let fixture = Fixture::start().await;
