@@ -117,9 +117,10 @@ pub fn count(bootstrap: &str, topic: &str) -> i64 {
     let consumer: BaseConsumer =
         client(bootstrap).create().expect("the client's settings are right");
     let ends = partitions_of(&consumer, topic).into_iter().map(|partition| {
-        let (low, high) = consumer
-            .fetch_watermarks(topic, partition, PATIENCE)
-            .expect("the broker knows the ends of its partitions");
+        // A topic that was just made may have no leader yet.
+        let (low, high) = wait_until("the ends of a partition", PATIENCE, || {
+            consumer.fetch_watermarks(topic, partition, PATIENCE).ok()
+        });
         high - low
     });
     ends.sum()

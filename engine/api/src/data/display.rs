@@ -54,96 +54,71 @@ pub fn append_integer(number: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[start..]);
 }
 
+/// Magnitudes that Java writes without an exponent, as `ryu` does. Of two shortest texts that are as
+/// near to the number, both take the one with the even digit at its end.
+const PLAIN: std::ops::Range<f64> = 1e-3..1e7;
+
 /// Appends the text of [`java_double`].
 pub fn append_java_double(number: f64, out: &mut Vec<u8>) {
-    let mut digits = Scientific::of(format_args!("{number:e}"));
-    if number.abs() < 2e-322 && digits.has_one_digit() {
-        digits = Scientific::of(format_args!("{number:.1e}"));
+    let mut buffer = ryu::Buffer::new();
+    let shortest = buffer.format(number);
+    if number.abs() < 2e-322 && has_one_digit(shortest) {
+        return append_exponential(&format!("{number:.1e}"), out);
     }
-    append_java_float(number, digits.as_str(), out);
+    append_java_float(number, shortest, out);
 }
 
 /// Appends the text of [`java_single`].
 pub fn append_java_single(number: f32, out: &mut Vec<u8>) {
-    let mut digits = Scientific::of(format_args!("{number:e}"));
-    if number.abs() < 2e-43 && digits.has_one_digit() {
-        digits = Scientific::of(format_args!("{number:.1e}"));
+    let mut buffer = ryu::Buffer::new();
+    let shortest = buffer.format(number);
+    if number.abs() < 2e-43 && has_one_digit(shortest) {
+        return append_exponential(&format!("{number:.1e}"), out);
     }
-    append_java_float(f64::from(number), digits.as_str(), out);
+    append_java_float(f64::from(number), shortest, out);
 }
 
-/// Rust's shortest form of a number, `-1.2345678901234567e-308` at most, on the stack.
-#[derive(Default)]
-struct Scientific {
-    bytes: [u8; 32],
-    len: usize,
+/// Java wants two digits where there is a choice, which only the smallest numbers leave.
+fn has_one_digit(shortest: &str) -> bool {
+    shortest.contains('e') && !shortest.contains('.')
 }
 
-impl Scientific {
-    fn of(number: fmt::Arguments<'_>) -> Self {
-        let mut digits = Self::default();
-        fmt::write(&mut digits, number).expect("shortest digits fit");
-        digits
-    }
-
-    /// Java wants two digits where there is a choice, which only the smallest numbers leave.
-    fn has_one_digit(&self) -> bool {
-        !self.as_str().starts_with("0")
-            && !self.as_str().starts_with("-0")
-            && !self.as_str().contains('.')
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.len]).expect("numbers are ASCII")
-    }
-}
-
-impl fmt::Write for Scientific {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.len + text.len();
-        let room = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.len = end;
-        Ok(())
-    }
-}
-
-/// `scientific` is Rust's shortest form, `d.ddde±x`; Java writes plain notation for magnitudes from
-/// 10^-3 up to 10^7, and always a digit after the point.
-fn append_java_float(number: f64, scientific: &str, out: &mut Vec<u8>) {
-    if number.is_nan() {
-        return out.extend_from_slice(b"NaN");
-    }
-    if number.is_sign_negative() {
-        out.push(b'-');
-    }
-    if number.is_infinite() {
-        return out.extend_from_slice(b"Infinity");
-    }
-    let (mantissa, exponent) = scientific.split_once('e').expect("`{:e}` always has an exponent");
-    let exponent: i32 = exponent.parse().expect("`{:e}` writes a decimal exponent");
-    let mantissa = mantissa.trim_start_matches('-').as_bytes();
-    let (first, rest) = (mantissa[0], mantissa.get(2..).unwrap_or_default());
-    if !(-3..7).contains(&exponent) {
-        out.extend_from_slice(&[first, b'.']);
-        out.extend_from_slice(if rest.is_empty() { b"0" } else { rest });
-        return write!(out, "E{exponent}").expect("memory takes every write");
-    }
-    if exponent < 0 {
-        out.extend_from_slice(&b"0.000"[..1 + exponent.unsigned_abs() as usize]);
-        out.push(first);
-        return out.extend_from_slice(rest);
-    }
-    out.push(first);
-    let whole = exponent as usize;
-    if rest.len() <= whole {
-        out.extend_from_slice(rest);
-        out.resize(out.len() + whole - rest.len(), b'0');
-        out.extend_from_slice(b".0");
+/// `shortest` is what `ryu` writes: plain in `PLAIN` and somewhat beyond, else `d.dde-x`.
+fn append_java_float(number: f64, shortest: &str, out: &mut Vec<u8>) {
+    if PLAIN.contains(&number.abs()) || number == 0.0 {
+        out.extend_from_slice(shortest.as_bytes());
+    } else if number.is_finite() {
+        append_exponential(shortest, out);
+    } else if number.is_nan() {
+        out.extend_from_slice(b"NaN");
     } else {
-        out.extend_from_slice(&rest[..whole]);
-        out.push(b'.');
-        out.extend_from_slice(&rest[whole..]);
+        out.extend_from_slice(if number < 0.0 { b"-Infinity" } else { b"Infinity" });
+    }
+}
+
+/// Appends a number other than 0, in whatever notation, as `d.ddE-x`.
+fn append_exponential(number: &str, out: &mut Vec<u8>) {
+    let (mantissa, exponent) = number.split_once('e').unwrap_or((number, "0"));
+    let unsigned = mantissa.trim_start_matches('-');
+    let point = unsigned.find('.').unwrap_or(unsigned.len());
+    let zeros = unsigned.bytes().take_while(|b| matches!(b, b'0' | b'.')).count();
+    let first = if zeros > point { point as i32 - zeros as i32 } else { point as i32 - 1 };
+    let exponent = exponent.parse::<i32>().expect("what follows an e is a number") + first;
+    out.extend_from_slice(if unsigned.len() < mantissa.len() { b"-" } else { b"" });
+    append_mantissa(&unsigned.as_bytes()[zeros..], out);
+    write!(out, "E{exponent}").expect("memory takes every write");
+}
+
+/// The digits with a point behind the first, without the zeros at their end but for one.
+fn append_mantissa(digits: &[u8], out: &mut Vec<u8>) {
+    let significant = digits.iter().rposition(|b| matches!(b, b'1'..=b'9')).map_or(0, |at| at + 1);
+    let mut digits = digits[..significant].iter().copied().filter(|b| *b != b'.');
+    out.extend(digits.next());
+    out.push(b'.');
+    let whole = out.len();
+    out.extend(digits);
+    if out.len() == whole {
+        out.push(b'0');
     }
 }
 
@@ -306,6 +281,8 @@ impl fmt::Display for Value {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -342,6 +319,36 @@ mod tests {
         assert_eq!(java_single(1e10), "1.0E10");
         assert_eq!(java_single(f32::from_bits(1)), "1.4E-45");
         assert_eq!(java_single(2e-44), "2.0E-44");
+        // Between two texts: the even one.
+        assert_eq!(java_single(2_848_787.2), "2848787.2");
+        assert_eq!(java_single(12_345_678.0), "1.2345678E7");
+        assert_eq!(java_double(0.000_123), "1.23E-4");
+        assert_eq!(java_double(-1e16), "-1.0E16");
+        assert_eq!(java_double(10_200_300.0), "1.02003E7");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn floats_read_back_and_none_is_longer_than_need_be(
+            bits in any::<u64>(),
+            digits in -10_000_000..10_000_000i32,
+            places in -12..12i32,
+        ) {
+            let few = f64::from(digits) / 10f64.powi(places);
+            for number in [f64::from_bits(bits), few] {
+                let text = java_double(number);
+                let back: f64 = text.replace("E", "e").parse().unwrap();
+                prop_assert!(back == number || number.is_nan(), "{}", text);
+                let single = number as f32;
+                let text = java_single(single);
+                let back: f32 = text.replace("E", "e").parse().unwrap();
+                prop_assert!(back == single || single.is_nan(), "{}", text);
+                // Rust's own shortest form, with a point and a digit where it has none.
+                prop_assert!(text.len() <= format!("{single:e}").len().max(12) + 2, "{}", text);
+            }
+        }
     }
 
     #[test]
