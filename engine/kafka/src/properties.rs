@@ -14,6 +14,7 @@ mod jaas;
 mod keys;
 mod reader;
 mod security;
+mod servers;
 #[cfg(test)]
 mod tests;
 
@@ -136,8 +137,8 @@ const LOST_BROKERS_LOOK_MS: i64 = 5_000;
 
 fn common(role: Role, reader: &mut Reader<'_>) -> Result<Settings> {
     let bootstrap_servers = match reader.text("bootstrap.servers") {
-        Some(servers) if !servers.is_empty() => servers.to_owned(),
-        _ => return Err(missing("bootstrap.servers")),
+        Some(servers) => servers::addresses(servers)?,
+        None => return Err(missing("bootstrap.servers")),
     };
     let mut out = Vec::new();
     keep(&mut out, "bootstrap.servers", &bootstrap_servers);

@@ -165,6 +165,34 @@ impl TlsSettings {
     }
 }
 
+/// An error of this crate for somebody who wrote its keys below a prefix, as those of
+/// `listeners.https.`: the keys that it names get the prefix.
+#[must_use]
+pub fn below(prefix: &str, error: &Error) -> Error {
+    error.rewritten(&|words| {
+        let mut text = String::with_capacity(words.len());
+        let mut rest = words;
+        while let Some(at) = rest.find("ssl.") {
+            let (before, found) = rest.split_at(at);
+            text += before;
+            // Not what is a part of a path.
+            let begins = matches!(text.chars().next_back(), None | Some(' ' | '(' | '"'));
+            if begins
+                && ["ssl.keystore", "ssl.truststore"]
+                    .iter()
+                    .chain(KEYS)
+                    .any(|key| found.starts_with(key))
+            {
+                text += prefix;
+            }
+            let (key, after) = found.split_at("ssl.".len());
+            text += key;
+            rest = after;
+        }
+        text + rest
+    })
+}
+
 /// Java's complaint about a value.
 fn invalid(key: &str, value: &str, why: &str) -> Error {
     Error::config(format!("Invalid value {value} for configuration {key}: {why}"))

@@ -396,3 +396,19 @@ proptest! {
         let _ = pem::key(&text, Some("x"));
     }
 }
+
+#[test]
+fn an_error_names_keys_with_their_prefix() {
+    let error = Error::config("ssl.keystore.location: ssl.keystore.password does not open it")
+        .context("file", "/etc/ssl.keystore.d/ssl.key.password")
+        .with_source(std::io::Error::other("(ssl.protocol) is not ssl.other"));
+    let told = below("listeners.https.", &error);
+    assert_eq!(
+        told.to_string(),
+        "listeners.https.ssl.keystore.location: listeners.https.ssl.keystore.password does not \
+         open it (file: /etc/ssl.keystore.d/ssl.key.password)"
+    );
+    let source = std::error::Error::source(&told).expect("it is kept").to_string();
+    assert_eq!(source, "(listeners.https.ssl.protocol) is not ssl.other");
+    assert_eq!(below("", &error).to_string(), error.to_string());
+}

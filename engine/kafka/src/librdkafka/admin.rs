@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_char};
+use std::pin::pin;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use millrace_api::{Error, ErrorKind, Result, TopicPartition};
 use rdkafka::bindings as sys;
 use rdkafka::types::RDKafkaRespErr as Code;
 use sys::rd_kafka_admin_op_t as Operation;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::{self, rd_kafka_error_code, rd_kafka_topic_result_error, text};
 use super::native::{Client, Event, PartitionList, Queue, c_string, off_thread, read_list};
@@ -125,7 +126,31 @@ pub(super) async fn ask(
     }
 }
 
+/// Asks the cluster for its id: a worker's first question, so that it says what it waits for.
 pub(super) async fn cluster_id(client: &Arc<Client>, timeout: Duration) -> Result<String> {
+    const TELL: Duration = Duration::from_secs(10);
+    let deadline = Instant::now() + timeout;
+    let mut answer = pin!(describe_cluster(client, timeout));
+    let error = loop {
+        match timeout_at(Instant::now() + TELL, &mut answer).await {
+            Ok(Ok(id)) => return Ok(id),
+            Ok(Err(error)) => break error,
+            Err(_) => tracing::warn!(
+                "no broker of bootstrap.servers={} answers yet; giving up in {} s",
+                client.bootstrap_servers(),
+                deadline.saturating_duration_since(Instant::now()).as_secs_f32().round(),
+            ),
+        }
+    };
+    if !error.is_retriable() {
+        return Err(error);
+    }
+    let remedy = "is a broker up, does bootstrap.servers name it, and is security.protocol that of \
+                  its listener?";
+    Err(error.context("remedy", remedy))
+}
+
+async fn describe_cluster(client: &Arc<Client>, timeout: Duration) -> Result<String> {
     let event = ask(client, "the cluster cannot be described", timeout, |queue| {
         let operation = Operation::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER;
         let options = Options::new(client, operation, timeout);

@@ -1,10 +1,11 @@
 //! Decides what librdkafka's callbacks leave for a client's callers: rebalances, the trouble it had
 //! last, and the refusal that ended it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use millrace_api::Result;
 use rdkafka::types::RDKafkaRespErr as Code;
@@ -20,7 +21,16 @@ pub(super) struct Context {
     closing: AtomicBool,
     fatal: Mutex<Option<(i32, String)>>,
     last_trouble: Mutex<String>,
+    /// By kind: when a line told of it, and how many did not since.
+    told: Mutex<BTreeMap<String, (Instant, u64)>>,
 }
+
+/// A kind of trouble is told of once in this time: librdkafka connects again many times a second,
+/// and leaves out only what repeats the line before.
+const TELL: Duration = Duration::from_secs(10);
+
+/// There are fewer kinds.
+const MAX_KINDS: usize = 64;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -74,6 +84,36 @@ impl Context {
         *lock(&self.last_trouble) = trouble;
     }
 
+    /// Logs trouble, unless there was a line of its kind lately.
+    pub(super) fn warn(&self, kind: &str, line: &str) {
+        match self.is_news(kind, Instant::now()) {
+            None => tracing::debug!(target: "millrace_kafka::librdkafka", "{line}"),
+            Some(0) => tracing::warn!(target: "millrace_kafka::librdkafka", "{line}"),
+            Some(more) => tracing::warn!(
+                target: "millrace_kafka::librdkafka",
+                "{line} ({more} more of this kind since the last line)"
+            ),
+        }
+    }
+
+    /// Whether to tell of trouble now; if so, how many times it was passed over.
+    fn is_news(&self, kind: &str, now: Instant) -> Option<u64> {
+        let mut told = lock(&self.told);
+        if let Some((last, more)) = told.get_mut(kind) {
+            if now.saturating_duration_since(*last) < TELL {
+                *more += 1;
+                return None;
+            }
+            *last = now;
+            return Some(std::mem::take(more));
+        }
+        if told.len() >= MAX_KINDS {
+            told.clear();
+        }
+        told.insert(kind.to_owned(), (now, 0));
+        Some(0)
+    }
+
     /// Keeps what ends this client. The first one is the cause of those that follow.
     pub(super) fn refuse(&self, code: i32, reason: String) {
         lock(&self.fatal).get_or_insert((code, reason));
@@ -89,5 +129,27 @@ impl Context {
 
     pub(super) fn last_trouble(&self) -> String {
         lock(&self.last_trouble).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_of_trouble_is_told_of_once_in_a_while() {
+        let context = Context::default();
+        let begin = Instant::now();
+        assert_eq!(context.is_news("FAIL", begin), Some(0));
+        for i in 1..=100 {
+            assert_eq!(context.is_news("FAIL", begin + TELL * i / 101), None);
+        }
+        assert_eq!(context.is_news("ERROR", begin), Some(0), "another kind");
+        assert_eq!(context.is_news("FAIL", begin + TELL), Some(100));
+        assert_eq!(context.is_news("FAIL", begin + TELL), None);
+        for i in 0..1_000 {
+            context.is_news(&i.to_string(), begin);
+        }
+        assert!(lock(&context.told).len() <= MAX_KINDS);
     }
 }

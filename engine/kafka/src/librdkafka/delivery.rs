@@ -77,14 +77,23 @@ impl Run {
 }
 
 /// The records of one topic that are not settled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Load {
+    topic: Arc<str>,
     records: AtomicUsize,
     /// Of the topic; 0 until the partitioner was asked.
     partitions: AtomicUsize,
 }
 
 impl Load {
+    pub(super) fn new(topic: Arc<str>) -> Self {
+        Self { topic, records: AtomicUsize::new(0), partitions: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        &self.topic
+    }
+
     pub(super) fn records(&self) -> usize {
         self.records.load(Ordering::Relaxed)
     }
@@ -169,7 +178,7 @@ impl Delivery {
     /// in one call.
     pub(super) fn settle_reports(&self, event: &Event, client: &Client) {
         let mut messages = [std::ptr::null(); 256];
-        let mut group: Option<(*const Run, i32, usize)> = None;
+        let mut group: Option<Group> = None;
         loop {
             // SAFETY: the event is live and holds reports; the array has the size given.
             let count = unsafe {
@@ -178,17 +187,10 @@ impl Delivery {
             };
             for message in &messages[..count] {
                 // SAFETY: the messages live as long as the event.
-                let (run, code) = unsafe {
-                    let code = error::read(&raw const (**message).err);
-                    ((**message)._private.cast_const().cast::<Run>(), code)
-                };
+                let next = unsafe { Group::of(*message) };
                 match &mut group {
-                    Some((same, outcome, records)) if *same == run && *outcome == code => {
-                        *records += 1;
-                    }
-                    _ => {
-                        self.settle_group(group.replace((run, code, 1)), client);
-                    }
+                    Some(group) if group.takes(&next) => group.records += 1,
+                    _ => self.settle_group(group.replace(next), client),
                 }
             }
             if count < messages.len() {
@@ -199,15 +201,20 @@ impl Delivery {
         self.progress.notify_one();
     }
 
-    fn settle_group(&self, group: Option<(*const Run, i32, usize)>, client: &Client) {
-        let Some((run, code, records)) = group else {
+    fn settle_group(&self, group: Option<Group>, client: &Client) {
+        let Some(group) = group else {
             return;
         };
-        // SAFETY: librdkafka reports each record that it took once, and only those.
+        let (run, records) = (group.run, group.records);
+        // SAFETY: librdkafka reports each record that it took once, and only those; until they are
+        // settled their run is alive.
         unsafe {
-            match code {
+            match group.code {
                 error::NONE => self.settle(run, records, &Outcome::InLog),
-                code => self.settle(run, records, &Outcome::Failed(&failure(code, client))),
+                _ => {
+                    let error = failure(&group, (*run).load(), client);
+                    self.settle(run, records, &Outcome::Failed(&error));
+                }
             }
         }
     }
@@ -219,15 +226,63 @@ impl Delivery {
     }
 }
 
-fn failure(code: i32, client: &Client) -> Error {
-    const WHAT: &str = "records were not written";
+/// Reports that follow each other and say the same of one run's records.
+struct Group {
+    run: *const Run,
+    code: i32,
+    /// Of the records that failed; -1 when they did not, or none was chosen.
+    partition: i32,
+    is_keyless: bool,
+    records: usize,
+}
+
+impl Group {
+    /// # Safety
+    ///
+    /// The message must be that of a delivery report, and live.
+    unsafe fn of(message: *const sys::rd_kafka_message_t) -> Self {
+        // SAFETY: the caller promises a live message; its opaque pointer is its run.
+        let (run, code) = unsafe {
+            let code = error::read(&raw const (*message).err);
+            ((*message)._private.cast_const().cast::<Run>(), code)
+        };
+        let (partition, is_keyless) = match code {
+            error::NONE => (UNASSIGNED, false),
+            // SAFETY: as above.
+            _ => unsafe { ((*message).partition, (*message).key.is_null()) },
+        };
+        Self { run, code, partition, is_keyless, records: 1 }
+    }
+
+    fn takes(&self, next: &Self) -> bool {
+        let what = |group: &Self| (group.run, group.code, group.partition, group.is_keyless);
+        what(self) == what(next)
+    }
+}
+
+const WHAT: &str = "records were not written";
+
+/// Why a topic did not take records.
+pub(super) fn not_written(code: i32, topic: &str) -> Error {
+    error::error(code, WHAT, "").context("topic", topic)
+}
+
+fn failure(group: &Group, load: &Load, client: &Client) -> Error {
+    let code = group.code;
     const PURGED: &[Code] =
         &[Code::RD_KAFKA_RESP_ERR__PURGE_QUEUE, Code::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT];
     if PURGED.iter().any(|purged| *purged as i32 == code) {
         let closed = "the producer was closed before the records were acknowledged";
         return client.context().check(WHAT).err().unwrap_or_else(|| Error::fatal(closed));
     }
-    error::error(code, WHAT, "")
+    let mut error = not_written(code, load.topic());
+    if group.partition != UNASSIGNED {
+        error = error.context("partition", group.partition);
+    }
+    if group.is_keyless && code == Code::RD_KAFKA_RESP_ERR_INVALID_RECORD as i32 {
+        error = error.context("hint", "a compacted topic takes no record without a key");
+    }
+    error
 }
 
 /// Starts the thread that settles what librdkafka reports. It ends, with the client, after

@@ -81,6 +81,10 @@ impl Client {
         &self.context
     }
 
+    pub(super) fn bootstrap_servers(&self) -> &str {
+        &self.bootstrap_servers
+    }
+
     /// An error that says which servers were asked and what went wrong with them last.
     pub(super) fn error(&self, code: i32, what: &str, reason: &str) -> Error {
         if let Err(refusal) = self.context.check(what) {
@@ -476,7 +480,8 @@ pub(super) fn note_error(raw: *mut sys::rd_kafka_t, context: &Context, code: i32
         let cause_reason = unsafe { text(buffer.as_ptr()) };
         told = (code, format!("{}: {cause_reason}", error::describe(cause)));
     }
-    tracing::warn!(target: "millrace_kafka::librdkafka", "{}: {}", error::describe(told.0), told.1);
+    let kind = error::describe(told.0);
+    context.warn(&kind, &format!("{kind}: {}", told.1));
     match refusal {
         Some((code, reason)) => context.refuse(code, reason),
         None => context.note(told.0, told.1),
@@ -496,18 +501,28 @@ unsafe extern "C" fn on_log(
     let line = trouble::in_java_words(&words);
     // SAFETY: a client that logs is live; its opaque pointer is our context, set before it began.
     let context = unsafe { sys::rd_kafka_opaque(raw).cast::<Context>().as_ref() };
-    match level {
-        ..=3 => {
-            if let Some(context) = context {
-                match trouble::refusal(&words) {
-                    Some((code, reason)) => context.refuse(code, reason),
-                    None => context.remember(line.clone()),
+    match (level, context) {
+        (..=3, Some(context)) => {
+            // A refusal is another kind of trouble than what passes.
+            let kind = match trouble::refusal(&words) {
+                Some((code, reason)) => {
+                    context.refuse(code, reason);
+                    format!("{facility} {code}")
                 }
-            }
+                None => {
+                    context.remember(line.clone());
+                    facility.to_string()
+                }
+            };
+            context.warn(&kind, &format!("{facility}: {line}"));
+        }
+        (4, Some(context)) => context.warn(&facility, &format!("{facility}: {line}")),
+        (..=4, None) => {
             tracing::warn!(target: "millrace_kafka::librdkafka", "{facility}: {line}");
         }
-        4 => tracing::warn!(target: "millrace_kafka::librdkafka", "{facility}: {line}"),
-        5 | 6 => tracing::debug!(target: "millrace_kafka::librdkafka", "{facility}: {line}"),
+        (5 | 6, _) => {
+            tracing::debug!(target: "millrace_kafka::librdkafka", "{facility}: {line}");
+        }
         _ => tracing::trace!(target: "millrace_kafka::librdkafka", "{facility}: {line}"),
     }
 }

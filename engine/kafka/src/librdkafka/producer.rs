@@ -66,7 +66,8 @@ impl RdKafkaProducer {
             let error = self.client.error(code, "the topic cannot be opened", "");
             return Err(error.context("topic", name));
         };
-        self.topics.insert(name.clone(), Topic { handle: topic, load: Arc::default() });
+        let load = Arc::new(Load::new(name.clone()));
+        self.topics.insert(name.clone(), Topic { handle: topic, load });
         Ok(())
     }
 
@@ -442,7 +443,7 @@ impl<'a> Refused<'a> {
         if records == 0 {
             return;
         }
-        let error = error::error(self.code, "records were not written", "");
+        let error = delivery::not_written(self.code, self.run.load().topic());
         // SAFETY: librdkafka has not taken these records, so it will not report them.
         unsafe {
             let run = Arc::as_ptr(self.run);

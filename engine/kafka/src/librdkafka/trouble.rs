@@ -87,12 +87,20 @@ const REFUSALS: &[(Code, &[&str], &str)] = &[
     ),
 ];
 
+const NO_SASL: &str = "the broker takes no SASL on this port: set security.protocol to that of its \
+                       listener, or give the port of its SASL listener in bootstrap.servers";
+
 /// The lasting refusal that a line of librdkafka's log tells of.
 pub(super) fn refusal(line: &str) -> Option<(i32, String)> {
     let says = |texts: &[&str]| texts.iter().any(|text| line.contains(text));
     // The name of the thread, which repeats the broker's.
     let line = line.split_once("]: ").map_or(line, |(_, line)| line);
     let (code, _, advice) = REFUSALS.iter().find(|(_, texts, _)| says(texts))?;
+    let mechanisms = line.split_once("supported mechanisms:").map(|(_, rest)| rest.trim_start());
+    let advice = match mechanisms {
+        Some(rest) if rest.is_empty() || rest.starts_with('(') => NO_SASL,
+        _ => advice,
+    };
     Some((*code as i32, format!("{advice} ({})", in_java_words(line))))
 }
 
@@ -203,6 +211,13 @@ mod tests {
                  broker's supported mechanisms: PLAIN",
                 sasl,
                 "on this port: see sasl.mechanism (sasl_plaintext://",
+            ),
+            (
+                "sasl_plaintext://b:1/bootstrap: SASL PLAIN mechanism handshake failed: Broker: \
+                 Unsupported SASL mechanism: broker's supported mechanisms:  (after 3ms in state \
+                 AUTH_HANDSHAKE)",
+                sasl,
+                "takes no SASL on this port: set security.protocol",
             ),
         ] {
             let (found, told) = refusal(line).expect(line);

@@ -98,6 +98,8 @@ pub(crate) enum AdminListeners {
 pub(crate) struct TlsKeys {
     /// Without prefix. They hold passwords.
     pub(crate) props: Props,
+    /// What the keys were written with.
+    pub(crate) prefix: &'static str,
     pub(crate) client_auth: ClientAuth,
 }
 
@@ -167,12 +169,12 @@ fn basic_auth(classes: &[String]) -> Result<bool> {
 impl TlsKeys {
     /// The keys below a prefix if there are any, else the worker's own: never both. `plain` is the
     /// worker's own `ssl.client.auth`.
-    fn below(prefix: &str, props: &Props, plain: &str) -> Result<Self> {
+    fn below(prefix: &'static str, props: &Props, plain: &str) -> Result<Self> {
         let own = props
             .iter()
             .filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.to_owned(), value.clone())));
         let mut own: Props = own.collect();
-        let plain = if own.is_empty() { plain } else { "none" };
+        let (plain, written) = if own.is_empty() { (plain, "") } else { ("none", prefix) };
         if own.is_empty() {
             let plain = props.iter().filter(|(key, _)| key.starts_with("ssl."));
             own = plain.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -188,7 +190,7 @@ impl TlsKeys {
                 )));
             }
         };
-        Ok(Self { props: own, client_auth })
+        Ok(Self { props: own, prefix: written, client_auth })
     }
 }
 

@@ -49,7 +49,8 @@ pub(super) fn bind_all(
 }
 
 fn acceptor(tls: &TlsKeys) -> Result<TlsAcceptor> {
-    let settings = TlsSettings::read(&tls.props)?;
+    let named = |error| millrace_tls::below(tls.prefix, &error);
+    let settings = TlsSettings::read(&tls.props).map_err(named)?;
     if settings.identity.is_none() {
         return Err(Error::config("an https listener needs a key and a certificate").context(
             "remedy",
@@ -57,7 +58,7 @@ fn acceptor(tls: &TlsKeys) -> Result<TlsAcceptor> {
              ssl.keystore.certificate.chain in PEM",
         ));
     }
-    Ok(TlsAcceptor::from(settings.server_config(tls.client_auth)?))
+    Ok(TlsAcceptor::from(settings.server_config(tls.client_auth).map_err(named)?))
 }
 
 /// Binds a listener. An empty host is all addresses: IPv6 and IPv4 where the machine has both.
