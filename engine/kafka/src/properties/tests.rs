@@ -42,7 +42,7 @@ fn defaults_are_javas() {
         bootstrap.servers=h:9092
         client.id=millrace
         socket.connection.setup.timeout.ms=10000
-        reconnect.backoff.ms=50
+        reconnect.backoff.ms=500
         reconnect.backoff.max.ms=1000
         retry.backoff.ms=100
         retry.backoff.max.ms=1000
@@ -71,7 +71,7 @@ fn defaults_are_javas() {
         bootstrap.servers=h:9092
         client.id=millrace
         socket.connection.setup.timeout.ms=10000
-        reconnect.backoff.ms=50
+        reconnect.backoff.ms=500
         reconnect.backoff.max.ms=1000
         retry.backoff.ms=100
         retry.backoff.max.ms=1000

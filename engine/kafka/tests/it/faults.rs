@@ -62,6 +62,25 @@ async fn questions_to_nobody_end_in_time_and_name_the_servers() {
 }
 
 #[tokio::test]
+async fn a_broker_that_hangs_up_is_not_called_all_the_time() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let servers = listener.local_addr().unwrap().to_string();
+    let cluster = connect(&servers, &[("default.api.timeout.ms", "3000")]);
+    let mut calls = 0;
+    let error = {
+        let mut answer = std::pin::pin!(cluster.cluster_id());
+        loop {
+            tokio::select! {
+                call = listener.accept() => { drop(call.unwrap()); calls += 1; }
+                answer = &mut answer => break answer.unwrap_err(),
+            }
+        }
+    };
+    assert!((2..=20).contains(&calls), "{calls} connections in 3 s");
+    assert!(error.to_string().contains("remedy: is a broker up"), "{error}");
+}
+
+#[tokio::test]
 async fn a_dropped_producer_reports_every_record_once() {
     let cluster = connect(NOBODY, &[]);
     let mut producer = cluster.producer(&properties(&[])).await.unwrap();
