@@ -49,6 +49,23 @@ async fn until<T>(
     }
 }
 
+#[tokio::test]
+async fn a_refused_record_names_its_place() {
+    let cluster = cluster_or_skip!();
+    let name = topic_with(&*cluster, "compacted", 2, &[("cleanup.policy", "compact")]).await;
+    let mut producer = cluster.producer(&properties(&[])).await.unwrap();
+    let acks = Arc::new(Acks::default());
+    for (topic, partition) in [(&*name, Some(1)), ("no/topic", None)] {
+        producer.send(&numbers(topic, partition, 0, 1), acks.clone()).await.unwrap();
+        producer.flush(PATIENCE).await.unwrap();
+    }
+    let errors = acks.errors();
+    let place = format!("topic: {name}, partition: 1, hint: a compacted topic takes no record");
+    assert!(errors[0].contains(&place), "{errors:?}");
+    assert!(errors[1].contains("TOPIC_EXCEPTION) (topic: no/topic"), "{errors:?}");
+    cluster.delete_topic(&name).await.unwrap();
+}
+
 /// A full buffer makes the send wait; whatever is retried, the order holds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_buffer_keeps_the_order() {
