@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use millrace_api::config::properties;
-use millrace_api::{Props, Result};
+use millrace_api::{ErrorKind, Props, Result};
 use millrace_runtime::rest::RestServer;
 use millrace_runtime::{Herder, Loggers, OffsetFile, StandaloneHerder, WorkerConfig};
 use tokio::sync::oneshot;
@@ -66,11 +66,16 @@ impl Worker {
         let offsets = Arc::new(OffsetFile::open(&config.offset_file)?);
         let server = RestServer::bind(&config)?;
         let (worker_id, url) = (server.worker_id(&config), server.advertised_url(&config));
+        let listeners = server.urls().join(", ");
         let servers = config.bootstrap_servers().join(",");
         tracing::info!("connecting to bootstrap.servers={servers}");
         let cluster = millrace_kafka::connect(&config.client_properties())?;
-        let herder =
-            StandaloneHerder::start(config, catalog(), cluster, offsets, worker_id).await?;
+        let herder = StandaloneHerder::start(config, catalog(), cluster, offsets, worker_id);
+        // A converter that is not there is the file's fault.
+        let herder = herder.await.map_err(|e| match e.kind() {
+            ErrorKind::Config => e.context("file", path.display()),
+            _ => e,
+        })?;
         let herder = Arc::new(herder);
         let (stop_rest, stopped) = oneshot::channel::<()>();
         let shutdown = async {
@@ -78,7 +83,7 @@ impl Worker {
         };
         let served = server.serve(Arc::clone(&herder) as Arc<dyn Herder>, loggers, shutdown);
         let rest = tokio::spawn(served);
-        tracing::info!("Kafka Connect started: REST on {url}");
+        tracing::info!("Kafka Connect started: REST on {url}, listening on {listeners}");
         Ok(Self { herder, rest, stop_rest })
     }
 

@@ -38,6 +38,9 @@ const NAMES: &[(&str, &str)] = &[
     ("org.apache.kafka.connect.transforms", "millrace_transforms"),
 ];
 
+/// Modules of ours that no logger of Java stands for.
+const QUIET: [&str; 2] = ["millrace_api", "millrace_tls"];
+
 /// Takes over a filter in which every level is as it now should be.
 type Apply = Box<dyn Fn(Targets) + Send + Sync>;
 
@@ -68,7 +71,12 @@ impl Levels {
             let (name, level) = match part.split_once('=') {
                 Some((name, level)) => (name, level),
                 None if filter(part).is_some() => (ROOT, part),
-                None => (part, "TRACE"),
+                None if levels.names.knows(part) => (part, "TRACE"),
+                // Most likely a level that is misspelt.
+                None => {
+                    wrong.push(part.to_owned());
+                    continue;
+                }
             };
             match filter(level) {
                 Some(_) if !name.contains(['[', '{']) => {
@@ -183,6 +191,12 @@ impl Names {
         Self(names)
     }
 
+    /// Whether a name is that of a logger, or has one below or above it.
+    fn knows(&self, name: &str) -> bool {
+        let all = self.0.iter().flat_map(|(java, target)| [java.as_str(), target]);
+        all.chain(QUIET).any(|known| is_below(known, name) || is_below(name, known))
+    }
+
     /// The same logger's other names. A class of a package that is one logger here is that logger.
     fn twins(&self, name: &str) -> Vec<String> {
         let target = self.target(name).unwrap_or(name);
@@ -243,6 +257,11 @@ mod tests {
         let spec = "millrace_kafka=debug, warn,hyper=trace,x[y]=info,z=no";
         let (levels, wrong) = Levels::new(spec, &catalog());
         assert_eq!(wrong, ["z=no", "x[y]=info"]);
+        let (misspelt, wrong) = Levels::new("lod", &catalog());
+        assert_eq!((level(&misspelt, ROOT).as_str(), wrong), ("INFO", vec!["lod".to_owned()]));
+        for module in ["millrace", "millrace_kafka::x", SOURCE, "org.apache.kafka.connect"] {
+            assert!(Levels::new(module, &catalog()).1.is_empty(), "{module}");
+        }
         assert_eq!(level(&levels, ROOT), "WARN");
         assert_eq!(level(&levels, SOURCE), "WARN");
         assert_eq!(level(&levels, "org.apache.kafka.clients.NetworkClient"), "DEBUG");

@@ -64,6 +64,11 @@ pub(crate) fn find(client: Client, key: &str) -> Option<&'static ClientKey> {
     TABLE.get(&(client, key.to_owned())).copied()
 }
 
+/// Every key with which a connector overrides a setting of a client.
+pub(crate) fn override_keys() -> impl Iterator<Item = String> {
+    TABLE.keys().map(|(client, key)| format!("{}{key}", client.override_prefix()))
+}
+
 impl ClientKey {
     /// Parses a value by the key's type. Whether a class exists is for nobody here to say.
     pub(crate) fn parse(&self, text: &str) -> Result<Setting> {

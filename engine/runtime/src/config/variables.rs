@@ -93,14 +93,58 @@ impl Variables {
         Ok(Resolved { props, redaction })
     }
 
+    /// The same, and warns of variables that stay, which are misspelt more often than meant. What
+    /// is warned about is the text as written, by keys of `whose` configuration.
+    pub(crate) fn resolve_and_warn(&self, whose: &str, raw: &Props) -> Result<Resolved> {
+        let resolved = self.resolve(raw)?;
+        for (key, variable, why) in self.left(raw, &resolved.props) {
+            tracing::warn!("{whose}: in {key}, {variable} stays as it is: {why}");
+        }
+        Ok(resolved)
+    }
+
     /// The same, where waiting for a disk must not hold others up.
+    pub(crate) async fn resolve_and_warn_aside(
+        &self,
+        whose: &str,
+        raw: &Props,
+    ) -> Result<Resolved> {
+        if !raw.values().any(|value| has_variable(value)) {
+            return self.resolve(raw);
+        }
+        let (variables, whose, raw) = (self.clone(), whose.to_owned(), raw.clone());
+        aside(move || variables.resolve_and_warn(&whose, &raw)).await
+    }
+
+    /// The variables that nothing was put in for, by key, and why.
+    fn left<'a>(&self, raw: &'a Props, resolved: &Props) -> BTreeSet<(&'a str, &'a str, String)> {
+        let mut left = BTreeSet::new();
+        for (key, value) in raw {
+            for captures in VARIABLE.captures_iter(value) {
+                let (variable, provider, path, _) = parts(&captures);
+                if resolved.get(key).is_some_and(|text| text.contains(variable)) {
+                    left.insert((key.as_str(), variable, self.why_left(provider, path)));
+                }
+            }
+        }
+        left
+    }
+
+    fn why_left(&self, provider: &str, path: &str) -> String {
+        let Some(found) = self.0.get(provider) else {
+            return format!("config.providers of the worker has no {provider}");
+        };
+        let absent = || format!("the config provider {provider} finds no such key");
+        found.objection(provider, path).unwrap_or_else(absent)
+    }
+
+    /// [`Self::resolve`], where waiting for a disk must not hold others up.
     pub(crate) async fn resolve_aside(&self, raw: &Props) -> Result<Resolved> {
         if !self.may_change(raw) {
             return self.resolve(raw);
         }
         let (variables, raw) = (self.clone(), raw.clone());
-        let resolved = tokio::task::spawn_blocking(move || variables.resolve(&raw)).await;
-        resolved.map_err(|e| Error::fatal("a config provider panicked").with_source(e))?
+        aside(move || variables.resolve(&raw)).await
     }
 
     fn may_change(&self, raw: &Props) -> bool {
@@ -123,6 +167,14 @@ impl Variables {
         };
         wanted.into_iter().map(get).collect()
     }
+}
+
+async fn aside<F>(resolve: F) -> Result<Resolved>
+where
+    F: FnOnce() -> Result<Resolved> + Send + 'static,
+{
+    let resolved = tokio::task::spawn_blocking(resolve).await;
+    resolved.map_err(|e| Error::fatal("a config provider panicked").with_source(e))?
 }
 
 /// A provider may hold parameters that are secrets.

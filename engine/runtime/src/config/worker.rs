@@ -53,7 +53,7 @@ impl WorkerConfig {
         tracing::debug!("worker configuration:{}", shown::lines(&def, &raw));
         let variables = Variables::new(&raw)?;
         let (apart, mut open) = apart(raw);
-        let resolved = variables.resolve(&open)?;
+        let resolved = variables.resolve_and_warn("the worker's properties", &open)?;
         open = resolved.props;
         open.extend(apart);
         Self::from_resolved(open, variables).map_err(|e| resolved.redaction.error(e))

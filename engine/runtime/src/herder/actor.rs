@@ -7,7 +7,7 @@ use millrace_api::{Error, ErrorKind, PluginKind, Props, Result};
 use tokio::sync::oneshot;
 
 use super::inbox::Inbox;
-use super::validate::{require_valid, validate};
+use super::validate::check_new;
 use super::{ConnectorOffset, Patch, TargetState, offsets};
 use crate::config::connector::ConnectorConfig;
 use crate::config::variables::{Resolved, put_back};
@@ -154,8 +154,8 @@ impl ConnectorActor {
             Change::Replace(config) => config,
             Change::Patch(patch) => {
                 let config = patched(self.snapshot().config.clone(), patch);
-                let checked = validate(&self.worker, &config, &[]);
-                require_valid(&self.inbox.unless_replaced(&self.name, checked).await?)?;
+                let checked = check_new(&self.worker, &config);
+                self.inbox.unless_replaced(&self.name, checked).await?;
                 config
             }
         };

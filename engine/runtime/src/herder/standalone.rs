@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use super::actor::{Change, Command, ConnectorActor, Reply, Snapshot, unknown_task};
 use super::inbox::{COMMANDS, Inbox};
 use super::plugin_config::plugin_config;
-use super::validate::{require_valid, validate};
+use super::validate::{check_new, validate};
 use super::{
     ConnectorInfo, ConnectorOffset, ConnectorState, ConnectorStatus, Herder, Patch, PluginInfo,
     RestartRequest, TargetState, TaskInfo, TaskReference, TaskState, offsets,
@@ -215,6 +215,8 @@ impl StandaloneHerder {
     }
 }
 
+const ABSENT: &str = "choose one that is built into Millrace; `millrace plugins` lists them";
+
 /// A worker whose own converters do not exist would fail every task.
 fn require_converters(catalog: &Catalog, config: &WorkerConfig) -> Result<()> {
     let (converter, header) = (PluginKind::Converter, PluginKind::HeaderConverter);
@@ -223,7 +225,7 @@ fn require_converters(catalog: &Catalog, config: &WorkerConfig) -> Result<()> {
         (converter, "value.converter", &config.value_converter),
         (header, "header.converter", &config.header_converter),
     ] {
-        catalog.plugin(kind, key, class.as_str())?;
+        catalog.plugin(kind, key, class.as_str()).map_err(|e| e.context("remedy", ABSENT))?;
     }
     Ok(())
 }
@@ -267,7 +269,7 @@ impl Herder for StandaloneHerder {
         initial: Option<TargetState>,
         replace: bool,
     ) -> Result<(bool, ConnectorInfo)> {
-        require_valid(&validate(&self.worker, &config, &[]).await?)?;
+        check_new(&self.worker, &config).await?;
         loop {
             let (place, commands) = self.find_or_add(name, initial.unwrap_or_default())?;
             match place {

@@ -3,6 +3,7 @@
 //! (`AbstractHerder.validateConnectorConfig` in Java).
 
 mod framework;
+mod misspelt;
 mod overrides;
 mod reply;
 
@@ -47,7 +48,11 @@ pub(crate) async fn validate(
     raw: &Props,
     nulls: &[String],
 ) -> Result<ConfigInfos> {
-    let Resolved { props, redaction } = worker.config.variables.resolve_aside(raw).await?;
+    let Resolved { props, redaction } = {
+        let name = raw.get("name").map_or("", String::as_str);
+        let whose = format!("connector {name}");
+        worker.config.variables.resolve_and_warn_aside(&whose, raw).await?
+    };
     let (shared, nulls) = (Arc::clone(worker), nulls.to_vec());
     let checking = contain(async move {
         let (catalog, worker) = (&*shared.catalog, &shared.config);
@@ -56,6 +61,13 @@ pub(crate) async fn validate(
     let checked = worker.connectors.spawn(checking).await;
     let checked = checked.unwrap_or_else(|_| Err(Error::retriable("the worker is stopping")));
     checked.map(|infos| redaction.infos(infos)).map_err(|e| redaction.error(e))
+}
+
+/// Fails unless a connector can have this configuration. What is misspelt in it is warned about.
+pub(crate) async fn check_new(worker: &Arc<Worker>, raw: &Props) -> Result<()> {
+    let checked = validate(worker, raw, &[]).await;
+    misspelt::warn(&worker.catalog, raw, checked.as_ref().ok());
+    require_valid(&checked?)
 }
 
 fn check(asked: Asked<'_>) -> Result<ConfigInfos> {

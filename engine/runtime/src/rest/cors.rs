@@ -42,7 +42,12 @@ impl CrossOrigin {
         let patterns = listed.iter().filter(|_| !any).map(|origin| {
             let whole = format!("^(?:{origin})$");
             let pattern = RegexBuilder::new(&whole).case_insensitive(true).build();
-            pattern.map_err(|e| wrong(KEY, origin, &e))
+            pattern.map_err(|e| {
+                wrong(KEY, origin, &e).context(
+                    "remedy",
+                    r"write a regular expression, such as https://.*\.acme\.org, or * for any",
+                )
+            })
         });
         let listed = methods.split(',').map(str::trim).filter(|method| !method.is_empty());
         let listed = listed.collect::<Vec<_>>().join(",");

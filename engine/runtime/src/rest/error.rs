@@ -15,6 +15,8 @@ pub(super) struct RestError {
     /// Whether the answer says that it is JSON. Java's does not when no resource was found to
     /// answer the request.
     typed: bool,
+    /// Whether the log has it already, with its causes.
+    logged: bool,
 }
 
 #[derive(Serialize)]
@@ -25,7 +27,7 @@ struct ErrorMessage<'a> {
 
 impl RestError {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), typed: true }
+        Self { status, message: message.into(), typed: true, logged: false }
     }
 
     fn untyped(status: StatusCode, reason: &str) -> Self {
@@ -156,13 +158,13 @@ impl From<Error> for RestError {
             return Self::new(status, error.to_string());
         }
         tracing::error!("REST request failed: {}", error.trace());
-        Self::new(status, whole_message(&error))
+        Self { logged: true, ..Self::new(status, whole_message(&error)) }
     }
 }
 
 impl IntoResponse for RestError {
     fn into_response(self) -> Response {
-        if self.status.is_server_error() {
+        if self.status.is_server_error() && !self.logged {
             tracing::warn!("REST answers {}: {}", self.status.as_u16(), self.message);
         }
         let body = ErrorMessage { error_code: self.status.as_u16(), message: &self.message };

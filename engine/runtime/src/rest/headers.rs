@@ -57,6 +57,15 @@ impl HeaderRules {
     }
 }
 
+/// Names the key, and what is most often forgotten.
+pub(super) fn explained(error: Error) -> Error {
+    error.context("key", "response.http.headers.config").context(
+        "note",
+        "a rule that holds a comma stands in double quotes, \
+         such as \"add Cache-Control: no-cache, no-store\"",
+    )
+}
+
 impl Content {
     fn now(&self) -> HeaderValue {
         match self {
@@ -206,6 +215,14 @@ mod tests {
             HeaderRules::parse(ours).unwrap_err();
         }
         assert_eq!(HeaderRules::parse(" ").unwrap(), HeaderRules::default());
+    }
+
+    #[test]
+    fn an_error_says_how_to_write_commas() {
+        let rules = "add Cache-Control: no-cache, no-store";
+        let error = explained(HeaderRules::parse(rules).unwrap_err()).to_string();
+        assert!(error.contains("key: response.http.headers.config, note: a rule"), "{error}");
+        HeaderRules::parse("\"add Cache-Control: no-cache, no-store\"").unwrap();
     }
 
     #[test]

@@ -195,8 +195,9 @@ pub(super) async fn decorate(
 /// may hold secrets and are left out, but for the name of the client's program.
 pub(super) async fn log_access(request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let peer = request.extensions().get::<Origin>().map(|origin| origin.peer.ip().to_string());
-    let peer = peer.unwrap_or_else(|| "-".to_owned());
+    // A listener for IPv6 and IPv4 has clients of the latter at addresses of the former.
+    let peer = request.extensions().get::<Origin>().map(|origin| origin.peer.ip().to_canonical());
+    let peer = peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
     let program = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok());
     let program = program.unwrap_or("-").replace('"', "'");
     let line = format!("{} {} {:?}", request.method(), request.uri().path(), request.version());

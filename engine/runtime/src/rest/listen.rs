@@ -18,6 +18,18 @@ pub(super) struct Socket {
     pub(super) tls: Option<TlsAcceptor>,
 }
 
+impl Socket {
+    /// The listener's URL, with the port that the system chose if it was to choose one.
+    pub(super) fn url(&self) -> String {
+        let host = match self.listener.host.as_str() {
+            "" => "*",
+            host => host,
+        };
+        let authority = authority(host, self.address.port());
+        format!("{}://{authority}/", self.listener.protocol())
+    }
+}
+
 impl std::fmt::Debug for Socket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}://{}", self.listener.protocol(), self.address)

@@ -127,7 +127,7 @@ impl RestServer {
         }
         let decoration = Decoration {
             cross_origin: CrossOrigin::new(&rest.allow_origin, &rest.allow_methods)?,
-            headers: HeaderRules::parse(&rest.response_headers)?,
+            headers: HeaderRules::parse(&rest.response_headers).map_err(headers::explained)?,
         };
         Ok(Self {
             sockets: listen::bind_all("listeners", &rest.listeners, &rest.tls)?,
@@ -146,6 +146,13 @@ impl RestServer {
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let sockets = self.sockets.iter().chain(&self.admin_sockets);
         sockets.map(|socket| socket.address).collect()
+    }
+
+    /// Where the API is served as URLs, in the same order, for people to read.
+    pub fn urls(&self) -> Vec<String> {
+        let regular = self.sockets.iter().map(Socket::url);
+        let admin = self.admin_sockets.iter().map(|socket| format!("{} (admin)", socket.url()));
+        regular.chain(admin).collect()
     }
 
     /// `host:port` by which others reach this worker, and by which statuses name it.

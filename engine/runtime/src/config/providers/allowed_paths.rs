@@ -33,6 +33,13 @@ impl AllowedPaths {
         Ok(Self(Some(allowed)))
     }
 
+    /// Why a path is not read, if it lies outside.
+    pub(super) fn objection(&self, name: &str, path: &str) -> Option<String> {
+        self.permit(path).is_none().then(|| {
+            format!("config.providers.{name}.param.allowed.paths does not allow access to the path")
+        })
+    }
+
     /// The path to read, unless it lies outside. Links are not followed before that is decided: a
     /// link inside may lead outside, as in Java, and whoever made it meant it.
     pub(super) fn permit(&self, path: &str) -> Option<PathBuf> {
@@ -43,7 +50,6 @@ impl AllowedPaths {
         if allowed.iter().any(|allowed| path.starts_with(allowed)) {
             return Some(path);
         }
-        tracing::warn!("the path {} is not allowed to be accessed", path.display());
         None
     }
 }

@@ -27,7 +27,6 @@ impl ConfigProvider for DirectoryConfigProvider {
             return Ok(values);
         };
         if !directory.is_dir() {
-            tracing::warn!("the path {path} is not a directory");
             return Ok(values);
         }
         for key in keys.iter().filter(|key| is_file_name(key)) {
@@ -43,6 +42,12 @@ impl ConfigProvider for DirectoryConfigProvider {
             values.insert((*key).to_owned(), String::from_utf8_lossy(&bytes).into_owned());
         }
         Ok(values)
+    }
+
+    fn objection(&self, name: &str, path: &str) -> Option<String> {
+        let is_directory = || Path::new(path).is_dir();
+        let no_directory = || (!is_directory()).then(|| format!("{path} is not a directory"));
+        self.allowed.objection(name, path).or_else(no_directory)
     }
 }
 

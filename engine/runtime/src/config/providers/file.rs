@@ -35,4 +35,8 @@ impl ConfigProvider for FileConfigProvider {
         values.retain(|key, _| keys.contains(key.as_str()));
         Ok(values)
     }
+
+    fn objection(&self, name: &str, path: &str) -> Option<String> {
+        self.allowed.objection(name, path)
+    }
 }

@@ -25,6 +25,12 @@ pub(super) trait ConfigProvider: Send + Sync {
     /// [`Fatal`](millrace_api::ErrorKind), so that REST answers with 500 as Java does: it is not the
     /// request that is wrong.
     fn get(&self, path: &str, keys: &BTreeSet<&str>) -> Result<BTreeMap<String, String>>;
+
+    /// Why nothing of a path is looked up, if that is so, for the log; `name` is the provider's.
+    /// Blocks.
+    fn objection(&self, _name: &str, _path: &str) -> Option<String> {
+        None
+    }
 }
 
 /// The largest file that a value is taken from. Java reads files of any size into memory.

@@ -210,6 +210,35 @@ fn validations_show_what_was_written() {
 }
 
 #[test]
+fn what_stays_is_told_with_the_reason() {
+    let root = folder();
+    let prov = root.path().join("prov").display().to_string();
+    let file = format!("{prov}/s.properties");
+    let raw = props(&[
+        ("a", &format!("${{g:{file}:user}} ${{g:{file}:typo}} ${{g:{file}:typo}}")),
+        ("b", "${vault:/a:b}"),
+        ("c", "${g:/elsewhere:k}"),
+        ("d", &format!("${{dir:{prov}/none:k}}")),
+        ("e", "${NONE}"),
+    ]);
+    let variables = variables(root.path());
+    let resolved = variables.resolve(&raw).unwrap();
+    let left: Vec<_> = variables.left(&raw, &resolved.props).into_iter().collect();
+    let typo = format!("${{g:{file}:typo}}");
+    let none = format!("${{dir:{prov}/none:k}}");
+    let denied = "config.providers.g.param.allowed.paths does not allow access to the path";
+    assert_eq!(
+        left,
+        [
+            ("a", typo.as_str(), "the config provider g finds no such key".to_owned()),
+            ("b", "${vault:/a:b}", "config.providers of the worker has no vault".to_owned()),
+            ("c", "${g:/elsewhere:k}", denied.to_owned()),
+            ("d", none.as_str(), format!("{prov}/none is not a directory")),
+        ]
+    );
+}
+
+#[test]
 fn task_configurations_get_their_variables_back() {
     let root = folder();
     let (raw, resolved) = resolved(root.path());

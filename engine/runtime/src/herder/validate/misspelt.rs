@@ -1,0 +1,176 @@
+//! Decides which names in a new configuration are probably misspelt, and what was meant. It is for
+//! the log alone: answers keep to Java's words, and unknown keys are passed on as in Java.
+
+use std::collections::BTreeSet;
+
+use millrace_api::config::{ConfigDef, ConfigInfos, ConfigKey, Type};
+use millrace_api::{PluginKind, Props};
+
+use super::framework::{CONVERTERS, class_kind};
+use crate::catalog::Catalog;
+use crate::config::client_keys;
+
+/// Warns of classes that are not there, and of keys that nobody knows but that look like others.
+/// `infos` is what the validation found, if it found the connector.
+pub(super) fn warn(catalog: &Catalog, props: &Props, infos: Option<&ConfigInfos>) {
+    let name = props.get("name").map_or("", String::as_str);
+    for absent in absent_classes(catalog, props) {
+        tracing::warn!("connector {name}: {absent}");
+    }
+    let Some(infos) = infos else { return };
+    for (key, meant) in unknown_keys(props, infos) {
+        tracing::warn!("connector {name}: unknown key {key}; did you mean {meant}?");
+    }
+}
+
+fn absent_classes(catalog: &Catalog, props: &Props) -> Vec<String> {
+    let absent = |(key, class): (&String, &String)| {
+        let (kinds, class) = (kinds(key)?, class.trim());
+        // A variable is not looked up for this; a class of another kind, or a name that several
+        // classes have, is told apart in the answer.
+        let known = |name: &str| catalog.plugins().iter().any(|p| name_fits(p, name));
+        if class.contains("${") || known(class) {
+            return None;
+        }
+        let of_kind = catalog.plugins().iter().filter(|p| kinds.contains(&p.kind()));
+        let names = of_kind.map(|plugin| match class.contains('.') {
+            true => plugin.class().to_owned(),
+            false => short(plugin.class()).to_owned(),
+        });
+        let written = if class.contains('.') { class } else { short(class) };
+        let meant = nearest(&definition(names.collect()), written);
+        let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+        Some(format!(
+            "{key}: {class} is not built into Millrace; `millrace plugins` lists what is{meant}"
+        ))
+    };
+    props.iter().filter_map(absent).collect()
+}
+
+/// Whether a name is that of a plugin, or of a class around plugins.
+fn name_fits(plugin: &millrace_api::Plugin, name: &str) -> bool {
+    let inner = || plugin.class().strip_prefix(name).is_some_and(|rest| rest.starts_with('$'));
+    plugin.answers_to(name) || inner()
+}
+
+/// The kinds of plugins that a key names the class of.
+fn kinds(key: &str) -> Option<Vec<PluginKind>> {
+    if key == "connector.class" {
+        return Some(vec![PluginKind::Source, PluginKind::Sink]);
+    }
+    let of_chain = |list: &str| {
+        let alias = key.strip_prefix(list)?.strip_suffix(".type")?;
+        (!alias.is_empty()).then(|| vec![class_kind(key)])
+    };
+    let of_converter = || CONVERTERS.iter().find(|(converter, _)| *converter == key);
+    let of_converter = || of_converter().map(|(_, kind)| vec![*kind]);
+    of_chain("transforms.").or_else(|| of_chain("predicates.")).or_else(of_converter)
+}
+
+/// The part of a class's name in which classes of a kind differ.
+fn short(class: &str) -> &str {
+    let simple = class.rsplit('.').next().unwrap_or(class);
+    let simple = simple.strip_suffix("Connector").unwrap_or(simple);
+    simple.strip_suffix("Converter").filter(|rest| !rest.is_empty()).unwrap_or(simple)
+}
+
+/// The keys that nobody defines, where something like them is defined.
+fn unknown_keys(props: &Props, infos: &ConfigInfos) -> Vec<(String, String)> {
+    let defined = infos.configs.iter().filter_map(|config| config.definition.as_ref());
+    let names = defined.map(|definition| definition.name.clone());
+    let known = definition(names.chain(client_keys::override_keys()).collect());
+    // Groups of topics have any names, and without a converter its keys are nobody's.
+    let elsewhere = |key: &str| {
+        let of_converter = |(converter, _): &(&str, _)| {
+            key.strip_prefix(converter).is_some_and(|rest| rest.starts_with('.'))
+                && !props.contains_key(*converter)
+        };
+        key.starts_with("topic.creation.") || key == "name" || CONVERTERS.iter().any(of_converter)
+    };
+    let strange = props.keys().filter(|key| known.get(key).is_none() && !elsewhere(key));
+    strange.filter_map(|key| Some((key.clone(), nearest(&known, key)?))).collect()
+}
+
+fn definition(names: BTreeSet<String>) -> ConfigDef {
+    let key = |name| ConfigKey::new(name, Type::String);
+    names.into_iter().map(key).fold(ConfigDef::default(), ConfigDef::define)
+}
+
+/// The name most like this one, if it is also like it behind what both begin with: long prefixes
+/// would make any two names alike.
+fn nearest(known: &ConfigDef, name: &str) -> Option<String> {
+    let given = |name: &str| Props::from([(name.to_owned(), String::new())]);
+    let near = known.unknown_keys(&given(name)).pop()?.nearest?;
+    let same = name.char_indices().zip(near.chars()).take_while(|((_, a), b)| a == b);
+    let dots = same.filter(|((_, c), _)| *c == '.').map(|((at, _), _)| at + 1);
+    let begin = dots.last().unwrap_or(0);
+    let rest = definition(BTreeSet::from([near[begin..].to_owned()]));
+    rest.unknown_keys(&given(&name[begin..])).pop()?.nearest.map(|_| near)
+}
+
+#[cfg(test)]
+mod tests {
+    use millrace_api::config::ConfigInfos;
+
+    use super::*;
+
+    fn props(pairs: &[(&str, &str)]) -> Props {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn keys_that_look_like_others_are_told() {
+        let names = ["errors.tolerance", "batch.size", "transforms.a.field", "name", "topics"];
+        let def = definition(names.map(str::to_owned).into());
+        let infos = ConfigInfos::new("c", &def, def.validate(&Props::new()));
+        let given = props(&[
+            ("name", "n"),
+            ("batch.size", "1"),
+            ("batch.siz", "1"),
+            ("error.tolerance", "all"),
+            ("transforms.a.feld", "f"),
+            ("producer.override.lingr.ms", "1"),
+            ("producer.override.linger.ms", "1"),
+            ("producer.override.quite.another", "1"),
+            ("value.converter.schemas.enable", "false"),
+            ("transforms.a.other", "x"),
+            ("for.the.plugin", "x"),
+        ]);
+        let told = unknown_keys(&given, &infos);
+        let told: Vec<_> = told.iter().map(|(key, meant)| (&key[..], &meant[..])).collect();
+        assert_eq!(
+            told,
+            [
+                ("batch.siz", "batch.size"),
+                ("error.tolerance", "errors.tolerance"),
+                ("producer.override.lingr.ms", "producer.override.linger.ms"),
+                ("transforms.a.feld", "transforms.a.field"),
+            ]
+        );
+    }
+
+    #[test]
+    fn absent_classes_are_told() {
+        let catalog = Catalog::new(millrace_converters::plugins());
+        let told = |key: &str, class: &str| absent_classes(&catalog, &props(&[(key, class)]));
+        let absent = |class: &str| {
+            format!("{class} is not built into Millrace; `millrace plugins` lists what is")
+        };
+        let json = "org.apache.kafka.connect.json.JsonConverter";
+        for (class, meant) in [
+            ("JsnConverter", "Json"),
+            ("org.apache.kafka.connect.json.JsonConvertor", json),
+            ("org.apache.kafka.connect.jsn.JsonConverter", json),
+        ] {
+            let message = format!("value.converter: {}; did you mean {meant}?", absent(class));
+            assert_eq!(told("value.converter", class), [message]);
+        }
+        for class in [json, "JsonConverter", "Json", "${env:CONVERTER}"] {
+            assert!(told("value.converter", class).is_empty(), "{class}");
+        }
+        for key in ["connector.class", "transforms.a.type", "predicates.a.type"] {
+            assert_eq!(told(key, "org.example.X"), [format!("{key}: {}", absent("org.example.X"))]);
+        }
+        assert!(told("transforms.a.field", "org.example.X").is_empty());
+    }
+}
