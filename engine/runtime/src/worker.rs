@@ -26,7 +26,6 @@ use crate::status::{State, Status, StatusStore, StatusWriter};
 use crate::store::offsets::{ConnectorOffsets, OffsetStore};
 use crate::task::errors::ErrorPolicy;
 use crate::task::offsets::SubmittedRecords;
-use crate::task::redacted::Redacted;
 use crate::task::sink::{SinkPipeline, SinkState, SinkTaskLoop};
 use crate::task::source::{Committer, SourcePipeline, SourceTaskLoop};
 use crate::task::topics::{TopicCreation, TopicGroup};
@@ -173,7 +172,6 @@ impl Worker {
                 let pipeline = self.source_pipeline(id, &config, topics, redaction).await?;
                 let context = SourceContext::new(Arc::clone(&id.connector), offsets);
                 let task = open(task, context).await?;
-                let task = Box::new(Redacted { task, redaction: redaction.clone() });
                 let committer = self.committer(id, &config);
                 let status = status.clone();
                 SourceTaskLoop { task, pipeline, committer, wishes, status }.run().await
@@ -182,7 +180,6 @@ impl Worker {
                 let errors = Arc::new(self.sink_errors(id, &config, redaction).await?);
                 let context = SinkContext::new(Arc::clone(&id.connector), errors.reporter());
                 let task = open(task, context.clone()).await?;
-                let task = Box::new(Redacted { task, redaction: redaction.clone() });
                 let pipeline = self.sink_pipeline(&config, errors, topics)?;
                 let properties = clients::consumer(&self.config, &connector, id)?;
                 let mut consumer = self.cluster.consumer(&properties).await?;

@@ -91,13 +91,11 @@ fn nameless(path: &Path) -> Error {
 }
 
 fn target_state(value: &RawValue) -> Result<TargetState> {
-    match text("initial_state", value)?.to_uppercase().as_str() {
-        "RUNNING" => Ok(TargetState::Started),
-        "PAUSED" => Ok(TargetState::Paused),
-        "STOPPED" => Ok(TargetState::Stopped),
-        other => Err(Error::fatal(format!("initial_state is {other}"))
-            .context("remedy", "use RUNNING, PAUSED or STOPPED")),
-    }
+    let text = text("initial_state", value)?;
+    TargetState::initial(&text).ok_or_else(|| {
+        Error::fatal(format!("initial_state is {text}"))
+            .context("remedy", "use RUNNING, PAUSED or STOPPED")
+    })
 }
 
 fn is_scalar(value: &RawValue) -> bool {
@@ -203,7 +201,7 @@ mod tests {
             (r#"{"name":"c","config":{"k":{}}}"#, "the value of k is not a text"),
             (r#"{"name":"c","list":[]}"#, "needs a config"),
             (r#"{"name":"c","config":[]}"#, "config is no object"),
-            (r#"{"name":"c","config":{},"initial_state":"gone"}"#, "initial_state is GONE"),
+            (r#"{"name":"c","config":{},"initial_state":"gone"}"#, "initial_state is gone"),
             (r#"{"name":"c","config":{},"initial_state":1}"#, "initial_state is 1"),
             (r#"{"name":"c""#, "not valid JSON"),
             (r#"{"name":"c",}"#, "not valid JSON"),

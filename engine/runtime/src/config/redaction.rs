@@ -25,7 +25,8 @@ static INSIDE: LazyLock<Regex> = LazyLock::new(|| {
 
 /// The values that a configuration's variables stand for, and what is shown for them.
 ///
-/// Invariant: each text that leaves a connector or task of such a configuration goes through here.
+/// Invariant: each text that leaves a connector or task of such a configuration goes through here,
+/// but for lines of the log, which show none of the values either (`secrets.rs`).
 #[derive(Clone, Default)]
 pub(crate) struct Redaction {
     /// What is shown for a value.

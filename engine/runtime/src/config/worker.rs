@@ -15,7 +15,6 @@ use super::{clients, shown};
 
 /// A standalone worker's configuration.
 #[derive(Clone)]
-#[allow(dead_code, reason = "topic creation and tracking are taken up by the herder next")]
 pub struct WorkerConfig {
     /// As written, with variables resolved: prefixes, client settings and what plugins read are
     /// taken from here.

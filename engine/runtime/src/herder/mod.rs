@@ -26,6 +26,18 @@ pub enum TargetState {
     Stopped,
 }
 
+impl TargetState {
+    /// What a create request calls this state, in any case (`InitialState` in Java).
+    pub fn initial(text: &str) -> Option<Self> {
+        match text.to_uppercase().as_str() {
+            "RUNNING" => Some(Self::Started),
+            "PAUSED" => Some(Self::Paused),
+            "STOPPED" => Some(Self::Stopped),
+            _ => None,
+        }
+    }
+}
+
 /// `ConnectorInfo` of the REST API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConnectorInfo {

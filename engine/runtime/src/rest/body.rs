@@ -109,12 +109,8 @@ impl CreateRequest {
 }
 
 fn state(text: &str) -> Result<TargetState, RestError> {
-    match text.to_uppercase().as_str() {
-        "RUNNING" => Ok(TargetState::Started),
-        "PAUSED" => Ok(TargetState::Paused),
-        "STOPPED" => Ok(TargetState::Stopped),
-        _ => Err(RestError::unreadable("initial_state must be RUNNING, PAUSED or STOPPED")),
-    }
+    TargetState::initial(text)
+        .ok_or_else(|| RestError::unreadable("initial_state must be RUNNING, PAUSED or STOPPED"))
 }
 
 /// Reads a body that says how far a connector is to have got (`ConnectorOffsets` in Java). No list

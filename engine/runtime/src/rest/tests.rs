@@ -202,8 +202,8 @@ async fn what_clients_send_is_bounded() {
     assert_eq!(worker.ask("POST /connectors", &long).await.status, 413);
     let head = "POST /connectors HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
     let chunked = format!(
-        "{head}Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n{}\r\n0\r\n\r\n",
-        " ".repeat(1001)
+        "{head}Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n",
+        chunk = format_args!("1f5\r\n{}\r\n", " ".repeat(0x1f5))
     );
     assert_eq!(worker.raw(&chunked).await.status, 413);
     let slow = worker.raw(&format!("{head}Content-Length: 10\r\n\r\n{{")).await;

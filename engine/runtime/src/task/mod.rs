@@ -3,7 +3,6 @@
 pub(crate) mod chain;
 pub(crate) mod errors;
 pub(crate) mod offsets;
-pub(crate) mod redacted;
 pub(crate) mod serde;
 pub(crate) mod sink;
 pub(crate) mod source;

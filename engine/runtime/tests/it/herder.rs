@@ -1,7 +1,9 @@
 //! Commands that meet each other, and plugins that do not answer.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use millrace_api::ErrorKind;
 use millrace_runtime::{Herder, RestartRequest, State, TargetState};
 use tokio::time::timeout;
@@ -29,6 +31,42 @@ async fn a_deletion_deletes_what_it_met() {
     let refused = one.and(other).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::NotFound);
     fixture.wait_for_task("met", 0, State::Running).await;
+}
+
+/// The second of two deletions hears of the end of the first connector late: by then the name
+/// belongs to another, which stays.
+#[tokio::test]
+async fn a_deletion_that_comes_late_leaves_the_next_connector() {
+    let fixture = Fixture::start().await;
+    fixture.source("late-met", "late-met", 5, &[]).await;
+    let worker = fixture.worker();
+    let mut first = pin!(worker.delete_connector("late-met"));
+    assert!(first.as_mut().now_or_never().is_none());
+    let mut second = pin!(worker.delete_connector("late-met"));
+    assert!(second.as_mut().now_or_never().is_none());
+    first.await.unwrap();
+    worker.put_connector("late-met", config("late-met"), None, false).await.unwrap();
+    assert_eq!(second.await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(worker.connectors().await.unwrap(), ["late-met"]);
+    worker.status("late-met").await.unwrap();
+}
+
+/// Most keys are the framework's, and no task's: tasks follow them all the same.
+#[tokio::test]
+async fn tasks_are_made_anew_when_only_the_connectors_configuration_changes() {
+    let fixture = Fixture::start().await;
+    lock(&shared("same-tasks")).bare = true;
+    fixture.source("same-tasks", "same-tasks", 5, &[]).await;
+    fixture.wait_for_task("same-tasks", 0, State::Running).await;
+    let patch = |value: &str| [("errors.tolerance".to_owned(), Some(value.to_owned()))].into();
+    let worker = fixture.worker();
+    let tasks = worker.tasks("same-tasks").await.unwrap();
+    for (tolerance, starts) in [("all", 2), ("all", 2), ("none", 3)] {
+        worker.patch_connector("same-tasks", patch(tolerance)).await.unwrap();
+        fixture.wait_for_task("same-tasks", 0, State::Running).await;
+        assert_eq!(worker.tasks("same-tasks").await.unwrap(), tasks);
+        assert_eq!(lock(&shared("same-tasks")).task_starts.len(), starts, "{tolerance}");
+    }
 }
 
 /// As in Java, where one request comes after the other: nobody hears that a connector which is being

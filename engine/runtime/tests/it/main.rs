@@ -5,6 +5,7 @@ mod blocking;
 mod fixture;
 mod herder;
 mod offsets;
+mod overrides;
 mod plugins;
 mod random;
 mod sink;

@@ -5,7 +5,7 @@ use millrace_runtime::{ConnectorOffset, Herder, State, TargetState};
 use serde_json::{Value as Json, json};
 use tokio::time::{Duration, timeout};
 
-use crate::fixture::{Fixture, until};
+use crate::fixture::{Fixture, props, until};
 use crate::plugins::{Fault, lock, shared};
 
 const ALTERED: &str = "The offsets for this connector have been altered successfully";
@@ -211,4 +211,19 @@ async fn a_connector_that_hangs_over_its_offsets_can_be_deleted() {
     let (reset, deleted) = timeout(Duration::from_secs(10), both).await.unwrap();
     reset.unwrap_err();
     deleted.unwrap();
+}
+
+/// To have no tasks is not enough: a connector that is paused from the start may be resumed meanwhile.
+#[tokio::test]
+async fn only_a_stopped_connectors_offsets_are_changed() {
+    let fixture = Fixture::start().await;
+    let worker = fixture.worker();
+    let config =
+        props(&[("name", "resting"), ("connector.class", "CountingSource"), ("topic", "resting")]);
+    worker.put_connector("resting", config, Some(TargetState::Paused), false).await.unwrap();
+    assert!(worker.tasks("resting").await.unwrap().is_empty());
+    let refused = worker.reset_offsets("resting").await.unwrap_err();
+    assert!(refused.message().contains("must be in the STOPPED state"), "{refused}");
+    worker.set_target_state("resting", TargetState::Stopped).await.unwrap();
+    worker.reset_offsets("resting").await.unwrap();
 }

@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) context: Option<ConnectorContext>,
     /// How many tasks a source makes.
     pub(crate) tasks: usize,
+    /// Whether its tasks get no keys but their own.
+    pub(crate) bare: bool,
     pub(crate) commits: usize,
     /// How often the connector was started.
     pub(crate) starts: usize,
@@ -144,8 +146,10 @@ impl Connector for Splitter {
         commit_fault(&self.shared, "task_configs").await?;
         let wanted = lock(&self.shared).tasks.max(1);
         let tasks = if self.sink { tasks_max } else { wanted.min(tasks_max) };
+        let bare = lock(&self.shared).bare;
         let task = |n: usize| {
             let mut props = self.props.clone();
+            props.retain(|key, _| !bare || ["name", "topic", "count"].contains(&key.as_str()));
             props.insert("task".into(), n.to_string());
             props
         };

@@ -1,4 +1,4 @@
-//! A producer without room: what a task that is stopped meanwhile may commit.
+//! A producer without room, and one that is slow: what a task that is stopped meanwhile commits.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -16,13 +16,24 @@ use tokio::time::timeout;
 use crate::fixture::{Fixture, until};
 use crate::plugins::{Fault, lock, shared};
 
-/// The log in memory, with producers that never have room for a whole run.
+/// The log in memory, with producers that are told to send, and never do it.
 struct Full {
     inner: EmbeddedCluster,
+    /// What its producers do with a run.
+    habit: Habit,
+    /// Whether they were given one.
     is_full: Arc<AtomicBool>,
 }
 
-struct FullProducer(Arc<AtomicBool>);
+#[derive(Clone, Copy)]
+enum Habit {
+    /// They have no room for a whole run.
+    NoRoom,
+    /// They acknowledge it after a while.
+    Slow,
+}
+
+struct FullProducer(Habit, Arc<AtomicBool>);
 
 /// Rows that found no room; given up they are lost, as the librdkafka producer reports them.
 struct Rest(Arc<dyn Acknowledge>, usize);
@@ -36,10 +47,22 @@ impl Drop for Rest {
 #[async_trait]
 impl Producer for FullProducer {
     async fn send(&mut self, records: &Outgoing, ack: Arc<dyn Acknowledge>) -> Result<()> {
-        ack.acknowledged(1);
-        let _rest = Rest(ack, records.values.iter().count() - 1);
-        self.0.store(true, Ordering::SeqCst);
-        pending().await
+        let rows = records.values.iter().count();
+        self.1.store(true, Ordering::SeqCst);
+        match self.0 {
+            Habit::NoRoom => {
+                ack.acknowledged(1);
+                let _rest = Rest(ack, rows - 1);
+                pending().await
+            }
+            Habit::Slow => {
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    ack.acknowledged(rows);
+                });
+                Ok(())
+            }
+        }
     }
 
     async fn flush(&mut self, _timeout: Duration) -> Result<()> {
@@ -68,7 +91,7 @@ impl Cluster for Full {
     }
 
     async fn producer(&self, _properties: &Properties) -> Result<Box<dyn Producer>> {
-        Ok(Box::new(FullProducer(Arc::clone(&self.is_full))))
+        Ok(Box::new(FullProducer(self.habit, Arc::clone(&self.is_full))))
     }
 
     async fn consumer(&self, properties: &Properties) -> Result<Box<dyn Consumer>> {
@@ -106,7 +129,7 @@ impl Cluster for Full {
 async fn records_that_found_no_room_are_not_committed() {
     let is_full = Arc::new(AtomicBool::new(false));
     let inner = EmbeddedCluster::in_memory();
-    let cluster = Arc::new(Full { inner, is_full: Arc::clone(&is_full) });
+    let cluster = Arc::new(Full { inner, habit: Habit::NoRoom, is_full: Arc::clone(&is_full) });
     let patience = [("task.shutdown.graceful.timeout.ms", "30000")];
     let mut fixture = Fixture::start_on(cluster, &patience).await;
     fixture.source("full", "full", 10, &[("errors.tolerance", "all")]).await;
@@ -121,7 +144,7 @@ async fn records_that_found_no_room_are_not_committed() {
 async fn a_panic_commits_nothing_of_a_run_that_found_no_room() {
     let is_full = Arc::new(AtomicBool::new(false));
     let inner = EmbeddedCluster::in_memory();
-    let cluster = Arc::new(Full { inner, is_full: Arc::clone(&is_full) });
+    let cluster = Arc::new(Full { inner, habit: Habit::NoRoom, is_full: Arc::clone(&is_full) });
     let fixture = Fixture::start_on(cluster, &[]).await;
     lock(&shared("full-panics")).faults.insert("commit", (1, Fault::Panic));
     fixture.source("full-panics", "full", 10, &[("errors.tolerance", "all")]).await;
@@ -129,4 +152,20 @@ async fn a_panic_commits_nothing_of_a_run_that_found_no_room() {
     assert!(is_full.load(Ordering::SeqCst), "it was sending");
     let committed = fixture.worker().offsets("full-panics").await.unwrap();
     assert!(committed.is_empty(), "nothing of the run may be committed");
+}
+
+/// What was sent before a task is told to stop is waited for, and committed.
+#[tokio::test]
+async fn records_in_flight_are_committed_before_a_task_ends() {
+    let is_full = Arc::new(AtomicBool::new(false));
+    let inner = EmbeddedCluster::in_memory();
+    let cluster = Arc::new(Full { inner, habit: Habit::Slow, is_full: Arc::clone(&is_full) });
+    let mut fixture = Fixture::start_on(cluster, &[]).await;
+    fixture.source("slow", "slow", 10, &[]).await;
+    until("a run to be sent", async || is_full.load(Ordering::SeqCst)).await;
+    fixture.stop_worker().await;
+    fixture.start_worker().await;
+    fixture.source("slow", "slow", 10, &[]).await;
+    let offsets = fixture.worker().offsets("slow").await.unwrap();
+    assert_eq!(offsets[0].offset.as_ref().unwrap()["next"], 10);
 }
