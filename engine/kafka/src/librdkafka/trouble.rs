@@ -77,7 +77,12 @@ const REFUSALS: &[(Code, &[&str], &str)] = &[
     ),
     (
         Code::RD_KAFKA_RESP_ERR__AUTHENTICATION,
-        &["Unsupported SASL mechanism", "SaslHandshakeRequest failed"],
+        &[
+            "Unsupported SASL mechanism",
+            "SaslHandshakeRequest failed",
+            // What a listener without SASL answers.
+            "mechanism handshake failed: Broker: Request not valid in current SASL state",
+        ],
         "the broker does not know this mechanism on this port: see sasl.mechanism",
     ),
     (
@@ -214,8 +219,8 @@ mod tests {
             ),
             (
                 "sasl_plaintext://b:1/bootstrap: SASL PLAIN mechanism handshake failed: Broker: \
-                 Unsupported SASL mechanism: broker's supported mechanisms:  (after 3ms in state \
-                 AUTH_HANDSHAKE)",
+                 Request not valid in current SASL state: broker's supported mechanisms:  (after \
+                 3ms in state AUTH_HANDSHAKE)",
                 sasl,
                 "takes no SASL on this port: set security.protocol",
             ),
