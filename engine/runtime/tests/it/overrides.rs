@@ -13,7 +13,7 @@ const GROUPS: [(&str, &str); 2] = [
 ];
 const DEAD_LETTERS: [(&str, &str); 1] = [("errors.deadletterqueue.topic.name", "dlq")];
 
-/// Asked of Java 4.3.1: settings of clients that it does not have are not looked at.
+/// Settings of clients that it does not have are not looked at.
 #[tokio::test]
 async fn the_policy_judges_each_client_that_a_connector_has() {
     let none = [("connector.client.config.override.policy", "None")];
