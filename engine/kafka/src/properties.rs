@@ -376,6 +376,14 @@ fn consumer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
         "queued.max.messages.kbytes",
         ahead.clamp(8_192, 65_536),
     );
+    // And 100,000 records of each partition, which take half a kilobyte each, however small.
+    let polled = reader.number("max.poll.records", 1)?.unwrap_or(500);
+    push(
+        out,
+        "max.poll.records",
+        "queued.min.messages",
+        polled.saturating_mul(2).clamp(5_000, 100_000),
+    );
     // By default a full queue pauses fetching for a second, which a fast task drains in less.
     keep(out, "fetch.queue.backoff.ms", 20);
     keep(out, "check.crcs", reader.boolean("check.crcs")?.unwrap_or(true));

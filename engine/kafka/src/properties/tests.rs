@@ -86,6 +86,7 @@ fn defaults_are_javas() {
         fetch.max.bytes=52428800
         message.max.bytes=1000000
         queued.max.messages.kbytes=8192
+        queued.min.messages=5000
         fetch.queue.backoff.ms=20
         check.crcs=true
         allow.auto.create.topics=true
