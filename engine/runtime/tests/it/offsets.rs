@@ -213,7 +213,8 @@ async fn a_connector_that_hangs_over_its_offsets_can_be_deleted() {
     deleted.unwrap();
 }
 
-/// To have no tasks is not enough: a connector that is paused from the start may be resumed meanwhile.
+/// To have no tasks is not enough: a connector that is paused from the start may be resumed
+/// meanwhile.
 #[tokio::test]
 async fn only_a_stopped_connectors_offsets_are_changed() {
     let fixture = Fixture::start().await;
