@@ -44,7 +44,7 @@ pub use def::{ConfigDef, ConfigKey, Importance, Recommender, Type, Width};
 pub use hash_order::hash_map_order;
 pub use millrace_derive::{Config, ConfigEnum};
 pub use setting::{ClassName, ConfigEnum, ConfigType, Password, Setting, Values};
-pub use unknown::UnknownKey;
+pub use unknown::{UnknownKey, nearest};
 pub use validate::{
     ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValue, ConfigValueInfo, invalid_value,
 };

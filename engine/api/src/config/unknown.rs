@@ -17,22 +17,29 @@ pub struct UnknownKey {
 impl ConfigDef {
     /// The given keys that are not defined.
     pub fn unknown_keys(&self, props: &Props) -> Vec<UnknownKey> {
+        let known = || self.keys().iter().map(|key| key.name.as_str());
         let unknown = props.keys().filter(|name| self.get(name).is_none());
-        unknown.map(|name| UnknownKey { key: name.clone(), nearest: self.nearest(name) }).collect()
+        unknown
+            .map(|name| UnknownKey {
+                key: name.clone(),
+                nearest: nearest(name, known()).map(str::to_owned),
+            })
+            .collect()
     }
+}
 
-    fn nearest(&self, name: &str) -> Option<String> {
-        let name: Vec<char> = name.to_lowercase().chars().collect();
-        let near = |known: &str| {
-            let known: Vec<char> = known.to_lowercase().chars().collect();
-            let limit = (name.len().min(known.len()) / 3).max(1);
-            // A difference in length is a distance already; it also bounds the work.
-            let near = name.len().abs_diff(known.len()) <= limit;
-            near.then(|| distance(&name, &known)).filter(|&distance| distance <= limit)
-        };
-        let distances = self.keys().iter().filter_map(|key| Some((near(&key.name)?, &key.name)));
-        distances.min_by_key(|&(distance, _)| distance).map(|(_, known)| known.clone())
-    }
+/// The known name that looks most like this one, if one does; the first of those that do equally.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name: Vec<char> = name.to_lowercase().chars().collect();
+    let near = |known: &str| {
+        let known: Vec<char> = known.to_lowercase().chars().collect();
+        let limit = (name.len().min(known.len()) / 3).max(1);
+        // A difference in length is a distance already; it also bounds the work.
+        let near = name.len().abs_diff(known.len()) <= limit;
+        near.then(|| distance(&name, &known)).filter(|&distance| distance <= limit)
+    };
+    let distances = known.into_iter().filter_map(|known| Some((near(known)?, known)));
+    distances.min_by_key(|&(distance, _)| distance).map(|(_, known)| known)
 }
 
 /// Insertions, deletions, substitutions and swaps of neighbours that make `b` of `a`.

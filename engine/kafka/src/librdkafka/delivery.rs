@@ -25,8 +25,10 @@ pub(super) struct Run {
     load: Arc<Load>,
     /// Chooses the partition of records without a key.
     pub(super) keyless: i32,
-    /// Where the records without a key go, once the partitioner was asked.
-    chosen: AtomicI32,
+    /// Whether no record has a key, nor the run a partition: then one choice serves them all.
+    pub(super) is_keyless: bool,
+    /// Where the next records go: see [`Run::partition`].
+    partition: AtomicI32,
 }
 
 /// librdkafka's word for "the partitioner decides".
@@ -40,18 +42,15 @@ impl Run {
 
     /// Where the run's next records go: what they ask for, or what was chosen for those without
     /// a key, or else what the partitioner will say.
-    pub(super) fn partition(&self, records: &Outgoing) -> i32 {
-        let keyless = || records.keys.null_count() == records.keys.len();
-        match records.partition {
-            Some(partition) => partition,
-            None if keyless() => self.chosen.load(Ordering::Relaxed),
-            None => UNASSIGNED,
-        }
+    pub(super) fn partition(&self) -> i32 {
+        self.partition.load(Ordering::Relaxed)
     }
 
-    /// The partitioner was asked; it has chosen for the records without a key.
+    /// The partitioner was asked for a record without a key, and has chosen.
     pub(super) fn choose(&self, partition: i32) {
-        self.chosen.store(partition, Ordering::Relaxed);
+        if self.is_keyless {
+            self.partition.store(partition, Ordering::Relaxed);
+        }
     }
 
     /// The partitioner has learnt how many partitions the topic has.
@@ -126,9 +125,10 @@ impl Delivery {
         &self,
         ack: Arc<dyn Acknowledge>,
         load: Arc<Load>,
-        records: usize,
+        outgoing: &Outgoing,
         keyless: i32,
     ) -> Arc<Run> {
+        let records = outgoing.values.len();
         self.unsettled.fetch_add(records, Ordering::SeqCst);
         load.records.fetch_add(records, Ordering::Relaxed);
         let run = Arc::new(Run {
@@ -136,7 +136,8 @@ impl Delivery {
             unsettled: AtomicUsize::new(records),
             load,
             keyless,
-            chosen: AtomicI32::new(UNASSIGNED),
+            is_keyless: outgoing.partition.is_none() && outgoing.keys.null_count() == records,
+            partition: AtomicI32::new(outgoing.partition.unwrap_or(UNASSIGNED)),
         });
         // The reference that the records own; the last one to be settled gives it back.
         let _ = Arc::into_raw(run.clone());

@@ -79,13 +79,11 @@ impl RdKafkaProducer {
     /// any; rows refused for other reasons are settled.
     fn enqueue(&mut self, records: &Outgoing, rows: Range<usize>, run: &Arc<Run>) -> usize {
         let topic = self.topic(records).handle.as_ptr();
-        // The first row of a run without keys shows where the others go: asking librdkafka's
-        // partitioner for each costs more than to hand the row over.
-        let total = records.values.len();
-        let is_keyless = records.partition.is_none() && records.keys.null_count() == total;
         let mut next = rows.start;
         while next < rows.end {
-            let end = if is_keyless && next == 0 { 1 } else { rows.end.min(next + CHUNK) };
+            // The first row of a run without keys shows where the others go: asking librdkafka's
+            // partitioner for each costs more than to hand the row over.
+            let end = if run.is_keyless && next == 0 { 1 } else { rows.end.min(next + CHUNK) };
             let reached = if is_plain(records) {
                 self.enqueue_chunk(topic, records, next..end, run)
             } else {
@@ -124,7 +122,7 @@ impl RdKafkaProducer {
                 _private: run.opaque(),
             }
         }));
-        let partition = run.partition(records);
+        let partition = run.partition();
         let count = i32::try_from(messages.len()).expect("a chunk is short");
         let copy = sys::RD_KAFKA_MSG_F_COPY;
         // SAFETY: the topic is live; librdkafka copies keys and values before it returns. The run
@@ -186,7 +184,7 @@ impl Producer for RdKafkaProducer {
         self.open(&records.topic)?;
         self.keyless = self.keyless.wrapping_add(1);
         let load = self.topic(records).load.clone();
-        let run = self.delivery.begin(ack, load, total, self.keyless);
+        let run = self.delivery.begin(ack, load, records, self.keyless);
         let mut rest = Rest { delivery: self.delivery.clone(), run: run.clone(), left: total };
         let deadline = Instant::now() + self.max_block;
         let most = most(self.pace, records);
@@ -194,7 +192,8 @@ impl Producer for RdKafkaProducer {
         let mut pace_ends = Instant::now() + PACE;
         loop {
             // A cluster that does not answer is no reason to leave the buffer empty.
-            let most = if Instant::now() < pace_ends { most } else { usize::MAX };
+            let is_paced = Instant::now() < pace_ends.min(deadline);
+            let most = if is_paced { most } else { usize::MAX };
             let on_their_way = run.load().records() - (total - next);
             let room = most.saturating_mul(run.load().partitions()).saturating_sub(on_their_way);
             let end = total.min(next.saturating_add(room.min(CHUNK)));
@@ -212,12 +211,7 @@ impl Producer for RdKafkaProducer {
             if has_moved && !is_full {
                 continue;
             }
-            let is_late = Instant::now() >= deadline;
-            if is_late && !is_full {
-                pace_ends = Instant::now();
-                continue;
-            }
-            if is_late {
+            if is_full && Instant::now() >= deadline {
                 let error = self.full();
                 if next == 0 {
                     rest.withdraw();
@@ -300,7 +294,7 @@ fn produce(
     let argument = |vtype, u| sys::rd_kafka_vu_t { vtype, u };
     let arguments = [
         argument(Kind::RD_KAFKA_VTYPE_RKT, Value { rkt: topic }),
-        argument(Kind::RD_KAFKA_VTYPE_PARTITION, Value { i32_: run.partition(records) }),
+        argument(Kind::RD_KAFKA_VTYPE_PARTITION, Value { i32_: run.partition() }),
         argument(Kind::RD_KAFKA_VTYPE_MSGFLAGS, Value { i: sys::RD_KAFKA_MSG_F_COPY }),
         argument(Kind::RD_KAFKA_VTYPE_KEY, memory(&records.keys)),
         argument(Kind::RD_KAFKA_VTYPE_VALUE, memory(&records.values)),

@@ -4,7 +4,7 @@
 use millrace_api::config::validators::{
     at_least, non_empty_list, one_of, one_of_ignore_case, unique_list,
 };
-use millrace_api::config::{ClassName, ConfigKey, Password, Setting, Type, UnknownKey};
+use millrace_api::config::{ClassName, ConfigKey, Password, Setting, Type, nearest};
 use millrace_api::{Config, ConfigDef, Props};
 
 use super::rest::RestKeys;
@@ -306,29 +306,22 @@ fn warn_of_the_past(props: &Props) {
 
 /// The keys that nobody knows, and what was probably meant.
 fn unknown(def: &ConfigDef, props: &Props) -> Vec<(String, Option<String>)> {
-    let named = |names: &[&str], def: ConfigDef| {
-        let key = |name: &&str| ConfigKey::new(*name, Type::String);
-        names.iter().map(key).fold(def, ConfigDef::define)
+    let defined = def.keys().iter().map(|key| key.name.as_str());
+    let known: Vec<&str> = defined.chain(ELSEWHERE.iter().copied()).collect();
+    let is_known =
+        |key: &str| known.contains(&key) || PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+    let meant = |key: &String| {
+        let meant = nearest(key, known.iter().copied()).map(str::to_owned);
+        (key.clone(), meant.or_else(|| nearest_prefix(key)))
     };
-    let elsewhere = ELSEWHERE.iter().filter(|key| def.get(key).is_none()).copied();
-    let known = named(&elsewhere.collect::<Vec<_>>(), def.clone());
-    let prefixes = named(PREFIXES, ConfigDef::default());
-    let strange = known.unknown_keys(props).into_iter();
-    let strange = strange.filter(|key| !PREFIXES.iter().any(|p| key.key.starts_with(p)));
-    let meant = |unknown: UnknownKey| {
-        let prefix = || nearest_prefix(&prefixes, &unknown.key);
-        let meant = unknown.nearest.or_else(prefix);
-        (unknown.key, meant)
-    };
-    strange.map(meant).collect()
+    props.keys().filter(|key| !is_known(key)).map(meant).collect()
 }
 
 /// The key with the prefix that was probably meant: `prodcer.acks` is `producer.acks`.
-fn nearest_prefix(prefixes: &ConfigDef, key: &str) -> Option<String> {
+fn nearest_prefix(key: &str) -> Option<String> {
     let (first, rest) = key.split_once('.')?;
-    let first = Props::from([(format!("{first}."), String::new())]);
-    let nearest = prefixes.unknown_keys(&first).pop()?.nearest?;
-    Some(format!("{nearest}{rest}"))
+    let prefix = nearest(&format!("{first}."), PREFIXES.iter().copied())?;
+    Some(format!("{prefix}{rest}"))
 }
 
 /// The lists in which elements repeat, without the repetitions.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use millrace_api::config::{ConfigDef, ConfigInfos, ConfigKey, Type};
+use millrace_api::config::{ConfigInfos, nearest};
 use millrace_api::{PluginKind, Props};
 
 use super::framework::{CONVERTERS, class_kind};
@@ -38,7 +38,7 @@ fn absent_classes(catalog: &Catalog, props: &Props) -> Vec<String> {
             false => short(plugin.class()).to_owned(),
         });
         let written = if class.contains('.') { class } else { short(class) };
-        let meant = nearest(&definition(names.collect()), written);
+        let meant = nearest_of(&names.collect(), written);
         let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
         Some(format!(
             "{key}: {class} is not built into Millrace; `millrace plugins` lists what is{meant}"
@@ -78,7 +78,7 @@ fn short(class: &str) -> &str {
 fn unknown_keys(props: &Props, infos: &ConfigInfos) -> Vec<(String, String)> {
     let defined = infos.configs.iter().filter_map(|config| config.definition.as_ref());
     let names = defined.map(|definition| definition.name.clone());
-    let known = definition(names.chain(client_keys::override_keys()).collect());
+    let known: BTreeSet<String> = names.chain(client_keys::override_keys()).collect();
     // Groups of topics have any names, and without a converter its keys are nobody's.
     let elsewhere = |key: &str| {
         let of_converter = |(converter, _): &(&str, _)| {
@@ -87,30 +87,26 @@ fn unknown_keys(props: &Props, infos: &ConfigInfos) -> Vec<(String, String)> {
         };
         key.starts_with("topic.creation.") || key == "name" || CONVERTERS.iter().any(of_converter)
     };
-    let strange = props.keys().filter(|key| known.get(key).is_none() && !elsewhere(key));
-    strange.filter_map(|key| Some((key.clone(), nearest(&known, key)?))).collect()
-}
-
-fn definition(names: BTreeSet<String>) -> ConfigDef {
-    let key = |name| ConfigKey::new(name, Type::String);
-    names.into_iter().map(key).fold(ConfigDef::default(), ConfigDef::define)
+    let strange = props.keys().filter(|key| !known.contains(*key) && !elsewhere(key));
+    strange.filter_map(|key| Some((key.clone(), nearest_of(&known, key)?))).collect()
 }
 
 /// The name most like this one, if it is also like it behind what both begin with: long prefixes
-/// would make any two names alike.
-fn nearest(known: &ConfigDef, name: &str) -> Option<String> {
-    let given = |name: &str| Props::from([(name.to_owned(), String::new())]);
-    let near = known.unknown_keys(&given(name)).pop()?.nearest?;
+/// would make any two names alike. None for a known name.
+fn nearest_of(known: &BTreeSet<String>, name: &str) -> Option<String> {
+    if known.contains(name) {
+        return None;
+    }
+    let near = nearest(name, known.iter().map(String::as_str))?;
     let same = name.char_indices().zip(near.chars()).take_while(|((_, a), b)| a == b);
     let dots = same.filter(|((_, c), _)| *c == '.').map(|((at, _), _)| at + 1);
     let begin = dots.last().unwrap_or(0);
-    let rest = definition(BTreeSet::from([near[begin..].to_owned()]));
-    rest.unknown_keys(&given(&name[begin..])).pop()?.nearest.map(|_| near)
+    nearest(&name[begin..], [&near[begin..]]).map(|_| near.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use millrace_api::config::ConfigInfos;
+    use millrace_api::config::{ConfigDef, ConfigInfos, ConfigKey, Type};
 
     use super::*;
 
@@ -121,7 +117,8 @@ mod tests {
     #[test]
     fn keys_that_look_like_others_are_told() {
         let names = ["errors.tolerance", "batch.size", "transforms.a.field", "name", "topics"];
-        let def = definition(names.map(str::to_owned).into());
+        let keys = names.map(|name| ConfigKey::new(name, Type::String));
+        let def = keys.into_iter().fold(ConfigDef::default(), ConfigDef::define);
         let infos = ConfigInfos::new("c", &def, def.validate(&Props::new()));
         let given = props(&[
             ("name", "n"),
