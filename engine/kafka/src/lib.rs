@@ -17,6 +17,7 @@ use millrace_api::{Error, Result, TopicPartition};
 
 pub mod embedded;
 pub mod librdkafka;
+pub mod native;
 pub mod partitioner;
 mod properties;
 pub mod record_batch;
@@ -186,6 +187,46 @@ pub trait Producer: Send {
     /// Waits until everything sent is acknowledged or failed.
     /// [`ErrorKind::Retriable`](millrace_api::ErrorKind) when `timeout` passes first.
     async fn flush(&mut self, timeout: Duration) -> Result<()>;
+
+    /// Registers the `transactional.id`: fences producers that had it before, and ends what they
+    /// left open. To be called once, before the first transaction. Without `transactional.id`, all
+    /// calls on transactions are errors of kind [`Config`](millrace_api::ErrorKind).
+    ///
+    /// # Errors
+    ///
+    /// [`Retriable`](millrace_api::ErrorKind) when `timeout` passes first: it may be called again.
+    async fn init_transactions(&mut self, _timeout: Duration) -> Result<()> {
+        Err(not_transactional())
+    }
+
+    /// Begins a transaction: what is sent from here on is one.
+    fn begin_transaction(&mut self) -> Result<()> {
+        Err(not_transactional())
+    }
+
+    /// Sends what is buffered and commits: read-committed consumers see all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Retriable`: nobody knows yet whether it is committed; it may be called again and must not
+    /// be aborted. `Conflict`: it cannot be committed, but be aborted. `Fatal`: the producer is
+    /// fenced or broken and has to be replaced.
+    async fn commit_transaction(&mut self, _timeout: Duration) -> Result<()> {
+        Err(not_transactional())
+    }
+
+    /// Gives up the transaction. What is still buffered is reported as failed.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit_transaction`](Self::commit_transaction).
+    async fn abort_transaction(&mut self, _timeout: Duration) -> Result<()> {
+        Err(not_transactional())
+    }
+}
+
+fn not_transactional() -> Error {
+    Error::config("the producer has no transactional.id, so it has no transactions")
 }
 
 /// What to consume.

@@ -14,11 +14,12 @@ mod jaas;
 mod keys;
 mod reader;
 mod security;
-mod servers;
+pub(crate) mod servers;
 #[cfg(test)]
 mod tests;
 
-use reader::{Reader, invalid, missing};
+pub(crate) use assignor::protocols as assignors;
+pub(crate) use reader::{Reader, invalid, missing};
 
 /// Which client the properties are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,18 +107,7 @@ const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub(crate) fn translate(role: Role, properties: &Properties) -> Result<Settings> {
     let mut reader = Reader::new(properties);
     let settings = read(role, &mut reader)?;
-    let unused = reader.unused(role)?;
-    for ignored in unused.ignored {
-        tracing::warn!("{}: {ignored}", role.name());
-    }
-    if !unused.unknown.is_empty() {
-        let names = unused.unknown.join(", ");
-        // The worker hands an admin client all of its own properties, most of them no client's.
-        match role {
-            Role::Admin => tracing::debug!("properties not used by the admin client: {names}"),
-            _ => tracing::warn!("properties not used by the {}: {names}", role.name()),
-        }
-    }
+    reader.warn_of_unused(role)?;
     Ok(settings)
 }
 
@@ -140,6 +130,8 @@ fn common(role: Role, reader: &mut Reader<'_>) -> Result<Settings> {
         Some(servers) => servers::addresses(servers)?,
         None => return Err(missing("bootstrap.servers")),
     };
+    let bootstrap_servers: Vec<_> = bootstrap_servers.iter().map(ToString::to_string).collect();
+    let bootstrap_servers = bootstrap_servers.join(",");
     let mut out = Vec::new();
     keep(&mut out, "bootstrap.servers", &bootstrap_servers);
     // Java's client makes a name of its own; a fixed one keeps quotas and broker logs readable.
@@ -527,6 +519,6 @@ fn push_secret(out: &mut Vec<Setting>, java_key: &'static str, name: &'static st
     out.push(Setting { name, value: value.to_owned(), java_key, secret: true });
 }
 
-fn millis(millis: i64) -> Duration {
+pub(crate) fn millis(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(FOR_EVER)
 }

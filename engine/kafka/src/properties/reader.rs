@@ -9,22 +9,22 @@ use super::{Number, Role, Setting, push};
 use crate::Properties;
 
 /// Reads properties and remembers which were asked for.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     properties: &'a Properties,
     read: BTreeSet<&'static str>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(properties: &'a Properties) -> Self {
+    pub(crate) fn new(properties: &'a Properties) -> Self {
         Self { properties, read: BTreeSet::new() }
     }
 
-    pub(super) fn text(&mut self, key: &'static str) -> Option<&'a str> {
+    pub(crate) fn text(&mut self, key: &'static str) -> Option<&'a str> {
         self.read.insert(key);
         self.properties.get(key).map(|value| value.trim())
     }
 
-    pub(super) fn number(&mut self, key: &'static str, least: i64) -> Result<Option<i64>> {
+    pub(crate) fn number(&mut self, key: &'static str, least: i64) -> Result<Option<i64>> {
         let Some(text) = self.text(key) else {
             return Ok(None);
         };
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    pub(super) fn boolean(&mut self, key: &'static str) -> Result<Option<bool>> {
+    pub(crate) fn boolean(&mut self, key: &'static str) -> Result<Option<bool>> {
         match self.text(key) {
             None => Ok(None),
             Some(text) if text.eq_ignore_ascii_case("true") => Ok(Some(true)),
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn choice(
+    pub(crate) fn choice(
         &mut self,
         key: &'static str,
         choices: &[&'static str],
@@ -100,6 +100,23 @@ impl<'a> Reader<'a> {
         Ok(unused)
     }
 
+    /// Checks the keys that nobody asked for, and says in the log which have no effect.
+    pub(crate) fn warn_of_unused(&self, role: Role) -> Result<()> {
+        let unused = self.unused(role)?;
+        for ignored in unused.ignored {
+            tracing::warn!("{}: {ignored}", role.name());
+        }
+        if !unused.unknown.is_empty() {
+            let names = unused.unknown.join(", ");
+            // The worker hands an admin client all of its own properties, most of them no client's.
+            match role {
+                Role::Admin => tracing::debug!("properties not used by the admin client: {names}"),
+                _ => tracing::warn!("properties not used by the {}: {names}", role.name()),
+            }
+        }
+        Ok(())
+    }
+
     /// Whether somebody asked for a key.
     #[cfg(test)]
     pub(super) fn has_read(&self, key: &str) -> bool {
@@ -117,10 +134,10 @@ pub(super) struct Unused {
 }
 
 /// Java's complaint about a value.
-pub(super) fn invalid(key: &str, value: &str, why: &str) -> Error {
+pub(crate) fn invalid(key: &str, value: &str, why: &str) -> Error {
     Error::config(format!("Invalid value {value} for configuration {key}: {why}"))
 }
 
-pub(super) fn missing(key: &str) -> Error {
+pub(crate) fn missing(key: &str) -> Error {
     Error::config(format!("Missing required configuration \"{key}\" which has no default value."))
 }

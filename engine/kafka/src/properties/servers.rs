@@ -3,23 +3,24 @@
 use millrace_api::{Error, Result};
 
 use super::reader::missing;
+use crate::native::Address;
 
 const KEY: &str = "bootstrap.servers";
 
-/// The addresses as librdkafka reads them, `host:port` each, an IPv6 host in brackets.
+/// The addresses, whose text is as librdkafka reads them: an IPv6 host in brackets.
 ///
 /// As in Java, a protocol may precede an address and means nothing (librdkafka refuses all but that
 /// of `security.protocol`), and a port is a must (librdkafka would take 9092).
-pub(super) fn addresses(text: &str) -> Result<String> {
+pub(crate) fn addresses(text: &str) -> Result<Vec<Address>> {
     let named: Vec<_> =
         text.split(',').map(str::trim).filter(|url| !url.is_empty()).map(address).collect();
     if named.is_empty() {
         return Err(missing(KEY));
     }
-    Ok(named.into_iter().collect::<Result<Vec<_>>>()?.join(","))
+    named.into_iter().collect()
 }
 
-fn address(url: &str) -> Result<String> {
+fn address(url: &str) -> Result<Address> {
     let refused = |what: &str| {
         Error::config(format!("Invalid {what} in {KEY}: {url}")).context(
             "remedy",
@@ -41,7 +42,7 @@ fn address(url: &str) -> Result<String> {
         return Err(refused("url"));
     }
     let port: u16 = port.parse().map_err(|_| refused("port"))?;
-    Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+    Ok(Address { host: host.to_owned(), port })
 }
 
 #[cfg(test)]
@@ -59,7 +60,9 @@ mod tests {
             ("SSL://[fe80::1%eth0]:1", "[fe80::1%eth0]:1"),
             (":9092", ":9092"),
         ] {
-            assert_eq!(addresses(text).expect(text), expected);
+            let addresses = addresses(text).expect(text);
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            assert_eq!(addresses.join(","), expected);
         }
         for (text, complaint) in [
             ("127.0.0.1:1x9092", "Invalid url in bootstrap.servers: 127.0.0.1:1x9092"),

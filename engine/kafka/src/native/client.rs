@@ -1,0 +1,323 @@
+//! Decides how one client asks a cluster: any broker, a certain one, or a coordinator, with
+//! metadata that is as new as the last error asked for.
+//!
+//! A producer, a consumer and an admin client each have one [`Client`]: connections are not shared
+//! between them, as credentials, quotas and long polls are their own.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{
+    FindCoordinatorRequest, FindCoordinatorResponse, MetadataRequest, TopicName,
+};
+use kafka_protocol::protocol::{Request, StrBytes};
+use millrace_api::{Error, Result, TopicPartition};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::backoff::Backoff;
+use super::brokers::{Brokers, Lane};
+use super::error::{self, Failure};
+use super::metadata::Metadata;
+use super::net::{Address, Connection, Dialer};
+use super::settings::ClientSettings;
+
+/// What the coordinator coordinates (the key types of FindCoordinator).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CoordinatorOf {
+    Group,
+    Transaction,
+}
+
+/// Why a call did not do what it should.
+#[derive(Clone, Debug)]
+pub(crate) enum CallError {
+    /// There was no answer.
+    Failed(Failure),
+    /// The answer was an error, perhaps with the broker's own words.
+    Refused(ResponseError, Option<String>),
+}
+
+impl CallError {
+    /// Whether the same call may succeed a little later.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Failed(failure) => failure.is_passing(),
+            Self::Refused(code, _) => code.is_retriable(),
+        }
+    }
+
+    /// The code of the answer, if there was one.
+    pub(crate) fn code(&self) -> Option<ResponseError> {
+        match self {
+            Self::Failed(_) => None,
+            Self::Refused(code, _) => Some(*code),
+        }
+    }
+
+    /// The error for what was being done: `what` as in "the topic cannot be created".
+    pub(crate) fn doing(self, what: &str) -> Error {
+        match self {
+            Self::Failed(failure) => failure.doing(what),
+            Self::Refused(code, words) => error::refused(code, what, words.as_deref()),
+        }
+    }
+}
+
+impl From<Failure> for CallError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// The error an answer's code stands for; none for 0.
+pub(crate) fn check(code: i16, words: Option<&StrBytes>) -> Result<(), CallError> {
+    match ResponseError::try_from_code(code) {
+        None => Ok(()),
+        Some(code) => Err(CallError::Refused(code, words.map(ToString::to_string))),
+    }
+}
+
+/// The topics a client wants to know about.
+#[derive(Debug, Default)]
+struct Interest {
+    topics: BTreeSet<Arc<str>>,
+    all: bool,
+}
+
+/// One client of a cluster.
+pub(crate) struct Client {
+    settings: ClientSettings,
+    brokers: Brokers,
+    metadata: watch::Sender<Arc<Metadata>>,
+    interest: Mutex<Interest>,
+    /// Held by who is asking for metadata.
+    refreshing: AsyncMutex<()>,
+    io: Handle,
+}
+
+impl Client {
+    /// A client that has asked nothing yet. Its connections live on `io`.
+    pub(crate) fn new(settings: ClientSettings, dialer: Arc<dyn Dialer>, io: Handle) -> Arc<Self> {
+        let brokers = Brokers::new(settings.brokers(), dialer, io.clone());
+        let (metadata, _) = watch::channel(Arc::default());
+        let (interest, refreshing) = (Mutex::default(), AsyncMutex::default());
+        Arc::new(Self { settings, brokers, metadata, interest, refreshing, io })
+    }
+
+    pub(crate) fn settings(&self) -> &ClientSettings {
+        &self.settings
+    }
+
+    /// Runs something beside the connections, on the I/O runtime.
+    pub(crate) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.io.spawn(future)
+    }
+
+    /// What is believed of the cluster.
+    pub(crate) fn metadata(&self) -> Arc<Metadata> {
+        self.metadata.borrow().clone()
+    }
+
+    /// The same, and every change of it.
+    pub(crate) fn watch_metadata(&self) -> watch::Receiver<Arc<Metadata>> {
+        self.metadata.subscribe()
+    }
+
+    /// Wants to know about these topics, besides those of earlier calls. True when one is new:
+    /// then metadata has to be refreshed.
+    pub(crate) fn follow<'a>(&self, topics: impl IntoIterator<Item = &'a Arc<str>>) -> bool {
+        let mut interest = self.interest();
+        let before = interest.topics.len();
+        interest.topics.extend(topics.into_iter().cloned());
+        interest.topics.len() > before
+    }
+
+    /// Wants to know about exactly these topics, or about all.
+    pub(crate) fn follow_only(&self, topics: Option<BTreeSet<Arc<str>>>) {
+        let all = topics.is_none();
+        *self.interest() = Interest { topics: topics.unwrap_or_default(), all };
+    }
+
+    fn interest(&self) -> std::sync::MutexGuard<'_, Interest> {
+        self.interest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether metadata is older than `metadata.max.age.ms`, or missing.
+    pub(crate) fn is_stale(&self) -> bool {
+        let fetched_at = self.metadata.borrow().fetched_at;
+        fetched_at.is_none_or(|at| at.elapsed() >= self.settings.metadata_max_age)
+    }
+
+    /// Asks for metadata once. Callers at the same time share one answer that is newer than all
+    /// their calls. Cancel-safe.
+    pub(crate) async fn refresh(&self) -> Result<Arc<Metadata>, Failure> {
+        let asked_at = Instant::now();
+        let _asking = self.refreshing.lock().await;
+        let known = self.metadata();
+        if known.fetched_at.is_some_and(|at| at > asked_at) {
+            return Ok(known);
+        }
+        let (topics, all) = {
+            let interest = self.interest();
+            (interest.topics.clone(), interest.all)
+        };
+        let connection = self.brokers.any(Lane::Control).await?;
+        let auto_create = self.settings.allow_auto_create;
+        let answer = connection.call(|version| {
+            let topics = topics.iter().map(|name| {
+                let name = StrBytes::from_string(name.to_string());
+                MetadataRequestTopic::default().with_name(Some(TopicName(name)))
+            });
+            let request = MetadataRequest::default().with_topics((!all).then(|| topics.collect()));
+            if version >= 4 { request.with_allow_auto_topic_creation(auto_create) } else { request }
+        });
+        let answer = answer.await?;
+        connection.throttle(answer.throttle_time_ms);
+        let new = Arc::new(known.updated(&answer));
+        let nodes = new.brokers.iter().map(|(id, broker)| (*id, broker.address.clone()));
+        self.brokers.update(nodes.collect::<HashMap<_, _>>());
+        self.metadata.send_replace(new.clone());
+        Ok(new)
+    }
+
+    /// A leader that an answer named (KIP-951), with the broker's address if it was told.
+    pub(crate) fn set_leader(
+        &self,
+        of: &TopicPartition,
+        leader: (i32, i32),
+        address: Option<Address>,
+    ) {
+        if let Some(address) = address {
+            self.brokers.learn(leader.0, address);
+        }
+        self.metadata.send_if_modified(|known| {
+            let newer = known.leader(of).is_none_or(|(_, epoch)| epoch < leader.1);
+            newer && Arc::make_mut(known).set_leader(of, leader.0, leader.1)
+        });
+    }
+
+    /// The connection to a broker by its id.
+    pub(crate) async fn connection(&self, id: i32, lane: Lane) -> Result<Arc<Connection>, Failure> {
+        self.brokers.connection(id, lane).await
+    }
+
+    /// Asks any broker.
+    pub(crate) async fn call_any<R: Request>(
+        &self,
+        build: impl FnOnce(i16) -> R,
+    ) -> Result<R::Response, Failure> {
+        self.brokers.any(Lane::Control).await?.call(build).await
+    }
+
+    /// Asks a certain broker.
+    pub(crate) async fn call<R: Request>(
+        &self,
+        id: i32,
+        lane: Lane,
+        build: impl FnOnce(i16) -> R,
+    ) -> Result<R::Response, Failure> {
+        self.connection(id, lane).await?.call(build).await
+    }
+
+    /// Finds the broker that coordinates a group or a transactional id, by one question.
+    pub(crate) async fn find_coordinator(
+        &self,
+        of: CoordinatorOf,
+        key: &str,
+    ) -> Result<i32, CallError> {
+        let answer = self.call_any(|version| {
+            let key = StrBytes::from_string(key.to_owned());
+            let kind = of as i8;
+            match version {
+                0 => FindCoordinatorRequest::default().with_key(key),
+                1..=3 => FindCoordinatorRequest::default().with_key(key).with_key_type(kind),
+                _ => FindCoordinatorRequest::default()
+                    .with_key_type(kind)
+                    .with_coordinator_keys(vec![key]),
+            }
+        });
+        let (id, address) = coordinator(answer.await?)?;
+        self.brokers.learn(id, address);
+        Ok(id)
+    }
+
+    /// Repeats a call while its error is one that passes and time is left.
+    pub(crate) async fn retrying<T, F>(
+        &self,
+        deadline: Instant,
+        mut call: impl FnMut() -> F,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let mut backoff = Backoff::new(self.settings.retry_backoff);
+        loop {
+            match call().await {
+                Err(error) if error.is_passing() => {
+                    let wait = backoff.next();
+                    if Instant::now() + wait >= deadline {
+                        return Err(error);
+                    }
+                    sleep(wait).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// When a call that begins now has to be done (`default.api.timeout.ms`).
+    pub(crate) fn api_deadline(&self) -> Instant {
+        Instant::now() + self.settings.api_timeout
+    }
+
+    /// A wait that grows by `retry.backoff.ms`.
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff::new(self.settings.retry_backoff)
+    }
+
+    /// How long a request waits for its answer.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.settings.request_timeout
+    }
+
+    /// Forgets all brokers and begins again at `bootstrap.servers` (KIP-899).
+    pub(crate) fn rebootstrap(&self) {
+        self.brokers.rebootstrap();
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// What an answer of any version says of the one key that was asked for.
+fn coordinator(answer: FindCoordinatorResponse) -> Result<(i32, Address), CallError> {
+    let found = match answer.coordinators.into_iter().next() {
+        Some(found) => {
+            check(found.error_code, found.error_message.as_ref())?;
+            (found.node_id.0, found.host, found.port)
+        }
+        None => {
+            check(answer.error_code, answer.error_message.as_ref())?;
+            (answer.node_id.0, answer.host, answer.port)
+        }
+    };
+    let (id, host, port) = found;
+    let Ok(port) = u16::try_from(port) else {
+        return Err(CallError::Refused(ResponseError::CoordinatorNotAvailable, None));
+    };
+    Ok((id, Address { host: host.to_string(), port }))
+}

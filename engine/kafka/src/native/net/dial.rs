@@ -1,0 +1,93 @@
+//! Decides how a stream to a broker is opened: names become addresses, addresses sockets.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::time::timeout;
+
+use super::Address;
+use crate::native::error::{Failure, FailureKind};
+
+/// What bytes to and from a broker go through.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+pub(crate) type BoxedStream = Box<dyn Stream>;
+
+/// Opens streams to brokers. Real ones go over TCP; tests put the broker into the same process.
+#[async_trait]
+pub(crate) trait Dialer: fmt::Debug + Send + Sync {
+    /// A stream to this broker, encrypted if settings say so.
+    async fn dial(&self, address: &Address) -> Result<BoxedStream, Failure>;
+}
+
+/// `client.dns.lookup`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum DnsLookup {
+    #[default]
+    UseAllDnsIps,
+    ResolveCanonicalBootstrapServersOnly,
+}
+
+/// What a socket is set to.
+#[derive(Clone, Debug)]
+pub(crate) struct SocketSettings {
+    /// `send.buffer.bytes`; none: the system's default.
+    pub(crate) send_buffer: Option<u32>,
+    /// `receive.buffer.bytes`
+    pub(crate) receive_buffer: Option<u32>,
+    /// `socket.connection.setup.timeout.ms`, for each address of a name.
+    pub(crate) setup_timeout: Duration,
+}
+
+/// Dials over TCP.
+#[derive(Debug)]
+pub(crate) struct TcpDialer {
+    settings: SocketSettings,
+}
+
+impl TcpDialer {
+    pub(crate) fn new(settings: SocketSettings) -> Self {
+        Self { settings }
+    }
+
+    async fn connect(&self, to: SocketAddr) -> std::io::Result<TcpStream> {
+        let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(bytes) = self.settings.send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = self.settings.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        let stream = socket.connect(to).await?;
+        // Requests are written whole.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+#[async_trait]
+impl Dialer for TcpDialer {
+    async fn dial(&self, address: &Address) -> Result<BoxedStream, Failure> {
+        let failed = |why: String| Failure::new(FailureKind::Disconnected, why);
+        let named = lookup_host((address.host.as_str(), address.port)).await;
+        let named: Vec<_> = match named {
+            Ok(found) => found.collect(),
+            Err(e) => return Err(failed(format!("its name cannot be resolved: {e}"))),
+        };
+        let mut last = failed("its name stands for no address".to_owned());
+        for to in named {
+            match timeout(self.settings.setup_timeout, self.connect(to)).await {
+                Ok(Ok(stream)) => return Ok(Box::new(stream)),
+                Ok(Err(e)) => last = failed(format!("cannot connect to {to}: {e}")),
+                Err(_) => last = failed(format!("cannot connect to {to}: it does not answer")),
+            }
+        }
+        Err(last)
+    }
+}

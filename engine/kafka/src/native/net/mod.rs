@@ -1,0 +1,28 @@
+//! Connections to brokers: decides how a request's bytes reach one broker and its answer comes
+//! back. `dial` opens streams, `versions` says what both sides speak, `connection` keeps requests
+//! in flight.
+
+use std::fmt;
+
+mod connection;
+mod dial;
+mod frame;
+mod versions;
+
+pub(crate) use connection::{Connection, ConnectionSettings, Pending};
+pub(crate) use dial::{BoxedStream, Dialer, DnsLookup, SocketSettings, TcpDialer};
+pub(crate) use versions::ApiVersions;
+
+/// Where a broker listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Address {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
