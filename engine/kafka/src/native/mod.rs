@@ -18,6 +18,7 @@ mod backoff;
 mod brokers;
 mod client;
 mod error;
+mod group;
 mod io;
 mod metadata;
 mod net;

@@ -11,9 +11,8 @@ pub(super) fn plan(group: &Group<'_>, racks: &Racks<'_>, claims: &Claims) -> Pla
     shares.keep_owned();
     let kept: BTreeSet<_> = shares.assigned.iter().flatten().copied().collect();
     let mut open: Vec<_> = (0..group.partitions.len()).filter(|p| !kept.contains(p)).collect();
-    let by_id = |a: &usize, b: &usize| {
-        java_order::compare(&group.members[*a].id, &group.members[*b].id)
-    };
+    let by_id =
+        |a: &usize, b: &usize| java_order::compare(&group.members[*a].id, &group.members[*b].id);
     shares.below.sort_by(by_id);
     shares.at_least.make_contiguous().sort_by(by_id);
     if racks.matter() {
