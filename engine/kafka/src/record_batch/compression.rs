@@ -1,8 +1,10 @@
 //! Decides how a batch's records are compressed, and how much memory decompressing may take.
 
+use std::fmt;
 use std::io::{self, Read, Write};
+use std::mem::take;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
@@ -60,26 +62,6 @@ impl Compression {
         Self::ALL.into_iter().find(|c| c.bits() == bits)
     }
 
-    /// Appends the compressed form of `records` to `to`.
-    pub(super) fn compress(self, records: &[u8], to: &mut BytesMut) -> Result<()> {
-        let done = match self {
-            Self::None => {
-                to.extend_from_slice(records);
-                Ok(())
-            }
-            Self::Gzip => gzip(records, to),
-            Self::Snappy => snappy::compress(records, to).map_err(io::Error::other),
-            Self::Lz4 => lz4(records, to),
-            // 0 stands for zstd's own default level, as in Kafka.
-            Self::Zstd => zstd::stream::copy_encode(records, to.writer(), 0),
-        };
-        done.map_err(|e| {
-            Error::fatal("cannot compress a record batch")
-                .context("compression.type", self.name())
-                .with_source(e)
-        })
-    }
-
     /// The records that `compressed` holds.
     pub(super) fn decompress(self, compressed: &[u8], limits: &Limits) -> Result<Bytes, Corrupt> {
         let limit = limits.decompressed(compressed.len());
@@ -99,18 +81,110 @@ impl Compression {
     }
 }
 
-fn gzip(records: &[u8], to: &mut BytesMut) -> io::Result<()> {
-    let mut encoder = GzEncoder::new(to.writer(), flate2::Compression::default());
-    encoder.write_all(records)?;
-    encoder.finish().map(drop)
+/// Compresses one batch after the other. What a codec needs for that, up to some MiB for zstd, is
+/// made once and kept.
+pub struct Compressor {
+    codec: Codec,
+    compressed: Vec<u8>,
 }
 
-fn lz4(records: &[u8], to: &mut BytesMut) -> io::Result<()> {
+enum Codec {
+    None,
+    Gzip(flate2::Compression),
+    Snappy(Box<snap::raw::Encoder>),
+    Lz4(Box<FrameEncoder<Vec<u8>>>),
+    Zstd { level: i32, context: Option<zstd::bulk::Compressor<'static>> },
+}
+
+impl Compressor {
+    /// One at this `level`, or at the codec's own default, as `compression.gzip.level` and
+    /// `compression.zstd.level` have it. Other codecs have no levels here.
+    pub fn new(compression: Compression, level: Option<i32>) -> Self {
+        let codec = match compression {
+            Compression::None => Codec::None,
+            Compression::Gzip => Codec::Gzip(gzip_level(level)),
+            Compression::Snappy => Codec::Snappy(Box::new(snap::raw::Encoder::new())),
+            Compression::Lz4 => Codec::Lz4(Box::new(lz4_encoder())),
+            // 0 stands for zstd's own default level, as in Kafka.
+            Compression::Zstd => Codec::Zstd { level: level.unwrap_or(0), context: None },
+        };
+        Self { codec, compressed: Vec::new() }
+    }
+
+    /// What it compresses to.
+    pub fn compression(&self) -> Compression {
+        match self.codec {
+            Codec::None => Compression::None,
+            Codec::Gzip(_) => Compression::Gzip,
+            Codec::Snappy(_) => Compression::Snappy,
+            Codec::Lz4(_) => Compression::Lz4,
+            Codec::Zstd { .. } => Compression::Zstd,
+        }
+    }
+
+    /// The compressed form of `records`, until the next call.
+    pub(super) fn compress(&mut self, records: &[u8]) -> Result<&[u8]> {
+        let to = &mut self.compressed;
+        to.clear();
+        let done = match &mut self.codec {
+            Codec::None => {
+                to.extend_from_slice(records);
+                Ok(())
+            }
+            Codec::Gzip(level) => {
+                let mut encoder = GzEncoder::new(to, *level);
+                encoder.write_all(records).and_then(|()| encoder.finish().map(drop))
+            }
+            Codec::Snappy(encoder) => snappy::compress(encoder, records, to),
+            Codec::Lz4(encoder) => {
+                *encoder.get_mut() = take(to);
+                let done = encoder.write_all(records).and_then(|()| Ok(encoder.try_finish()?));
+                *to = take(encoder.get_mut());
+                done
+            }
+            Codec::Zstd { level, context } => zstd(*level, context, records, to),
+        };
+        match done {
+            Ok(()) => Ok(&self.compressed),
+            Err(e) => Err(Error::fatal("cannot compress a record batch")
+                .context("compression.type", self.compression().name())
+                .with_source(e)),
+        }
+    }
+}
+
+impl fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Compressor").field(&self.compression()).finish()
+    }
+}
+
+/// Java's -1 is the default as well.
+fn gzip_level(level: Option<i32>) -> flate2::Compression {
+    match level.and_then(|level| u32::try_from(level).ok()) {
+        Some(level) => flate2::Compression::new(level.min(9)),
+        None => flate2::Compression::default(),
+    }
+}
+
+fn lz4_encoder() -> FrameEncoder<Vec<u8>> {
     // Java's reader refuses blocks that refer to earlier ones.
     let info = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
-    let mut encoder = FrameEncoder::with_frame_info(info, to.writer());
-    encoder.write_all(records)?;
-    encoder.finish().map(drop).map_err(io::Error::other)
+    FrameEncoder::with_frame_info(info, Vec::new())
+}
+
+fn zstd(
+    level: i32,
+    context: &mut Option<zstd::bulk::Compressor<'static>>,
+    records: &[u8],
+    to: &mut Vec<u8>,
+) -> io::Result<()> {
+    let context = match context {
+        Some(context) => context,
+        None => context.insert(zstd::bulk::Compressor::new(level)?),
+    };
+    to.reserve(zstd::zstd_safe::compress_bound(records.len()));
+    context.compress_to_buffer(records, to).map(drop)
 }
 
 /// Reads to the end, but never more than `limit` bytes.

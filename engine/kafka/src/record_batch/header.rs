@@ -90,8 +90,8 @@ impl BatchHeader {
         Ok(Some(header))
     }
 
-    /// Writes the header over the first bytes of `batch`, with the checksum of what follows.
-    pub(super) fn seal(&self, batch: &mut [u8]) {
+    /// Writes the header over the first bytes of `batch`, all but the checksum.
+    pub(super) fn write(&self, batch: &mut [u8]) {
         let length = (batch.len() - LENGTH_PREFIX) as i32;
         batch[0..8].copy_from_slice(&self.base_offset.to_be_bytes());
         batch[8..12].copy_from_slice(&length.to_be_bytes());
@@ -105,8 +105,6 @@ impl BatchHeader {
         batch[51..53].copy_from_slice(&self.producer_epoch.to_be_bytes());
         batch[53..57].copy_from_slice(&self.base_sequence.to_be_bytes());
         batch[57..61].copy_from_slice(&self.count.to_be_bytes());
-        let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
-        batch[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
     }
 
     /// Compares the checksum; `batch` is the whole batch.
@@ -119,6 +117,16 @@ impl BatchHeader {
             "its checksum is {:#010x}, but its bytes have {found:#010x}",
             self.crc
         )))
+    }
+
+    /// Who wrote it.
+    pub fn stamp(&self) -> Stamp {
+        Stamp {
+            producer_id: self.producer_id,
+            producer_epoch: self.producer_epoch,
+            base_sequence: self.base_sequence,
+            is_transactional: self.is_transactional(),
+        }
     }
 
     /// The offset of the last record, also when compaction has taken it away.
@@ -152,6 +160,45 @@ impl BatchHeader {
     pub fn delete_horizon(&self) -> Option<i64> {
         (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
     }
+}
+
+/// Who wrote a batch, as a broker needs it to know a repeat and a transaction (KIP-98).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The idempotent producer, or -1.
+    pub producer_id: i64,
+    /// Its epoch, or -1.
+    pub producer_epoch: i16,
+    /// The sequence number of the first record, or -1.
+    pub base_sequence: i32,
+    /// Whether the records belong to its open transaction.
+    pub is_transactional: bool,
+}
+
+impl Stamp {
+    /// Nobody that a broker would remember.
+    pub const NONE: Self =
+        Self { producer_id: -1, producer_epoch: -1, base_sequence: -1, is_transactional: false };
+}
+
+/// Gives a [closed](super::Writer::close) batch its producer and its checksum. It may be sealed again, for
+/// one that sends it again with another epoch or sequence number: the records stay as they are.
+///
+/// # Panics
+///
+/// When `batch` is shorter than a header.
+pub fn seal(batch: &mut [u8], stamp: &Stamp) {
+    let bits = i16::from_be_bytes([batch[ATTRIBUTES_AT], batch[ATTRIBUTES_AT + 1]]);
+    let bits = match stamp.is_transactional {
+        true => bits | TRANSACTIONAL,
+        false => bits & !TRANSACTIONAL,
+    };
+    batch[ATTRIBUTES_AT..23].copy_from_slice(&bits.to_be_bytes());
+    batch[43..51].copy_from_slice(&stamp.producer_id.to_be_bytes());
+    batch[51..53].copy_from_slice(&stamp.producer_epoch.to_be_bytes());
+    batch[53..57].copy_from_slice(&stamp.base_sequence.to_be_bytes());
+    let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
+    batch[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
 }
 
 /// The attribute bits of a batch.

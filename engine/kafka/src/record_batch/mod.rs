@@ -26,6 +26,7 @@ use std::fmt;
 
 use millrace_api::Error;
 
+mod append;
 mod compression;
 mod header;
 mod index;
@@ -37,8 +38,9 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use compression::Compression;
-pub use header::{BatchHeader, HEADER_LENGTH, set_base_offset};
+pub use append::{Appended, Room, Stop};
+pub use compression::{Compression, Compressor};
+pub use header::{BatchHeader, HEADER_LENGTH, Stamp, seal, set_base_offset};
 pub use index::{Batch, Row, Rows, Span};
 pub use reader::{Columns, Reader};
 pub use writer::{Headers, Record, Writer};

@@ -1,28 +1,28 @@
 //! Decides how Snappy data is framed: Java's library cuts it into blocks with a header of its own,
 //! librdkafka and others write one bare block. Both are read, Java's is written.
 
-use bytes::{BufMut, BytesMut};
+use std::io;
+
 use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
 use super::Corrupt;
 use super::compression::too_big;
 
 const MAGIC: &[u8; 8] = b"\x82SNAPPY\0";
-/// Magic, version, and the oldest version that can read it.
+/// Its version, and the oldest one that can read it: 1 and 1.
+const VERSIONS: [u8; 8] = [0, 0, 0, 1, 0, 0, 0, 1];
+/// Magic and versions.
 const HEADER_LENGTH: usize = 16;
 const BLOCK_BYTES: usize = 32 << 10;
 
-pub(super) fn compress(records: &[u8], to: &mut BytesMut) -> Result<(), snap::Error> {
-    to.put_slice(MAGIC);
-    to.put_u32(1);
-    to.put_u32(1);
-    let mut encoder = Encoder::new();
+pub(super) fn compress(encoder: &mut Encoder, records: &[u8], to: &mut Vec<u8>) -> io::Result<()> {
+    to.extend_from_slice(MAGIC);
+    to.extend_from_slice(&VERSIONS);
     for block in records.chunks(BLOCK_BYTES) {
         let length_at = to.len();
-        to.put_u32(0);
-        let block_at = to.len();
+        let block_at = length_at + 4;
         to.resize(block_at + max_compress_len(block.len()), 0);
-        let written = encoder.compress(block, &mut to[block_at..])?;
+        let written = encoder.compress(block, &mut to[block_at..]).map_err(io::Error::other)?;
         to.truncate(block_at + written);
         to[length_at..block_at].copy_from_slice(&(written as u32).to_be_bytes());
     }

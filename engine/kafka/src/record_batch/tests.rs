@@ -9,7 +9,7 @@ use proptest::option::{of, weighted};
 use proptest::prelude::*;
 
 use super::*;
-use crate::RawHeaders;
+use crate::{Outgoing, RawHeaders};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Owned {
@@ -98,6 +98,38 @@ proptest! {
     }
 
     #[test]
+    fn rows_of_columns_become_the_same_bytes(
+        records in vec(owned(), 1..40),
+        compression in compression(),
+    ) {
+        let mut writer = Writer::new(compression);
+        let run = columns_of(&records);
+        // A record without a time gets the writer's: the same here.
+        let appended = writer.append_rows(&run, 0..records.len(), -1, ROOM);
+        prop_assert_eq!(appended, Appended { rows: records.len(), stop: Stop::End });
+        prop_assert_eq!(&writer.finish().unwrap(), &encode(compression, &records, 0));
+    }
+
+    #[test]
+    fn a_batch_takes_as_many_rows_as_fit(records in vec(owned(), 1..40), room in 61..1_000usize) {
+        let run = columns_of(&records);
+        let room = Room { batch_bytes: room, ..ROOM };
+        let mut writer = Writer::new(Compression::None);
+        let mut row = 0;
+        while row < records.len() {
+            let Appended { rows, stop } = writer.append_rows(&run, row..records.len(), -1, room);
+            prop_assert_eq!(stop == Stop::End, row + rows == records.len());
+            prop_assert_eq!(&writer.finish().unwrap(), &encode(Compression::None, &records[row..row + rows], 0));
+            if let Some(one_more) = records.get(row..=row + rows) {
+                prop_assert!(encode(Compression::None, one_more, 0).len() > room.batch_bytes);
+            }
+            let length = encode(Compression::None, &records[row..row + rows], 0).len();
+            prop_assert!(length <= room.batch_bytes || rows == 1);
+            row += rows;
+        }
+    }
+
+    #[test]
     fn random_bytes_never_panic(bytes in vec(any::<u8>(), 0..300)) {
         let mut reader = Reader::new(Limits { check_crcs: false, ..Limits::default() });
         let _ = reader.read(&bytes.into(), 0);
@@ -150,12 +182,110 @@ proptest! {
     }
 }
 
+fn reseal(header: &BatchHeader, batch: &mut [u8]) {
+    header.write(batch);
+    seal(batch, &header.stamp());
+}
+
+/// The same records as columns.
+fn columns_of(records: &[Owned]) -> Outgoing {
+    Outgoing {
+        topic: "t".into(),
+        partition: None,
+        keys: records.iter().map(|record| record.key.as_deref()).collect(),
+        values: records.iter().map(|record| record.value.as_deref()).collect(),
+        timestamps: Some(records.iter().map(|record| record.timestamp).collect::<Vec<_>>().into()),
+        headers: records.iter().map(|record| record.headers.clone()).collect(),
+    }
+}
+
+const ROOM: Room = Room { batch_bytes: 1 << 20, record_bytes: 1 << 20 };
+
 fn record(key: &[u8], value: &[u8]) -> Owned {
     Owned {
         timestamp: 1_000,
         key: Some(key.to_vec()),
         value: Some(value.to_vec()),
         headers: Vec::new(),
+    }
+}
+
+#[test]
+fn a_row_beyond_the_most_bytes_is_refused_and_leaves_the_batch_as_it_was() {
+    let records = [record(b"k", b"1"), record(b"k", &[0; 300]), record(b"k", b"3")];
+    let run = columns_of(&records);
+    let room = Room { record_bytes: 200, ..ROOM };
+    let mut writer = Writer::new(Compression::None);
+    let appended = writer.append_rows(&run, 0..3, 0, room);
+    let bytes = HEADER_LENGTH + 21 + 2 + 302 + 1;
+    assert_eq!(appended, Appended { rows: 1, stop: Stop::TooBig { bytes } });
+    assert_eq!(writer.append_rows(&run, 2..3, 0, room).rows, 1);
+    let columns = read(&writer.finish().unwrap().freeze()).unwrap();
+    assert_eq!(rows(&columns), [records[0].clone(), records[2].clone()]);
+}
+
+#[test]
+fn rows_without_a_time_get_the_writers() {
+    let mut run = columns_of(&[record(b"k", b"1"), record(b"k", b"2")]);
+    run.timestamps = Some(vec![-1, 5].into());
+    let mut writer = Writer::new(Compression::None);
+    writer.append_rows(&run, 0..2, 77, ROOM);
+    run.timestamps = None;
+    writer.append_rows(&run, [1], 78, ROOM);
+    let columns = read(&writer.finish().unwrap().freeze()).unwrap();
+    assert_eq!(columns.timestamps.to_vec(), [77, 5, 78]);
+}
+
+#[test]
+fn a_batch_is_sealed_again_for_another_try() {
+    let first =
+        Stamp { producer_id: 9, producer_epoch: 3, base_sequence: 70, is_transactional: true };
+    let second = Stamp { producer_epoch: 4, base_sequence: 0, is_transactional: false, ..first };
+    for compression in Compression::ALL {
+        let mut writer = Writer::new(compression);
+        writer.append_rows(&columns_of(&[record(b"k", b"v")]), 0..1, 0, ROOM);
+        let mut batch = writer.close().unwrap();
+        for stamp in [first, second, Stamp::NONE] {
+            seal(&mut batch, &stamp);
+            let header = BatchHeader::parse(&batch).unwrap().unwrap();
+            header.check(&batch).unwrap();
+            assert_eq!(header.stamp(), stamp);
+            assert_eq!(header.compression().unwrap(), compression);
+        }
+        assert_eq!(batch, encode(compression, &[record(b"k", b"v")], 0));
+    }
+}
+
+#[test]
+fn memory_of_a_sent_batch_is_written_again() {
+    let mut writer = Writer::new(Compression::None);
+    let run = columns_of(&vec![record(b"k", &[7; 100]); 50]);
+    writer.append_rows(&run, 0..50, 0, ROOM);
+    let sent = writer.finish().unwrap().freeze();
+    let (expected, memory) = (sent.to_vec(), sent.as_ptr());
+    writer.reuse(sent.try_into_mut().unwrap());
+    writer.append_rows(&run, 0..50, 0, ROOM);
+    let again = writer.finish().unwrap();
+    assert_eq!(again, expected);
+    assert_eq!(again.as_ptr(), memory);
+}
+
+#[test]
+fn levels_are_honoured() {
+    let values: Vec<_> = (0..2_000u32).map(|i| (i * i).to_string()).collect();
+    let records: Vec<_> = values.iter().map(|value| record(b"key", value.as_bytes())).collect();
+    for (compression, weak, strong) in [(Compression::Gzip, 1, 9), (Compression::Zstd, -50, 19)] {
+        let mut writer = Writer::new(Compression::None);
+        let [weak, strong] = [weak, strong].map(|level| {
+            writer.append_rows(&columns_of(&records), 0..records.len(), 0, ROOM);
+            let mut compressor = Compressor::new(compression, Some(level));
+            let mut batch = writer.close_with(&mut compressor).unwrap();
+            seal(&mut batch, &Stamp::NONE);
+            let batch = batch.freeze();
+            assert_eq!(rows(&read(&batch).unwrap()), records);
+            batch.len()
+        });
+        assert!(weak > strong, "{compression:?}: {weak} {strong}");
     }
 }
 
@@ -194,7 +324,7 @@ fn bare_snappy_is_read_too() {
     let bare = snap::raw::Encoder::new().compress_vec(&plain[HEADER_LENGTH..]).unwrap();
     let mut bytes = framed[..HEADER_LENGTH].to_vec();
     bytes.extend_from_slice(&bare);
-    BatchHeader::parse(&framed).unwrap().unwrap().seal(&mut bytes);
+    reseal(&BatchHeader::parse(&framed).unwrap().unwrap(), &mut bytes);
     assert_eq!(read(&bytes.into()).unwrap().values.value(0), &[7; 100]);
 }
 
@@ -278,7 +408,7 @@ fn control_batches_are_passed_over() {
     let mut bytes = encode(Compression::None, &[record(b"k", b"v")], 5).to_vec();
     let mut header = BatchHeader::parse(&bytes).unwrap().unwrap();
     header.attributes |= 1 << 5 | 1 << 4;
-    header.seal(&mut bytes);
+    reseal(&header, &mut bytes);
     let mut reader = Reader::new(Limits::default());
     reader.read(&bytes.into(), 0).unwrap();
     assert!(reader.is_empty());

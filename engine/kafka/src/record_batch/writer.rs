@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use millrace_api::{Error, ErrorKind, Result};
 
-use super::header::{self, BatchHeader, HEADER_LENGTH};
-use super::{Compression, varint};
+use super::header::{self, BatchHeader, HEADER_LENGTH, Stamp, seal};
+use super::{Compression, Compressor, varint};
 
 /// A record to write. Everything is borrowed: the batch is where it is copied to.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +49,10 @@ pub enum Headers<'a> {
 }
 
 impl Headers<'_> {
+    #[inline]
     fn length(&self) -> usize {
         match self {
+            Self::List([]) => 0,
             Self::Raw { bytes, .. } => bytes.len(),
             Self::List(list) => list
                 .iter()
@@ -62,6 +64,12 @@ impl Headers<'_> {
         }
     }
 
+    /// With their count.
+    #[inline]
+    pub(super) fn total_length(&self) -> usize {
+        varint::length(self.count()) + self.length()
+    }
+
     fn count(&self) -> i64 {
         match self {
             Self::Raw { count, .. } => i64::from(*count),
@@ -71,17 +79,24 @@ impl Headers<'_> {
 }
 
 /// The most bytes before a record's key: its length, attributes, timestamp delta, offset delta.
-const PREFIX: usize = 5 + 1 + 10 + 5;
-/// Room for it and two lengths, each of which [`varint::write`] wants ten bytes for.
-const PREFIX_BUFFER: usize = PREFIX + 20;
+pub(super) const PREFIX: usize = 5 + 1 + 10 + 5;
 /// The most bytes of a length.
 const LONGEST_LENGTH: usize = 5;
+/// Where a prefix's record length ends; what comes after it is put together first.
+const BODY_AT: usize = LONGEST_LENGTH;
+/// Room for the prefix of a record without key, the length of its value included.
+const SHORT_PREFIX: usize = 32;
+/// Room for any prefix: [`varint::write`] wants ten bytes for each integer.
+const PREFIX_BUFFER: usize = 64;
 
 /// Writes records into one batch after the other.
 #[derive(Debug)]
 pub struct Writer {
+    /// The open batch, a header of zeros first; empty until the first record comes.
     buffer: BytesMut,
-    compression: Compression,
+    /// How many bytes the last batch had: growing to as much step by step would copy it twice.
+    expected: usize,
+    compressor: Compressor,
     append_time: Option<i64>,
     count: i32,
     next_delta: i32,
@@ -91,20 +106,31 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer with an empty batch open.
+    /// A writer with an empty batch open, that compresses at the codec's default level.
     pub fn new(compression: Compression) -> Self {
-        let mut writer = Self {
+        Self {
             buffer: BytesMut::new(),
-            compression,
+            expected: 0,
+            compressor: Compressor::new(compression, None),
             append_time: None,
             count: 0,
             next_delta: 0,
             base_timestamp: None,
             has_horizon: false,
             max_timestamp: -1,
-        };
-        writer.begin();
-        writer
+        }
+    }
+
+    /// Writes the open, empty batch and the next ones into this memory, say that of a batch whose
+    /// records have arrived.
+    ///
+    /// # Panics
+    ///
+    /// When the open batch has records.
+    pub fn reuse(&mut self, buffer: BytesMut) {
+        assert!(self.is_empty(), "the open batch has its memory already");
+        self.buffer = buffer;
+        self.buffer.clear();
     }
 
     /// Appends a record at the next offset.
@@ -125,33 +151,86 @@ impl Writer {
                 .context("bytes", max_length)
                 .context("open batch", self.len()));
         }
-        let base = *self.base_timestamp.get_or_insert(record.timestamp);
-        let timestamp_delta = record.timestamp.wrapping_sub(base);
-        let header_count = record.headers.count();
+        self.make_room(max_length);
+        self.put(delta, record);
+        Ok(())
+    }
+
+    /// Appends a record that is known to fit at the next offset.
+    #[inline(always)]
+    pub(super) fn put_next(&mut self, record: &Record<'_>) {
+        self.put(self.next_delta, record);
+    }
+
+    /// How many bytes the record takes at the next offset.
+    pub(super) fn length_of_next(&self, record: &Record<'_>) -> usize {
+        let base = self.base_timestamp.unwrap_or(record.timestamp);
         let body = 1
-            + varint::length(timestamp_delta)
-            + varint::length(i64::from(delta))
+            + varint::length(record.timestamp.wrapping_sub(base))
+            + varint::length(i64::from(self.next_delta))
             + length_of(record.key)
             + length_of(record.value)
-            + varint::length(header_count)
-            + record.headers.length();
-        self.buffer.reserve(max_length);
+            + record.headers.total_length();
+        varint::length(body as i64) + body
+    }
+
+    /// Reserves memory for so many bytes more.
+    #[inline(always)]
+    pub(super) fn make_room(&mut self, bytes: usize) {
+        if self.buffer.is_empty() {
+            self.open();
+        }
+        self.buffer.reserve(bytes);
+    }
+
+    #[cold]
+    fn open(&mut self) {
+        self.buffer.reserve(self.expected.max(HEADER_LENGTH));
+        self.buffer.extend_from_slice(&[0; HEADER_LENGTH]);
+    }
+
+    /// Appends a record that is known to fit.
+    #[inline(always)]
+    fn put(&mut self, delta: i32, record: &Record<'_>) {
+        let base = *self.base_timestamp.get_or_insert(record.timestamp);
+        let timestamp_delta = record.timestamp.wrapping_sub(base);
+        // The record's length comes first and counts what comes after: that is put together first.
         let mut prefix = [0; PREFIX_BUFFER];
-        let mut at = varint::write(&mut prefix, 0, body as i64) + 1;
+        let mut at = BODY_AT + 1;
         at = varint::write(&mut prefix, at, timestamp_delta);
         at = varint::write(&mut prefix, at, i64::from(delta));
-        // What is between keys and values goes in one piece: most records have no key.
         at = varint::write(&mut prefix, at, signed_length(record.key));
+        let headers_length = record.headers.length();
+        let mut body = at - BODY_AT
+            + record.key.map_or(0, <[u8]>::len)
+            + length_of(record.value)
+            + headers_length
+            + 1;
+        if headers_length > 0 {
+            body += varint::length(record.headers.count()) - 1;
+        }
+        let start = BODY_AT - varint::length(body as i64);
+        varint::write(&mut prefix, start, body as i64);
         if let Some(key) = record.key.filter(|key| !key.is_empty()) {
-            self.buffer.extend_from_slice(&prefix[..at]);
+            self.buffer.extend_from_slice(&prefix[start..at]);
             self.buffer.extend_from_slice(key);
-            at = 0;
+            at = start;
         }
         at = varint::write(&mut prefix, at, signed_length(record.value));
-        self.buffer.extend_from_slice(&prefix[..at]);
+        put_prefix(&mut self.buffer, &prefix, start, at);
         self.buffer.extend_from_slice(record.value.unwrap_or_default());
-        put_length(&mut self.buffer, header_count);
-        match record.headers {
+        match headers_length {
+            0 => self.buffer.extend_from_slice(&[0]),
+            _ => self.put_headers(record.headers),
+        }
+        self.max_timestamp = self.max_timestamp.max(record.timestamp);
+        self.count += 1;
+        self.next_delta = delta + 1;
+    }
+
+    fn put_headers(&mut self, headers: Headers<'_>) {
+        put_length(&mut self.buffer, headers.count());
+        match headers {
             Headers::Raw { bytes, .. } => self.buffer.extend_from_slice(bytes),
             Headers::List(list) => {
                 for (name, value) in list {
@@ -160,15 +239,11 @@ impl Writer {
                 }
             }
         }
-        self.max_timestamp = self.max_timestamp.max(record.timestamp);
-        self.count += 1;
-        self.next_delta = delta + 1;
-        Ok(())
     }
 
     /// The bytes of the open batch, before compression.
     pub fn len(&self) -> usize {
-        self.buffer.len()
+        self.buffer.len().max(HEADER_LENGTH)
     }
 
     /// Whether the open batch has no records.
@@ -207,13 +282,50 @@ impl Writer {
     /// Closes the batch and opens the next. Its first offset is 0:
     /// [`set_base_offset`](super::set_base_offset) gives it its place.
     pub fn finish(&mut self) -> Result<BytesMut> {
-        let header = BatchHeader {
+        let mut batch = self.close()?;
+        seal(&mut batch, &Stamp::NONE);
+        Ok(batch)
+    }
+
+    /// Closes the batch and opens the next. Before it is sent, [`seal`] has to give it its
+    /// producer and its checksum.
+    pub fn close(&mut self) -> Result<BytesMut> {
+        let none = Compressor::new(Compression::None, None);
+        let mut compressor = std::mem::replace(&mut self.compressor, none);
+        let batch = self.close_with(&mut compressor);
+        self.compressor = compressor;
+        batch
+    }
+
+    /// Like [`close`](Self::close), but compresses as `compressor` does, which many writers may
+    /// share.
+    pub fn close_with(&mut self, compressor: &mut Compressor) -> Result<BytesMut> {
+        self.make_room(0);
+        let header = self.header(compressor.compression());
+        self.expected = self.buffer.len();
+        let batch = match compressor.compression() {
+            Compression::None => Ok(std::mem::take(&mut self.buffer)),
+            _ => compressor.compress(&self.buffer[HEADER_LENGTH..]).map(|compressed| {
+                let mut batch = BytesMut::with_capacity(HEADER_LENGTH + compressed.len());
+                batch.extend_from_slice(&[0; HEADER_LENGTH]);
+                batch.extend_from_slice(compressed);
+                batch
+            }),
+        };
+        self.begin();
+        let mut batch = batch?;
+        header.write(&mut batch);
+        Ok(batch)
+    }
+
+    fn header(&self, compression: Compression) -> BatchHeader {
+        BatchHeader {
             base_offset: 0,
             length: 0,
             leader_epoch: 0,
             crc: 0,
             attributes: header::attributes(
-                self.compression,
+                compression,
                 self.append_time.is_some(),
                 self.has_horizon,
             ),
@@ -224,31 +336,11 @@ impl Writer {
             producer_epoch: -1,
             base_sequence: -1,
             count: self.count,
-        };
-        let length = self.buffer.len();
-        let mut batch = if self.compression == Compression::None {
-            self.buffer.split()
-        } else {
-            let mut batch = BytesMut::with_capacity(HEADER_LENGTH + self.buffer.len() / 2);
-            batch.resize(HEADER_LENGTH, 0);
-            let compressed = self.compression.compress(&self.buffer[HEADER_LENGTH..], &mut batch);
-            self.buffer.clear();
-            if let Err(e) = compressed {
-                self.begin();
-                return Err(e);
-            }
-            batch
-        };
-        header.seal(&mut batch);
-        // The next batch will need about as much: growing to it step by step copies it twice.
-        self.buffer.reserve(length);
-        self.begin();
-        Ok(batch)
+        }
     }
 
     fn begin(&mut self) {
         self.buffer.clear();
-        self.buffer.resize(HEADER_LENGTH, 0);
         self.count = 0;
         self.next_delta = 0;
         self.base_timestamp = None;
@@ -257,8 +349,22 @@ impl Writer {
     }
 }
 
+/// Appends the bytes of a prefix from `start` to `end`. Few enough are copied in a piece of fixed
+/// length, the rest cut off: that is two moves instead of a call.
 #[inline(always)]
-fn length_of(part: Option<&[u8]>) -> usize {
+fn put_prefix(buffer: &mut BytesMut, prefix: &[u8; PREFIX_BUFFER], start: usize, end: usize) {
+    match prefix[start..].first_chunk::<SHORT_PREFIX>() {
+        Some(piece) if end - start <= SHORT_PREFIX => {
+            let length = buffer.len() + end - start;
+            buffer.extend_from_slice(piece);
+            buffer.truncate(length);
+        }
+        _ => buffer.extend_from_slice(&prefix[start..end]),
+    }
+}
+
+#[inline(always)]
+pub(super) fn length_of(part: Option<&[u8]>) -> usize {
     part.map_or(1, |bytes| varint::length(bytes.len() as i64) + bytes.len())
 }
 
