@@ -472,3 +472,6 @@ fn broken(error: &std::io::Error) -> String {
         _ => format!("the connection is broken: {error}"),
     }
 }
+
+#[cfg(test)]
+mod tests;
