@@ -1,0 +1,209 @@
+//! Decides how a rebalance is carried from the task that keeps a membership to the caller of
+//! `poll`, and how that task learns what the caller does.
+//!
+//! The caller takes one event at a time and acknowledges it with its next poll. Meanwhile it may
+//! work as long as it likes, within `max.poll.interval.ms`: nothing here waits for it but what has
+//! to, such as giving up partitions that the caller still commits for.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrace_api::{Error, Result, TopicPartition};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+/// How many events wait for the caller before the membership does.
+const WAITING: usize = 8;
+
+/// What the group did to a consumer's partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum GroupEvent {
+    /// These came on top of the others.
+    Assigned(Vec<TopicPartition>),
+    /// These are to be given up; the group waits for [`Events::acknowledge`].
+    Revoked(Vec<TopicPartition>),
+    /// These are gone already.
+    Lost(Vec<TopicPartition>),
+}
+
+/// What the caller was last seen doing.
+#[derive(Clone, Copy, Debug)]
+struct Polling {
+    is_polling: bool,
+    since: Instant,
+    /// How many events it is done with.
+    acknowledged: u64,
+}
+
+/// The caller's end.
+#[derive(Debug)]
+pub(crate) struct Events {
+    events: mpsc::Receiver<Result<GroupEvent>>,
+    polling: Arc<watch::Sender<Polling>>,
+    is_outstanding: bool,
+}
+
+/// The membership's end.
+#[derive(Debug)]
+pub(super) struct Caller {
+    events: mpsc::Sender<Result<GroupEvent>>,
+    polling: watch::Receiver<Polling>,
+    told: u64,
+}
+
+/// Both ends. The time between polls counts from now on.
+pub(super) fn handover() -> (Caller, Events) {
+    let (sender, events) = mpsc::channel(WAITING);
+    let now = Polling { is_polling: false, since: Instant::now(), acknowledged: 0 };
+    let (polling, seen) = watch::channel(now);
+    let caller = Caller { events: sender, polling: seen, told: 0 };
+    (caller, Events { events, polling: Arc::new(polling), is_outstanding: false })
+}
+
+/// A poll that is going on, for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct PollGuard(Arc<watch::Sender<Polling>>);
+
+impl Events {
+    /// Begins a poll: until the guard is dropped the caller counts as alive. Acknowledges the last
+    /// event.
+    pub(crate) fn poll(&mut self) -> PollGuard {
+        self.acknowledge();
+        self.set_polling(true);
+        PollGuard(self.polling.clone())
+    }
+
+    /// The caller has done what the last event asks for: the group may go on.
+    pub(crate) fn acknowledge(&mut self) {
+        if std::mem::take(&mut self.is_outstanding) {
+            self.polling.send_modify(|polling| polling.acknowledged += 1);
+        }
+    }
+
+    /// The next event, however long it takes. Cancel-safe. The one before must have been
+    /// acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// When the membership has ended for good.
+    pub(crate) async fn next(&mut self) -> Result<GroupEvent> {
+        match self.events.recv().await {
+            Some(event) => {
+                self.is_outstanding = true;
+                event
+            }
+            None => Err(Error::fatal("the consumer is no member of its group any more")),
+        }
+    }
+
+    fn set_polling(&self, is_polling: bool) {
+        set_polling(&self.polling, is_polling);
+    }
+}
+
+impl Drop for PollGuard {
+    fn drop(&mut self) {
+        set_polling(&self.0, false);
+    }
+}
+
+fn set_polling(polling: &watch::Sender<Polling>, is_polling: bool) {
+    let since = Instant::now();
+    polling.send_modify(|polling| *polling = Polling { is_polling, since, ..*polling });
+}
+
+impl Caller {
+    /// Hands an event over. False when the caller has gone.
+    pub(super) async fn tell(&mut self, event: Result<GroupEvent>) -> bool {
+        self.told += 1;
+        self.events.send(event).await.is_ok()
+    }
+
+    /// Waits until the caller has acknowledged everything it was told.
+    pub(super) async fn acknowledged(&mut self) {
+        let told = self.told;
+        let all = self.polling.wait_for(|polling| polling.acknowledged >= told).await;
+        if all.is_err() {
+            pending::<()>().await;
+        }
+    }
+
+    /// Waits until the caller has not polled for so long.
+    pub(super) async fn silent_for(&mut self, longest: Duration) {
+        loop {
+            let seen = *self.polling.borrow_and_update();
+            let expired = async {
+                match seen.is_polling {
+                    true => pending().await,
+                    false => sleep_until(seen.since + longest).await,
+                }
+            };
+            tokio::select! {
+                () = expired => return,
+                changed = self.polling.changed() => {
+                    if changed.is_err() {
+                        pending::<()>().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for a poll that is going on or begins.
+    pub(super) async fn polls(&mut self) {
+        if self.polling.wait_for(|polling| polling.is_polling).await.is_err() {
+            pending::<()>().await;
+        }
+    }
+
+    /// Waits until the caller has gone.
+    pub(super) async fn gone(&self) {
+        self.events.closed().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost() -> GroupEvent {
+        GroupEvent::Lost(vec![TopicPartition::new("t", 0)])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_is_acknowledged_by_the_next_poll() {
+        let (mut caller, mut events) = handover();
+        assert!(caller.tell(Ok(lost())).await);
+        assert_eq!(events.next().await.unwrap(), lost());
+        let unacknowledged = tokio::time::timeout(Duration::from_secs(9), caller.acknowledged());
+        assert!(unacknowledged.await.is_err());
+        drop(events.poll());
+        caller.acknowledged().await;
+        // What is told afterwards needs an acknowledgement of its own.
+        assert!(caller.tell(Ok(lost())).await);
+        drop(events.poll());
+        let unacknowledged = tokio::time::timeout(Duration::from_secs(9), caller.acknowledged());
+        assert!(unacknowledged.await.is_err());
+        drop(events);
+        caller.gone().await;
+        assert!(!caller.tell(Ok(lost())).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_time_between_polls_counts() {
+        let longest = Duration::from_secs(10);
+        let (mut caller, mut events) = handover();
+        let began = Instant::now();
+        let poll = events.poll();
+        let silent = tokio::spawn(async move {
+            caller.silent_for(longest).await;
+            Instant::now()
+        });
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        drop(poll);
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        drop(events.poll());
+        assert_eq!(silent.await.unwrap() - began, Duration::from_secs(76));
+    }
+}

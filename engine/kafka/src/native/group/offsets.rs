@@ -1,0 +1,245 @@
+//! Decides how a group's offsets are committed and read: as a member of this generation, or from
+//! outside while the group has none.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+};
+use kafka_protocol::messages::{
+    GroupId, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
+    TopicName,
+};
+use kafka_protocol::protocol::StrBytes;
+use millrace_api::{Result, TopicPartition};
+use tokio::time::{Instant, sleep};
+
+use super::coordinator::Coordinator;
+use crate::native::brokers::Lane;
+use crate::native::client::{CallError, check};
+
+/// Who speaks for a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Empty for who is no member.
+    pub(crate) member_id: Arc<str>,
+    /// `group.instance.id`
+    pub(crate) instance: Option<Arc<str>>,
+    /// The generation, or with KIP-848 the member's epoch; -1 for who is no member.
+    pub(crate) generation: i32,
+}
+
+impl Identity {
+    /// Who is no member, or not yet.
+    pub(crate) fn outsider(instance: Option<Arc<str>>) -> Self {
+        Self { member_id: "".into(), instance, generation: -1 }
+    }
+
+    fn is_member(&self) -> bool {
+        self.generation >= 0
+    }
+}
+
+/// A group's progress in one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CommittedOffset {
+    /// The next offset to read.
+    pub(crate) offset: i64,
+    /// The leader epoch of the last record read; -1 where it is not known.
+    pub(crate) leader_epoch: i32,
+}
+
+/// Commits offsets, within `default.api.timeout.ms`. While the group is being rebalanced it waits:
+/// a member that keeps partitions over a rebalance may commit for them in the new generation only.
+///
+/// `who` is asked before each try. Cancel-safe in that the offsets may be committed or not.
+///
+/// # Errors
+///
+/// [`ErrorKind::Conflict`](millrace_api::ErrorKind) when the group does not take `who` for a member
+/// of its generation.
+pub(crate) async fn commit(
+    coordinator: &Coordinator,
+    who: impl Fn() -> Identity,
+    offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+) -> Result<()> {
+    const WHAT: &str = "offsets cannot be committed";
+    if offsets.is_empty() {
+        return Ok(());
+    }
+    retrying(coordinator, WHAT, who, async |identity| {
+        let build = |version| commit_request(coordinator.group(), &identity, offsets, version);
+        let longest = coordinator.client().request_timeout();
+        first_refusal(&coordinator.call(Lane::Coordinator, longest, build).await?)
+    })
+    .await
+}
+
+/// What the group has committed for these partitions; those without are absent. Waits for offsets
+/// that open transactions are about to commit (KIP-447).
+pub(crate) async fn committed(
+    coordinator: &Coordinator,
+    who: impl Fn() -> Identity,
+    partitions: &[TopicPartition],
+) -> Result<BTreeMap<TopicPartition, CommittedOffset>> {
+    const WHAT: &str = "the offsets of the group cannot be read";
+    if partitions.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    retrying(coordinator, WHAT, who, async |identity| {
+        let build = |version| fetch_request(coordinator.group(), &identity, partitions, version);
+        let longest = coordinator.client().request_timeout();
+        read_offsets(coordinator.call(Lane::Coordinator, longest, build).await?)
+    })
+    .await
+}
+
+async fn retrying<T>(
+    coordinator: &Coordinator,
+    what: &str,
+    who: impl Fn() -> Identity,
+    call: impl AsyncFn(Identity) -> Result<T, CallError>,
+) -> Result<T> {
+    let deadline = coordinator.client().api_deadline();
+    let mut backoff = coordinator.client().backoff();
+    loop {
+        let identity = who();
+        let error = match call(identity.clone()).await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        coordinator.heed(&error);
+        let may_pass = match error.code() {
+            Some(ResponseError::RebalanceInProgress) => who().is_member(),
+            // Perhaps the rebalance was over before the answer came.
+            Some(ResponseError::IllegalGeneration | ResponseError::StaleMemberEpoch) => {
+                who().is_member() && who() != identity
+            }
+            _ => error.is_passing(),
+        };
+        let wait = backoff.next();
+        if !may_pass || Instant::now() + wait >= deadline {
+            return Err(error.doing(what).context("group", coordinator.group()));
+        }
+        sleep(wait).await;
+    }
+}
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+/// Partitions by topic, as all these requests want them.
+fn by_topic<'a, T>(
+    partitions: impl IntoIterator<Item = (&'a TopicPartition, T)>,
+) -> impl Iterator<Item = (TopicName, Vec<(i32, T)>)> {
+    let mut topics: BTreeMap<&str, Vec<(i32, T)>> = BTreeMap::new();
+    for (tp, what) in partitions {
+        topics.entry(&tp.topic).or_default().push((tp.partition, what));
+    }
+    topics.into_iter().map(|(topic, partitions)| (TopicName(text(topic)), partitions))
+}
+
+fn commit_request(
+    group: &str,
+    who: &Identity,
+    offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+    version: i16,
+) -> OffsetCommitRequest {
+    let partition = |(number, committed): (i32, &CommittedOffset)| {
+        let partition = OffsetCommitRequestPartition::default()
+            .with_partition_index(number)
+            .with_committed_offset(committed.offset)
+            .with_committed_metadata(Some(StrBytes::new()));
+        match version {
+            6.. => partition.with_committed_leader_epoch(committed.leader_epoch),
+            _ => partition,
+        }
+    };
+    let topics = by_topic(offsets).map(|(name, partitions)| {
+        let partitions = partitions.into_iter().map(partition).collect();
+        OffsetCommitRequestTopic::default().with_name(name).with_partitions(partitions)
+    });
+    let request = OffsetCommitRequest::default()
+        .with_group_id(GroupId(text(group)))
+        .with_generation_id_or_member_epoch(who.generation)
+        .with_member_id(text(&who.member_id))
+        .with_topics(topics.collect());
+    match version {
+        7.. => request.with_group_instance_id(who.instance.as_deref().map(text)),
+        _ => request,
+    }
+}
+
+fn first_refusal(answer: &OffsetCommitResponse) -> Result<(), CallError> {
+    let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+    partitions.map(|partition| check(partition.error_code, None)).collect()
+}
+
+fn fetch_request(
+    group: &str,
+    who: &Identity,
+    partitions: &[TopicPartition],
+    version: i16,
+) -> OffsetFetchRequest {
+    let numbers = |partitions: Vec<(i32, ())>| partitions.into_iter().map(|(n, ())| n).collect();
+    let topics = by_topic(partitions.iter().map(|tp| (tp, ())));
+    if version < 8 {
+        let topics = topics.map(|(name, partitions)| {
+            let topic = OffsetFetchRequestTopic::default().with_name(name);
+            topic.with_partition_indexes(numbers(partitions))
+        });
+        let request = OffsetFetchRequest::default()
+            .with_group_id(GroupId(text(group)))
+            .with_topics(Some(topics.collect()));
+        return if version == 7 { request.with_require_stable(true) } else { request };
+    }
+    let topics = topics.map(|(name, partitions)| {
+        let topic = OffsetFetchRequestTopics::default().with_name(name);
+        topic.with_partition_indexes(numbers(partitions))
+    });
+    let mut asked = OffsetFetchRequestGroup::default()
+        .with_group_id(GroupId(text(group)))
+        .with_topics(Some(topics.collect()));
+    // The classic protocol has no epochs, and its coordinator checks no member here.
+    if version >= 9 && who.is_member() {
+        asked = asked.with_member_id(Some(text(&who.member_id))).with_member_epoch(who.generation);
+    }
+    OffsetFetchRequest::default().with_groups(vec![asked]).with_require_stable(true)
+}
+
+type Read = Result<BTreeMap<TopicPartition, CommittedOffset>, CallError>;
+
+fn read_offsets(answer: OffsetFetchResponse) -> Read {
+    check(answer.error_code, None)?;
+    let mut offsets = BTreeMap::new();
+    let mut read = |topic: &TopicName, number, code, offset, leader_epoch| {
+        check(code, None)?;
+        if offset >= 0 {
+            let tp = TopicPartition::new(topic.0.as_str(), number);
+            offsets.insert(tp, CommittedOffset { offset, leader_epoch });
+        }
+        Ok::<_, CallError>(())
+    };
+    for topic in &answer.topics {
+        for p in &topic.partitions {
+            let (offset, epoch) = (p.committed_offset, p.committed_leader_epoch);
+            read(&topic.name, p.partition_index, p.error_code, offset, epoch)?;
+        }
+    }
+    for group in &answer.groups {
+        check(group.error_code, None)?;
+        for topic in &group.topics {
+            for p in &topic.partitions {
+                let (offset, epoch) = (p.committed_offset, p.committed_leader_epoch);
+                read(&topic.name, p.partition_index, p.error_code, offset, epoch)?;
+            }
+        }
+    }
+    Ok(offsets)
+}
