@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep};
 
 use super::backoff::Backoff;
 use super::brokers::{Brokers, Lane};
-use super::error::{self, Failure};
+use super::error::{self, Failure, Permission};
 use super::metadata::Metadata;
 use super::net::{Address, Connection, Dialer};
 use super::settings::ClientSettings;
@@ -64,9 +64,14 @@ impl CallError {
 
     /// The error for what was being done: `what` as in "the topic cannot be created".
     pub(crate) fn doing(self, what: &str) -> Error {
+        self.doing_with(what, &[])
+    }
+
+    /// The same where it is known what the call needs permission for.
+    pub(crate) fn doing_with(self, what: &str, needed: &[Permission<'_>]) -> Error {
         match self {
             Self::Failed(failure) => failure.doing(what),
-            Self::Refused(code, words) => error::refused(code, what, words.as_deref()),
+            Self::Refused(code, words) => error::refused_for(code, what, words.as_deref(), needed),
         }
     }
 }
@@ -172,22 +177,42 @@ impl Client {
             let interest = self.interest();
             (interest.topics.clone(), interest.all)
         };
+        let topics = topics.iter().map(AsRef::as_ref);
+        let new = Arc::new(self.ask_metadata(&known, (!all).then_some(topics)).await?);
+        self.metadata.send_replace(new.clone());
+        Ok(new)
+    }
+
+    /// What a broker says now of these topics, or of all, followed or not. Changes nothing of what
+    /// the client believes but where its brokers are.
+    pub(crate) async fn look_up(&self, topics: Option<&[&str]>) -> Result<Metadata, Failure> {
+        let topics = topics.map(|topics| topics.iter().copied());
+        self.ask_metadata(&Metadata::default(), topics).await
+    }
+
+    async fn ask_metadata<'a>(
+        &self,
+        known: &Metadata,
+        topics: Option<impl Iterator<Item = &'a str>>,
+    ) -> Result<Metadata, Failure> {
+        let topics = topics.map(|topics| {
+            let topics = topics.map(|name| {
+                let name = TopicName(StrBytes::from_string(name.to_owned()));
+                MetadataRequestTopic::default().with_name(Some(name))
+            });
+            topics.collect()
+        });
         let connection = self.brokers.any(Lane::Control).await?;
         let auto_create = self.settings.allow_auto_create;
         let answer = connection.call(|version| {
-            let topics = topics.iter().map(|name| {
-                let name = StrBytes::from_string(name.to_string());
-                MetadataRequestTopic::default().with_name(Some(TopicName(name)))
-            });
-            let request = MetadataRequest::default().with_topics((!all).then(|| topics.collect()));
+            let request = MetadataRequest::default().with_topics(topics);
             if version >= 4 { request.with_allow_auto_topic_creation(auto_create) } else { request }
         });
         let answer = answer.await?;
         connection.throttle(answer.throttle_time_ms);
-        let new = Arc::new(known.updated(&answer));
+        let new = known.updated(&answer);
         let nodes = new.brokers.iter().map(|(id, broker)| (*id, broker.address.clone()));
         self.brokers.update(nodes.collect::<HashMap<_, _>>());
-        self.metadata.send_replace(new.clone());
         Ok(new)
     }
 

@@ -68,18 +68,88 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What the client's user has to be allowed for a request, in the words of Kafka's ACLs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Permission<'a> {
+    /// As `kafka-acls.sh --operation` takes it, such as `Describe`.
+    pub(crate) operation: &'static str,
+    pub(crate) resource: Resource<'a>,
+}
+
+/// What an ACL is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Resource<'a> {
+    Topic(&'a str),
+    Group(&'a str),
+    TransactionalId(&'a str),
+    Cluster,
+}
+
+impl<'a> Permission<'a> {
+    pub(crate) fn new(operation: &'static str, resource: Resource<'a>) -> Self {
+        Self { operation, resource }
+    }
+
+    /// The ACL to add, if it is the lack of this permission that a code tells of.
+    fn remedy(&self, code: ResponseError) -> Option<String> {
+        let resource = match (self.resource, code) {
+            (Resource::Topic(topic), ResponseError::TopicAuthorizationFailed) => {
+                format!("--topic {topic}")
+            }
+            (Resource::Group(group), ResponseError::GroupAuthorizationFailed) => {
+                format!("--group {group}")
+            }
+            (Resource::TransactionalId(id), ResponseError::TransactionalIdAuthorizationFailed) => {
+                format!("--transactional-id {id}")
+            }
+            (Resource::Cluster, ResponseError::ClusterAuthorizationFailed) => {
+                "--cluster".to_owned()
+            }
+            _ => return None,
+        };
+        Some(format!(
+            "allow it to the client's user: kafka-acls.sh --add --allow-principal User:NAME \
+             --operation {} {resource}",
+            self.operation
+        ))
+    }
+}
+
 /// The error for a code in a broker's answer: what was being done, and the broker's own words.
 pub(crate) fn refused(code: ResponseError, what: &str, words: Option<&str>) -> Error {
-    let meaning = code.to_string();
-    let message = match words.filter(|words| !words.is_empty()) {
-        Some(words) => format!("{what}: {words} ({code:?})"),
-        None => format!("{what}: {meaning}"),
-    };
-    let error = Error::new(kind(code), message);
-    match remedy(code) {
+    refused_for(code, what, words, &[])
+}
+
+/// The same where it is known what the request needs permission for.
+pub(crate) fn refused_for(
+    code: ResponseError,
+    what: &str,
+    words: Option<&str>,
+    needed: &[Permission<'_>],
+) -> Error {
+    let (meaning, name) = names(code);
+    let words = words.filter(|words| !words.is_empty()).unwrap_or(&meaning);
+    let error = Error::new(kind(code), format!("{what}: {words} ({name})"));
+    let acl = needed.iter().find_map(|permission| permission.remedy(code));
+    match acl.or_else(|| remedy(code).map(str::to_owned)) {
         Some(remedy) => error.context("remedy", remedy),
         None => error,
     }
+}
+
+/// A code in words, and its name in Kafka's documentation: `TOPIC_ALREADY_EXISTS`.
+fn names(code: ResponseError) -> (String, String) {
+    if let ResponseError::Unknown(number) = code {
+        return ("an error that this client does not know".to_owned(), number.to_string());
+    }
+    let mut name = String::new();
+    for letter in format!("{code:?}").chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    (name.to_ascii_lowercase().replace('_', " "), name)
 }
 
 /// What a user can do about it.
@@ -134,6 +204,23 @@ pub(crate) fn kind(code: ResponseError) -> ErrorKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_permission_is_named() {
+        let needed = [
+            Permission::new("Read", Resource::Group("g")),
+            Permission::new("Describe", Resource::Topic("t")),
+        ];
+        let code = ResponseError::TopicAuthorizationFailed;
+        let error = refused_for(code, "offsets cannot be listed", Some(""), &needed).to_string();
+        let expected = "offsets cannot be listed: topic authorization failed \
+                        (TOPIC_AUTHORIZATION_FAILED) (remedy: allow it to the client's user: \
+                        kafka-acls.sh --add --allow-principal User:NAME --operation Describe \
+                        --topic t)";
+        assert_eq!(error, expected);
+        let error = refused(ResponseError::Unknown(999), "it fails", None).to_string();
+        assert_eq!(error, "it fails: an error that this client does not know (999)");
+    }
 
     #[test]
     fn codes_have_the_kinds_the_worker_needs() {

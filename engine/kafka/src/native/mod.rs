@@ -7,13 +7,16 @@
 //! busy costs no heartbeat.
 #![allow(dead_code, reason = "producers, consumers and administration are being built on it")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millrace_api::Result;
+use async_trait::async_trait;
+use millrace_api::{Error, Result, TopicPartition};
 use tokio::runtime::Handle;
 
-use crate::Properties;
+use crate::{Cluster, Consumer, NewTopic, Producer, Properties};
 
+mod admin;
 mod backoff;
 mod brokers;
 mod client;
@@ -83,6 +86,64 @@ impl NativeCluster {
         let servers = || self.bootstrap_servers.clone();
         properties.entry("bootstrap.servers".to_owned()).or_insert_with(servers);
         properties
+    }
+}
+
+#[async_trait]
+impl Cluster for NativeCluster {
+    async fn producer(&self, _properties: &Properties) -> Result<Box<dyn Producer>> {
+        Err(Error::config("this client cannot produce yet: set kafka.client=librdkafka"))
+    }
+
+    async fn consumer(&self, _properties: &Properties) -> Result<Box<dyn Consumer>> {
+        Err(Error::config("this client cannot consume yet: set kafka.client=librdkafka"))
+    }
+
+    async fn cluster_id(&self) -> Result<String> {
+        admin::cluster_id(&self.admin).await
+    }
+
+    async fn describe_topics(&self, topics: Option<&[&str]>) -> Result<BTreeMap<String, i32>> {
+        admin::describe_topics(&self.admin, topics).await
+    }
+
+    async fn create_topic(&self, topic: &NewTopic) -> Result<()> {
+        admin::create_topic(&self.admin, topic).await
+    }
+
+    async fn delete_topic(&self, topic: &str) -> Result<()> {
+        admin::delete_topic(&self.admin, topic).await
+    }
+
+    async fn end_offsets(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, i64>> {
+        admin::list_offsets(&self.admin, partitions).await
+    }
+
+    async fn committed(
+        &self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, i64>> {
+        admin::committed(&self.admin, group, Some(partitions)).await
+    }
+
+    async fn group_offsets(&self, group: &str) -> Result<BTreeMap<TopicPartition, i64>> {
+        admin::committed(&self.admin, group, None).await
+    }
+
+    async fn alter_group_offsets(
+        &self,
+        group: &str,
+        offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<()> {
+        admin::alter_offsets(&self.admin, group, offsets).await
+    }
+
+    async fn delete_group(&self, group: &str) -> Result<()> {
+        admin::delete_group(&self.admin, group).await
     }
 }
 

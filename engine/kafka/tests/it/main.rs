@@ -9,4 +9,5 @@ mod conformance;
 mod embedded;
 mod faults;
 mod fixture;
+mod native;
 mod real;

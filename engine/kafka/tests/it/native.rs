@@ -1,0 +1,30 @@
+//! The native client: promises of `Cluster` against the broker that `MILLRACE_TEST_BOOTSTRAP`
+//! names.
+
+use std::sync::Arc;
+
+use millrace_kafka::Cluster;
+use millrace_kafka::native::NativeCluster;
+
+use crate::fixture::*;
+
+/// The cluster to test against, if there is one.
+fn cluster() -> Option<Arc<dyn Cluster>> {
+    let Ok(servers) = std::env::var("MILLRACE_TEST_BOOTSTRAP") else {
+        eprintln!("skipped: MILLRACE_TEST_BOOTSTRAP=host:port is not set");
+        return None;
+    };
+    let properties = properties(&[("bootstrap.servers", &servers)]);
+    Some(Arc::new(NativeCluster::new(&properties).expect("the properties are legal")))
+}
+
+macro_rules! cluster_or_skip {
+    () => {
+        match cluster() {
+            Some(cluster) => cluster,
+            None => return,
+        }
+    };
+}
+
+conformance!(cluster_or_skip!(); topics delete_group);
