@@ -3,6 +3,10 @@
 //!
 //! - [`site`]: what a test of a flow has to itself: a directory, and a log on either backend.
 //! - [`broker`]: Kafka in a container, one shared by all tests or one of a test's own.
+//! - [`brokers`]: a cluster of a test's own, whose brokers are killed, paused and cut off.
+//! - [`proxy`]: a slow, silent or broken way to a broker.
+//! - [`client`]: which of our Kafka clients a test drives.
+//! - [`drill`]: numbered records, groups and transactions while brokers fail, and what must hold.
 //! - [`backend`]: the log, be it a broker's or embedded.
 //! - [`topic`]: what a topic holds, byte for byte; creating and filling topics.
 //! - [`postgres`]: a throw-away PostgreSQL from the machine's own binaries.
@@ -15,12 +19,17 @@
 
 pub mod backend;
 pub mod broker;
+pub mod brokers;
 pub mod canary;
+pub mod client;
 pub mod connect;
+pub mod docker;
+pub mod drill;
 pub mod golden;
 pub mod leash;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod rest;
 pub mod security;
 pub mod site;
@@ -36,10 +45,14 @@ use tokio::runtime::Runtime;
 
 /// Runs `future` to its end on the harness's own runtime; tests themselves are plain functions.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    runtime().block_on(future)
+}
+
+/// The harness's own runtime.
+fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME
         .get_or_init(|| Runtime::new().expect("a runtime needs only threads and a poll descriptor"))
-        .block_on(future)
 }
 
 /// A port of 127.0.0.1 that nobody listens on now.

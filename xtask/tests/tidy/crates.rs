@@ -66,7 +66,7 @@ fn is_ours(name: &str) -> bool {
 /// Third parties, the crates that may name them, and why no other.
 const HOMES: [(&str, &[&str], &str); 9] = [
     ("rdkafka", &["millrace-kafka", "millrace-integration"], "only engine/kafka speaks to Kafka"),
-    ("kafka-protocol", &["millrace-kafka"], "only engine/kafka speaks to Kafka"),
+    ("kafka-protocol", &["millrace-kafka", "millrace-integration"], "only engine/kafka speaks to Kafka"),
     ("axum", &["millrace-runtime"], "only runtime/src/rest serves HTTP"),
     (
         "sqlx",
