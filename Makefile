@@ -59,6 +59,10 @@ integration: servers ## The part of `make test` that runs against Kafka, Java Co
 	$(call step,tests of the rig in benches/e2e,python3 -m unittest discover -t benches/e2e -s benches/e2e/tests)
 	$(call step,tests with servers,$(cargo) test -p millrace-integration)
 
+.PHONY: drill
+drill: servers ## Clients at work while brokers fail, 60 times (DRILL: options of integration/drill)
+	@integration/drill $(DRILL)
+
 .PHONY: static
 static: build-needs ## Build the binary to give away: static, stripped, optimised as a whole
 	$(call step,building a static millrace (takes a while),OPENSSL_STATIC=1 LIBZ_SYS_STATIC=1 \

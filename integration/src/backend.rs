@@ -6,12 +6,13 @@
 //! the next worker's part.
 
 use crate::topic::{self, Record};
+use crate::traffic::unpack;
 use crate::{block_on, broker};
-use arrow::array::{Array, BinaryViewArray};
+use arrow::array::BinaryViewArray;
 use arrow::buffer::ScalarBuffer;
 use millrace_api::{Error, TopicPartition};
 use millrace_kafka::embedded::{EmbeddedCluster, Settings};
-use millrace_kafka::{Acknowledge, Cluster, Fetched, NewTopic, Outgoing, Polled, Properties};
+use millrace_kafka::{Acknowledge, Cluster, NewTopic, Outgoing, Polled, Properties};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -176,22 +177,4 @@ async fn read(cluster: &EmbeddedCluster, topic: &str) -> Vec<Record> {
     }
     records.sort_by_key(|record| (record.partition, record.offset));
     records
-}
-
-fn unpack(run: &Fetched, records: &mut Vec<Record>) {
-    for row in 0..run.offsets.len() {
-        let bytes =
-            |array: &BinaryViewArray| array.is_valid(row).then(|| array.value(row).to_vec());
-        let headers = run.headers.get(row).into_iter().flatten();
-        records.push(Record {
-            partition: run.topic_partition.partition,
-            offset: run.offsets[row],
-            timestamp: Some(run.timestamps[row]).filter(|t| *t >= 0),
-            key: bytes(&run.keys),
-            value: bytes(&run.values),
-            headers: headers
-                .map(|(k, v)| (k.to_string(), v.as_ref().map(|v| v.to_vec())))
-                .collect(),
-        });
-    }
 }

@@ -284,8 +284,10 @@ impl Drop for Brokers {
         for node in &self.nodes {
             let log = output(&["logs", "--tail", "2000", &node.name]).stdout;
             let log = String::from_utf8_lossy(&log);
-            let troubles: Vec<&str> =
-                log.lines().filter(|line| line.contains("] WARN") || line.contains("] ERROR")).collect();
+            let troubles: Vec<&str> = log
+                .lines()
+                .filter(|line| line.contains("] WARN") || line.contains("] ERROR"))
+                .collect();
             eprintln!("--- {} ---", node.name);
             for line in troubles.iter().rev().take(10).rev() {
                 eprintln!("{}", line.chars().take(300).collect::<String>());

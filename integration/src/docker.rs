@@ -56,10 +56,8 @@ impl Network {
     /// Makes a network. Containers named in `with` are removed before it.
     pub fn new(with: &[String]) -> Self {
         let name = unique("net");
-        let leash = Leash::new(&format!(
-            "docker rm -f -v {} ; docker network rm {name}",
-            with.join(" ")
-        ));
+        let leash =
+            Leash::new(&format!("docker rm -f -v {} ; docker network rm {name}", with.join(" ")));
         // The engine knows a range that is free here, but gives fixed addresses only in ranges that
         // it was told: ask, and tell.
         for _ in 0..20 {
@@ -70,12 +68,15 @@ impl Network {
             let prefix = subnet.rsplitn(2, '.').last().expect("rsplitn gives a part").to_owned();
             let subnet = format!("{prefix}.0/24");
             let label = label();
-            let made = output(&["network", "create", "--label", &label, "--subnet", &subnet, &name]);
+            let made =
+                output(&["network", "create", "--label", &label, "--subnet", &subnet, &name]);
             if made.status.success() {
                 return Self { name, prefix, leash: Some(leash) };
             }
         }
-        panic!("the engine has no free range of addresses: remove networks, `docker network prune`");
+        panic!(
+            "the engine has no free range of addresses: remove networks, `docker network prune`"
+        );
     }
 
     /// Its name.

@@ -17,7 +17,9 @@ mod transactions;
 
 use crate::brokers::Brokers;
 use crate::client::Client;
-use crate::{block_on, runtime, topic, wait_until};
+use crate::console::{self, Reading};
+use crate::topic::{self, Record};
+use crate::{block_on, runtime, wait_until};
 use faults::Fault;
 use members::Group;
 use millrace_api::TopicPartition;
@@ -183,9 +185,10 @@ impl Crew {
         let tally = Arc::new(Tally::default());
         let topic = |what: &str| format!("{what}-{client}");
         let cluster = client.connect(&brokers.bootstrap(), &[]);
-        for (name, partitions) in
-            [(topic("numbers"), NUMBERS_PARTITIONS), (topic("transactions"), TRANSACTIONS_PARTITIONS)]
-        {
+        for (name, partitions) in [
+            (topic("numbers"), NUMBERS_PARTITIONS),
+            (topic("transactions"), TRANSACTIONS_PARTITIONS),
+        ] {
             let configs = BTreeMap::new();
             let new =
                 NewTopic { name, partitions: Some(partitions), replication_factor: None, configs };
@@ -243,11 +246,10 @@ impl Crew {
     }
 
     fn start_consumers(&mut self, brokers: &Brokers, plan: &Plan, seed: u64) {
-        // Both are Java's and librdkafka's; the seed decides.
-        let assignors = ["RangeAssignor", "CooperativeStickyAssignor"];
-        let assignor = match assignors[usize::from(plan.seed % 2 == 0)] {
-            "RangeAssignor" => "org.apache.kafka.clients.consumer.RangeAssignor",
-            _ => "org.apache.kafka.clients.consumer.CooperativeStickyAssignor",
+        // All clients have both; the seed decides.
+        let assignor = match plan.seed.is_multiple_of(2) {
+            true => "org.apache.kafka.clients.consumer.CooperativeStickyAssignor",
+            false => "org.apache.kafka.clients.consumer.RangeAssignor",
         };
         let group = Group {
             numbers: self.numbers.clone(),
@@ -297,9 +299,12 @@ impl Crew {
         let produced = after("the producer", &|| self.numbers.is_produced_after(&mark.numbers));
         let consumed = after("the group", &|| self.numbers.is_consumed_after(&mark.numbers));
         // One may have been on its way.
-        let committed = after("transactions", &|| self.transactions.committed() > mark.committed + 1);
+        let committed =
+            after("transactions", &|| self.transactions.committed() > mark.committed + 1);
         let client = self.client;
-        format!(" {client}: produces after {produced:.1} s, consumes {consumed:.1}, commits {committed:.1};")
+        format!(
+            " {client}: produces after {produced:.1} s, consumes {consumed:.1}, commits {committed:.1};"
+        )
     }
 
     /// Ends all work, and looks at what it came to.
@@ -308,7 +313,7 @@ impl Crew {
         self.producers.end(&self.tally);
         let drained = || self.numbers.is_drained() || weakness == Some(Weakness::CommitsAhead);
         while !drained() && start.elapsed() < PATIENCE {
-            block_on(tokio::time::sleep(Duration::from_millis(50)));
+            block_on(async { tokio::time::sleep(Duration::from_millis(50)).await });
         }
         self.consumers.end(&self.tally);
         for gap in self.numbers.gaps() {
@@ -316,7 +321,9 @@ impl Crew {
         }
         let reader = self.reader.take().expect("the crew was started");
         match block_on(reader) {
-            Ok(found) => self.transactions.check(values(&found), &format!("reader of {}", self.client)),
+            Ok(found) => {
+                self.transactions.check(values(&found), &format!("reader of {}", self.client))
+            }
             Err(panic) => self.tally.violation(format!("the reader failed: {panic}")),
         }
         self.ask_witnesses(brokers);
@@ -325,19 +332,28 @@ impl Crew {
     /// What others find in the topics.
     fn ask_witnesses(&self, brokers: &Brokers) {
         let (network, bootstrap) = (brokers.network(), brokers.bootstrap());
-        let plain = |name: &str| {
-            let records = topic::contents(&bootstrap, name).into_iter();
+        let texts = |records: Vec<Record>| {
             let text = |value: Option<Vec<u8>>| {
                 String::from_utf8_lossy(&value.unwrap_or_default()).into_owned()
             };
-            records.map(|r| (r.partition, r.offset, text(r.value))).collect::<Vec<_>>()
+            let texts = records.into_iter().map(|r| (r.partition, r.offset, text(r.value)));
+            texts.collect::<Vec<_>>()
         };
+        let plain = |name: &str| texts(topic::contents(&bootstrap, name));
         let numbers = plain(&self.numbers.topic);
         let transactions = plain(&self.transactions.topic);
-        let java = |name: &str, count: usize| java::read(network, &bootstrap, name, count as u64);
+        let java = |topic: &str, most: usize| {
+            let bootstrap = &bootstrap;
+            let reading = Reading { network, bootstrap, topic, committed: true, most };
+            texts(console::read(&reading))
+        };
         let kcat = |name: &str| java::read_by_kcat(&bootstrap, name);
         let mut witnesses = vec![
-            ("java", java(&self.numbers.topic, numbers.len()), java(&self.transactions.topic, transactions.len())),
+            (
+                "java",
+                java(&self.numbers.topic, numbers.len()),
+                java(&self.transactions.topic, transactions.len()),
+            ),
             ("librdkafka", numbers, transactions),
         ];
         if let (Some(numbers), Some(transactions)) =

@@ -6,8 +6,10 @@
 //! - [`brokers`]: a cluster of a test's own, whose brokers are killed, paused and cut off.
 //! - [`proxy`]: a slow, silent or broken way to a broker.
 //! - [`client`]: which of our Kafka clients a test drives.
+//! - [`console`]: Java's console tools, as writers and readers that know nothing of us.
 //! - [`drill`]: numbered records, groups and transactions while brokers fail, and what must hold.
 //! - [`backend`]: the log, be it a broker's or embedded.
+//! - [`traffic`]: reading and writing through the trait, with either of our clients.
 //! - [`topic`]: what a topic holds, byte for byte; creating and filling topics.
 //! - [`postgres`]: a throw-away PostgreSQL from the machine's own binaries.
 //! - [`security`]: a broker with TLS and SASL.
@@ -23,6 +25,7 @@ pub mod brokers;
 pub mod canary;
 pub mod client;
 pub mod connect;
+pub mod console;
 pub mod docker;
 pub mod drill;
 pub mod golden;
@@ -34,6 +37,7 @@ pub mod rest;
 pub mod security;
 pub mod site;
 pub mod topic;
+pub mod traffic;
 mod wait;
 
 pub use wait::wait_until;

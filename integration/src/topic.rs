@@ -31,9 +31,18 @@ pub struct Record {
 
 /// Makes a topic and waits until the broker leads all its partitions.
 pub fn create_topic(bootstrap: &str, topic: &str, partitions: i32) {
+    create_topic_with(bootstrap, topic, partitions, &[]);
+}
+
+/// The same with configs of the topic's own.
+pub fn create_topic_with(bootstrap: &str, topic: &str, partitions: i32, configs: &[(&str, &str)]) {
     let admin: AdminClient<DefaultClientContext> =
         client(bootstrap).create().expect("the client's settings are right");
-    let topics = [NewTopic::new(topic, partitions, TopicReplication::Fixed(1))];
+    let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    for (key, value) in configs {
+        new = new.set(key, value);
+    }
+    let topics = [new];
     let made = block_on(admin.create_topics(&topics, &AdminOptions::new()));
     for result in made.expect("the broker answers a request for a new topic") {
         result.unwrap_or_else(|(name, code)| panic!("topic {name} could not be made: {code}"));
@@ -58,7 +67,8 @@ pub fn produce(bootstrap: &str, topic: &str, records: &[Record]) {
     producer.flush(PATIENCE).expect("the broker takes the records within a minute");
 }
 
-fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, record: &Record) {
+/// Hands a record over; waits while the producer is full.
+pub fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, record: &Record) {
     let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
     for (key, value) in &record.headers {
         headers = headers.insert(Header { key, value: value.as_ref() });
@@ -81,7 +91,17 @@ fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, record
 /// All records of a topic from its start to its present end, by partition and offset; none if there
 /// is no such topic.
 pub fn contents(bootstrap: &str, topic: &str) -> Vec<Record> {
-    let consumer: BaseConsumer = client(bootstrap)
+    contents_with(bootstrap, topic, &[])
+}
+
+/// The same with these properties of librdkafka. Unless told, it leaves out records of transactions
+/// that are open or aborted.
+pub fn contents_with(bootstrap: &str, topic: &str, properties: &[(&str, &str)]) -> Vec<Record> {
+    let mut config = client(bootstrap);
+    for (key, value) in properties {
+        config.set(*key, *value);
+    }
+    let consumer: BaseConsumer = config
         .set("group.id", "millrace-integration-reader")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")

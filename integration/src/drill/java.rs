@@ -1,9 +1,9 @@
-//! Decides what Java does in a drill: members of our groups, and a witness that reads topics on its
-//! own.
+//! Decides what Java does in a drill: members of our groups. Beside them, how other
+//! programs tell what a topic holds.
 
 use super::Stop;
 use super::numbers::Numbers;
-use crate::docker::{self, docker, output};
+use crate::docker::{self, output};
 use crate::leash::Leash;
 use crate::wait_until;
 use serde_json::Value;
@@ -51,14 +51,18 @@ impl Members {
     }
 
     fn start(&self) -> Java {
-        Java::start(&self.network, "org.apache.kafka.tools.VerifiableConsumer", &[
-            ["--bootstrap-server", &self.bootstrap],
-            ["--topic", &self.numbers.topic],
-            ["--group-id", &self.group],
-            ["--assignment-strategy", self.assignor],
-            ["--session-timeout", "6000"],
-            ["--reset-policy", "earliest"],
-        ])
+        Java::start(
+            &self.network,
+            "org.apache.kafka.tools.VerifiableConsumer",
+            &[
+                ["--bootstrap-server", &self.bootstrap],
+                ["--topic", &self.numbers.topic],
+                ["--group-id", &self.group],
+                ["--assignment-strategy", self.assignor],
+                ["--session-timeout", "6000"],
+                ["--reset-policy", "earliest"],
+            ],
+        )
     }
 
     /// A line that `VerifiableConsumer` printed.
@@ -119,46 +123,22 @@ impl Java {
     }
 }
 
-/// How many records each partition of a topic holds and what they are, as Java's console consumer
-/// sees them: partition, offset, and value.
-pub(super) fn read(
-    network: &str,
-    bootstrap: &str,
-    topic: &str,
-    expected: u64,
-) -> Vec<(i32, i64, String)> {
-    let name = docker::unique("witness");
-    let _leash = Leash::new(&format!("docker rm -f {name}"));
-    let (image, most) = (docker::image(), expected.max(1).to_string());
-    let printed = docker(&[
-        "run", "--rm", "--name", &name, "--label", &docker::label(), "--network", network,
-        &image, "/opt/kafka/bin/kafka-tool", "console-consumer", "--bootstrap-server", bootstrap,
-        "--topic", topic, "--from-beginning", "--isolation-level", "read_committed",
-        "--max-messages", &most, "--timeout-ms", "15000",
-        "--property", "print.partition=true", "--property", "print.offset=true",
-    ]);
-    parse(&printed, '\t', ["Partition:", "Offset:"])
-}
-
-/// The same by kcat, when the machine has it.
+/// What a topic holds as kcat sees it, when the machine has it: partition, offset, and value.
 pub(super) fn read_by_kcat(bootstrap: &str, topic: &str) -> Option<Vec<(i32, i64, String)>> {
     let mut command = Command::new("kcat");
     command.args(["-C", "-q", "-e", "-b", bootstrap, "-t", topic, "-o", "beginning"]);
     command.args(["-X", "isolation.level=read_committed", "-f", "%p\\t%o\\t%s\\n"]);
     let output = command.output().ok()?;
-    Some(parse(&String::from_utf8_lossy(&output.stdout), '\t', ["", ""]))
-}
-
-fn parse(printed: &str, separator: char, prefixes: [&str; 2]) -> Vec<(i32, i64, String)> {
     let line = |line: &str| {
-        let mut fields = line.splitn(3, separator);
-        let partition = fields.next()?.strip_prefix(prefixes[0])?.parse().ok()?;
-        let offset = fields.next()?.strip_prefix(prefixes[1])?.parse().ok()?;
+        let mut fields = line.splitn(3, '\t');
+        let partition = fields.next()?.parse().ok()?;
+        let offset = fields.next()?.parse().ok()?;
         Some((partition, offset, fields.next()?.to_owned()))
     };
+    let printed = String::from_utf8_lossy(&output.stdout);
     let mut records: Vec<_> = printed.lines().filter_map(line).collect();
     records.sort();
-    records
+    Some(records)
 }
 
 /// How many of these records each partition holds.

@@ -72,7 +72,8 @@ impl Group {
             return tally.refused(&format!("{name}: subscribe"), &error);
         }
         tally.joined();
-        let mut member = Member { group: self, name, next: HashMap::new(), committed: Instant::now() };
+        let mut member =
+            Member { group: self, name, next: HashMap::new(), committed: Instant::now() };
         while Instant::now() < until && !stop.is_set() {
             match consumer.poll(Duration::from_millis(200)).await {
                 Ok(polled) => member.take(polled, consumer.as_mut()).await,
@@ -154,7 +155,8 @@ impl Member<'_> {
 
     async fn commit(&mut self, consumer: &mut dyn Consumer) {
         self.committed = Instant::now();
-        let offsets: BTreeMap<_, _> = self.next.iter().map(|(p, next)| (p.clone(), *next)).collect();
+        let offsets: BTreeMap<_, _> =
+            self.next.iter().map(|(p, next)| (p.clone(), *next)).collect();
         if offsets.is_empty() {
             return;
         }

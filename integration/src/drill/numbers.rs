@@ -110,7 +110,13 @@ impl Numbers {
     }
 
     /// Checks one record.
-    pub(super) fn check_record(&self, partition: i32, offset: i64, value: Option<&[u8]>, who: &str) {
+    pub(super) fn check_record(
+        &self,
+        partition: i32,
+        offset: i64,
+        value: Option<&[u8]>,
+        who: &str,
+    ) {
         if value.and_then(parse) != Some((partition, offset)) {
             let value = value.map(|value| String::from_utf8_lossy(&value[..value.len().min(40)]));
             let topic = &self.topic;

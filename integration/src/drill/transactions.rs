@@ -87,11 +87,7 @@ impl Transactions {
     }
 
     /// Judges what a reader of committed records found, by partition in the order of the log.
-    pub(super) fn check<'a>(
-        &self,
-        found: impl IntoIterator<Item = (i32, &'a str)>,
-        who: &str,
-    ) {
+    pub(super) fn check<'a>(&self, found: impl IntoIterator<Item = (i32, &'a str)>, who: &str) {
         let done = self.done();
         // How many records of each transaction were found; none is found twice, as each must follow
         // the one before it.
@@ -124,7 +120,8 @@ impl Transactions {
             };
             if !right {
                 let fate = transaction.fate;
-                self.tally.violation(format!("{who} sees {seen} of {all} records of {id:?}, {fate:?}"));
+                self.tally
+                    .violation(format!("{who} sees {seen} of {all} records of {id:?}, {fate:?}"));
             }
         }
     }
@@ -290,10 +287,12 @@ impl Teller {
             return (successor, Ok(Fate::Fenced));
         }
         let sent = self.send(zombie.as_mut());
-        let committed = sent.and_then(|()| loop {
-            match zombie.commit() {
-                Err(Trouble::Retry(text)) => self.note("zombie", &Trouble::Retry(text)),
-                other => break other,
+        let committed = sent.and_then(|()| {
+            loop {
+                match zombie.commit() {
+                    Err(Trouble::Retry(text)) => self.note("zombie", &Trouble::Retry(text)),
+                    other => break other,
+                }
             }
         });
         match committed {

@@ -22,6 +22,7 @@ macro_rules! on_both_backends {
 }
 
 mod crash;
+mod differential;
 mod drill;
 mod faults;
 mod file;

@@ -56,6 +56,8 @@ fn trouble(error: KafkaError) -> Trouble {
         KafkaError::Transaction(error) if error.is_fatal() => Trouble::Fatal(text),
         KafkaError::Transaction(error) if error.txn_requires_abort() => Trouble::Abort(text),
         KafkaError::Transaction(error) if error.is_retriable() => Trouble::Retry(text),
+        // A commit flushes first.
+        KafkaError::Flush(_) => Trouble::Retry(text),
         // A record that is refused is one of a transaction that has to be aborted, or of a producer
         // that is fenced; the next call tells which.
         KafkaError::MessageProduction(_) => Trouble::Abort(text),
