@@ -15,10 +15,12 @@ use bytes::{Bytes, BytesMut};
 use millrace_api::{Error, Result};
 
 use super::log::Log;
+use super::producers::Producers;
 use super::segment::{Segment, Store, failed};
 use super::{directory, lock, now_ms};
 use crate::record_batch::{
-    Batch, BatchHeader, Compression, Headers, Record, Row, Writer, set_base_offset,
+    Batch, BatchHeader, Compression, Headers, Record, Row, TRANSACTIONAL, Writer, restamp,
+    set_base_offset,
 };
 
 const READ_BYTES: usize = 1 << 20;
@@ -42,11 +44,11 @@ impl Latest {
 
 /// Runs one round over the full segments of a log.
 pub(super) fn compact(log: &Log) -> Result<()> {
-    let Some((segments, first_dirty)) = begin(log) else {
+    let Some(begun) = begin(log) else {
         return Ok(());
     };
-    let round = Round { log, now: now_ms() };
-    let result = round.run(&segments, first_dirty);
+    let round = Round { log, now: now_ms(), producers: begun.producers };
+    let result = round.run(&begun.segments, begun.first_dirty);
     let mut state = lock(log.state());
     state.is_compacting = false;
     if let Ok(end) = result {
@@ -66,10 +68,21 @@ pub(super) fn remove_unfinished(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The full segments, and up to where they are compacted; none when there is nothing to do.
-fn begin(log: &Log) -> Option<(Vec<Segment>, i64)> {
+/// What a round begins with.
+struct Begun {
+    /// The full segments without open transactions.
+    segments: Vec<Segment>,
+    /// Up to where they are compacted.
+    first_dirty: i64,
+    producers: Producers,
+}
+
+/// None when there is nothing to do.
+fn begin(log: &Log) -> Option<Begun> {
     let mut state = lock(log.state());
+    let stable = state.stable_offset();
     let (_, closed) = state.segments.split_last()?;
+    let closed = &closed[..closed.partition_point(|segment| segment.next_offset <= stable)];
     // A damaged log is left as it is, for whoever repairs it.
     if closed.is_empty() || closed.iter().any(|segment| !segment.damage.is_empty()) {
         return None;
@@ -77,14 +90,15 @@ fn begin(log: &Log) -> Option<(Vec<Segment>, i64)> {
     if state.is_compacting || state.is_deleted {
         return None;
     }
-    let closed = closed.to_vec();
+    let (segments, producers) = (closed.to_vec(), state.producers.clone());
     state.is_compacting = true;
-    Some((closed, state.first_dirty_offset))
+    Some(Begun { segments, first_dirty: state.first_dirty_offset, producers })
 }
 
 struct Round<'a> {
     log: &'a Log,
     now: i64,
+    producers: Producers,
 }
 
 impl Round<'_> {
@@ -92,7 +106,7 @@ impl Round<'_> {
     fn run(&self, segments: &[Segment], first_dirty: i64) -> Result<i64> {
         let latest = self.latest(segments, first_dirty)?;
         let reached = segments.partition_point(|segment| segment.base_offset < latest.end);
-        for group in groups(&segments[..reached], self.log.settings.segment_bytes) {
+        for group in groups(&segments[..reached], self.log.settings().segment_bytes) {
             let Some(cleaned) = self.clean(group, &latest)? else {
                 continue;
             };
@@ -111,6 +125,10 @@ impl Round<'_> {
             for batch in Batches::new(segment, self.log) {
                 let batch = batch?;
                 if batch.header().last_offset() < first_dirty {
+                    continue;
+                }
+                if batch.header().is_control() || self.is_aborted(batch.header()) {
+                    latest.end = batch.header().last_offset() + 1;
                     continue;
                 }
                 // One batch at least, so that every round gets on.
@@ -146,17 +164,20 @@ impl Round<'_> {
         for segment in group {
             for batch in Batches::new(segment, self.log) {
                 let batch = batch?;
+                let header = batch.header();
+                let is_last = self.producers.is_last_batch(header.producer_id, header.base_offset);
                 // It says where a segment ends, and is written anew when needed.
-                if batch.header().count == 0 {
+                if header.count == 0 && !is_last {
                     continue;
                 }
                 let kept = self.kept(&batch, latest)?;
-                if kept.is_whole {
+                if kept.is_whole || header.count == 0 {
                     append(&mut cleaned, batch.whole)?;
                     continue;
                 }
                 has_changed = true;
-                if !kept.rows.is_empty() {
+                // A producer's last sequence number outlives its records.
+                if !kept.rows.is_empty() || is_last {
                     append(&mut cleaned, self.rewrite(&batch, &kept)?)?;
                 }
             }
@@ -174,9 +195,27 @@ impl Round<'_> {
         Ok(None)
     }
 
+    /// Whether its records belong to a transaction that was aborted.
+    fn is_aborted(&self, batch: &BatchHeader) -> bool {
+        batch.is_transactional()
+            && self
+                .producers
+                .aborted(batch.base_offset, batch.base_offset + 1)
+                .iter()
+                .any(|aborted| aborted.producer_id == batch.producer_id)
+    }
+
     fn kept(&self, batch: &Opened, latest: &Latest) -> Result<Kept> {
         let header = batch.header();
         let mut kept = Kept { rows: Vec::new(), is_whole: true, new_horizon: None };
+        // Who reads uncommitted records needs no ends, but others would see what was aborted.
+        if header.is_control() {
+            return Ok(kept);
+        }
+        if self.is_aborted(header) {
+            kept.is_whole = false;
+            return Ok(kept);
+        }
         let mut has_tombstones = false;
         for row in batch.rows() {
             let row = row.map_err(|corrupt| corrupt.at(0))?;
@@ -194,7 +233,7 @@ impl Round<'_> {
         let is_clean = header.last_offset() < latest.end;
         if has_tombstones && is_clean && header.delete_horizon().is_none() {
             kept.is_whole = false;
-            kept.new_horizon = Some(self.now + self.log.settings.delete_retention_ms);
+            kept.new_horizon = Some(self.now + self.log.settings().delete_retention_ms);
         }
         Ok(kept)
     }
@@ -220,7 +259,15 @@ impl Round<'_> {
             writer.push_at((row.offset - header.base_offset) as i32, &record)?;
         }
         writer.extend_to(header.last_offset_delta);
-        Ok(placed(writer.finish()?, header.base_offset))
+        let mut batch = writer.finish()?;
+        let rewritten = restamp(&mut batch, |new| {
+            new.attributes |= header.attributes & TRANSACTIONAL;
+            new.producer_id = header.producer_id;
+            new.producer_epoch = header.producer_epoch;
+            new.base_sequence = header.base_sequence;
+        });
+        rewritten.map_err(|corrupt| corrupt.at(0))?;
+        Ok(placed(batch, header.base_offset))
     }
 
     /// Puts the new segment in the place of the old ones. False: the topic is gone.

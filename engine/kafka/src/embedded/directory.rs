@@ -9,6 +9,8 @@ use std::sync::Arc;
 use millrace_api::{Error, Result, TopicPartition};
 use serde::{Deserialize, Serialize};
 
+use super::topic_id::TopicId;
+
 const LOCK_FILE: &str = ".lock";
 const CLUSTER_FILE: &str = "cluster.json";
 /// The only version of `cluster.json` so far.
@@ -27,6 +29,9 @@ pub(super) struct ClusterFile {
     version: u32,
     pub(super) cluster_id: String,
     pub(super) topics: BTreeMap<String, TopicEntry>,
+    /// Producers have had ids up to here, this one not included.
+    #[serde(default)]
+    pub(super) next_producer_id: i64,
 }
 
 /// A topic, as `cluster.json` lists it.
@@ -35,11 +40,14 @@ pub(super) struct TopicEntry {
     pub(super) partitions: i32,
     #[serde(default)]
     pub(super) configs: BTreeMap<String, String>,
+    /// As Kafka's tools show it; lists of earlier versions have none.
+    #[serde(default)]
+    pub(super) id: Option<TopicId>,
 }
 
 impl ClusterFile {
     pub(super) fn new(cluster_id: String) -> Self {
-        Self { version: VERSION, cluster_id, topics: BTreeMap::new() }
+        Self { version: VERSION, cluster_id, topics: BTreeMap::new(), next_producer_id: 0 }
     }
 }
 
@@ -153,8 +161,9 @@ pub(super) fn sync(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("json.new");
+/// Replaces a small file: after a crash the old or the new one is there, whole.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
     let mut file = File::create(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;

@@ -1,25 +1,32 @@
 //! Decides how a partition's log grows and is read: segments, one after the other.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::{fs, io};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use millrace_api::{Error, Result, TopicPartition};
 use tokio::sync::Notify;
 
 use super::directory::{self, Directory};
+use super::marker::Marker;
+use super::producers::{Aborted, Appended, Producers, Refusal, Verdict};
 use super::recovery::{Checks, Damage};
 use super::segment::{self, Chunk, Segment};
-use super::settings::{Settings, TopicSettings};
-use super::{compaction, lock};
-use crate::record_batch::{BatchHeader, Columns, Limits, Reader, set_base_offset};
+use super::settings::{Isolation, Settings, TopicSettings};
+use super::{compaction, lock, now_ms};
+use crate::record_batch::{
+    BatchHeader, Columns, Corrupt, LOG_APPEND_TIME, Limits, Reader, restamp, set_base_offset,
+};
+
+/// Where a log begins that had records deleted, in its directory.
+const START_FILE: &str = "log-start-offset";
 
 /// The log of one partition.
 #[derive(Debug)]
 pub(super) struct Log {
     pub(super) topic_partition: TopicPartition,
-    pub(super) settings: TopicSettings,
+    settings: Mutex<TopicSettings>,
     pub(super) limits: Limits,
     pub(super) dedupe_bytes: usize,
     place: Option<Place>,
@@ -38,6 +45,9 @@ struct Place {
 pub(super) struct State {
     /// Never empty; the last one is appended to.
     pub(super) segments: Vec<Segment>,
+    /// Records before this offset were deleted.
+    deleted_to: i64,
+    pub(super) producers: Producers,
     /// Before this offset everything has been compacted.
     pub(super) first_dirty_offset: i64,
     pub(super) is_compacting: bool,
@@ -50,7 +60,52 @@ impl State {
     }
 
     fn start_offset(&self) -> i64 {
-        self.segments.first().map_or(0, |first| first.base_offset)
+        self.segments.first().map_or(0, |first| first.base_offset).max(self.deleted_to)
+    }
+
+    /// Up to where all transactions have ended.
+    pub(super) fn stable_offset(&self) -> i64 {
+        self.producers.first_unstable_offset().unwrap_or_else(|| self.next_offset())
+    }
+
+    fn end(&self, isolation: Isolation) -> i64 {
+        match isolation {
+            Isolation::Uncommitted => self.next_offset(),
+            Isolation::Committed => self.stable_offset(),
+        }
+    }
+}
+
+/// How far a log reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// The first offset.
+    pub(super) start: i64,
+    /// Up to where all transactions have ended (`last stable offset`).
+    pub(super) stable: i64,
+    /// The offset after the last (`high watermark`).
+    pub(super) end: i64,
+}
+
+/// Where a batch is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Placed {
+    pub(super) base_offset: i64,
+    /// The log's own time, where it gives one.
+    pub(super) append_time: Option<i64>,
+}
+
+/// Why a batch is not appended.
+#[derive(Debug)]
+pub(super) enum NotAppended {
+    /// Its producer's earlier batches forbid it.
+    Refused(Refusal),
+    Failed(Error),
+}
+
+impl From<Error> for NotAppended {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -71,11 +126,66 @@ pub(super) enum Read {
     },
 }
 
-/// What [`Log::read`] finds under the lock.
+/// The answer to [`Log::slice`].
+#[derive(Debug)]
+pub(super) enum Slice {
+    OutOfRange(Bounds),
+    /// Whole batches, the first with the offset asked for; none when nothing is there yet.
+    Batches { bounds: Bounds, batches: Vec<Bytes>, aborted: Vec<Aborted> },
+}
+
+/// What [`Log::find`] finds under the lock.
 enum Found {
     Nothing,
     OutOfRange,
-    Chunk(Chunk),
+    View(View),
+}
+
+/// A part of the log, as a reader of some isolation sees it.
+struct View {
+    chunk: Chunk,
+    /// Its readers see nothing from here on.
+    end: i64,
+    /// Transactions whose records they do not see.
+    aborted: Vec<Aborted>,
+}
+
+impl View {
+    /// The parts of these batches that are to be read, and the offset after them.
+    fn visible(&self, part: &Bytes) -> Result<(Vec<Bytes>, i64), Corrupt> {
+        if self.aborted.is_empty() && self.chunk.end_offset <= self.end {
+            return Ok((vec![part.clone()], self.chunk.end_offset));
+        }
+        let mut runs = Vec::new();
+        let (mut from, mut at, mut next) = (0, 0, i64::MIN);
+        while let Some(header) = BatchHeader::parse(&part[at..])? {
+            if header.base_offset >= self.end {
+                next = self.end;
+                break;
+            }
+            if header.length > part.len() - at {
+                break;
+            }
+            if self.is_aborted(&header) {
+                runs.push(part.slice(from..at));
+                from = at + header.length;
+            }
+            at += header.length;
+            next = header.last_offset() + 1;
+        }
+        runs.push(part.slice(from..at));
+        runs.retain(|run| !run.is_empty());
+        Ok((runs, next))
+    }
+
+    fn is_aborted(&self, batch: &BatchHeader) -> bool {
+        batch.is_transactional()
+            && !batch.is_control()
+            && self.aborted.iter().any(|aborted| {
+                aborted.producer_id == batch.producer_id
+                    && (aborted.first_offset..aborted.last_offset).contains(&batch.base_offset)
+            })
+    }
 }
 
 impl Log {
@@ -119,8 +229,17 @@ impl Log {
         compaction::remove_unfinished(&path)
             .map_err(|e| segment::failed("cannot list a partition's directory", &path, e))?;
         let segments = open_segments(&path, settings.is_compacted)?;
+        let deleted_to = read_start(&path)?;
         let place = Place { path, _directory: directory.clone() };
-        let log = Arc::new(Self::new(topic_partition, settings, cluster, Some(place), segments));
+        let mut log = Self::new(topic_partition, settings, cluster, Some(place), segments);
+        let state = log.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.deleted_to = deleted_to;
+        for segment in &mut state.segments {
+            for noted in std::mem::take(&mut segment.noted) {
+                state.producers.replay(&noted);
+            }
+        }
+        let log = Arc::new(log);
         log.compact_if_due();
         Ok(log)
     }
@@ -132,11 +251,17 @@ impl Log {
         place: Option<Place>,
         segments: Vec<Segment>,
     ) -> Self {
-        let state =
-            State { segments, first_dirty_offset: 0, is_compacting: false, is_deleted: false };
+        let state = State {
+            segments,
+            deleted_to: 0,
+            producers: Producers::default(),
+            first_dirty_offset: 0,
+            is_compacting: false,
+            is_deleted: false,
+        };
         Self {
             topic_partition,
-            settings,
+            settings: Mutex::new(settings),
             limits: cluster.limits,
             dedupe_bytes: cluster.dedupe_bytes,
             place,
@@ -145,35 +270,96 @@ impl Log {
         }
     }
 
+    /// Its topic's settings, as they are now.
+    pub(super) fn settings(&self) -> TopicSettings {
+        *lock(&self.settings)
+    }
+
+    /// Goes on with these settings.
+    pub(super) fn configure(&self, settings: TopicSettings) {
+        *lock(&self.settings) = settings;
+    }
+
     /// Gives a batch the next offsets and appends it; it is the operating system's when this
     /// returns, so that ending the process, in whatever way, does not lose it.
-    pub(super) fn append(self: &Arc<Self>, mut batch: BytesMut) -> Result<i64> {
+    pub(super) fn append(self: &Arc<Self>, batch: BytesMut) -> Result<i64> {
+        let has_rolled;
         let base_offset;
+        {
+            let mut state = lock(&self.state);
+            (base_offset, has_rolled) = self.append_next(&mut state, batch)?;
+        }
+        self.appended(has_rolled);
+        Ok(base_offset)
+    }
+
+    /// As [`Log::append`], for a batch of records that came over the network: one that its
+    /// producer sent before is not appended again. Its checksum is right.
+    pub(super) fn append_sent(
+        self: &Arc<Self>,
+        mut batch: BytesMut,
+    ) -> Result<Placed, NotAppended> {
+        let append_time = self.settings().is_append_time.then(now_ms);
+        restamp_sent(&mut batch, append_time)?;
+        let (base_offset, has_rolled);
+        {
+            let mut state = lock(&self.state);
+            let header = parse(&batch)?;
+            if header.producer_id >= 0 {
+                match state.producers.check(&header).map_err(NotAppended::Refused)? {
+                    Verdict::Append => {}
+                    Verdict::Duplicate(appended) => return Ok(Placed::again(appended, append_time)),
+                }
+            }
+            (base_offset, has_rolled) = self.append_next(&mut state, batch)?;
+            if header.producer_id >= 0 {
+                state.producers.appended(&BatchHeader { base_offset, ..header });
+            }
+        }
+        self.appended(has_rolled);
+        Ok(Placed { base_offset, append_time })
+    }
+
+    /// Ends a producer's transaction in this log.
+    pub(super) fn append_marker(self: &Arc<Self>, marker: &Marker) -> Result<(), NotAppended> {
+        let now = now_ms();
+        let batch = marker.batch(now)?;
         let has_rolled;
         {
             let mut state = lock(&self.state);
-            if state.is_deleted {
-                return Err(self.deleted());
-            }
-            base_offset = state.next_offset();
-            set_base_offset(&mut batch, base_offset);
-            let header = BatchHeader::parse(&batch)
-                .map_err(|corrupt| corrupt.at(0))?
-                .ok_or_else(|| Error::fatal("a record batch has no header"))?;
-            has_rolled = self.roll_if_full(&mut state, batch.len() as u64)?;
-            let active = state.segments.last_mut().expect("a log has a segment");
-            active.append(batch.freeze(), &header)?;
+            state.producers.check_marker(marker).map_err(NotAppended::Refused)?;
+            let base_offset;
+            (base_offset, has_rolled) = self.append_next(&mut state, batch)?;
+            state.producers.marked(marker, base_offset, now);
         }
+        self.appended(has_rolled);
+        Ok(())
+    }
+
+    /// The offset it got, and whether a segment was closed before it.
+    fn append_next(&self, state: &mut State, mut batch: BytesMut) -> Result<(i64, bool)> {
+        if state.is_deleted {
+            return Err(self.deleted());
+        }
+        let base_offset = state.next_offset();
+        set_base_offset(&mut batch, base_offset);
+        let header = parse(&batch)?;
+        let has_rolled = self.roll_if_full(state, batch.len() as u64)?;
+        let active = state.segments.last_mut().expect("a log has a segment");
+        active.append(batch.freeze(), &header)?;
+        Ok((base_offset, has_rolled))
+    }
+
+    fn appended(self: &Arc<Self>, has_rolled: bool) {
         self.wake_watchers();
         if has_rolled {
             self.compact_if_due();
         }
-        Ok(base_offset)
     }
 
     fn roll_if_full(&self, state: &mut State, batch: u64) -> Result<bool> {
         let active = state.segments.last().expect("a log has a segment");
-        if active.size == 0 || active.size + batch <= self.settings.segment_bytes {
+        if active.size == 0 || active.size + batch <= self.settings().segment_bytes {
             return Ok(false);
         }
         let base_offset = active.next_offset;
@@ -192,34 +378,116 @@ impl Log {
     /// The calls block, on purpose: what is read was mostly written a moment ago and is in the page
     /// cache, where a chunk of a mebibyte takes about 0.1 ms; handing that to a thread of the
     /// blocking pool costs two switches and takes the bytes out of this core's cache.
-    pub(super) fn read(&self, offset: i64, max_bytes: usize, limits: Limits) -> Result<Read> {
-        let chunk = match self.find(offset, max_bytes)? {
+    pub(super) fn read(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        isolation: Isolation,
+        limits: Limits,
+    ) -> Result<Read> {
+        let view = match self.find(offset, max_bytes, isolation)? {
             Found::Nothing => return Ok(Read::Nothing),
             Found::OutOfRange => return Ok(Read::OutOfRange),
-            Found::Chunk(chunk) => chunk,
+            Found::View(view) => view,
         };
+        let chunk = &view.chunk;
+        let unreadable = |corrupt: Corrupt| self.unreadable(chunk).with_source(corrupt.at(0));
         let mut reader = Reader::new(limits).from_offset(offset);
         let mut bytes = 0;
-        let mut next_offset = chunk.end_offset;
-        for (position, part) in chunk.load()? {
+        let mut next_offset = offset;
+        'parts: for (position, part) in chunk.load()? {
             bytes += part.len();
-            match reader.read(&part, position) {
-                Ok(read) if read == part.len() => {}
-                // What came before the damage is handed out first; then it is met again.
-                Err(e) if reader.is_empty() => return Err(self.unreadable(&chunk).with_source(e)),
-                Ok(_) | Err(_) => {
-                    next_offset = reader.next_offset().unwrap_or(offset);
-                    break;
+            let (runs, after) = view.visible(&part).map_err(unreadable)?;
+            for run in runs {
+                match reader.read(&run, position) {
+                    Ok(read) if read == run.len() => {}
+                    // What came before the damage is handed out first; then it is met again.
+                    Err(e) if reader.is_empty() => return Err(self.unreadable(chunk).with_source(e)),
+                    Ok(_) | Err(_) => {
+                        next_offset = reader.next_offset().unwrap_or(offset);
+                        break 'parts;
+                    }
                 }
             }
+            next_offset = next_offset.max(after);
         }
         if next_offset <= offset {
-            return Err(self.unreadable(&chunk));
+            return Err(self.unreadable(chunk));
         }
         Ok(Read::Records { columns: Box::new(reader.finish()), next_offset, bytes })
     }
 
-    fn find(&self, offset: i64, max_bytes: usize) -> Result<Found> {
+    /// Whole batches as they lie in the log, from the one with this offset on: at most `max_bytes`,
+    /// or one batch where `one_at_least` says so.
+    pub(super) fn slice(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        isolation: Isolation,
+        one_at_least: bool,
+    ) -> Result<Slice> {
+        let mut from = offset;
+        loop {
+            let view = match self.find(from, max_bytes, isolation)? {
+                Found::OutOfRange => return Ok(Slice::OutOfRange(self.bounds())),
+                Found::Nothing => return Ok(self.empty_slice()),
+                Found::View(view) => view,
+            };
+            if let Some(batches) = self.cut(&view, from, max_bytes, one_at_least)? {
+                let bounds = self.bounds();
+                return Ok(Slice::Batches { bounds, batches, aborted: view.aborted });
+            }
+            // Compaction has left nothing here.
+            if view.chunk.end_offset <= from {
+                return Err(self.unreadable(&view.chunk));
+            }
+            from = view.chunk.end_offset;
+        }
+    }
+
+    fn empty_slice(&self) -> Slice {
+        Slice::Batches { bounds: self.bounds(), batches: Vec::new(), aborted: Vec::new() }
+    }
+
+    /// None: the view has no batch from this offset on.
+    fn cut(
+        &self,
+        view: &View,
+        offset: i64,
+        max_bytes: usize,
+        one_at_least: bool,
+    ) -> Result<Option<Vec<Bytes>>> {
+        let (mut batches, mut bytes, mut has_any) = (Vec::new(), 0, false);
+        for (_, part) in view.chunk.load()? {
+            let (mut from, mut at) = (None, 0);
+            let unreadable = |c: Corrupt| self.unreadable(&view.chunk).with_source(c.at(0));
+            let mut is_full = false;
+            while at < part.len() {
+                let header = BatchHeader::parse(&part[at..]).map_err(unreadable)?;
+                let Some(header) = header.filter(|h| h.length <= part.len() - at) else {
+                    return Err(self.unreadable(&view.chunk));
+                };
+                if header.last_offset() >= offset {
+                    has_any = true;
+                    let fits = bytes + header.length <= max_bytes;
+                    if header.base_offset >= view.end || !(fits || (one_at_least && bytes == 0)) {
+                        is_full = true;
+                        break;
+                    }
+                    from.get_or_insert(at);
+                    bytes += header.length;
+                }
+                at += header.length;
+            }
+            batches.extend(from.map(|from| part.slice(from..at)));
+            if is_full {
+                break;
+            }
+        }
+        Ok(has_any.then_some(batches))
+    }
+
+    fn find(&self, offset: i64, max_bytes: usize, isolation: Isolation) -> Result<Found> {
         let state = lock(&self.state);
         if state.is_deleted || offset == state.next_offset() {
             return Ok(Found::Nothing);
@@ -227,12 +495,20 @@ impl Log {
         if offset < state.start_offset() || offset > state.next_offset() {
             return Ok(Found::OutOfRange);
         }
+        let end = state.end(isolation);
+        if offset >= end {
+            return Ok(Found::Nothing);
+        }
         let after = state.segments.partition_point(|s| s.base_offset <= offset);
         for segment in &state.segments[after - 1..] {
             let chunk = segment.chunk(offset, max_bytes);
             let chunk = chunk.map_err(|e| e.context("partition", &self.topic_partition))?;
             if let Some(chunk) = chunk {
-                return Ok(Found::Chunk(chunk));
+                let aborted = match isolation {
+                    Isolation::Uncommitted => Vec::new(),
+                    Isolation::Committed => state.producers.aborted(offset, chunk.end_offset),
+                };
+                return Ok(Found::View(View { chunk, end, aborted }));
             }
         }
         Ok(Found::Nothing)
@@ -249,8 +525,46 @@ impl Log {
 
     /// The first offset, and the one after the last.
     pub(super) fn offsets(&self) -> (i64, i64) {
+        let bounds = self.bounds();
+        (bounds.start, bounds.end)
+    }
+
+    /// How far it reaches.
+    pub(super) fn bounds(&self) -> Bounds {
         let state = lock(&self.state);
-        (state.start_offset(), state.next_offset())
+        let (start, end) = (state.start_offset(), state.next_offset());
+        Bounds { start, stable: state.stable_offset(), end }
+    }
+
+    /// The segments that may have a record of this time or later, first to last.
+    pub(super) fn segments_since(&self, timestamp: i64) -> Vec<Segment> {
+        let state = lock(&self.state);
+        state.segments.iter().filter(|s| s.max_timestamp >= timestamp).cloned().collect()
+    }
+
+    /// Deletes the records before this offset, and says where the log begins then.
+    pub(super) fn delete_before(&self, offset: i64) -> Result<i64> {
+        let mut state = lock(&self.state);
+        let start = offset.max(state.start_offset());
+        if let Some(place) = &self.place {
+            let path = place.path.join(START_FILE);
+            directory::replace(&path, start.to_string().as_bytes())
+                .map_err(|e| segment::failed("cannot write where a log begins", &path, e))?;
+        }
+        state.deleted_to = start;
+        state.producers.truncate_front(start);
+        let whole = state.segments.partition_point(|s| s.next_offset <= start);
+        let whole = whole.min(state.segments.len() - 1);
+        // A compaction that runs has these segments in its hands.
+        if !state.is_compacting {
+            for segment in state.segments.drain(..whole) {
+                let removed = segment.path().map_or(Ok(()), fs::remove_file);
+                if let Err(error) = removed {
+                    tracing::warn!(%error, "cannot remove a log segment that is not used any more");
+                }
+            }
+        }
+        Ok(start)
     }
 
     /// Has `wake` told of every append from now on, until it is dropped or unwatched.
@@ -291,7 +605,7 @@ impl Log {
 
     /// Compacts in the background when enough of the log may be superfluous.
     fn compact_if_due(self: &Arc<Self>) {
-        if !self.settings.is_compacted || !self.is_dirty() {
+        if !self.settings().is_compacted || !self.is_dirty() {
             return;
         }
         let log = Arc::clone(self);
@@ -314,7 +628,7 @@ impl Log {
         let all: u64 = closed.iter().map(|s| s.size).sum();
         let dirty = closed.iter().filter(|s| s.next_offset > state.first_dirty_offset);
         let dirty: u64 = dirty.map(|s| s.size).sum();
-        dirty > 0 && dirty as f64 >= all as f64 * self.settings.min_dirty_ratio
+        dirty > 0 && dirty as f64 >= all as f64 * self.settings().min_dirty_ratio
     }
 
     pub(super) fn state(&self) -> &Mutex<State> {
@@ -324,6 +638,50 @@ impl Log {
     fn deleted(&self) -> Error {
         Error::new(millrace_api::ErrorKind::NotFound, "the topic was deleted")
             .context("topic", &self.topic_partition.topic)
+    }
+}
+
+impl Placed {
+    /// For a batch that was appended before.
+    fn again(appended: Appended, append_time: Option<i64>) -> Self {
+        let append_time = append_time.map(|_| appended.max_timestamp);
+        Self { base_offset: appended.base_offset, append_time }
+    }
+}
+
+/// The header of a whole batch.
+fn parse(batch: &[u8]) -> Result<BatchHeader> {
+    let header = BatchHeader::parse(batch).map_err(|corrupt| corrupt.at(0))?;
+    header.ok_or_else(|| Error::fatal("a record batch has no header"))
+}
+
+/// What a leader fills in: its epoch, which never changes here, and its clock if that counts.
+fn restamp_sent(batch: &mut [u8], append_time: Option<i64>) -> Result<()> {
+    const LEADER_EPOCH: std::ops::Range<usize> = 12..16;
+    if let Some(now) = append_time {
+        restamp(batch, |header| {
+            header.attributes |= LOG_APPEND_TIME;
+            header.max_timestamp = now;
+        })
+        .map_err(|corrupt| corrupt.at(0))?;
+    }
+    if let Some(epoch) = batch.get_mut(LEADER_EPOCH) {
+        epoch.copy_from_slice(&0_i32.to_be_bytes());
+    }
+    Ok(())
+}
+
+/// Where the log begins, if records were deleted.
+fn read_start(directory: &Path) -> Result<i64> {
+    let path = directory.join(START_FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().map_err(|e| {
+            Error::fatal("the file that says where a log begins is damaged: remove it")
+                .context("file", path.display())
+                .with_source(e)
+        }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(e) => Err(segment::failed("cannot read where a log begins", &path, e)),
     }
 }
 

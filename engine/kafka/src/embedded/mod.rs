@@ -15,7 +15,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,12 +31,15 @@ mod consumer;
 mod directory;
 mod group;
 mod log;
+mod marker;
 mod offsets;
 mod partition;
 mod producer;
+mod producers;
 mod recovery;
 mod segment;
 mod settings;
+mod topic_id;
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,7 @@ use log::Log;
 use offsets::Offsets;
 use producer::EmbeddedProducer;
 use settings::{ConsumerSettings, ProducerSettings, TopicSettings};
+use topic_id::TopicId;
 
 /// Kafka's limit, which leaves room for `-N` in a file name.
 const LONGEST_TOPIC: usize = 249;
@@ -71,18 +74,36 @@ struct Shared {
     groups: Mutex<Groups>,
     offsets: Offsets,
     producers: AtomicI32,
+    producer_ids: Mutex<ProducerIds>,
+}
+
+/// Ids of producers. They are reserved in blocks, so that the list of topics, where they are kept,
+/// is seldom written.
+#[derive(Debug, Default)]
+struct ProducerIds {
+    next: i64,
+    reserved: i64,
+}
+
+impl ProducerIds {
+    const BLOCK: i64 = 1000;
+
+    fn after(reserved: i64) -> Self {
+        Self { next: reserved, reserved }
+    }
 }
 
 /// A topic and its logs.
 #[derive(Debug)]
 struct Topic {
+    id: TopicId,
     logs: Vec<Arc<Log>>,
     configs: BTreeMap<String, String>,
 }
 
 impl Topic {
     fn is_compacted(&self) -> bool {
-        self.logs.first().is_some_and(|log| log.settings.is_compacted)
+        self.logs.first().is_some_and(|log| log.settings().is_compacted)
     }
 }
 
@@ -95,7 +116,7 @@ impl EmbeddedCluster {
     /// A new cluster in memory with these settings.
     pub fn in_memory_with(settings: Settings) -> Result<Self> {
         let offsets = Offsets::create(&settings, None)?;
-        Ok(Self::new(settings, None, random_id(), BTreeMap::new(), offsets))
+        Ok(Self::new(settings, None, TopicId::random().to_string(), BTreeMap::new(), offsets))
     }
 
     /// Opens the cluster in this directory, or makes a new one. Errors when another process has it,
@@ -104,11 +125,12 @@ impl EmbeddedCluster {
         let directory = Directory::open(path)?;
         let Some(file) = directory.load()? else {
             let offsets = Offsets::create(&settings, Some(&directory))?;
-            let file = ClusterFile::new(random_id());
+            let file = ClusterFile::new(TopicId::random().to_string());
             directory.save(&file)?;
             let id = file.cluster_id;
             return Ok(Self::new(settings, Some(directory), id, BTreeMap::new(), offsets));
         };
+        let lacks_ids = file.topics.values().any(|topic| topic.id.is_none());
         let mut topics = BTreeMap::new();
         for (name, entry) in file.topics {
             let name: Arc<str> = name.into();
@@ -117,6 +139,10 @@ impl EmbeddedCluster {
         let offsets = Offsets::open(&settings, &directory)?;
         let cluster = Self::new(settings, Some(directory), file.cluster_id, topics, offsets);
         let shared = &cluster.0;
+        *lock(&shared.producer_ids) = ProducerIds::after(file.next_producer_id);
+        if lacks_ids {
+            shared.save(&lock(&shared.topics))?;
+        }
         shared.offsets.warn_of_lost_records(|tp| Some(shared.log(tp).ok()?.offsets().1));
         Ok(cluster)
     }
@@ -138,6 +164,7 @@ impl EmbeddedCluster {
             groups: Mutex::new(groups),
             offsets,
             producers: AtomicI32::new(0),
+            producer_ids: Mutex::default(),
         }))
     }
 }
@@ -203,7 +230,7 @@ impl Shared {
         }
         let name: Arc<str> = new.name.as_str().into();
         let log = |partition| {
-            let (tp, settings) = (TopicPartition::new(name.clone(), partition), settings.clone());
+            let (tp, settings) = (TopicPartition::new(name.clone(), partition), settings);
             let log = match &self.directory {
                 None => Log::in_memory(tp, settings, &self.settings),
                 Some(directory) => Log::create(tp, settings, &self.settings, directory)?,
@@ -211,7 +238,7 @@ impl Shared {
             Ok(Arc::new(log))
         };
         let logs = (0..partitions).map(log).collect::<Result<_>>()?;
-        topics.insert(name.clone(), Arc::new(Topic { logs, configs: new.configs.clone() }));
+        topics.insert(name.clone(), Arc::new(Topic { id: TopicId::random(), logs, configs: new.configs.clone() }));
         // The logs come first: a list that names a topic without them would not open.
         if let Err(e) = self.save(&topics) {
             topics.remove(&name);
@@ -239,14 +266,38 @@ impl Shared {
         self.offsets.forget(&name)
     }
 
+    /// An id that no producer has had.
+    fn next_producer_id(&self) -> Result<i64> {
+        let topics = lock(&self.topics);
+        let mut ids = lock(&self.producer_ids);
+        if ids.next == ids.reserved {
+            let reserved = ids.reserved + ProducerIds::BLOCK;
+            self.save_with(&topics, reserved)?;
+            ids.reserved = reserved;
+        }
+        ids.next += 1;
+        Ok(ids.next - 1)
+    }
+
     fn save(&self, topics: &BTreeMap<Arc<str>, Arc<Topic>>) -> Result<()> {
+        let next_producer_id = lock(&self.producer_ids).reserved;
+        self.save_with(topics, next_producer_id)
+    }
+
+    fn save_with(
+        &self,
+        topics: &BTreeMap<Arc<str>, Arc<Topic>>,
+        next_producer_id: i64,
+    ) -> Result<()> {
         let Some(directory) = &self.directory else {
             return Ok(());
         };
         let mut file = ClusterFile::new(self.cluster_id.clone());
+        file.next_producer_id = next_producer_id;
         for (name, topic) in topics {
             let partitions = topic.logs.len() as i32;
-            let entry = TopicEntry { partitions, configs: topic.configs.clone() };
+            let (configs, id) = (topic.configs.clone(), Some(topic.id));
+            let entry = TopicEntry { partitions, configs, id };
             file.topics.insert(name.to_string(), entry);
         }
         directory.save(&file)
@@ -331,10 +382,10 @@ fn open_topic(
     let settings = TopicSettings::new(&entry.configs, cluster)?;
     let open = |partition| {
         let tp = TopicPartition::new(name.clone(), partition);
-        Log::open(tp, settings.clone(), cluster, directory)
+        Log::open(tp, settings, cluster, directory)
     };
     let logs = (0..entry.partitions).map(open).collect::<Result<_>>()?;
-    Ok(Topic { logs, configs: entry.configs })
+    Ok(Topic { id: entry.id.unwrap_or_else(TopicId::random), logs, configs: entry.configs })
 }
 
 fn partition_counts(topics: &BTreeMap<Arc<str>, Arc<Topic>>) -> BTreeMap<Arc<str>, i32> {
@@ -353,15 +404,6 @@ fn check_name(name: &str) -> Result<()> {
         return Ok(());
     };
     Err(Error::config(why).context("topic", name))
-}
-
-/// 128 random bits in 22 characters, as Kafka's cluster ids.
-fn random_id() -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    // Each state is seeded by the operating system's randomness.
-    let random = || u128::from(RandomState::new().build_hasher().finish());
-    let bits = random() << 64 | random();
-    (0..22).map(|i| char::from(DIGITS[(bits >> (6 * i)) as usize & 63])).collect()
 }
 
 /// Milliseconds since the epoch.

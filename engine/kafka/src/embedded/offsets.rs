@@ -9,7 +9,7 @@ use millrace_api::{Error, ErrorKind, Result, TopicPartition};
 
 use super::directory::Directory;
 use super::log::{Log, Read};
-use super::settings::{Settings, TopicSettings};
+use super::settings::{Isolation, Settings, TopicSettings};
 use super::{lock, now_ms};
 use crate::record_batch::{Columns, Compression, Record, Writer};
 
@@ -172,7 +172,7 @@ impl Offsets {
     fn load(&self) -> Result<()> {
         let (mut offset, end) = self.log.offsets();
         while offset < end {
-            match self.log.read(offset, READ_BYTES, self.log.limits)? {
+            match self.log.read(offset, READ_BYTES, Isolation::Uncommitted, self.log.limits)? {
                 Read::Nothing | Read::OutOfRange => break,
                 Read::Records { columns, next_offset, .. } => {
                     self.apply(&columns)?;

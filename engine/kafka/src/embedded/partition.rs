@@ -130,7 +130,7 @@ impl Partition {
     fn read(&mut self, tp: &TopicPartition, settings: &ConsumerSettings) -> Result<bool> {
         let offset = self.position.unwrap_or_default();
         let limits = Limits { check_crcs: settings.check_crcs, ..self.log.limits };
-        match self.log.read(offset, settings.partition_fetch_bytes, limits)? {
+        match self.log.read(offset, settings.partition_fetch_bytes, settings.isolation, limits)? {
             Read::Nothing => return Ok(false),
             Read::OutOfRange => {
                 let (start, end) = self.log.offsets();

@@ -37,7 +37,7 @@ impl EmbeddedProducer {
     /// Appends these rows, and reports each of them.
     fn append(&mut self, run: &mut Run<'_>, rows: impl Iterator<Item = usize>) {
         let now = now_ms();
-        self.writer.set_append_time(run.log.settings.is_append_time.then_some(now));
+        self.writer.set_append_time(run.log.settings().is_append_time.then_some(now));
         for row in rows {
             let record = record(run.records, row, now);
             let length = record.max_length();

@@ -9,6 +9,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use super::marker::Marker;
+use super::producers::Noted;
 use super::segment::Index;
 use crate::record_batch::{BatchHeader, HEADER_LENGTH};
 
@@ -41,6 +43,9 @@ pub(super) struct Scan {
     pub(super) index: Index,
     pub(super) size: u64,
     pub(super) next_offset: i64,
+    pub(super) max_timestamp: i64,
+    /// What its batches say of their producers.
+    pub(super) noted: Vec<Noted>,
     pub(super) damage: Vec<Damage>,
     /// A broken end, with nothing whole behind it.
     pub(super) tail: Option<Damage>,
@@ -62,6 +67,8 @@ pub(super) fn scan(file: &File, base_offset: i64, checks: Checks) -> io::Result<
         index: Index::default(),
         size,
         next_offset: base_offset,
+        max_timestamp: -1,
+        noted: Vec::new(),
         damage: Vec::new(),
         tail: None,
     };
@@ -72,6 +79,8 @@ pub(super) fn scan(file: &File, base_offset: i64, checks: Checks) -> io::Result<
             Ok(header) => {
                 scan.index.note(header.base_offset, position, false);
                 scan.next_offset = header.last_offset() + 1;
+                scan.max_timestamp = scan.max_timestamp.max(header.max_timestamp);
+                scan.noted.extend(window.note(position, &header)?);
                 position += header.length as u64;
             }
             Err(what) => {
@@ -146,6 +155,19 @@ impl Window<'_> {
             return Ok(Err(corrupt.to_string()));
         }
         Ok(Ok(header))
+    }
+
+    /// What is to be remembered of the batch's producer, if it has one.
+    fn note(&mut self, position: u64, header: &BatchHeader) -> io::Result<Option<Noted>> {
+        if header.producer_id < 0 {
+            return Ok(None);
+        }
+        if !header.is_control() {
+            return Ok(Some(Noted::Batch(*header)));
+        }
+        let batch = self.get(position, header.length)?;
+        let marker = Marker::parse(header, batch);
+        Ok(marker.map(|marker| Noted::Marker(marker, header.base_offset, header.max_timestamp)))
     }
 
     /// The first whole batch from here on that may follow this offset.

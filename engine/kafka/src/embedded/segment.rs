@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millrace_api::{Error, Result};
 
+use super::producers::Noted;
 use super::recovery::{self, Checks, Damage};
 use crate::record_batch::BatchHeader;
 
@@ -22,7 +23,11 @@ pub(super) struct Segment {
     /// The offset after its last record.
     pub(super) next_offset: i64,
     pub(super) size: u64,
+    /// The latest timestamp of its records; -1 where it has none.
+    pub(super) max_timestamp: i64,
     pub(super) index: Index,
+    /// What opening it has found out about producers; taken by the log.
+    pub(super) noted: Vec<Noted>,
     /// What recovery found to be unreadable, by position.
     pub(super) damage: Vec<Damage>,
     pub(super) store: Store,
@@ -77,7 +82,9 @@ impl Segment {
             base_offset,
             next_offset: base_offset,
             size: 0,
+            max_timestamp: -1,
             index: Index::default(),
+            noted: Vec::new(),
             damage: Vec::new(),
             store: Store::Memory(Vec::new()),
         }
@@ -108,7 +115,9 @@ impl Segment {
             base_offset,
             next_offset: scan.next_offset,
             size: scan.size,
+            max_timestamp: scan.max_timestamp,
             index: scan.index,
+            noted: scan.noted,
             damage: scan.damage,
             store: Store::Memory(Vec::new()),
         };
@@ -161,6 +170,7 @@ impl Segment {
         self.index.note(header.base_offset, self.size, false);
         self.size += length as u64;
         self.next_offset = header.last_offset() + 1;
+        self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
     }
 
     /// The batches from the one that holds `offset` on: about `max_bytes`, one batch at least.

@@ -62,8 +62,11 @@ impl Settings {
     }
 }
 
+/// Kafka's default for `max.message.bytes`.
+const MAX_MESSAGE_BYTES: usize = 1_048_588;
+
 /// The settings of a topic.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct TopicSettings {
     /// `cleanup.policy` names `compact`.
     pub(super) is_compacted: bool,
@@ -75,6 +78,8 @@ pub(super) struct TopicSettings {
     pub(super) min_dirty_ratio: f64,
     /// `message.timestamp.type` is `LogAppendTime`.
     pub(super) is_append_time: bool,
+    /// `max.message.bytes`: of a batch that comes over the network.
+    pub(super) max_message_bytes: usize,
 }
 
 impl TopicSettings {
@@ -104,6 +109,7 @@ impl TopicSettings {
             delete_retention_ms: number(configs, "delete.retention.ms", 86_400_000)?,
             min_dirty_ratio: number(configs, "min.cleanable.dirty.ratio", 0.5)?,
             is_append_time: timestamps == Some("LogAppendTime"),
+            max_message_bytes: number(configs, "max.message.bytes", MAX_MESSAGE_BYTES)?,
         };
         at_least("segment.bytes", settings.segment_bytes, 1)?;
         at_least("delete.retention.ms", settings.delete_retention_ms, 0)?;
@@ -118,6 +124,7 @@ impl TopicSettings {
             delete_retention_ms: 0,
             min_dirty_ratio: 0.5,
             is_append_time: false,
+            max_message_bytes: MAX_MESSAGE_BYTES,
         }
     }
 }
@@ -130,6 +137,16 @@ pub(super) enum OffsetReset {
     None,
 }
 
+/// Whose records a reader sees (`isolation.level`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Isolation {
+    /// Everybody's.
+    Uncommitted,
+    /// Those of transactions that were committed, and those outside any; only up to where the
+    /// first transaction is still open, so that the order stays.
+    Committed,
+}
+
 /// The settings of a consumer.
 #[derive(Clone, Debug)]
 pub(super) struct ConsumerSettings {
@@ -140,6 +157,7 @@ pub(super) struct ConsumerSettings {
     pub(super) fetch_max_bytes: usize,
     pub(super) partition_fetch_bytes: usize,
     pub(super) check_crcs: bool,
+    pub(super) isolation: Isolation,
 }
 
 impl ConsumerSettings {
@@ -165,6 +183,14 @@ impl ConsumerSettings {
             fetch_max_bytes: number(properties, "fetch.max.bytes", 50 << 20)?,
             partition_fetch_bytes: number(properties, "max.partition.fetch.bytes", 1 << 20)?,
             check_crcs: boolean(properties, "check.crcs", true)?,
+            isolation: match properties.get("isolation.level").map(String::as_str) {
+                None | Some("read_uncommitted") => Isolation::Uncommitted,
+                Some("read_committed") => Isolation::Committed,
+                Some(other) => {
+                    let why = "it is read_uncommitted or read_committed";
+                    return Err(invalid("isolation.level", other, why));
+                }
+            },
         };
         at_least("max.poll.records", settings.max_poll_records, 1)?;
         Ok(settings)
@@ -255,6 +281,7 @@ mod tests {
                 message(broker("auto.create.topics.enable", "yes")),
             ),
             ("auto.offset.reset", "new", message(consumer("auto.offset.reset", "new"))),
+            ("isolation.level", "dirty", message(consumer("isolation.level", "dirty"))),
             ("max.poll.records", "-1", message(consumer("max.poll.records", "-1"))),
             ("compression.type", "rar", message(producer("compression.type", "rar"))),
             ("cleanup.policy", "burn", message(topic("cleanup.policy", "burn"))),

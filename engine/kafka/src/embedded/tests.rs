@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::compaction::compact;
 use super::directory::{Directory, segment_files};
 use super::log::{Log, Read};
-use super::settings::{Settings, TopicSettings};
+use super::settings::{Isolation, Settings, TopicSettings};
 use super::{lock, now_ms};
 use crate::record_batch::{Compression, Headers, Limits, Record, Writer};
 
@@ -25,6 +25,7 @@ fn settings(segment_bytes: u64, delete_retention_ms: i64) -> TopicSettings {
         // Never by itself: the tests say when.
         min_dirty_ratio: f64::INFINITY,
         is_append_time: false,
+        max_message_bytes: 1 << 20,
     }
 }
 
@@ -70,7 +71,7 @@ fn read(log: &Log) -> Vec<(i64, u8, Option<u8>)> {
     let mut all = Vec::new();
     while offset < end {
         let Read::Records { columns, next_offset, .. } =
-            log.read(offset, 200, Limits::default()).unwrap()
+            log.read(offset, 200, Isolation::Uncommitted, Limits::default()).unwrap()
         else {
             panic!("there is more")
         };

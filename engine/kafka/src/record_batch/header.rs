@@ -13,9 +13,12 @@ pub(super) const CRC_AT: usize = 17;
 pub(super) const ATTRIBUTES_AT: usize = 21;
 
 const COMPRESSION_BITS: i16 = 0b111;
-const LOG_APPEND_TIME: i16 = 1 << 3;
-const TRANSACTIONAL: i16 = 1 << 4;
-const CONTROL: i16 = 1 << 5;
+/// The attribute bit of batches whose records have the broker's time.
+pub const LOG_APPEND_TIME: i16 = 1 << 3;
+/// The attribute bit of batches that belong to a transaction.
+pub const TRANSACTIONAL: i16 = 1 << 4;
+/// The attribute bit of batches that hold a transaction's end.
+pub const CONTROL: i16 = 1 << 5;
 const DELETE_HORIZON: i16 = 1 << 6;
 
 /// The header of a record batch of format 2.
@@ -206,6 +209,24 @@ pub(super) fn attributes(compression: Compression, append_time: bool, horizon: b
     compression.bits()
         | if append_time { LOG_APPEND_TIME } else { 0 }
         | if horizon { DELETE_HORIZON } else { 0 }
+}
+
+/// Changes the header of a whole batch, and its checksum with it: what a broker or a producer fills
+/// in once the records are there. Offset, length and count are the batch's own and stay.
+///
+/// # Errors
+///
+/// [`Corrupt`] when `batch` has no header.
+pub fn restamp(batch: &mut [u8], change: impl FnOnce(&mut BatchHeader)) -> Result<(), Corrupt> {
+    let Some(before) = BatchHeader::parse(batch)? else {
+        return Err(Corrupt::new("its header is cut off"));
+    };
+    let mut header = before;
+    change(&mut header);
+    let kept = BatchHeader { length: before.length, count: before.count, ..header };
+    kept.write(batch);
+    seal(batch, &kept.stamp());
+    Ok(())
 }
 
 /// Gives a batch its place in the log. The checksum does not cover it.

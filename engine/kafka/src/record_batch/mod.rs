@@ -40,7 +40,10 @@ mod tests;
 
 pub use append::{Appended, Room, Stop};
 pub use compression::{Compression, Compressor};
-pub use header::{BatchHeader, HEADER_LENGTH, Stamp, seal, set_base_offset};
+pub use header::{
+    BatchHeader, CONTROL, HEADER_LENGTH, LOG_APPEND_TIME, Stamp, TRANSACTIONAL, restamp, seal,
+    set_base_offset,
+};
 pub use index::{Batch, Row, Rows, Span};
 pub use reader::{Columns, Reader};
 pub use writer::{Headers, Record, Writer};
