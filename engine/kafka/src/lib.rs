@@ -16,6 +16,7 @@ use bytes::Bytes;
 use millrace_api::{Error, Result, TopicPartition};
 
 pub mod embedded;
+mod guard;
 pub mod librdkafka;
 pub mod native;
 pub mod partitioner;

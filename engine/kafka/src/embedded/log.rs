@@ -131,7 +131,11 @@ pub(super) enum Read {
 pub(super) enum Slice {
     OutOfRange(Bounds),
     /// Whole batches, the first with the offset asked for; none when nothing is there yet.
-    Batches { bounds: Bounds, batches: Vec<Bytes>, aborted: Vec<Aborted> },
+    Batches {
+        bounds: Bounds,
+        batches: Vec<Bytes>,
+        aborted: Vec<Aborted>,
+    },
 }
 
 /// What [`Log::find`] finds under the lock.
@@ -308,7 +312,9 @@ impl Log {
             if header.producer_id >= 0 {
                 match state.producers.check(&header).map_err(NotAppended::Refused)? {
                     Verdict::Append => {}
-                    Verdict::Duplicate(appended) => return Ok(Placed::again(appended, append_time)),
+                    Verdict::Duplicate(appended) => {
+                        return Ok(Placed::again(appended, append_time));
+                    }
                 }
             }
             (base_offset, has_rolled) = self.append_next(&mut state, batch)?;
@@ -402,7 +408,9 @@ impl Log {
                 match reader.read(&run, position) {
                     Ok(read) if read == run.len() => {}
                     // What came before the damage is handed out first; then it is met again.
-                    Err(e) if reader.is_empty() => return Err(self.unreadable(chunk).with_source(e)),
+                    Err(e) if reader.is_empty() => {
+                        return Err(self.unreadable(chunk).with_source(e));
+                    }
                     Ok(_) | Err(_) => {
                         next_offset = reader.next_offset().unwrap_or(offset);
                         break 'parts;

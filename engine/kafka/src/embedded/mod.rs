@@ -37,13 +37,16 @@ mod partition;
 mod producer;
 mod producers;
 mod recovery;
+mod search;
 mod segment;
+mod server;
 mod settings;
 mod topic_id;
 
 #[cfg(test)]
 mod tests;
 
+pub use server::{Server, ServerSettings};
 pub use settings::Settings;
 
 use consumer::EmbeddedConsumer;
@@ -229,16 +232,12 @@ impl Shared {
                 .context("topic", &new.name));
         }
         let name: Arc<str> = new.name.as_str().into();
-        let log = |partition| {
-            let (tp, settings) = (TopicPartition::new(name.clone(), partition), settings);
-            let log = match &self.directory {
-                None => Log::in_memory(tp, settings, &self.settings),
-                Some(directory) => Log::create(tp, settings, &self.settings, directory)?,
-            };
-            Ok(Arc::new(log))
-        };
-        let logs = (0..partitions).map(log).collect::<Result<_>>()?;
-        topics.insert(name.clone(), Arc::new(Topic { id: TopicId::random(), logs, configs: new.configs.clone() }));
+        let logs = (0..partitions).map(|partition| self.new_log(&name, partition, settings));
+        let logs = logs.collect::<Result<_>>()?;
+        topics.insert(
+            name.clone(),
+            Arc::new(Topic { id: TopicId::random(), logs, configs: new.configs.clone() }),
+        );
         // The logs come first: a list that names a topic without them would not open.
         if let Err(e) = self.save(&topics) {
             topics.remove(&name);
@@ -264,6 +263,85 @@ impl Shared {
         }
         lock(&self.groups).topics_changed(partition_counts(&topics));
         self.offsets.forget(&name)
+    }
+
+    /// Adds partitions to a topic until it has so many.
+    fn grow(&self, name: &str, partitions: i32, validate_only: bool) -> Result<()> {
+        let mut topics = lock(&self.topics);
+        let Some((name, old)) = topics.get_key_value(name).map(|(n, t)| (n.clone(), t.clone()))
+        else {
+            return Err(
+                Error::new(ErrorKind::NotFound, "the topic does not exist").context("topic", name)
+            );
+        };
+        let count = old.logs.len() as i32;
+        if !(count + 1..=MAX_PARTITIONS).contains(&partitions) {
+            let why = format!(
+                "Topic currently has {count} partitions; it can get more, up to {MAX_PARTITIONS}"
+            );
+            return Err(Error::config(why).context("topic", &name));
+        }
+        if validate_only {
+            return Ok(());
+        }
+        let settings = TopicSettings::new(&old.configs, &self.settings)?;
+        let new = (count..partitions).map(|partition| self.new_log(&name, partition, settings));
+        let mut logs = old.logs.clone();
+        for log in new {
+            logs.push(log?);
+        }
+        let topic = Topic { id: old.id, logs, configs: old.configs.clone() };
+        self.replace_topic(&mut topics, &name, topic, old)?;
+        lock(&self.groups).topics_changed(partition_counts(&topics));
+        Ok(())
+    }
+
+    /// Gives a topic these configs, which were checked.
+    fn configure(
+        &self,
+        name: &str,
+        configs: BTreeMap<String, String>,
+        settings: TopicSettings,
+    ) -> Result<()> {
+        let mut topics = lock(&self.topics);
+        let Some((name, old)) = topics.get_key_value(name).map(|(n, t)| (n.clone(), t.clone()))
+        else {
+            return Err(
+                Error::new(ErrorKind::NotFound, "the topic does not exist").context("topic", name)
+            );
+        };
+        let topic = Topic { id: old.id, logs: old.logs.clone(), configs };
+        self.replace_topic(&mut topics, &name, topic, old.clone())?;
+        for log in &old.logs {
+            log.configure(settings);
+        }
+        Ok(())
+    }
+
+    /// On an error the old one stays.
+    fn replace_topic(
+        &self,
+        topics: &mut BTreeMap<Arc<str>, Arc<Topic>>,
+        name: &Arc<str>,
+        new: Topic,
+        old: Arc<Topic>,
+    ) -> Result<()> {
+        topics.insert(name.clone(), Arc::new(new));
+        self.save(topics).inspect_err(|_| drop(topics.insert(name.clone(), old)))
+    }
+
+    fn new_log(
+        &self,
+        topic: &Arc<str>,
+        partition: i32,
+        settings: TopicSettings,
+    ) -> Result<Arc<Log>> {
+        let tp = TopicPartition::new(topic.clone(), partition);
+        let log = match &self.directory {
+            None => Log::in_memory(tp, settings, &self.settings),
+            Some(directory) => Log::create(tp, settings, &self.settings, directory)?,
+        };
+        Ok(Arc::new(log))
     }
 
     /// An id that no producer has had.
