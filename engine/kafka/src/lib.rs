@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use millrace_api::{Error, Result, TopicPartition};
 
+mod admin;
 pub mod embedded;
 mod guard;
 pub mod librdkafka;
@@ -23,6 +24,7 @@ pub mod partitioner;
 mod properties;
 pub mod record_batch;
 
+pub use admin::{ClusterDescription, GroupDescription, GroupMember, Isolation, Node, OffsetSpec};
 use embedded::EmbeddedCluster;
 
 /// Client settings under the names Kafka's Java clients use. Sorted, so that logs are stable.
@@ -90,8 +92,13 @@ pub trait Cluster: Send + Sync {
     /// [`Consumer::subscribe`] and [`Consumer::commit`].
     async fn consumer(&self, properties: &Properties) -> Result<Box<dyn Consumer>>;
 
+    /// The cluster's id, controller and brokers.
+    async fn describe_cluster(&self) -> Result<ClusterDescription>;
+
     /// The cluster's id, as `GET /` of the REST API shows it.
-    async fn cluster_id(&self) -> Result<String>;
+    async fn cluster_id(&self) -> Result<String> {
+        Ok(self.describe_cluster().await?.id)
+    }
 
     /// The partition count of each of these topics; missing topics are absent from the answer.
     /// All topics when `topics` is none.
@@ -103,11 +110,64 @@ pub trait Cluster: Send + Sync {
     /// Deletes a topic. [`ErrorKind::NotFound`](millrace_api::ErrorKind) when there is none.
     async fn delete_topic(&self, topic: &str) -> Result<()>;
 
-    /// The offset after the last record of each partition (read uncommitted).
+    /// Sets the number of a topic's partitions; there can only be more than before. (What a source
+    /// cluster's topics grow by, a mirror of it grows by.)
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](millrace_api::ErrorKind) when it has as many or more. `NotFound` when
+    /// there is no such topic.
+    async fn create_partitions(&self, _topic: &str, _total: i32) -> Result<()> {
+        Err(unsupported("create partitions"))
+    }
+
+    /// The configs of a topic with their defaults, those left out whose values are secret: a worker
+    /// has to know that its own topics are compacted. `NotFound` when there is no such topic.
+    async fn topic_configs(&self, _topic: &str) -> Result<BTreeMap<String, String>> {
+        Err(unsupported("describe the configs of topics"))
+    }
+
+    /// Changes configs of a topic, back to the default where there is no value; all others stay
+    /// (KIP-339). `Config` when a name or a value is wrong, `NotFound` when there is no such topic.
+    async fn alter_topic_configs(
+        &self,
+        _topic: &str,
+        _changes: &BTreeMap<String, Option<String>>,
+    ) -> Result<()> {
+        Err(unsupported("alter the configs of topics"))
+    }
+
+    /// Deletes the records before these offsets; -1 stands for the end of the partition.
+    ///
+    /// # Errors
+    ///
+    /// Those of one partition, with its name; others may be done. `Fatal` where the offset is beyond
+    /// the end.
+    async fn delete_records(&self, _before: &BTreeMap<TopicPartition, i64>) -> Result<()> {
+        Err(unsupported("delete records"))
+    }
+
+    /// The offset of a record of each partition; partitions without such a record are absent.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` where a partition does not exist, and did not come into being within
+    /// `default.api.timeout.ms`.
+    async fn list_offsets(
+        &self,
+        partitions: &[TopicPartition],
+        spec: OffsetSpec,
+        isolation: Isolation,
+    ) -> Result<BTreeMap<TopicPartition, i64>>;
+
+    /// The offset after the last record of each partition, open transactions included: who has
+    /// read so far has read all.
     async fn end_offsets(
         &self,
         partitions: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, i64>>;
+    ) -> Result<BTreeMap<TopicPartition, i64>> {
+        self.list_offsets(partitions, OffsetSpec::Latest, Isolation::Uncommitted).await
+    }
 
     /// What a group has committed; partitions without a commit are absent.
     async fn committed(
@@ -135,6 +195,23 @@ pub trait Cluster: Send + Sync {
     /// Deletes a group and all it has committed. [`ErrorKind::NotFound`](millrace_api::ErrorKind)
     /// when there is none, `Conflict` while it has members.
     async fn delete_group(&self, group: &str) -> Result<()>;
+
+    /// Who is in a group: whoever keeps its offsets from being changed.
+    /// [`ErrorKind::NotFound`](millrace_api::ErrorKind) when there is no such group.
+    async fn describe_group(&self, _group: &str) -> Result<GroupDescription> {
+        Err(unsupported("describe groups"))
+    }
+
+    /// Makes sure that producers which have these transactional ids now write nothing any more, and
+    /// ends what they left open (KIP-618; `Admin.fenceProducers` in Java). Ids that nobody had do no
+    /// harm.
+    async fn fence_producers(&self, _transactional_ids: &[&str]) -> Result<()> {
+        Err(unsupported("fence producers"))
+    }
+}
+
+fn unsupported(what: &str) -> Error {
+    Error::config(format!("this client cannot {what}: kafka.client=native can"))
 }
 
 /// What `bootstrap.servers` begins with when it names no servers.

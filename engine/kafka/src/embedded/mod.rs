@@ -24,8 +24,11 @@ use async_trait::async_trait;
 use millrace_api::{Error, ErrorKind, Result, TopicPartition};
 use tokio::time::Instant;
 
-use crate::{Cluster, Consumer, NewTopic, Producer, Properties};
+use crate::{
+    Cluster, ClusterDescription, Consumer, Isolation, NewTopic, OffsetSpec, Producer, Properties,
+};
 
+mod admin;
 mod compaction;
 mod consumer;
 mod directory;
@@ -395,8 +398,8 @@ impl Cluster for EmbeddedCluster {
         Ok(Box::new(EmbeddedConsumer::new(self.0.clone(), settings)))
     }
 
-    async fn cluster_id(&self) -> Result<String> {
-        Ok(self.0.cluster_id.clone())
+    async fn describe_cluster(&self) -> Result<ClusterDescription> {
+        Ok(self.0.describe())
     }
 
     async fn describe_topics(&self, topics: Option<&[&str]>) -> Result<BTreeMap<String, i32>> {
@@ -413,12 +416,33 @@ impl Cluster for EmbeddedCluster {
         self.0.delete(topic)
     }
 
-    async fn end_offsets(
+    async fn create_partitions(&self, topic: &str, total: i32) -> Result<()> {
+        self.0.grow(topic, total, false)
+    }
+
+    async fn topic_configs(&self, topic: &str) -> Result<BTreeMap<String, String>> {
+        self.0.topic_configs(topic)
+    }
+
+    async fn alter_topic_configs(
+        &self,
+        topic: &str,
+        changes: &BTreeMap<String, Option<String>>,
+    ) -> Result<()> {
+        self.0.alter_topic_configs(topic, changes)
+    }
+
+    async fn delete_records(&self, before: &BTreeMap<TopicPartition, i64>) -> Result<()> {
+        self.0.delete_records(before)
+    }
+
+    async fn list_offsets(
         &self,
         partitions: &[TopicPartition],
+        spec: OffsetSpec,
+        isolation: Isolation,
     ) -> Result<BTreeMap<TopicPartition, i64>> {
-        let end = |tp: &TopicPartition| Ok((tp.clone(), self.0.log(tp)?.offsets().1));
-        partitions.iter().map(end).collect()
+        self.0.list_offsets(partitions, spec, isolation)
     }
 
     async fn committed(

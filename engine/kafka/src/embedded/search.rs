@@ -4,7 +4,7 @@ use bytes::Bytes;
 use millrace_api::Result;
 
 use super::log::Log;
-use super::settings::Isolation;
+use crate::Isolation;
 use crate::record_batch::{Batch, BatchHeader, Corrupt};
 
 const READ_BYTES: usize = 1 << 20;

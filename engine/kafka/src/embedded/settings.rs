@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use millrace_api::{Error, Result};
 
+pub(super) use crate::Isolation;
 use crate::Properties;
 use crate::record_batch::{Compression, Limits};
 
@@ -135,16 +136,6 @@ pub(super) enum OffsetReset {
     Earliest,
     Latest,
     None,
-}
-
-/// Whose records a reader sees (`isolation.level`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Isolation {
-    /// Everybody's.
-    Uncommitted,
-    /// Those of transactions that were committed, and those outside any; only up to where the
-    /// first transaction is still open, so that the order stays.
-    Committed,
 }
 
 /// The settings of a consumer.

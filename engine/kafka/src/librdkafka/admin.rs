@@ -15,30 +15,37 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::{self, rd_kafka_error_code, rd_kafka_topic_result_error, text};
 use super::native::{Client, Event, PartitionList, Queue, c_string, off_thread, read_list};
-use crate::NewTopic;
 use crate::properties::OffsetReset;
+use crate::{ClusterDescription, Isolation, NewTopic, Node, OffsetSpec};
 
-/// An end of the log, and for whom it is asked.
+/// Which record of a log is asked for, and for whom.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start {
-    spec: i32,
-    read_committed: bool,
+    spec: i64,
+    isolation: Isolation,
 }
 
 impl Start {
-    pub(super) fn end(read_committed: bool) -> Self {
-        let spec = sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i32;
-        Self { spec, read_committed }
+    pub(super) fn new(spec: OffsetSpec, isolation: Isolation) -> Self {
+        use sys::rd_kafka_OffsetSpec_t as Spec;
+        let spec = match spec {
+            OffsetSpec::Latest => Spec::RD_KAFKA_OFFSET_SPEC_LATEST as i64,
+            OffsetSpec::Earliest => Spec::RD_KAFKA_OFFSET_SPEC_EARLIEST as i64,
+            OffsetSpec::MaxTimestamp => Spec::RD_KAFKA_OFFSET_SPEC_MAX_TIMESTAMP as i64,
+            OffsetSpec::Timestamp(time) => time,
+        };
+        Self { spec, isolation }
     }
 
     /// Where `auto.offset.reset` begins, if it says.
     pub(super) fn of_reset(reset: OffsetReset, read_committed: bool) -> Option<Self> {
+        let isolation = match read_committed {
+            true => Isolation::Committed,
+            false => Isolation::Uncommitted,
+        };
         match reset {
-            OffsetReset::Latest => Some(Self::end(read_committed)),
-            OffsetReset::Earliest => {
-                let spec = sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST as i32;
-                Some(Self { spec, read_committed })
-            }
+            OffsetReset::Latest => Some(Self::new(OffsetSpec::Latest, isolation)),
+            OffsetReset::Earliest => Some(Self::new(OffsetSpec::Earliest, isolation)),
             OffsetReset::None => None,
         }
     }
@@ -64,12 +71,11 @@ impl Options {
         Self(options)
     }
 
-    fn read_committed(self, read_committed: bool) -> Self {
+    fn isolation(self, isolation: Isolation) -> Self {
         use sys::rd_kafka_IsolationLevel_t as Level;
-        let level = if read_committed {
-            Level::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
-        } else {
-            Level::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
+        let level = match isolation {
+            Isolation::Committed => Level::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
+            Isolation::Uncommitted => Level::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
         };
         // SAFETY: the options are live and for an operation that has this option.
         let refused = unsafe { sys::rd_kafka_AdminOptions_set_isolation_level(self.0, level) };
@@ -126,14 +132,17 @@ pub(super) async fn ask(
     }
 }
 
-/// Asks the cluster for its id: a worker's first question, so that it says what it waits for.
-pub(super) async fn cluster_id(client: &Arc<Client>, timeout: Duration) -> Result<String> {
+/// Asks what the cluster is: a worker's first question, so that it says what it waits for.
+pub(super) async fn describe_cluster(
+    client: &Arc<Client>,
+    timeout: Duration,
+) -> Result<ClusterDescription> {
     const TELL: Duration = Duration::from_secs(10);
     let deadline = Instant::now() + timeout;
-    let mut answer = pin!(describe_cluster(client, timeout));
+    let mut answer = pin!(ask_cluster(client, timeout));
     let error = loop {
         match timeout_at(Instant::now() + TELL, &mut answer).await {
-            Ok(Ok(id)) => return Ok(id),
+            Ok(Ok(description)) => return Ok(description),
             Ok(Err(error)) => break error,
             Err(_) => tracing::warn!(
                 "no broker of bootstrap.servers={} answers yet; giving up in {} s",
@@ -150,7 +159,7 @@ pub(super) async fn cluster_id(client: &Arc<Client>, timeout: Duration) -> Resul
     Err(error.context("remedy", remedy))
 }
 
-async fn describe_cluster(client: &Arc<Client>, timeout: Duration) -> Result<String> {
+async fn ask_cluster(client: &Arc<Client>, timeout: Duration) -> Result<ClusterDescription> {
     let event = ask(client, "the cluster cannot be described", timeout, |queue| {
         let operation = Operation::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER;
         let options = Options::new(client, operation, timeout);
@@ -158,11 +167,36 @@ async fn describe_cluster(client: &Arc<Client>, timeout: Duration) -> Result<Str
         unsafe { sys::rd_kafka_DescribeCluster(client.raw(), options.0, queue.raw()) }
     })
     .await?;
-    // SAFETY: the event is a DescribeCluster result, and lives until its text is copied.
+    // SAFETY: the event is a DescribeCluster result; what it lends is copied before it goes.
     Ok(unsafe {
         let result = sys::rd_kafka_event_DescribeCluster_result(event.raw());
-        text(sys::rd_kafka_DescribeCluster_result_cluster_id(result))
+        let controller = sys::rd_kafka_DescribeCluster_result_controller(result);
+        let mut count = 0;
+        let nodes = sys::rd_kafka_DescribeCluster_result_nodes(result, &raw mut count);
+        let mut nodes: Vec<_> = (0..count).map(|i| read_node(*nodes.add(i))).collect();
+        nodes.sort_unstable_by_key(|node| node.id);
+        ClusterDescription {
+            id: text(sys::rd_kafka_DescribeCluster_result_cluster_id(result)),
+            controller: (!controller.is_null()).then(|| sys::rd_kafka_Node_id(controller)),
+            nodes,
+        }
     })
+}
+
+/// # Safety
+///
+/// `node` must be live.
+unsafe fn read_node(node: *const sys::rd_kafka_Node_t) -> Node {
+    // SAFETY: the caller promises a live node; its texts are copied.
+    unsafe {
+        let rack = text(sys::rd_kafka_Node_rack(node));
+        Node {
+            id: sys::rd_kafka_Node_id(node),
+            host: text(sys::rd_kafka_Node_host(node)),
+            port: sys::rd_kafka_Node_port(node),
+            rack: (!rack.is_empty()).then_some(rack),
+        }
+    }
 }
 
 pub(super) async fn describe_topics(
@@ -404,11 +438,11 @@ pub(super) async fn list_offsets(
     if partitions.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let list = PartitionList::new(partitions.iter().map(|p| (p, i64::from(start.spec))));
+    let list = PartitionList::new(partitions.iter().map(|p| (p, start.spec)));
     let event = ask(client, "offsets cannot be listed", timeout, move |queue| {
         let operation = Operation::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
         let options = Options::new(client, operation, timeout);
-        let options = options.read_committed(start.read_committed);
+        let options = options.isolation(start.isolation);
         // SAFETY: all handles are live; librdkafka copies the list.
         unsafe { sys::rd_kafka_ListOffsets(client.raw(), list.raw(), options.0, queue.raw()) }
     })

@@ -14,11 +14,14 @@ use async_trait::async_trait;
 use millrace_api::{Error, Result, TopicPartition};
 
 use crate::properties::{Role, Settings, translate};
-use crate::{Cluster, Consumer, NewTopic, Producer, Properties};
+use crate::{
+    Cluster, ClusterDescription, Consumer, Isolation, NewTopic, OffsetSpec, Producer, Properties,
+};
 
 mod admin;
 mod batch;
 mod brokers;
+mod configs;
 mod consumer;
 mod context;
 mod delivery;
@@ -80,8 +83,8 @@ impl Cluster for RdKafkaCluster {
         Ok(Box::new(consumer::RdKafkaConsumer::new(settings)?))
     }
 
-    async fn cluster_id(&self) -> Result<String> {
-        admin::cluster_id(&self.admin, self.api_timeout).await
+    async fn describe_cluster(&self) -> Result<ClusterDescription> {
+        admin::describe_cluster(&self.admin, self.api_timeout).await
     }
 
     async fn describe_topics(&self, topics: Option<&[&str]>) -> Result<BTreeMap<String, i32>> {
@@ -100,12 +103,21 @@ impl Cluster for RdKafkaCluster {
         admin::delete_topic(&self.admin, topic, self.api_timeout).await
     }
 
-    async fn end_offsets(
+    async fn topic_configs(&self, topic: &str) -> Result<BTreeMap<String, String>> {
+        configs::describe(&self.admin, topic, self.api_timeout).await
+    }
+
+    async fn list_offsets(
         &self,
         partitions: &[TopicPartition],
+        spec: OffsetSpec,
+        isolation: Isolation,
     ) -> Result<BTreeMap<TopicPartition, i64>> {
-        let start = Start::end(false);
-        admin::list_offsets(&self.admin, partitions, start, self.api_timeout).await
+        let start = Start::new(spec, isolation);
+        let mut offsets =
+            admin::list_offsets(&self.admin, partitions, start, self.api_timeout).await?;
+        offsets.retain(|_, offset| *offset >= 0);
+        Ok(offsets)
     }
 
     async fn committed(

@@ -14,7 +14,10 @@ use async_trait::async_trait;
 use millrace_api::{Error, Result, TopicPartition};
 use tokio::runtime::Handle;
 
-use crate::{Cluster, Consumer, NewTopic, Producer, Properties};
+use crate::{
+    Cluster, ClusterDescription, Consumer, GroupDescription, Isolation, NewTopic, OffsetSpec,
+    Producer, Properties,
+};
 
 mod admin;
 mod backoff;
@@ -99,8 +102,8 @@ impl Cluster for NativeCluster {
         Err(Error::config("this client cannot consume yet: set kafka.client=librdkafka"))
     }
 
-    async fn cluster_id(&self) -> Result<String> {
-        admin::cluster_id(&self.admin).await
+    async fn describe_cluster(&self) -> Result<ClusterDescription> {
+        admin::describe_cluster(&self.admin).await
     }
 
     async fn describe_topics(&self, topics: Option<&[&str]>) -> Result<BTreeMap<String, i32>> {
@@ -115,11 +118,33 @@ impl Cluster for NativeCluster {
         admin::delete_topic(&self.admin, topic).await
     }
 
-    async fn end_offsets(
+    async fn create_partitions(&self, topic: &str, total: i32) -> Result<()> {
+        admin::create_partitions(&self.admin, topic, total).await
+    }
+
+    async fn topic_configs(&self, topic: &str) -> Result<BTreeMap<String, String>> {
+        admin::topic_configs(&self.admin, topic).await
+    }
+
+    async fn alter_topic_configs(
+        &self,
+        topic: &str,
+        changes: &BTreeMap<String, Option<String>>,
+    ) -> Result<()> {
+        admin::alter_topic_configs(&self.admin, topic, changes).await
+    }
+
+    async fn delete_records(&self, before: &BTreeMap<TopicPartition, i64>) -> Result<()> {
+        admin::delete_records(&self.admin, before).await
+    }
+
+    async fn list_offsets(
         &self,
         partitions: &[TopicPartition],
+        spec: OffsetSpec,
+        isolation: Isolation,
     ) -> Result<BTreeMap<TopicPartition, i64>> {
-        admin::list_offsets(&self.admin, partitions).await
+        admin::list_offsets(&self.admin, partitions, spec, isolation).await
     }
 
     async fn committed(
@@ -144,6 +169,14 @@ impl Cluster for NativeCluster {
 
     async fn delete_group(&self, group: &str) -> Result<()> {
         admin::delete_group(&self.admin, group).await
+    }
+
+    async fn describe_group(&self, group: &str) -> Result<GroupDescription> {
+        admin::describe_group(&self.admin, group).await
+    }
+
+    async fn fence_producers(&self, transactional_ids: &[&str]) -> Result<()> {
+        admin::fence_producers(&self.admin, transactional_ids).await
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use millrace_api::ErrorKind;
 use millrace_kafka::partitioner::partition_of;
-use millrace_kafka::{Cluster, NewTopic, Outgoing, Polled, RawHeaders, Subscription};
+use millrace_kafka::{
+    Cluster, Isolation, NewTopic, OffsetSpec, Outgoing, Polled, RawHeaders, Subscription,
+};
 use tokio::time::Instant;
 
 use crate::fixture::*;
@@ -21,7 +23,8 @@ macro_rules! conformance {
             nulls headers value_sizes every_compression max_poll_records an_idle_poll_ends
             an_append_ends_a_poll seek pause_and_resume commit_and_committed reset_to_latest
             rebalance pattern a_topic_that_comes_later topics end_offsets alter_group_offsets
-            a_group_with_members_keeps_its_offsets delete_group
+            a_group_with_members_keeps_its_offsets delete_group describe_cluster topic_configs
+            list_offsets
         );
     };
     ($cluster:expr; $($name:ident)+) => {
@@ -481,4 +484,145 @@ pub(crate) async fn delete_group(cluster: &dyn Cluster) {
     assert_eq!(cluster.group_offsets(&group).await.unwrap(), BTreeMap::new());
     assert_eq!(cluster.group_offsets(&other).await.unwrap().len(), 2, "others keep theirs");
     assert_eq!(cluster.delete_group(&group).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+pub(crate) async fn describe_cluster(cluster: &dyn Cluster) {
+    let described = cluster.describe_cluster().await.unwrap();
+    assert_eq!(described.id, cluster.cluster_id().await.unwrap());
+    assert!(!described.id.is_empty());
+    assert!(described.nodes.is_sorted_by_key(|node| node.id));
+    if let Some(controller) = described.controller {
+        assert!(described.nodes.iter().any(|node| node.id == controller), "{described:?}");
+    }
+}
+
+pub(crate) async fn topic_configs(cluster: &dyn Cluster) {
+    let compact = [("cleanup.policy", "compact"), ("segment.bytes", "1048576")];
+    let topic = topic_with(cluster, "configs", 1, &compact).await;
+    let configs = cluster.topic_configs(&topic).await.unwrap();
+    assert_eq!((&*configs["cleanup.policy"], &*configs["segment.bytes"]), ("compact", "1048576"));
+    assert_eq!(configs["message.timestamp.type"], "CreateTime", "defaults are told as well");
+    let missing = cluster.topic_configs(&unique("missing")).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound, "{missing}");
+}
+
+pub(crate) async fn list_offsets(cluster: &dyn Cluster) {
+    let topic = topic(cluster, "list", 2).await;
+    let mut timed = numbers(&topic, Some(0), 0, 4);
+    timed.timestamps = Some(vec![1_000, 4_000, 2_000, 3_000].into());
+    produce(cluster, &[], &[timed]).await;
+    let both = [tp(&topic, 0), tp(&topic, 1)];
+    for isolation in [Isolation::Uncommitted, Isolation::Committed] {
+        for (spec, expected) in [
+            (OffsetSpec::Earliest, vec![0, 0]),
+            (OffsetSpec::Latest, vec![4, 0]),
+            (OffsetSpec::MaxTimestamp, vec![1]),
+            (OffsetSpec::Timestamp(0), vec![0]),
+            (OffsetSpec::Timestamp(1_001), vec![1]),
+            (OffsetSpec::Timestamp(4_000), vec![1]),
+            (OffsetSpec::Timestamp(4_001), vec![]),
+        ] {
+            let listed = cluster.list_offsets(&both, spec, isolation).await.unwrap();
+            let expected: BTreeMap<_, _> = both.iter().cloned().zip(expected).collect();
+            assert_eq!(listed, expected, "{spec:?}, {isolation:?}");
+        }
+    }
+    let none = cluster.list_offsets(&[], OffsetSpec::Latest, Isolation::Committed).await.unwrap();
+    assert_eq!(none, BTreeMap::new());
+}
+
+pub(crate) async fn create_partitions(cluster: &dyn Cluster) {
+    let topic = topic(cluster, "grow", 2).await;
+    cluster.create_partitions(&topic, 5).await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while cluster.describe_topics(Some(&[&topic])).await.unwrap()[&topic] != 5 {
+        assert!(Instant::now() < deadline, "the partitions do not come");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for total in [5, 4, 0] {
+        let error = cluster.create_partitions(&topic, total).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        assert!(error.to_string().contains(&topic), "{error}");
+    }
+    let missing = cluster.create_partitions(&unique("missing"), 2).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound, "{missing}");
+}
+
+pub(crate) async fn alter_topic_configs(cluster: &dyn Cluster) {
+    let first = [("cleanup.policy", "compact"), ("segment.bytes", "1048576")];
+    let topic = topic_with(cluster, "alter-configs", 1, &first).await;
+    let alter = async |name: &str, value: Option<&str>| {
+        let changes = BTreeMap::from([(name.to_owned(), value.map(str::to_owned))]);
+        cluster.alter_topic_configs(&topic, &changes).await
+    };
+    alter("min.cleanable.dirty.ratio", Some("0.25")).await.unwrap();
+    alter("cleanup.policy", None).await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let configs = cluster.topic_configs(&topic).await.unwrap();
+        let [ratio, policy, segment] =
+            ["min.cleanable.dirty.ratio", "cleanup.policy", "segment.bytes"].map(|n| &*configs[n]);
+        if (ratio, policy, segment) == ("0.25", "delete", "1048576") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{configs:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for (name, value) in [("cleanup.policy", "none"), ("no.such.config", "1")] {
+        let error = alter(name, Some(value)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    }
+    let missing = cluster.alter_topic_configs(&unique("missing"), &BTreeMap::new()).await;
+    assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+pub(crate) async fn delete_records(cluster: &dyn Cluster) {
+    let topic = topic(cluster, "delete-records", 2).await;
+    let both = [tp(&topic, 0), tp(&topic, 1)];
+    let runs = [numbers(&topic, Some(0), 0, 10), numbers(&topic, Some(1), 0, 10)];
+    produce(cluster, &[], &runs).await;
+    let before = BTreeMap::from([(both[0].clone(), 4), (both[1].clone(), -1)]);
+    cluster.delete_records(&before).await.unwrap();
+    let start = |spec| cluster.list_offsets(&both, spec, Isolation::Uncommitted);
+    let expected = BTreeMap::from([(both[0].clone(), 4), (both[1].clone(), 10)]);
+    assert_eq!(start(OffsetSpec::Earliest).await.unwrap(), expected);
+    let beyond = BTreeMap::from([(both[0].clone(), 11)]);
+    let error = cluster.delete_records(&beyond).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fatal, "{error}");
+    assert!(error.to_string().contains(&format!("{topic}-0")), "{error}");
+    let mut consumer = reader(cluster, &topic, 1).await;
+    consumer.seek(&BTreeMap::from([(both[0].clone(), 4)])).await.unwrap();
+    assert!(read_one(&mut *consumer, 6).await.iter().map(number).eq(4..10));
+}
+
+pub(crate) async fn describe_group(cluster: &dyn Cluster) {
+    let topic = topic(cluster, "describe-group", 2).await;
+    let group = unique("group");
+    let missing = cluster.describe_group(&group).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound, "{missing}");
+    for protocol in ["classic", "consumer"] {
+        let group = unique("group");
+        let more = [("group.protocol", protocol), ("client.id", "who")];
+        let mut consumer = Tracked::new(member(cluster, &group, &more).await);
+        consumer.consumer.subscribe(&Subscription::Topics(vec![topic.clone()])).await.unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let described = loop {
+            assert!(Instant::now() < deadline, "nothing is assigned");
+            consumer.poll().await;
+            let described = cluster.describe_group(&group).await;
+            if let Ok(described) = described.as_ref()
+                && described.members.iter().any(|member| member.assigned.len() == 2)
+            {
+                break described.clone();
+            }
+        };
+        assert_eq!((&*described.state, &*described.protocol_type), ("Stable", "consumer"));
+        let [member] = &described.members[..] else {
+            panic!("{described:?}");
+        };
+        assert_eq!((&*member.client, member.instance.as_deref()), ("who", None));
+        assert_eq!(member.assigned, [tp(&topic, 0), tp(&topic, 1)]);
+        consumer.consumer.close().await.unwrap();
+        cluster.delete_group(&group).await.unwrap();
+    }
 }

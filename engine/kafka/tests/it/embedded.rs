@@ -18,6 +18,7 @@ mod in_memory {
     use super::*;
 
     conformance!(EmbeddedCluster::in_memory());
+    conformance!(EmbeddedCluster::in_memory(); create_partitions alter_topic_configs delete_records);
 }
 
 mod in_files {

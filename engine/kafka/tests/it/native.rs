@@ -27,4 +27,6 @@ macro_rules! cluster_or_skip {
     };
 }
 
-conformance!(cluster_or_skip!(); topics delete_group);
+conformance!(cluster_or_skip!();
+    topics delete_group describe_cluster topic_configs create_partitions alter_topic_configs
+);

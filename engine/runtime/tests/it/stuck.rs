@@ -9,7 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use millrace_api::{Error, Result, TopicPartition};
 use millrace_kafka::embedded::EmbeddedCluster;
-use millrace_kafka::{Acknowledge, Cluster, Consumer, NewTopic, Outgoing, Producer, Properties};
+use millrace_kafka::{
+    Acknowledge, Cluster, ClusterDescription, Consumer, Isolation, NewTopic, OffsetSpec, Outgoing,
+    Producer, Properties,
+};
 use millrace_runtime::{Herder, State};
 use tokio::time::timeout;
 
@@ -98,8 +101,8 @@ impl Cluster for Full {
         self.inner.consumer(properties).await
     }
 
-    async fn cluster_id(&self) -> Result<String> {
-        self.inner.cluster_id().await
+    async fn describe_cluster(&self) -> Result<ClusterDescription> {
+        self.inner.describe_cluster().await
     }
 
     async fn describe_topics(&self, topics: Option<&[&str]>) -> Result<BTreeMap<String, i32>> {
@@ -114,8 +117,13 @@ impl Cluster for Full {
         self.inner.delete_topic(topic).await
     }
 
-    async fn end_offsets(&self, partitions: &[TopicPartition]) -> Result<Offsets> {
-        self.inner.end_offsets(partitions).await
+    async fn list_offsets(
+        &self,
+        partitions: &[TopicPartition],
+        spec: OffsetSpec,
+        isolation: Isolation,
+    ) -> Result<Offsets> {
+        self.inner.list_offsets(partitions, spec, isolation).await
     }
 
     async fn committed(&self, group: &str, partitions: &[TopicPartition]) -> Result<Offsets> {

@@ -43,9 +43,9 @@ enum Kind {
 }
 
 /// A config and its value.
-pub(super) struct Config {
-    pub(super) name: StrBytes,
-    pub(super) value: Option<StrBytes>,
+pub(in crate::embedded) struct Config {
+    pub(in crate::embedded) name: StrBytes,
+    pub(in crate::embedded) value: Option<StrBytes>,
     pub(super) source: Source,
     kind: Kind,
 }
@@ -100,18 +100,25 @@ pub(super) fn check(
     configs: &BTreeMap<String, String>,
     cluster: &Settings,
 ) -> Result<TopicSettings, Refused> {
-    let is_known =
-        |name: &str| KEPT.contains(&name) || SHOWN.iter().any(|(shown, ..)| *shown == name);
-    if let Some(unknown) = configs.keys().find(|name| !is_known(name)) {
-        let message = format!("Unknown topic config name: {unknown}");
-        return Err(Refused::new(ResponseError::InvalidConfig, message));
-    }
+    check_names(configs).map_err(|why| Refused::new(ResponseError::InvalidConfig, why))?;
     TopicSettings::new(configs, cluster)
         .map_err(|error| Refused::new(ResponseError::InvalidConfig, error.to_string()))
 }
 
+/// Says which of these is no config of topics.
+pub(in crate::embedded) fn check_names(configs: &BTreeMap<String, String>) -> Result<(), String> {
+    let is_known =
+        |name: &str| KEPT.contains(&name) || SHOWN.iter().any(|(shown, ..)| *shown == name);
+    match configs.keys().find(|name| !is_known(name)) {
+        Some(unknown) => Err(format!("Unknown topic config name: {unknown}")),
+        None => Ok(()),
+    }
+}
+
 /// All configs of a topic that has these.
-pub(super) fn of_topic(set: &BTreeMap<String, String>) -> impl Iterator<Item = Config> {
+pub(in crate::embedded) fn of_topic(
+    set: &BTreeMap<String, String>,
+) -> impl Iterator<Item = Config> {
     let text = |text: &str| StrBytes::from_string(text.to_owned());
     let shown = SHOWN.iter().map(move |(name, default, kind)| Config {
         name: text(name),

@@ -17,9 +17,9 @@ use super::LEADER_EPOCH;
 use super::api::Call;
 use super::error::Refused;
 use super::topics::by_id;
+use crate::Isolation;
 use crate::embedded::Topic;
 use crate::embedded::log::{Log, Slice};
-use crate::embedded::settings::Isolation;
 use crate::embedded::topic_id::TopicId;
 
 /// The most bytes of records in an answer, whatever a client asks for (`fetch.max.bytes` of a

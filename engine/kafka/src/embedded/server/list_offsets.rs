@@ -19,8 +19,8 @@ use super::LEADER_EPOCH;
 use super::api::Call;
 use super::error::Refused;
 use super::fetch::{check_epoch, isolation};
+use crate::Isolation;
 use crate::embedded::search::{self, Moment};
-use crate::embedded::settings::Isolation;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;

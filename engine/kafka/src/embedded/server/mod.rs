@@ -19,7 +19,7 @@ use super::{EmbeddedCluster, Shared};
 
 mod api;
 mod cluster;
-mod configs;
+pub(super) mod configs;
 mod connection;
 mod error;
 mod fetch;

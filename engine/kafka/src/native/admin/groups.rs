@@ -1,238 +1,146 @@
-//! Decides how a group's committed offsets are read and changed from outside the group.
+//! Decides how groups are looked at and deleted from outside.
 
-use std::collections::BTreeMap;
-
+use bytes::{Buf, Bytes};
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::offset_commit_request::{
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
-use kafka_protocol::messages::offset_delete_request::{
-    OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
-};
-use kafka_protocol::messages::offset_fetch_request::{
-    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
-};
+use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup as NewGroup;
+use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::{
-    DeleteGroupsRequest, GroupId, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
-    OffsetFetchResponse, TopicName,
+    ConsumerGroupDescribeRequest, ConsumerProtocolAssignment, DeleteGroupsRequest,
+    DescribeGroupsRequest, GroupId,
 };
-use millrace_api::{Error, Result, TopicPartition};
+use kafka_protocol::protocol::Decodable;
+use millrace_api::{Error, ErrorKind, Result, TopicPartition};
 
 use super::super::client::{CallError, Client, CoordinatorOf, check};
 use super::super::error::{Permission, Resource};
-use super::{Question, by_topic, coordinator, missing_partition, text};
+use super::super::net::Connection;
+use super::{Question, coordinator, text};
+use crate::{GroupDescription, GroupMember};
 
-/// A partition's own error, which ends a call.
-type Refused = (TopicPartition, CallError);
+/// The protocol type of groups of consumers.
+const CONSUMER: &str = "consumer";
 
-/// What a group has committed of these partitions, or of all when they are none. Partitions
-/// without a commit are absent.
-pub(in super::super) async fn committed(
+/// A group's state and members, whichever protocol they speak.
+pub(in super::super) async fn describe_group(
     client: &Client,
     group: &str,
-    partitions: Option<&[TopicPartition]>,
-) -> Result<BTreeMap<TopicPartition, i64>> {
+) -> Result<GroupDescription> {
+    const WHAT: &str = "the group cannot be described";
     check_name(group)?;
-    if partitions.is_some_and(<[_]>::is_empty) {
-        return Ok(BTreeMap::new());
-    }
     let needed = [Permission::new("Describe", Resource::Group(group))];
-    let question = Question::new(client, "committed offsets cannot be read", &needed);
-    let listed = question.ask(|| async {
+    let described = Question::new(client, WHAT, &needed).ask(|| async {
         let connection = coordinator(client, CoordinatorOf::Group, group).await?;
-        let answer = connection.call(|version| fetch_request(version, group, partitions)).await?;
-        connection.throttle(answer.throttle_time_ms);
-        let mut offsets = BTreeMap::new();
-        for (partition, offset) in read_offsets(answer)? {
-            match offset {
-                Ok(offset) if offset >= 0 => {
-                    offsets.insert(partition, offset);
-                }
-                Ok(_) => {}
-                Err(error) if error.is_passing() => return Err(error),
-                Err(error) => return Ok(Err((partition, error))),
-            }
+        if let Some(found) = describe_new(&connection, group).await? {
+            return Ok(Some(found));
         }
-        Ok(Ok(offsets))
+        describe_classic(&connection, group).await
     });
-    let what = "the partition's committed offset cannot be read";
-    let listed = listed.await.map_err(|e| e.context("group.id", group))?;
-    listed.map_err(|refused| partition_error(what, "Describe", refused).context("group.id", group))
+    let described = described.await.map_err(|e| e.context("group.id", group))?;
+    described.ok_or_else(|| {
+        let missing = format!("{WHAT}: there is no such group");
+        Error::new(ErrorKind::NotFound, missing).context("group.id", group)
+    })
 }
 
-fn fetch_request(
-    version: i16,
+/// A group of the protocol that Kafka 4 has brought (KIP-848), unless it is none.
+async fn describe_new(
+    connection: &Connection,
     group: &str,
-    partitions: Option<&[TopicPartition]>,
-) -> OffsetFetchRequest {
-    let id = GroupId(text(group));
-    let topics = partitions.map(|all| by_topic(all.iter().map(|p| (p.clone(), ()))));
-    let topics = topics.map(|topics| {
-        topics.into_iter().map(|(topic, partitions)| {
-            let numbers: Vec<_> = partitions.into_iter().map(|(number, ())| number).collect();
-            (TopicName(text(&topic)), numbers)
-        })
-    });
-    if version < 8 {
-        let topics = topics.map(|topics| {
-            let topics = topics.map(|(name, numbers)| {
-                OffsetFetchRequestTopic::default().with_name(name).with_partition_indexes(numbers)
-            });
-            topics.collect()
-        });
-        return OffsetFetchRequest::default().with_group_id(id).with_topics(topics);
+) -> Result<Option<GroupDescription>, CallError> {
+    if !connection.versions().has::<ConsumerGroupDescribeRequest>() {
+        return Ok(None);
     }
-    let topics = topics.map(|topics| {
-        let topics = topics.map(|(name, numbers)| {
-            OffsetFetchRequestTopics::default().with_name(name).with_partition_indexes(numbers)
-        });
-        topics.collect()
-    });
-    let group = OffsetFetchRequestGroup::default().with_group_id(id).with_topics(topics);
-    OffsetFetchRequest::default().with_groups(vec![group])
+    let request =
+        ConsumerGroupDescribeRequest::default().with_group_ids(vec![GroupId(text(group))]);
+    let answer = connection.call(|_| request).await?;
+    connection.throttle(answer.throttle_time_ms);
+    let Some(described) = answer.groups.first() else {
+        return Ok(None);
+    };
+    match check(described.error_code, described.error_message.as_ref()) {
+        Ok(()) => Ok(Some(of_new(described))),
+        Err(error) => match error.code() {
+            // It may be of the older protocol, or the newer one be switched off.
+            Some(ResponseError::GroupIdNotFound | ResponseError::UnsupportedVersion) => Ok(None),
+            _ => Err(error),
+        },
+    }
 }
 
-/// The offsets of an answer of any version, unless it is an error as a whole.
-fn read_offsets(
-    answer: OffsetFetchResponse,
-) -> Result<Vec<(TopicPartition, Result<i64, CallError>)>, CallError> {
-    let whole = match answer.groups.first() {
-        Some(group) => group.error_code,
-        None => answer.error_code,
-    };
-    match check(whole, None) {
-        // Nobody knows it, so it has committed nothing.
-        Err(e) if e.code() == Some(ResponseError::GroupIdNotFound) => return Ok(Vec::new()),
-        other => other?,
+fn of_new(described: &NewGroup) -> GroupDescription {
+    let members = described.members.iter().map(|member| GroupMember {
+        id: member.member_id.to_string(),
+        instance: member.instance_id.as_ref().map(ToString::to_string),
+        client: member.client_id.to_string(),
+        host: member.client_host.to_string(),
+        assigned: member
+            .assignment
+            .topic_partitions
+            .iter()
+            .flat_map(|topic| {
+                let partitions = topic.partitions.iter();
+                partitions.map(|number| TopicPartition::new(topic.topic_name.as_str(), *number))
+            })
+            .collect(),
+    });
+    GroupDescription {
+        state: described.group_state.to_string(),
+        protocol_type: CONSUMER.to_owned(),
+        members: members.collect(),
     }
-    let mut offsets = Vec::new();
-    let mut push = |topic: &str, number, offset, code| {
-        offsets.push((TopicPartition::new(topic, number), check(code, None).map(|()| offset)));
-    };
-    for topic in &answer.topics {
-        for p in &topic.partitions {
-            push(&topic.name, p.partition_index, p.committed_offset, p.error_code);
-        }
-    }
-    for topic in answer.groups.iter().flat_map(|group| &group.topics) {
-        for p in &topic.partitions {
-            push(&topic.name, p.partition_index, p.committed_offset, p.error_code);
-        }
-    }
-    Ok(offsets)
 }
 
-/// Sets offsets, then deletes those that are none.
-pub(in super::super) async fn alter_offsets(
-    client: &Client,
+async fn describe_classic(
+    connection: &Connection,
     group: &str,
-    changes: &BTreeMap<TopicPartition, Option<i64>>,
-) -> Result<()> {
-    check_name(group)?;
-    let set: Vec<_> =
-        changes.iter().filter_map(|(tp, offset)| Some((tp.clone(), (*offset)?))).collect();
-    let deleted: Vec<_> = changes
-        .iter()
-        .filter(|(_, offset)| offset.is_none())
-        .map(|(tp, _)| (tp.clone(), ()))
-        .collect();
-    if !set.is_empty() {
-        set_offsets(client, group, &set).await.map_err(|e| e.context("group.id", group))?;
-    }
-    if !deleted.is_empty() {
-        delete_offsets(client, group, &deleted).await.map_err(|e| e.context("group.id", group))?;
-    }
-    Ok(())
-}
-
-async fn set_offsets(client: &Client, group: &str, set: &[(TopicPartition, i64)]) -> Result<()> {
-    const WHAT: &str = "committed offsets cannot be altered";
-    let needed = [Permission::new("Read", Resource::Group(group))];
-    let altered = Question::new(client, WHAT, &needed).ask(|| async {
-        let topics = by_topic(set.iter().cloned()).into_iter().map(|(topic, partitions)| {
-            let partitions = partitions.into_iter().map(|(partition, offset)| {
-                OffsetCommitRequestPartition::default()
-                    .with_partition_index(partition)
-                    .with_committed_offset(offset)
-                    .with_committed_metadata(Some(text("")))
-            });
-            OffsetCommitRequestTopic::default()
-                .with_name(TopicName(text(&topic)))
-                .with_partitions(partitions.collect())
-        });
-        // No member and no generation: the group has to be empty.
-        let request = OffsetCommitRequest::default()
-            .with_group_id(GroupId(text(group)))
-            .with_topics(topics.collect());
-        let connection = coordinator(client, CoordinatorOf::Group, group).await?;
-        let answer = connection.call(|_| request).await?;
-        connection.throttle(answer.throttle_time_ms);
-        first_refused(answer.topics.iter().flat_map(|topic| {
-            let name = &topic.name;
-            topic.partitions.iter().map(move |p| (name.as_str(), p.partition_index, p.error_code))
-        }))
-    });
-    altered.await?.map_err(|refused| partition_error(WHAT, "Read", refused))
-}
-
-async fn delete_offsets(
-    client: &Client,
-    group: &str,
-    deleted: &[(TopicPartition, ())],
-) -> Result<()> {
-    const WHAT: &str = "committed offsets cannot be deleted";
-    let needed = [Permission::new("Delete", Resource::Group(group))];
-    let done = Question::new(client, WHAT, &needed).ask(|| async {
-        let topics = by_topic(deleted.iter().cloned()).into_iter().map(|(topic, partitions)| {
-            let partitions = partitions.into_iter().map(|(partition, ())| {
-                OffsetDeleteRequestPartition::default().with_partition_index(partition)
-            });
-            OffsetDeleteRequestTopic::default()
-                .with_name(TopicName(text(&topic)))
-                .with_partitions(partitions.collect())
-        });
-        let request = OffsetDeleteRequest::default()
-            .with_group_id(GroupId(text(group)))
-            .with_topics(topics.collect());
-        let connection = coordinator(client, CoordinatorOf::Group, group).await?;
-        let answer = connection.call(|_| request).await?;
-        connection.throttle(answer.throttle_time_ms);
-        check(answer.error_code, None)?;
-        first_refused(answer.topics.iter().flat_map(|topic| {
-            let name = &topic.name;
-            topic.partitions.iter().map(move |p| (name.as_str(), p.partition_index, p.error_code))
-        }))
-    });
-    done.await?.map_err(|refused| partition_error(WHAT, "Read", refused))
-}
-
-/// The first partition whose offset could not be changed. The outer error is one that may pass:
-/// of these only those of the coordinator, as partitions do not come into being by waiting.
-fn first_refused<'a>(
-    partitions: impl Iterator<Item = (&'a str, i32, i16)>,
-) -> Result<Result<(), Refused>, CallError> {
-    for (topic, partition, code) in partitions {
-        let Err(error) = check(code, None) else {
-            continue;
-        };
-        // A rebalance ends, with members or without.
-        let rebalancing = error.code() == Some(ResponseError::RebalanceInProgress);
-        let is_missing = error.code() == Some(ResponseError::UnknownTopicOrPartition);
-        if !is_missing && (error.is_passing() || rebalancing) {
-            return Err(error);
-        }
-        return Ok(Err((TopicPartition::new(topic, partition), error)));
-    }
-    Ok(Ok(()))
-}
-
-fn partition_error(what: &str, operation: &'static str, (of, error): Refused) -> Error {
-    let needed = [Permission::new(operation, Resource::Topic(&of.topic))];
-    let error = match error.code() {
-        Some(ResponseError::UnknownTopicOrPartition) => missing_partition(what),
-        _ => error.doing_with(what, &needed),
+) -> Result<Option<GroupDescription>, CallError> {
+    let request = DescribeGroupsRequest::default().with_groups(vec![GroupId(text(group))]);
+    let answer = connection.call(|_| request).await?;
+    connection.throttle(answer.throttle_time_ms);
+    let Some(described) = answer.groups.first() else {
+        return Ok(None);
     };
-    error.context("partition", &of)
+    match check(described.error_code, described.error_message.as_ref()) {
+        Err(error) if error.code() == Some(ResponseError::GroupIdNotFound) => Ok(None),
+        // What coordinators before Kafka 4 say of a group that they do not know.
+        Ok(()) if described.group_state.as_str() == "Dead" => Ok(None),
+        other => other.map(|()| Some(of_classic(described))),
+    }
+}
+
+fn of_classic(described: &DescribedGroup) -> GroupDescription {
+    let is_consumer = described.protocol_type.as_str() == CONSUMER;
+    let member = |member: &DescribedGroupMember| GroupMember {
+        id: member.member_id.to_string(),
+        instance: member.group_instance_id.as_ref().map(ToString::to_string),
+        client: member.client_id.to_string(),
+        host: member.client_host.to_string(),
+        assigned: match is_consumer {
+            true => assigned(member.member_assignment.clone()).unwrap_or_default(),
+            false => Vec::new(),
+        },
+    };
+    GroupDescription {
+        state: described.group_state.to_string(),
+        protocol_type: described.protocol_type.to_string(),
+        members: described.members.iter().map(member).collect(),
+    }
+}
+
+/// What a leader gave a member, as consumers write it; newer versions only add to it.
+fn assigned(mut bytes: Bytes) -> Option<Vec<TopicPartition>> {
+    const NEWEST: i16 = 3;
+    if bytes.len() < 2 {
+        return None;
+    }
+    let version = bytes.get_i16().min(NEWEST);
+    let assignment = ConsumerProtocolAssignment::decode(&mut bytes, version).ok()?;
+    let mut all = Vec::new();
+    for topic in &assignment.assigned_partitions {
+        let name = topic.topic.as_str();
+        all.extend(topic.partitions.iter().map(|number| TopicPartition::new(name, *number)));
+    }
+    Some(all)
 }
 
 /// Deletes a group and all it has committed.
@@ -249,7 +157,7 @@ pub(in super::super) async fn delete_group(client: &Client, group: &str) -> Resu
     deleted.await.map_err(|e| e.context("group.id", group))
 }
 
-fn check_name(group: &str) -> Result<()> {
+pub(super) fn check_name(group: &str) -> Result<()> {
     if group.is_empty() {
         return Err(Error::config("Invalid value  for configuration group.id: it is empty"));
     }

@@ -21,14 +21,20 @@ use super::metadata::Metadata;
 use super::net::Connection;
 
 mod cluster;
+mod configs;
+mod group_offsets;
 mod groups;
 mod offsets;
+mod producers;
 mod topics;
 
-pub(super) use cluster::cluster_id;
-pub(super) use groups::{alter_offsets, committed, delete_group};
-pub(super) use offsets::list_offsets;
-pub(super) use topics::{create_topic, delete_topic, describe_topics};
+pub(super) use cluster::describe_cluster;
+pub(super) use configs::{alter_topic_configs, topic_configs};
+pub(super) use group_offsets::{alter_offsets, committed};
+pub(super) use groups::{delete_group, describe_group};
+pub(super) use offsets::{delete_records, list_offsets};
+pub(super) use producers::fence_producers;
+pub(super) use topics::{create_partitions, create_topic, delete_topic, describe_topics};
 
 /// What is being asked, and how long there is time for it.
 struct Question<'a> {
@@ -41,12 +47,19 @@ struct Question<'a> {
     backoff: Backoff,
     /// What went wrong last.
     last: Option<CallError>,
+    /// An error that passes here, though not in general.
+    passing: Option<ResponseError>,
 }
 
 impl<'a> Question<'a> {
     fn new(client: &'a Client, what: &'a str, needed: &'a [Permission<'a>]) -> Self {
         let (deadline, backoff) = (client.api_deadline(), client.backoff());
-        Self { client, what, needed, deadline, backoff, last: None }
+        Self { client, what, needed, deadline, backoff, last: None, passing: None }
+    }
+
+    /// Asks again after this error as well.
+    fn also_after(self, passing: ResponseError) -> Self {
+        Self { passing: Some(passing), ..self }
     }
 
     /// Asks until there is an answer, an error that does not pass, or no time left.
@@ -80,7 +93,7 @@ impl<'a> Question<'a> {
     ///
     /// `error`, if it does not pass or there is no time for another try.
     async fn again_after(&mut self, error: CallError) -> Result<()> {
-        if !error.is_passing() {
+        if !error.is_passing() && (error.code().is_none() || error.code() != self.passing) {
             return Err(self.error(error));
         }
         let wait = self.backoff.next();
@@ -195,6 +208,10 @@ fn leader(metadata: &Metadata, partition: &TopicPartition) -> Result<i32, Respon
 
 fn missing_partition(what: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("{what}: the partition does not exist"))
+}
+
+fn missing_topic(what: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("{what}: the topic does not exist"))
 }
 
 /// The connection to the controller, or, from Kafka 3 on, to a broker that asks it for us.

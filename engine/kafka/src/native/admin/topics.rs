@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
-use kafka_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, TopicName};
-use millrace_api::{Error, ErrorKind, Result};
+use kafka_protocol::messages::{
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, TopicName,
+};
+use millrace_api::Result;
 
 use super::super::client::{CallError, Client, check};
 use super::super::error::{Failure, FailureKind, Permission, Resource};
 use super::super::metadata::Metadata;
-use super::{Question, broker_timeout, controller, text};
+use super::configs::exists;
+use super::{Question, broker_timeout, controller, missing_topic, text};
 use crate::NewTopic;
 
 /// How many partitions each of these topics has, or all topics. Missing topics are left out.
@@ -95,9 +99,9 @@ fn creation(topic: &NewTopic, timeout_ms: i32) -> CreateTopicsRequest {
 
 /// Deletes a topic and waits until the controller has.
 pub(in super::super) async fn delete_topic(client: &Client, topic: &str) -> Result<()> {
+    const WHAT: &str = "the topic cannot be deleted";
     let needed = [Permission::new("Delete", Resource::Topic(topic))];
-    let question = Question::new(client, "the topic cannot be deleted", &needed);
-    let existed = question.ask(|| async {
+    let existed = Question::new(client, WHAT, &needed).ask(|| async {
         let connection = controller(client).await?;
         let answer = connection
             .call(|version| {
@@ -114,18 +118,46 @@ pub(in super::super) async fn delete_topic(client: &Client, topic: &str) -> Resu
             .await?;
         connection.throttle(answer.throttle_time_ms);
         for answer in &answer.responses {
-            match check(answer.error_code, answer.error_message.as_ref()) {
-                Err(e) if e.code() == Some(ResponseError::UnknownTopicOrPartition) => {
-                    return Ok(false);
-                }
-                other => other?,
+            if !exists(check(answer.error_code, answer.error_message.as_ref()))? {
+                return Ok(false);
             }
         }
         Ok(true)
     });
     match existed.await.map_err(|e| e.context("topic", topic))? {
         true => Ok(()),
-        false => Err(Error::new(ErrorKind::NotFound, "the topic to delete does not exist")
-            .context("topic", topic)),
+        false => Err(missing_topic(WHAT).context("topic", topic)),
+    }
+}
+
+/// Sets how many partitions a topic has.
+pub(in super::super) async fn create_partitions(
+    client: &Client,
+    topic: &str,
+    total: i32,
+) -> Result<()> {
+    const WHAT: &str = "partitions cannot be created";
+    let needed = [Permission::new("Alter", Resource::Topic(topic))];
+    let created = Question::new(client, WHAT, &needed).ask(|| async {
+        let wanted = CreatePartitionsTopic::default()
+            .with_name(TopicName(text(topic)))
+            .with_count(total)
+            .with_assignments(None);
+        let request = CreatePartitionsRequest::default()
+            .with_topics(vec![wanted])
+            .with_timeout_ms(broker_timeout(client));
+        let connection = controller(client).await?;
+        let answer = connection.call(|_| request).await?;
+        connection.throttle(answer.throttle_time_ms);
+        for result in &answer.results {
+            if !exists(check(result.error_code, result.error_message.as_ref()))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    });
+    match created.await.map_err(|e| e.context("topic", topic))? {
+        true => Ok(()),
+        false => Err(missing_topic(WHAT).context("topic", topic)),
     }
 }
