@@ -3,11 +3,16 @@
 
 use rustls::pki_types::CertificateDer;
 
-use crate::der::{CONSTRUCTED_0, Der, GENERALIZED_TIME, OID, SEQUENCE, SET, UTC_TIME};
+use crate::der::{
+    CONSTRUCTED_0, CONSTRUCTED_3, Der, GENERALIZED_TIME, OCTET_STRING, OID, PRIMITIVE_2, SEQUENCE,
+    SET, UTC_TIME,
+};
 use crate::flaw::Flaw;
 
 /// 2.5.4.3: `commonName`.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+/// 2.5.29.17: `subjectAltName`.
+const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
 
 /// The parts of a certificate that are of use without a check of its signature.
 #[derive(Clone, Debug)]
@@ -20,6 +25,8 @@ pub(crate) struct Certificate<'a> {
     pub(crate) public_key: &'a [u8],
     /// When it begins and ends to be valid, seconds since 1970.
     pub(crate) valid: (i64, i64),
+    /// Whether it lists names of hosts, besides its common name.
+    pub(crate) has_dns_names: bool,
 }
 
 impl<'a> Certificate<'a> {
@@ -37,23 +44,57 @@ impl<'a> Certificate<'a> {
         let mut public_key = fields.inside(SEQUENCE)?;
         public_key.content(SEQUENCE)?;
         let public_key = public_key.element()?.whole;
-        Ok(Self { subject, issuer, public_key, valid })
+        let has_dns_names = has_dns_names(fields)?;
+        Ok(Self { subject, issuer, public_key, valid, has_dns_names })
     }
 
     /// The common name of the subject, for people; empty when it has none.
     pub(crate) fn common_name(&self) -> String {
-        common_name(self.subject).unwrap_or_default()
+        common_name(self.subject).map(printable).unwrap_or_default()
+    }
+
+    /// The common name as it stands there, to be compared.
+    pub(crate) fn exact_common_name(&self) -> Option<&'a str> {
+        common_name(self.subject)
     }
 }
 
-fn common_name(name: &[u8]) -> Option<String> {
+/// Looks through what follows the public key.
+fn has_dns_names(mut fields: Der<'_>) -> Result<bool, Flaw> {
+    while !fields.is_empty() {
+        let field = fields.element()?;
+        if field.tag != CONSTRUCTED_3 {
+            continue;
+        }
+        let mut extensions = Der::new(field.content).inside(SEQUENCE)?;
+        while !extensions.is_empty() {
+            let mut extension = extensions.inside(SEQUENCE)?;
+            if extension.content(OID)? != ALTERNATIVE_NAMES {
+                continue;
+            }
+            // Whether it is critical may stand between.
+            let mut value = extension.element()?;
+            if value.tag != OCTET_STRING {
+                value = extension.element()?;
+            }
+            let mut names = Der::new(value.content).inside(SEQUENCE)?;
+            while !names.is_empty() {
+                if names.element()?.tag == PRIMITIVE_2 {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn common_name(name: &[u8]) -> Option<&str> {
     let mut parts = Der::new(name);
     while !parts.is_empty() {
         let mut part = parts.inside(SET).ok()?;
         let mut attribute = part.inside(SEQUENCE).ok()?;
         if attribute.content(OID).ok()? == COMMON_NAME {
-            let text = attribute.element().ok()?.content;
-            return Some(printable(&String::from_utf8_lossy(text)));
+            return std::str::from_utf8(attribute.element().ok()?.content).ok();
         }
     }
     None
@@ -137,7 +178,7 @@ pub(crate) fn describe(der: &[u8]) -> String {
     format!(
         "certificate of {}, signed by {}, valid from {} until {}",
         certificate.common_name(),
-        common_name(certificate.issuer).unwrap_or_default(),
+        common_name(certificate.issuer).map(printable).unwrap_or_default(),
         date(from),
         date(until)
     )

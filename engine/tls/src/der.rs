@@ -15,11 +15,14 @@ pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
 /// `[0] IMPLICIT` of a primitive type.
 pub(crate) const PRIMITIVE_0: u8 = 0x80;
+/// `[2] IMPLICIT` of a primitive type.
+pub(crate) const PRIMITIVE_2: u8 = 0x82;
 /// `[0] EXPLICIT`.
 pub(crate) const CONSTRUCTED_0: u8 = 0xa0;
-
 /// `[1] EXPLICIT`.
 pub(crate) const CONSTRUCTED_1: u8 = 0xa1;
+/// `[3] EXPLICIT`.
+pub(crate) const CONSTRUCTED_3: u8 = 0xa3;
 
 /// One element: its tag, its content, and both with the length between them.
 #[derive(Clone, Copy, Debug)]

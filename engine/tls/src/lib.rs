@@ -3,7 +3,7 @@
 //!
 //! The Kafka clients and the REST API read their TLS settings here, so that a store that works for
 //! one works for the other. Nothing is written anywhere, and files are read once, by
-//! [`TlsSettings::read`].
+//! [`TlsSettings::read`]; [`ClientTls`] reads them again when they change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use millrace_api::{Error, Result};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 mod certificate;
+mod client;
 mod der;
 mod encryption;
 mod flaw;
@@ -21,8 +22,13 @@ mod pem;
 mod server;
 mod sources;
 mod store;
+mod suites;
 #[cfg(test)]
 mod tests;
+mod trust;
+
+pub use client::ClientTls;
+pub use trust::{Distrust, RefusedCertificate};
 
 /// Who this side is: a certificate chain, its own first, and the key.
 #[derive(Debug)]
@@ -53,6 +59,19 @@ impl Identity {
 /// Certificates as PEM text.
 pub fn certificates_pem(certificates: &[CertificateDer<'_>]) -> String {
     certificates.iter().map(|certificate| pem::write("CERTIFICATE", certificate)).collect()
+}
+
+/// The one private key in PEM text (PKCS #8, PKCS #1 or SEC 1), decrypted with the password if need
+/// be.
+///
+/// # Errors
+///
+/// [`ErrorKind::Config`](millrace_api::ErrorKind), saying what is wrong and nothing of the content.
+pub fn private_key_pem(text: &str, password: Option<&str>) -> Result<PrivateKeyDer<'static>> {
+    pem::key(text, password).map_err(|flaw| match (&flaw, password) {
+        (flaw::Flaw::Password, None) => Error::config("the private key is encrypted"),
+        _ => Error::config(format!("the private key cannot be read: {flaw}")),
+    })
 }
 
 /// What people need to know of a certificate (DER) that was refused: whose it is, who signed it,
@@ -148,6 +167,21 @@ impl TlsSettings {
     /// there is no trust store.
     pub fn server_config(&self, client_auth: ClientAuth) -> Result<Arc<rustls::ServerConfig>> {
         server::config(self, client_auth)
+    }
+
+    /// What a client needs to connect over TLS, with rustls and its ring provider: the trust store,
+    /// or the system's roots where there is none, and the identity for servers that ask for one.
+    ///
+    /// Without [`verify_host_name`](Self::verify_host_name) the chain is still checked. A
+    /// certificate that is refused is told of by a [`RefusedCertificate`]. Blocks while it reads the
+    /// system's roots.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](millrace_api::ErrorKind): nobody is trusted, the key is of a kind that
+    /// rustls does not know, or no cipher suite is left.
+    pub fn client_config(&self) -> Result<Arc<rustls::ClientConfig>> {
+        client::config(self)
     }
 
     /// The certificates that are not valid at `now`, seconds since 1970.

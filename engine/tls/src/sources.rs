@@ -46,6 +46,9 @@ const TRUSTSTORE: Source = Source {
 const CHAIN: &str = "ssl.keystore.certificate.chain";
 const KEY_PASSWORD: &str = "ssl.key.password";
 
+/// The keys that name files.
+pub(crate) const LOCATIONS: [&str; 2] = [KEYSTORE.location, TRUSTSTORE.location];
+
 /// What a source turned out to be.
 enum Content<'a> {
     /// Nothing is set.

@@ -285,10 +285,19 @@ fn every_key_is_known_and_outdated_certificates_are_named() {
 
 /// Shakes hands in memory, and says what went wrong on either side.
 fn shake(server: &TlsSettings, auth: ClientAuth, client: ClientConfig) -> Result<String, String> {
+    shake_as("localhost", server, auth, Arc::new(client))
+}
+
+fn shake_as(
+    name: &'static str,
+    server: &TlsSettings,
+    auth: ClientAuth,
+    client: Arc<ClientConfig>,
+) -> Result<String, String> {
     let config = server.server_config(auth).expect("the settings are right");
     let mut server = ServerConnection::new(config).expect("the settings are right");
-    let name = ServerName::try_from("localhost").expect("a name");
-    let mut client = ClientConnection::new(Arc::new(client), name).expect("the settings are right");
+    let name = ServerName::try_from(name).expect("a name");
+    let mut client = ClientConnection::new(client, name).expect("the settings are right");
     for _ in 0..8 {
         let mut wire = Vec::new();
         client.write_tls(&mut wire).expect("memory");
@@ -297,7 +306,10 @@ fn shake(server: &TlsSettings, auth: ClientAuth, client: ClientConfig) -> Result
         let mut wire = Vec::new();
         server.write_tls(&mut wire).expect("memory");
         client.read_tls(&mut wire.as_slice()).expect("memory");
-        client.process_new_packets().map_err(|error| format!("client: {error}"))?;
+        client.process_new_packets().map_err(|error| match RefusedCertificate::of(&error) {
+            Some(refused) => format!("client: {refused}"),
+            None => format!("client: {error}"),
+        })?;
     }
     let version = client.protocol_version().expect("they have agreed");
     let suite = client.negotiated_cipher_suite().expect("they have agreed").suite();
@@ -347,6 +359,116 @@ fn a_server_answers_as_it_is_told() {
     ] {
         let error = settings.expect("legal").server_config(auth).expect_err(expected);
         assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+/// Server, host that is connected to, what the client has, and what it says.
+const MEETINGS: &[(&str, &str, &[(&str, &str)], &str)] = &[
+    ("server.p12", "localhost", TRUST, ""),
+    ("server.p12", "127.0.0.1", TRUST, ""),
+    ("server.p12", "127.0.0.2", TRUST, "is not for this host"),
+    ("server.p12", "localhost", STRANGER, "is not signed by one that ssl.truststore.location"),
+    ("elsewhere.p12", "localhost", TRUST, "for this host: connect to a name that it has"),
+    ("elsewhere.p12", "elsewhere.example", TRUST, ""),
+    ("elsewhere.p12", "localhost", &[TRUST[0], ANY_HOST], ""),
+    ("elsewhere.p12", "localhost", &[STRANGER[0], STRANGER[1], ANY_HOST], "is not signed by one"),
+    ("expired.p12", "localhost", TRUST, "has expired: the server needs a new one (certificate of"),
+    ("expired.p12", "localhost", &[TRUST[0], ANY_HOST], "signed by Millrace-Test-CA, valid from"),
+    // Its own certificate lies in the trust store; it is signed by itself and has a common name.
+    ("legacy.p12", "localhost", STRANGER, ""),
+    ("legacy.p12", "LocalHost", STRANGER, ""),
+    ("legacy.p12", "elsewhere.example", STRANGER, "is not for this host"),
+    ("legacy.p12", "localhost", TRUST, "is not signed by one"),
+    ("expired.p12", "localhost", &[("truststore.location", "@expired.p12"), PASSWORD], "expired"),
+];
+const TRUST: &[(&str, &str)] = &[("truststore.location", "@trust.jks")];
+const STRANGER: &[(&str, &str)] =
+    &[("truststore.location", "@stranger.pem"), ("truststore.type", "PEM")];
+const ANY_HOST: (&str, &str) = ("endpoint.identification.algorithm", "");
+const PASSWORD: (&str, &str) = ("truststore.password", "store-secret");
+
+#[test]
+fn a_client_accepts_what_java_accepts() {
+    for (server, name, client, expected) in MEETINGS {
+        let server_settings = read(&[("keystore.location", &format!("@{server}")), STORE]);
+        let config = read(client).expect("legal").client_config().expect("legal");
+        let server_settings = server_settings.expect("legal");
+        let shaken = shake_as(name, &server_settings, ClientAuth::None, config);
+        match shaken {
+            Ok(version) => assert_eq!(*expected, "", "{server} as {name}: {version}"),
+            Err(told) => assert!(
+                !expected.is_empty() && told.contains(expected),
+                "{server} as {name} with {client:?}: {told}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn a_client_says_who_it_is_in_protocols_it_may_use() {
+    let server = [SERVER, TRUST].concat();
+    let narrow = [("enabled.protocols", "TLSv1.2")];
+    let shaken = |server: &[(&str, &str)], client: &[(&str, &str)]| {
+        let config = read(&[TRUST, client].concat()).expect("legal").client_config()?;
+        let server = read(server).expect("legal");
+        shake_as("localhost", &server, ClientAuth::Required, config).map_err(Error::fatal)
+    };
+    assert!(shaken(&server, SERVER).expect("both are known").starts_with("TLSv1_3"));
+    let known = [SERVER, &narrow].concat();
+    assert!(shaken(&server, &known).expect("both are known").starts_with("TLSv1_2"));
+    let told = shaken(&server, &[]).expect_err("it has no certificate").to_string();
+    assert!(told.contains("server: peer sent no certificates"), "{told}");
+    let suites = [("cipher.suites", "TLS_AES_256_GCM_SHA384"), narrow[0]];
+    let told = shaken(&server, &suites).expect_err("nothing is left").to_string();
+    assert!(told.contains("ssl.cipher.suites has none for ssl.enabled.protocols"), "{told}");
+}
+
+#[test]
+fn stores_that_change_hold_for_new_connections() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("trust.pem");
+    let place = |content: &[u8]| {
+        // As certificates are rolled: at once.
+        let new = directory.path().join("new");
+        std::fs::write(&new, content).expect("written");
+        std::fs::rename(&new, &path).expect("replaced");
+    };
+    place(&bytes("stranger.pem"));
+    let properties = [
+        ("ssl.truststore.location", path.to_str().expect("UTF-8")),
+        ("ssl.truststore.type", "PEM"),
+        ("other.password", "other-secret"),
+    ];
+    let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let tls = ClientTls::read(&properties.into()).expect("legal");
+    assert!(!format!("{tls:?}").contains("secret"));
+    let server = read(SERVER).expect("legal");
+    let shaken = || shake_as("localhost", &server, ClientAuth::None, tls.config());
+    let first = tls.config();
+    assert!(Arc::ptr_eq(&first, &tls.config()), "nothing is read again without a reason");
+    shaken().expect_err("the server is unknown");
+    place(&bytes("ca.pem"));
+    shaken().expect("the server is known now");
+    let good = tls.config();
+    place(b"no PEM");
+    assert!(Arc::ptr_eq(&good, &tls.config()), "what is broken changes nothing");
+    std::fs::remove_file(&path).expect("it is there");
+    shaken().expect("the server is still known");
+    place(&bytes("stranger.pem"));
+    shaken().expect_err("the server is unknown again");
+}
+
+#[test]
+fn private_keys_of_pem_files_are_opened() {
+    private_key_pem(&text("key.pem"), None).expect("it is not encrypted");
+    private_key_pem(&text("encrypted-key.pem"), Some("key-secret")).expect("the password is right");
+    for (file, password, expected) in [
+        ("encrypted-key.pem", None, "the private key is encrypted"),
+        ("encrypted-key.pem", Some("wrong-secret"), "the password is wrong"),
+        ("ca.pem", None, "no PEM private key is in it"),
+    ] {
+        let error = private_key_pem(&text(file), password).expect_err(expected).to_string();
+        assert!(error.contains(expected) && !error.contains("secret"), "{error}");
     }
 }
 
