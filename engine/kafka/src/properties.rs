@@ -10,7 +10,7 @@ use millrace_api::{Error, Result};
 use crate::Properties;
 
 mod assignor;
-mod jaas;
+pub(crate) mod jaas;
 mod keys;
 mod reader;
 mod security;

@@ -8,7 +8,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 
 use crate::certificate::Certificate;
-use crate::der::{CONSTRUCTED_1, Der, INTEGER, OCTET_STRING, OID, SEQUENCE, write};
+use crate::der::{CONSTRUCTED_0, CONSTRUCTED_1, Der, INTEGER, OCTET_STRING, OID, SEQUENCE, write};
 use crate::flaw::Flaw;
 
 /// 1.2.840.10045.2.1: keys on elliptic curves.
@@ -45,7 +45,7 @@ fn with_public_half(info: &[u8], certificate: &[u8]) -> Result<Option<Vec<u8>>, 
     }
     let mut private = Der::new(private).inside(SEQUENCE)?;
     let (private_version, secret) = (private.element()?, private.element()?);
-    private.optional(crate::der::CONSTRUCTED_0)?;
+    private.optional(CONSTRUCTED_0)?;
     if private_version.tag != INTEGER || !private.is_empty() {
         return Ok(None);
     }
@@ -53,6 +53,22 @@ fn with_public_half(info: &[u8], certificate: &[u8]) -> Result<Option<Vec<u8>>, 
     let private = write(SEQUENCE, &[private_version.whole, secret.whole, &public].concat());
     let private = write(OCTET_STRING, &private);
     Ok(Some(write(SEQUENCE, &[version, algorithm.whole, &private].concat())))
+}
+
+/// The key in PKCS #8 where it is one of SEC 1, as `openssl ec` writes them; others as they are.
+pub(crate) fn wrapped(key: PrivateKeyDer<'static>) -> Result<PrivateKeyDer<'static>, Flaw> {
+    let PrivateKeyDer::Sec1(sec1) = &key else {
+        return Ok(key);
+    };
+    let sec1 = sec1.secret_sec1_der();
+    let mut parts = Der::new(sec1).inside(SEQUENCE)?;
+    let (_version, _secret) = (parts.element()?, parts.element()?);
+    const NO_CURVE: Flaw = Flaw::Damaged("the key does not say which curve it is of");
+    let curve = parts.optional(CONSTRUCTED_0)?.ok_or(NO_CURVE)?;
+    let algorithm = write(SEQUENCE, &[&write(OID, EC), curve].concat());
+    let private = write(OCTET_STRING, sec1);
+    let info = write(SEQUENCE, &[&write(INTEGER, &[0])[..], &algorithm, &private].concat());
+    Ok(PrivateKeyDer::Pkcs8(info.into()))
 }
 
 /// Whether a key belongs to the first certificate of its chain. Those of a kind that rustls does

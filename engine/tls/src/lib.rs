@@ -61,14 +61,14 @@ pub fn certificates_pem(certificates: &[CertificateDer<'_>]) -> String {
     certificates.iter().map(|certificate| pem::write("CERTIFICATE", certificate)).collect()
 }
 
-/// The one private key in PEM text (PKCS #8, PKCS #1 or SEC 1), decrypted with the password if need
-/// be.
+/// The one private key in PEM text, decrypted with the password if need be: PKCS #8, which SEC 1 is
+/// made into, or PKCS #1.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Config`](millrace_api::ErrorKind), saying what is wrong and nothing of the content.
 pub fn private_key_pem(text: &str, password: Option<&str>) -> Result<PrivateKeyDer<'static>> {
-    pem::key(text, password).map_err(|flaw| match (&flaw, password) {
+    pem::key(text, password).and_then(key::wrapped).map_err(|flaw| match (&flaw, password) {
         (flaw::Flaw::Password, None) => Error::config("the private key is encrypted"),
         _ => Error::config(format!("the private key cannot be read: {flaw}")),
     })

@@ -362,8 +362,10 @@ fn a_server_answers_as_it_is_told() {
     }
 }
 
+type Pairs = &'static [(&'static str, &'static str)];
+
 /// Server, host that is connected to, what the client has, and what it says.
-const MEETINGS: &[(&str, &str, &[(&str, &str)], &str)] = &[
+const MEETINGS: &[(&str, &str, Pairs, &str)] = &[
     ("server.p12", "localhost", TRUST, ""),
     ("server.p12", "127.0.0.1", TRUST, ""),
     ("server.p12", "127.0.0.2", TRUST, "is not for this host"),

@@ -186,12 +186,14 @@ impl Slot {
         if let Some(open) = state.connection.as_ref().filter(|one| !one.is_closed()) {
             return Ok(open.clone());
         }
-        state.connection = None;
+        // One that opens and then breaks, as at a listener that wants SASL, was no success.
+        if state.connection.take().is_some_and(|closed| closed.has_answered()) {
+            state.backoff.reset();
+            state.not_before = state.not_before.min(Instant::now() + state.backoff.next());
+        }
         sleep_until(state.not_before).await;
-        // Even one that opens and then breaks must not be opened without end.
         state.not_before = Instant::now() + state.backoff.next();
         let opened = open(brokers, address.clone(), name).await?;
-        state.backoff.reset();
         Ok(state.connection.insert(Arc::new(opened)).clone())
     }
 }

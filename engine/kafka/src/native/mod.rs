@@ -183,7 +183,9 @@ impl Cluster for NativeCluster {
 impl Dialing {
     fn dialer(&self, settings: &ClientSettings) -> Arc<dyn Dialer> {
         match self {
-            Self::Tcp => Arc::new(TcpDialer::new(settings.socket.clone())),
+            Self::Tcp => {
+                Arc::new(TcpDialer::new(settings.socket.clone(), settings.security.tls.clone()))
+            }
             Self::Given(dialer) => dialer.clone(),
         }
     }

@@ -7,7 +7,7 @@ use millrace_api::{Error, Result};
 
 use super::backoff::BackoffSettings;
 use super::brokers::BrokersSettings;
-use super::net::{Address, ConnectionSettings, DnsLookup, SocketSettings};
+use super::net::{Address, ConnectionSettings, DnsLookup, Security, SocketSettings};
 use crate::Properties;
 use crate::properties::{Reader, Role, assignors, invalid, millis, servers};
 use crate::record_batch::Compression;
@@ -20,6 +20,8 @@ pub(crate) struct ClientSettings {
     pub(crate) bootstrap: Vec<Address>,
     pub(crate) dns_lookup: DnsLookup,
     pub(crate) socket: SocketSettings,
+    /// `security.protocol`, `ssl.*` and `sasl.*`
+    pub(crate) security: Security,
     /// `request.timeout.ms`
     pub(crate) request_timeout: Duration,
     /// `default.api.timeout.ms`: how long a call that asks the cluster something takes at most.
@@ -44,6 +46,7 @@ impl ClientSettings {
                 client_id: self.client_id.clone(),
                 request_timeout: self.request_timeout,
                 max_idle: self.max_idle,
+                sasl: self.security.sasl.clone(),
             },
             setup_timeout: self.socket.setup_timeout,
             reconnect_backoff: self.reconnect_backoff,
@@ -95,6 +98,7 @@ impl ClientSettings {
                 receive_buffer: buffer(reader, "receive.buffer.bytes")?,
                 setup_timeout: millis(setup.unwrap_or(10_000).max(1)),
             },
+            security: Security::read(reader)?,
             request_timeout: millis(reader.number("request.timeout.ms", 0)?.unwrap_or(30_000)),
             api_timeout: millis(api_timeout),
             max_idle: (idle >= 0).then(|| millis(idle)),

@@ -15,7 +15,7 @@ fn real() -> Option<Arc<Client>> {
     let servers = std::env::var("MILLRACE_TEST_BOOTSTRAP").ok()?;
     let properties = Properties::from([("bootstrap.servers".to_owned(), servers)]);
     let settings = ClientSettings::admin(&properties).unwrap();
-    let dialer = Arc::new(TcpDialer::new(settings.socket.clone()));
+    let dialer = Arc::new(TcpDialer::new(settings.socket.clone(), settings.security.tls.clone()));
     Some(Client::new(settings, dialer, Handle::current()))
 }
 

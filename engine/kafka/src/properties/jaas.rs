@@ -7,9 +7,17 @@ use std::str::Chars;
 
 use millrace_api::{Error, Result};
 
+use super::reader::missing;
+
+pub(crate) const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule";
+pub(crate) const SCRAM: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
+pub(crate) const OAUTHBEARER: &str =
+    "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule";
+const KERBEROS: &str = "com.sun.security.auth.module.Krb5LoginModule";
+
 /// `MODULE FLAG name="value" …;`. Its values are secrets: there is no `Debug`.
-pub(super) struct Jaas {
-    pub(super) module: String,
+pub(crate) struct Jaas {
+    module: String,
     options: BTreeMap<String, String>,
 }
 
@@ -24,7 +32,7 @@ impl Jaas {
     /// # Errors
     ///
     /// A configuration error with Java's words and none of the values.
-    pub(super) fn read(text: &str) -> Result<Self> {
+    fn read(text: &str) -> Result<Self> {
         let mut tokens = tokens(text).map_err(broken)?.into_iter().peekable();
         let Some(Token::Word(module)) = tokens.next() else {
             return Err(broken("Login module not specified in JAAS config"));
@@ -58,19 +66,51 @@ impl Jaas {
         Ok(Self { module, options })
     }
 
+    /// What `sasl.jaas.config` says, which has to be for this module.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read); there is none; it is for another module.
+    pub(crate) fn of(mechanism: &str, module: &str, text: Option<&str>) -> Result<Self> {
+        let jaas = Self::read(text.ok_or_else(|| missing("sasl.jaas.config"))?)?;
+        if jaas.module == module {
+            return Ok(jaas);
+        }
+        Err(match jaas.module.as_str() {
+            PLAIN | SCRAM | OAUTHBEARER | KERBEROS => {
+                broken(format!("the login module of sasl.mechanism {mechanism} is {module}"))
+            }
+            // Java loads any class here, which is how credentials have been stolen.
+            other if is_class(other) => {
+                broken(format!("No LoginModule found for {other}: use {module}"))
+            }
+            _ => broken(format!("it does not begin with the name of a class: use {module}")),
+        })
+    }
+
+    /// All options: secrets are among them.
+    pub(crate) fn options(&self) -> &BTreeMap<String, String> {
+        &self.options
+    }
+
     /// An option that the module cannot do without.
-    pub(super) fn option(&self, name: &str) -> Result<&str> {
+    pub(crate) fn option(&self, name: &str) -> Result<&str> {
         let value = self.get(name);
         value.ok_or_else(|| broken(format!("the option {name} is missing")))
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.options.get(name).map(String::as_str)
     }
 }
 
+/// Whether a text may be shown as the name of a class; a password that stands alone may not.
+fn is_class(text: &str) -> bool {
+    text.contains('.') && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._$".contains(&b))
+}
+
 /// A complaint about `sasl.jaas.config`.
-pub(super) fn broken(why: impl std::fmt::Display) -> Error {
+pub(crate) fn broken(why: impl std::fmt::Display) -> Error {
     Error::config(format!("Invalid value [hidden] for configuration sasl.jaas.config: {why}"))
 }
 

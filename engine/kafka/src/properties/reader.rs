@@ -41,6 +41,49 @@ impl<'a> Reader<'a> {
         Ok(Some(number))
     }
 
+    /// A number between two bounds.
+    pub(crate) fn number_within(
+        &mut self,
+        key: &'static str,
+        (least, most): (i64, i64),
+    ) -> Result<Option<i64>> {
+        match self.number(key, least)? {
+            Some(number) if number > most => {
+                let why = format!("Value must be no more than {most}");
+                Err(invalid(key, &number.to_string(), &why))
+            }
+            number => Ok(number),
+        }
+    }
+
+    /// A number with a fraction between two bounds.
+    pub(crate) fn decimal(
+        &mut self,
+        key: &'static str,
+        default: f64,
+        (least, most): (f64, f64),
+    ) -> Result<f64> {
+        let Some(text) = self.text(key) else {
+            return Ok(default);
+        };
+        match text.parse::<f64>() {
+            Ok(number) if number < least => {
+                Err(invalid(key, text, &format!("Value must be at least {least}")))
+            }
+            Ok(number) if number > most => {
+                Err(invalid(key, text, &format!("Value must be no more than {most}")))
+            }
+            Ok(number) if number.is_finite() => Ok(number),
+            _ => Err(invalid(key, text, "Not a number of type DOUBLE")),
+        }
+    }
+
+    /// All properties whose names begin with `prefix`, secrets among them; none counts as asked for.
+    pub(crate) fn values(&self, prefix: &str) -> Vec<(String, String)> {
+        let named = self.properties.iter().filter(|(name, _)| name.starts_with(prefix));
+        named.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     pub(super) fn numbers(&mut self, numbers: &[Number], out: &mut Vec<Setting>) -> Result<()> {
         for number in numbers {
             let value = self.number(number.java_key, number.least)?.or(number.default);

@@ -4,14 +4,9 @@
 use millrace_api::Result;
 use millrace_tls::{TlsSettings, certificates_pem};
 
-use super::jaas::{Jaas, broken};
-use super::reader::{Reader, invalid, missing};
+use super::jaas::{Jaas, PLAIN, SCRAM, broken};
+use super::reader::{Reader, invalid};
 use super::{Setting, push, push_secret};
-
-pub(super) const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule";
-pub(super) const SCRAM: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
-const OAUTHBEARER: &str = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule";
-const KERBEROS: &str = "com.sun.security.auth.module.Krb5LoginModule";
 
 /// What Java loads classes for, and we cannot.
 const CLASSES: [&str; 3] =
@@ -50,8 +45,8 @@ fn sasl(mechanism: &str, jaas: Option<&str>, out: &mut Vec<Setting>) -> Result<(
             return Err(invalid("sasl.mechanism", mechanism, why));
         }
         "OAUTHBEARER" => {
-            let why = "tokens cannot be fetched yet; use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, \
-                       or SSL with a key store";
+            let why = "tokens cannot be fetched with kafka.client=librdkafka; use \
+                       kafka.client=native, or PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512";
             return Err(invalid("sasl.mechanism", mechanism, why));
         }
         _ => {
@@ -59,19 +54,7 @@ fn sasl(mechanism: &str, jaas: Option<&str>, out: &mut Vec<Setting>) -> Result<(
             return Err(invalid("sasl.mechanism", mechanism, why));
         }
     };
-    let jaas = Jaas::read(jaas.ok_or_else(|| missing("sasl.jaas.config"))?)?;
-    if jaas.module != module {
-        return Err(match jaas.module.as_str() {
-            PLAIN | SCRAM | OAUTHBEARER | KERBEROS => {
-                broken(format!("the login module of sasl.mechanism {mechanism} is {module}"))
-            }
-            // Java loads any class here, which is how credentials have been stolen.
-            other if is_class(other) => {
-                broken(format!("No LoginModule found for {other}: use {module}"))
-            }
-            _ => broken(format!("it does not begin with the name of a class: use {module}")),
-        });
-    }
+    let jaas = Jaas::of(mechanism, module, jaas)?;
     if jaas.get("tokenauth").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         return Err(broken("delegation tokens (tokenauth=true) are not supported"));
     }
@@ -79,11 +62,6 @@ fn sasl(mechanism: &str, jaas: Option<&str>, out: &mut Vec<Setting>) -> Result<(
     push(out, "sasl.jaas.config", "sasl.username", jaas.option("username")?);
     push_secret(out, "sasl.jaas.config", "sasl.password", jaas.option("password")?);
     Ok(())
-}
-
-/// Whether a text may be shown as the name of a class; a password that stands alone may not.
-fn is_class(text: &str) -> bool {
-    text.contains('.') && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._$".contains(&b))
 }
 
 fn ssl(tls: &TlsSettings, out: &mut Vec<Setting>) -> Result<()> {

@@ -243,7 +243,7 @@ fn sasl_and_ssl() {
            ssl.keystore.password=store-secret
            ssl.cipher.suites=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_AES_128_GCM_SHA256
            ssl.endpoint.identification.algorithm="#,
-        security::SCRAM,
+        jaas::SCRAM,
         store("trust.jks"),
         store("server.p12"),
     );
@@ -347,8 +347,9 @@ const COMPLAINTS: &[(Role, &str, &str)] = &[
     (
         Role::Producer,
         "security.protocol=SASL_SSL\nsasl.mechanism=OAUTHBEARER",
-        "Invalid value OAUTHBEARER for configuration sasl.mechanism: tokens cannot be fetched yet; \
-         use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or SSL with a key store",
+        "Invalid value OAUTHBEARER for configuration sasl.mechanism: tokens cannot be \
+         fetched with kafka.client=librdkafka; use kafka.client=native, or PLAIN, SCRAM-SHA-256 or \
+         SCRAM-SHA-512",
     ),
     (
         Role::Producer,

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +21,9 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::frame::FrameReader;
-use super::{ApiVersions, BoxedStream};
+use super::reauthentication::{self, Session};
+use super::sasl::{self, Asking, Sasl};
+use super::{ApiVersions, BoxedStream, tls};
 use crate::native::error::{Failure, FailureKind};
 
 /// How many requests wait for the socket before callers do.
@@ -36,6 +38,8 @@ pub(crate) struct ConnectionSettings {
     pub(crate) request_timeout: Duration,
     /// `connections.max.idle.ms`; none: never.
     pub(crate) max_idle: Option<Duration>,
+    /// How the client proves who it is, if brokers ask.
+    pub(crate) sasl: Option<Sasl>,
 }
 
 /// A connection to one broker, ready for requests. Dropping it closes it, once what was asked is
@@ -43,7 +47,7 @@ pub(crate) struct ConnectionSettings {
 pub(crate) struct Connection {
     frames: mpsc::Sender<Frame>,
     /// Held while a request is handed over: who holds it longer keeps others from asking.
-    gate: AsyncMutex<()>,
+    gate: Arc<AsyncMutex<()>>,
     versions: ApiVersions,
     settings: ConnectionSettings,
     broker: String,
@@ -63,6 +67,8 @@ struct Shared {
     /// Until when the broker wants to hear nothing (KIP-219).
     throttled: Mutex<Option<Instant>>,
     unanswered: AtomicUsize,
+    /// Whether the broker has answered anything since the connection was set up.
+    has_answered: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -74,13 +80,13 @@ struct InFlight {
 
 /// A request as it goes to the socket.
 #[derive(Debug)]
-struct Frame {
+pub(super) struct Frame {
     /// Its length, header and body, up to the first piece.
-    head: Bytes,
+    pub(super) head: Bytes,
     /// What follows, each piece uncopied.
-    pieces: Vec<Bytes>,
+    pub(super) pieces: Vec<Bytes>,
     /// None: the broker will not answer (`acks=0`).
-    in_flight: Option<(i32, Duration, oneshot::Sender<Bytes>)>,
+    pub(super) in_flight: Option<(i32, Duration, oneshot::Sender<Bytes>)>,
 }
 
 /// A request on its way. Dropping it loses only the answer.
@@ -105,8 +111,9 @@ impl<R: Decodable + HeaderVersion> Pending<R> {
 }
 
 impl Connection {
-    /// Makes a fresh stream ready for requests: agrees on versions, then starts the task that owns
-    /// the stream on `io`. `setup_timeout` bounds each step.
+    /// Makes a fresh stream ready for requests: agrees on versions, says who the client is, then
+    /// starts the task that owns the stream on `io`. `setup_timeout` bounds what the broker does of
+    /// it.
     pub(crate) async fn open(
         mut stream: BoxedStream,
         broker: String,
@@ -114,19 +121,19 @@ impl Connection {
         setup_timeout: Duration,
         io: &Handle,
     ) -> Result<Self, Failure> {
-        let setup = negotiate(&mut stream, &settings.client_id);
-        let versions = match timeout(setup_timeout, setup).await {
-            Ok(versions) => versions,
-            Err(_) => Err(Failure::new(
-                FailureKind::TimedOut,
-                "it accepts connections, but does not answer: is it a Kafka broker?",
-            )),
-        };
-        let versions = versions.map_err(|failure| failure.of_broker(&broker))?;
+        let setup = set_up(&mut stream, &settings, setup_timeout).await;
+        let (versions, lifetime) = setup.map_err(|failure| failure.of_broker(&broker))?;
+        let session = settings.sasl.clone().zip(lifetime).map(|(sasl, lifetime)| Session {
+            sasl,
+            lifetime,
+            versions: versions.clone(),
+            settings: settings.clone(),
+        });
         let (frames, queue) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared::default());
-        io.spawn(run(stream, queue, shared.clone(), settings.max_idle));
-        let (gate, next_id) = (AsyncMutex::new(()), AtomicI32::new(1));
+        let (gate, next_id) = (Arc::new(AsyncMutex::new(())), AtomicI32::new(OF_SETUP + 1));
+        let authenticating = reauthentication::keep(session, frames.downgrade(), gate.clone());
+        io.spawn(run(stream, queue, shared.clone(), settings.max_idle, authenticating));
         Ok(Self { frames, gate, versions, settings, broker, next_id, shared })
     }
 
@@ -143,6 +150,11 @@ impl Connection {
     /// Whether it can take no more requests.
     pub(crate) fn is_closed(&self) -> bool {
         self.shared.closed.get().is_some() || self.frames.is_closed()
+    }
+
+    /// Whether the broker has answered anything since it was opened.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.shared.has_answered.load(Ordering::Relaxed)
     }
 
     /// How many requests have no answer yet.
@@ -258,6 +270,20 @@ impl Shared {
         self.unanswered.fetch_sub(left.len(), Ordering::Relaxed);
     }
 
+    /// Why an answer could not be read.
+    fn why_broken(&self, error: &std::io::Error) -> Failure {
+        let is_end = error.kind() == std::io::ErrorKind::UnexpectedEof;
+        if is_end && !self.has_answered.load(Ordering::Relaxed) {
+            // Kafka closes connections of clients that do not say who they are, without a word.
+            return Failure::new(
+                FailureKind::Disconnected,
+                "it has closed the connection in place of an answer: does its listener want SASL? \
+                 See security.protocol",
+            );
+        }
+        tls::failure(error)
+    }
+
     fn why_closed(&self) -> Failure {
         let lost = || Failure::new(FailureKind::Disconnected, "the connection was closed");
         self.closed.get().cloned().unwrap_or_else(lost)
@@ -268,8 +294,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The id of requests that set up or keep up a connection.
+pub(super) const OF_SETUP: i32 = 0;
+
 /// The length of a request and its header.
-fn head<R: Request>(
+pub(super) fn head<R: Request>(
     client_id: &str,
     correlation_id: i32,
     version: i16,
@@ -290,7 +319,10 @@ fn head<R: Request>(
 }
 
 /// Reads an answer's header and body; the correlation id was checked.
-fn decode<R: Decodable + HeaderVersion>(bytes: &mut Bytes, version: i16) -> Result<R, Failure> {
+pub(super) fn decode<R: Decodable + HeaderVersion>(
+    bytes: &mut Bytes,
+    version: i16,
+) -> Result<R, Failure> {
     let decoded = ResponseHeader::decode(bytes, R::header_version(version))
         .and_then(|_| R::decode(bytes, version));
     match decoded {
@@ -314,12 +346,52 @@ async fn exchange<R: Request>(
     let mut body = BytesMut::new();
     request.encode(&mut body, version).map_err(|e| corrupt(e.to_string()))?;
     let body = body.freeze();
-    let head = head::<R>(client_id, 0, version, std::slice::from_ref(&body));
+    let head = head::<R>(client_id, OF_SETUP, version, std::slice::from_ref(&body));
     let head = head.map_err(|e| corrupt(e.to_string()))?;
-    let lost = |e: std::io::Error| Failure::new(FailureKind::Disconnected, broken(&e));
+    let lost = |e: std::io::Error| tls::failure(&e);
     stream.write_all(&[head, body].concat()).await.map_err(lost)?;
     stream.flush().await.map_err(lost)?;
-    FrameReader::default().next(stream).await.map_err(lost)
+    FrameReader::of_setup().next(stream).await.map_err(lost)
+}
+
+/// Agrees on versions, and says who the client is. Returns how long the broker believes it.
+async fn set_up(
+    stream: &mut BoxedStream,
+    settings: &ConnectionSettings,
+    longest: Duration,
+) -> Result<(ApiVersions, Option<Duration>), Failure> {
+    let late = |what: &'static str| move |_| Failure::new(FailureKind::TimedOut, what);
+    let versions = timeout(longest, negotiate(stream, &settings.client_id));
+    let versions = versions
+        .await
+        .map_err(late("it accepts connections, but does not answer: is it a Kafka broker?"))??;
+    let Some(sasl) = &settings.sasl else {
+        return Ok((versions, None));
+    };
+    // A token may have to be fetched first, which has time-outs of its own.
+    let exchange = sasl.exchange().await.map_err(|error| sasl::failure(&error))?;
+    let mut asking = Alone { stream, client_id: &settings.client_id };
+    let proof = sasl::authenticate(&mut asking, &versions, sasl.mechanism(), exchange);
+    let lifetime = timeout(longest, proof).await;
+    let lifetime =
+        lifetime.map_err(late("it does not say in time whether it knows the client"))??;
+    Ok((versions, lifetime))
+}
+
+/// Requests on a stream that nobody else uses yet.
+struct Alone<'a> {
+    stream: &'a mut BoxedStream,
+    client_id: &'a str,
+}
+
+impl Asking for Alone<'_> {
+    async fn ask<R>(&mut self, version: i16, request: R) -> Result<R::Response, Failure>
+    where
+        R: Request + Send + Sync + 'static,
+    {
+        let mut answer = exchange(self.stream, self.client_id, version, &request).await?;
+        decode::<R::Response>(&mut answer, version)
+    }
 }
 
 /// Asks which versions a broker speaks. One that is too old for the question says so in the oldest
@@ -350,9 +422,11 @@ async fn run(
     queue: mpsc::Receiver<Frame>,
     shared: Arc<Shared>,
     max_idle: Option<Duration>,
+    authenticating: impl Future<Output = Failure>,
 ) {
     let (from, to) = split(stream);
     let why = tokio::select! {
+        why = authenticating => why,
         why = write_requests(to, queue, &shared) => why,
         why = read_answers(from, &shared, max_idle) => why,
     };
@@ -377,7 +451,7 @@ async fn write_requests(
         }
         let mut pieces: Vec<_> = [frame.head].into_iter().chain(frame.pieces).collect();
         if let Err(e) = write_all(&mut to, &mut pieces).await {
-            return Failure::new(FailureKind::Disconnected, broken(&e));
+            return tls::failure(&e);
         }
     }
     // Nobody will ask again. What was asked may still be answered.
@@ -432,12 +506,17 @@ async fn read_answers(
             frame = frames.next(&mut from) => {
                 let answered = match frame {
                     Ok(frame) => answer(frame, shared),
-                    Err(e) => Err(Failure::new(FailureKind::Disconnected, broken(&e))),
+                    Err(e) => Err(shared.why_broken(&e)),
                 };
-                if let Err(failure) = answered {
-                    return failure;
+                match answered {
+                    // To prove who the client is, again and again, is no use of a connection.
+                    Ok(OF_SETUP) => {}
+                    Ok(_) => {
+                        shared.has_answered.store(true, Ordering::Relaxed);
+                        idle_until = Instant::now() + max_idle.unwrap_or(FOR_EVER);
+                    }
+                    Err(failure) => return failure,
                 }
-                idle_until = Instant::now() + max_idle.unwrap_or(FOR_EVER);
             }
             () = sleep_until(oldest.unwrap_or(idle_until)) => {
                 return match oldest {
@@ -451,8 +530,8 @@ async fn read_answers(
     }
 }
 
-/// Gives an answer to whom it belongs.
-fn answer(frame: Bytes, shared: &Shared) -> Result<(), Failure> {
+/// Gives an answer to whom it belongs. Returns its id.
+fn answer(frame: Bytes, shared: &Shared) -> Result<i32, Failure> {
     let id = frame.first_chunk().map(|id| i32::from_be_bytes(*id));
     let oldest = lock(&shared.in_flight).pop_front();
     let Some(oldest) = oldest.filter(|oldest| Some(oldest.correlation_id) == id) else {
@@ -462,16 +541,10 @@ fn answer(frame: Bytes, shared: &Shared) -> Result<(), Failure> {
     shared.asked.notify_one();
     // Who asked may have gone.
     let _ = oldest.reply.send(frame);
-    Ok(())
+    Ok(oldest.correlation_id)
 }
 
-/// What a broken stream says to a person.
-fn broken(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => "it has closed the connection".to_owned(),
-        _ => format!("the connection is broken: {error}"),
-    }
-}
-
+#[cfg(test)]
+mod sasl_tests;
 #[cfg(test)]
 mod tests;

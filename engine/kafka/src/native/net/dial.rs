@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,7 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::Address;
+use millrace_tls::ClientTls;
+
+use super::{Address, tls};
 use crate::native::error::{Failure, FailureKind};
 
 /// What bytes to and from a broker go through.
@@ -45,15 +48,31 @@ pub(crate) struct SocketSettings {
     pub(crate) setup_timeout: Duration,
 }
 
-/// Dials over TCP.
+/// Dials over TCP, and encrypts if there are settings for it.
 #[derive(Debug)]
 pub(crate) struct TcpDialer {
     settings: SocketSettings,
+    tls: Option<Arc<ClientTls>>,
 }
 
 impl TcpDialer {
-    pub(crate) fn new(settings: SocketSettings) -> Self {
-        Self { settings }
+    pub(crate) fn new(settings: SocketSettings, tls: Option<Arc<ClientTls>>) -> Self {
+        Self { settings, tls }
+    }
+
+    /// A connected socket as requests want it: encrypted or not.
+    async fn secured(&self, address: &Address, stream: TcpStream) -> Result<BoxedStream, Failure> {
+        let Some(tls) = &self.tls else {
+            return Ok(Box::new(stream));
+        };
+        let encrypted = tls::encrypted(tls, &address.host, stream);
+        match timeout(self.settings.setup_timeout, encrypted).await {
+            Ok(stream) => Ok(Box::new(stream?)),
+            Err(_) => Err(Failure::new(
+                FailureKind::TimedOut,
+                "it accepts connections, but does not agree on TLS: see security.protocol",
+            )),
+        }
     }
 
     async fn connect(&self, to: SocketAddr) -> std::io::Result<TcpStream> {
@@ -83,7 +102,7 @@ impl Dialer for TcpDialer {
         let mut last = failed("its name stands for no address".to_owned());
         for to in named {
             match timeout(self.settings.setup_timeout, self.connect(to)).await {
-                Ok(Ok(stream)) => return Ok(Box::new(stream)),
+                Ok(Ok(stream)) => return self.secured(address, stream).await,
                 Ok(Err(e)) => last = failed(format!("cannot connect to {to}: {e}")),
                 Err(_) => last = failed(format!("cannot connect to {to}: it does not answer")),
             }

@@ -6,21 +6,39 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::tls::AnswersInTls;
+
 /// No answer is longer: a broker sends at most `fetch.max.bytes`, or one batch that is longer.
 const LONGEST: usize = 1 << 30;
+
+/// No answer to a request that sets up a connection is longer: the first bytes of something else
+/// make a length that is.
+const LONGEST_OF_SETUP: usize = 16 << 20;
 
 /// Answers longer than this get their memory as they arrive: a length is not yet a frame.
 const TRUSTED: usize = 64 << 20;
 
 /// Reads frames from a stream. What was read of one stays when [`next`](Self::next) is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FrameReader {
+    longest: usize,
     prefix: [u8; 4],
     prefix_read: usize,
     body: BytesMut,
 }
 
+impl Default for FrameReader {
+    fn default() -> Self {
+        Self { longest: LONGEST, prefix: [0; 4], prefix_read: 0, body: BytesMut::new() }
+    }
+}
+
 impl FrameReader {
+    /// For an answer to a request that sets up a connection.
+    pub(super) fn of_setup() -> Self {
+        Self { longest: LONGEST_OF_SETUP, ..Self::default() }
+    }
+
     /// The next frame, without its length. Cancel-safe.
     pub(super) async fn next(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes> {
         while self.prefix_read < self.prefix.len() {
@@ -48,7 +66,10 @@ impl FrameReader {
     fn length(&self) -> io::Result<usize> {
         let length = i32::from_be_bytes(self.prefix);
         match usize::try_from(length) {
-            Ok(length) if length <= LONGEST => Ok(length),
+            Ok(length) if length <= self.longest => Ok(length),
+            _ if AnswersInTls::begins(self.prefix) => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, AnswersInTls))
+            }
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("it announces an answer of {length} bytes, which is no Kafka answer"),

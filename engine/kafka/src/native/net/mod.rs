@@ -1,16 +1,22 @@
 //! Connections to brokers: decides how a request's bytes reach one broker and its answer comes
-//! back. `dial` opens streams, `versions` says what both sides speak, `connection` keeps requests
-//! in flight.
+//! back. `dial` opens streams and `tls` encrypts them, `versions` says what both sides speak, `sasl`
+//! proves who the client is and `reauthentication` proves it again, `connection` keeps requests in
+//! flight.
 
 use std::fmt;
 
 mod connection;
 mod dial;
 mod frame;
+mod reauthentication;
+mod sasl;
+mod security;
+mod tls;
 mod versions;
 
 pub(crate) use connection::{Connection, ConnectionSettings, Pending};
 pub(crate) use dial::{BoxedStream, Dialer, DnsLookup, SocketSettings, TcpDialer};
+pub(crate) use security::Security;
 pub(crate) use versions::ApiVersions;
 
 /// Where a broker listens.

@@ -3,32 +3,60 @@
 
 use bytes::BytesMut;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
-use kafka_protocol::messages::{HeartbeatRequest, HeartbeatResponse, MetadataRequest};
+use kafka_protocol::messages::{
+    HeartbeatRequest, HeartbeatResponse, MetadataRequest, SaslAuthenticateRequest,
+    SaslHandshakeRequest,
+};
 use kafka_protocol::protocol::Message;
 use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 
 use super::*;
 
 /// The other side of a connection.
-struct Peer {
+pub(super) struct Peer {
     stream: DuplexStream,
     /// Correlation ids of what was asked and not answered.
     asked: VecDeque<i32>,
 }
 
 impl Peer {
+    /// Our end of a new stream, and the other side.
+    pub(super) fn connected() -> (DuplexStream, Self) {
+        let (ours, stream) = duplex(1 << 16);
+        (ours, Self { stream, asked: VecDeque::new() })
+    }
+
+    /// Sends bytes as they are.
+    pub(super) async fn says(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Waits until the connection is closed.
+    pub(super) async fn closed(&mut self) {
+        assert_eq!(self.stream.read(&mut [0]).await.unwrap(), 0, "there is a request");
+    }
+
     /// Reads a request; its API key and version.
-    async fn asked(&mut self) -> (i16, i16) {
-        let length = self.stream.read_i32().await.unwrap();
+    pub(super) async fn asked(&mut self) -> (i16, i16) {
+        self.asked_unless_closed().await.expect("the connection is open")
+    }
+
+    /// The same; none when the connection is closed.
+    pub(super) async fn asked_unless_closed(&mut self) -> Option<(i16, i16)> {
+        let length = self.stream.read_i32().await.ok()?;
         let mut request = vec![0; usize::try_from(length).unwrap()];
         self.stream.read_exact(&mut request).await.unwrap();
         let field = |at| i16::from_be_bytes([request[at], request[at + 1]]);
         self.asked.push_back(i32::from_be_bytes([request[4], request[5], request[6], request[7]]));
-        (field(0), field(2))
+        Some((field(0), field(2)))
     }
 
     /// Answers the oldest request.
-    async fn answer<R: Encodable + HeaderVersion>(&mut self, version: i16, response: &R) {
+    pub(super) async fn answer<R: Encodable + HeaderVersion>(
+        &mut self,
+        version: i16,
+        response: &R,
+    ) {
         let id = self.asked.pop_front().unwrap();
         self.answer_to(id, version, response).await;
     }
@@ -45,20 +73,25 @@ impl Peer {
         self.stream.write_all(&frame).await.unwrap();
     }
 
-    async fn versions(&mut self) {
+    pub(super) async fn versions(&mut self) {
         let (key, version) = self.asked().await;
         assert_eq!((key, version), (ApiVersionsRequest::KEY, 3));
         let api = |key: i16, max| ApiVersion::default().with_api_key(key).with_max_version(max);
-        let known = vec![api(MetadataRequest::KEY, 9), api(HeartbeatRequest::KEY, HEARTBEAT)];
+        let known = vec![
+            api(MetadataRequest::KEY, 9),
+            api(HeartbeatRequest::KEY, HEARTBEAT),
+            api(SaslHandshakeRequest::KEY, 1),
+            api(SaslAuthenticateRequest::KEY, 2),
+        ];
         self.answer(3, &ApiVersionsResponse::default().with_api_keys(known)).await;
     }
 
-    async fn heartbeat(&mut self, code: i16) {
+    pub(super) async fn heartbeat(&mut self, code: i16) {
         self.answer(HEARTBEAT, &HeartbeatResponse::default().with_error_code(code)).await;
     }
 }
 
-const HEARTBEAT: i16 = 4;
+pub(super) const HEARTBEAT: i16 = 4;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_IDLE: Duration = Duration::from_secs(540);
 
@@ -69,6 +102,7 @@ async fn connected() -> (Arc<Connection>, Peer) {
         client_id: "test".to_owned(),
         request_timeout: REQUEST_TIMEOUT,
         max_idle: Some(MAX_IDLE),
+        sasl: None,
     };
     let setup = Duration::from_secs(10);
     let io = Handle::current();
@@ -77,7 +111,7 @@ async fn connected() -> (Arc<Connection>, Peer) {
     (Arc::new(connection.unwrap()), peer)
 }
 
-fn heartbeat(_: i16) -> HeartbeatRequest {
+pub(super) fn heartbeat(_: i16) -> HeartbeatRequest {
     HeartbeatRequest::default()
 }
 
@@ -209,6 +243,7 @@ async fn a_listener_that_never_answers_is_named() {
         client_id: "test".to_owned(),
         request_timeout: REQUEST_TIMEOUT,
         max_idle: None,
+        sasl: None,
     };
     let before = Instant::now();
     let setup = Duration::from_secs(10);
