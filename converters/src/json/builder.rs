@@ -67,7 +67,52 @@ enum Cells {
     Decimal(Vec<i256>, i32),
     List(Vec<i32>, Box<Builder>),
     Map(Vec<i32>, Box<Builder>, Box<Builder>),
-    Struct(Vec<Builder>, HashMap<Arc<str>, usize>),
+    Struct(Vec<Builder>, Names),
+}
+
+/// Where a struct's fields are.
+struct Names {
+    places: HashMap<Arc<str>, usize>,
+    /// Each as most writers put it before a value; none where something in it has to be escaped.
+    written: Vec<Option<Box<str>>>,
+}
+
+impl Names {
+    fn new(schema: &SchemaRef) -> Self {
+        let names = || schema.fields().iter().map(|field| &field.name);
+        let is_plain = |c: char| c >= ' ' && c != '"' && c != '\\';
+        let written = |name: &Arc<str>| {
+            name.chars().all(is_plain).then(|| format!("\"{name}\":").into_boxed_str())
+        };
+        Self {
+            places: names().cloned().zip(0..).collect(),
+            written: names().map(written).collect(),
+        }
+    }
+
+    /// The field whose name comes next, which is probably the one at `expected`; none at the end of
+    /// the object.
+    fn next(
+        &self,
+        reader: &mut Reader<'_>,
+        expected: usize,
+        first: &mut bool,
+    ) -> Result<Option<Named>, Odd> {
+        if let Some(Some(name)) = self.written.get(expected)
+            && reader.take_expected_name(name, first)
+        {
+            return Ok(Some(Named::Field(expected)));
+        }
+        let name = reader.next_name(first)?;
+        Ok(name.map(|name| self.places.get(&*name).map_or(Named::Nothing, |p| Named::Field(*p))))
+    }
+}
+
+/// What a member's name stands for.
+enum Named {
+    Field(usize),
+    /// Nothing in the schema.
+    Nothing,
 }
 
 /// Variable-length cells: where each ends, and all bytes.
@@ -123,8 +168,7 @@ impl Builder {
             (Kind::Struct, _) => {
                 let fields = schema.fields();
                 let columns = fields.iter().map(|f| Self::new(&f.schema, options));
-                let names = fields.iter().map(|f| Arc::clone(&f.name)).zip(0..);
-                Cells::Struct(columns.collect::<Option<_>>()?, names.collect())
+                Cells::Struct(columns.collect::<Option<_>>()?, Names::new(schema))
             }
         };
         Some(Self { schema: Arc::clone(schema), data_type, options, valid: Vec::new(), cells })
@@ -203,21 +247,16 @@ impl Builder {
     }
 
     fn append_struct(&mut self, reader: &mut Reader<'_>) -> Result<(), Odd> {
-        let Cells::Struct(columns, places) = &mut self.cells else {
+        let Cells::Struct(columns, names) = &mut self.cells else {
             unreachable!("the caller matched a struct")
         };
         let row = self.valid.len();
-        let fields = self.schema.fields();
         reader.enter()?;
         let mut first = true;
+        // Fields mostly come in the order of the schema.
         let mut next = 0;
-        while let Some(name) = reader.next_name(&mut first)? {
-            // Fields mostly come in the order of the schema.
-            let place = match fields.get(next) {
-                Some(field) if *field.name == *name => Some(next),
-                _ => places.get(&*name).copied(),
-            };
-            let Some(place) = place else {
+        while let Some(named) = names.next(reader, next, &mut first)? {
+            let Named::Field(place) = named else {
                 reader.skip()?;
                 continue;
             };

@@ -358,6 +358,19 @@ impl<'a> Reader<'a> {
         Ok(Some(name))
     }
 
+    /// Takes the next member's name if it is written just as in `name`: quoted, with its colon, and
+    /// without blanks. False leaves everything as it was, for [`next_name`](Self::next_name).
+    pub fn take_expected_name(&mut self, name: &str, first: &mut bool) -> bool {
+        let rest = &self.text.as_bytes()[self.at..];
+        let rest = if *first { Some(rest) } else { rest.strip_prefix(b",") };
+        let Some(rest) = rest.and_then(|rest| rest.strip_prefix(name.as_bytes())) else {
+            return false;
+        };
+        self.at = self.text.len() - rest.len();
+        *first = false;
+        true
+    }
+
     fn skip_name(&mut self, first: &mut bool) -> Result<bool> {
         if !self.more(b'}', first)? {
             return Ok(false);
