@@ -47,19 +47,29 @@ impl Brokers {
     /// Starts `count` brokers, with these properties beside the usual ones, and waits until they
     /// are a cluster. Topics have as many replicas, at most three, and all but one must be in sync.
     pub fn start(count: u8, properties: &[(&str, &str)]) -> Self {
+        Self::start_at(count, properties, |ip| format!("PLAINTEXT://{ip}:9092"))
+    }
+
+    /// The same with other listeners, of which clients are told what `advertised` makes of each
+    /// broker's address. One of them is the usual one, for this harness and the brokers.
+    pub fn start_at(
+        count: u8,
+        properties: &[(&str, &str)],
+        advertised: impl Fn(&str) -> String,
+    ) -> Self {
         let names: Vec<String> = (0..count).map(|_| docker::unique("broker")).collect();
         let network = Network::new(&names);
         let nodes = names.into_iter().zip(11..);
         let nodes = nodes.map(|(name, last)| Node { name, ip: network.address(last) }).collect();
         let brokers = Self { nodes, cut: Cut::choose(), network };
         for index in 0..brokers.len() {
-            brokers.create(index, properties);
+            brokers.create(index, properties, &advertised(&brokers.nodes[index].ip));
         }
         brokers.wait_until_whole();
         brokers
     }
 
-    fn create(&self, index: usize, more: &[(&str, &str)]) {
+    fn create(&self, index: usize, more: &[(&str, &str)], advertised: &str) {
         let Node { name, ip } = &self.nodes[index];
         let mut command = Command::new("docker");
         command.args(["run", "--detach", "--name", name, "--label", &docker::label()]);
@@ -72,7 +82,7 @@ impl Brokers {
         };
         set("node.id", &(index + 1).to_string());
         set("controller.quorum.voters", &voters.collect::<Vec<_>>().join(","));
-        set("advertised.listeners", &format!("PLAINTEXT://{ip}:9092"));
+        set("advertised.listeners", advertised);
         for topic in ["default", "offsets.topic", "transaction.state.log"] {
             set(&format!("{topic}.replication.factor"), &replicas);
         }
@@ -233,16 +243,16 @@ impl Brokers {
             .expect("the client's settings are right")
     }
 
-    /// Runs one of Kafka's tools (see `kafka-tool` in the image) in a container of its own, and
-    /// gives what it printed.
+    /// Runs a Java program of Kafka's in a container of its own, told of the brokers, and gives what
+    /// it printed.
     #[track_caller]
-    pub fn tool(&self, arguments: &[&str]) -> String {
-        let (name, more) = arguments.split_first().expect("a tool has a name");
+    pub fn java(&self, class: &str, arguments: &[&str]) -> String {
         let image = docker::image();
         let bootstrap = self.bootstrap();
-        let mut all = vec!["run", "--rm", "--network", self.network.name(), &image];
-        all.extend(["/opt/kafka/bin/kafka-tool", name, "--bootstrap-server", &bootstrap]);
-        all.extend(more);
+        let mut all = vec!["run", "--rm", "--network", self.network.name()];
+        all.extend(["--env", "KAFKA_LOG4J_ROOT_LOGLEVEL=ERROR", &image]);
+        all.extend(["/opt/kafka/bin/kafka-java", class, "--bootstrap-server", &bootstrap]);
+        all.extend(arguments);
         docker(&all)
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::leash::Leash;
 use crate::wait_until;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -95,23 +96,37 @@ impl Process {
 
     /// CPU seconds used since its start, user and system.
     pub fn cpu_seconds(&self) -> f64 {
-        let stat = self.proc("stat");
-        // The command's name may hold spaces; the numbers begin behind its closing bracket, with
-        // field 3.
-        let (_, fields) = stat.rsplit_once(')').expect("stat names the command in brackets");
-        let ticks: u64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|field| field.parse::<u64>().expect("utime and stime are numbers"))
-            .sum();
-        ticks as f64 / TICKS_PER_SECOND
+        cpu(&self.proc("stat")).1
+    }
+
+    /// The same of each thread that is there, by its id, with its name.
+    pub fn cpu_seconds_of_threads(&self) -> BTreeMap<u32, (String, f64)> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id())).into_iter().flatten();
+        let thread = |entry: fs::DirEntry| {
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            Some((entry.file_name().to_string_lossy().parse().ok()?, cpu(&stat)))
+        };
+        threads.flatten().filter_map(thread).collect()
     }
 
     fn proc(&self, file: &str) -> String {
         let path = format!("/proc/{}/{file}", self.id());
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"))
     }
+}
+
+/// The name, and the CPU seconds, that a `stat` file tells.
+fn cpu(stat: &str) -> (String, f64) {
+    // The name may hold spaces; the numbers begin behind its closing bracket, with field 3.
+    let (name, fields) = stat.rsplit_once(')').expect("stat gives the name in brackets");
+    let ticks: u64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<u64>().expect("utime and stime are numbers"))
+        .sum();
+    let name = name.split_once('(').map_or(name, |(_, name)| name);
+    (name.to_owned(), ticks as f64 / TICKS_PER_SECOND)
 }
 
 impl Drop for Process {

@@ -21,6 +21,7 @@ macro_rules! on_both_backends {
     )*};
 }
 
+mod bad_peers;
 mod crash;
 mod differential;
 mod drill;

@@ -186,6 +186,11 @@ impl RdKafkaConsumer {
         if let Some(topic) = topic {
             error = error.context("topic", topic);
         }
+        if code == Code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED as i32
+            && let Some(group) = &self.settings.group_id
+        {
+            error = error.context("group.id", group);
+        }
         match error.kind() {
             // librdkafka tries again, or the group rebalances, without our help.
             ErrorKind::Retriable | ErrorKind::Conflict => tracing::warn!("{error}"),
