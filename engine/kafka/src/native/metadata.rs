@@ -101,6 +101,12 @@ impl Metadata {
         Some((partition.leader?, partition.leader_epoch))
     }
 
+    /// Whether a broker is there, and has the partition ready.
+    pub(crate) fn is_online(&self, of: &TopicPartition, broker: i32) -> bool {
+        let is_offline = self.partition(of).is_some_and(|one| one.offline.contains(&broker));
+        self.brokers.contains_key(&broker) && !is_offline
+    }
+
     /// A leader that an answer named (KIP-951). False when we know of a newer one.
     pub(crate) fn set_leader(&mut self, of: &TopicPartition, leader: i32, epoch: i32) -> bool {
         let topic = self.topics.get_mut(&*of.topic);

@@ -23,6 +23,7 @@ mod admin;
 mod backoff;
 mod brokers;
 mod client;
+mod consumer;
 mod error;
 mod group;
 mod io;
@@ -34,9 +35,10 @@ mod settings;
 mod tests;
 
 use client::Client;
+use consumer::NativeConsumer;
 pub(crate) use net::Address;
 use net::{Dialer, TcpDialer};
-use settings::ClientSettings;
+use settings::{ClientSettings, ConsumerSettings};
 
 /// A Kafka cluster, reached through its protocol.
 ///
@@ -98,8 +100,10 @@ impl Cluster for NativeCluster {
         Err(Error::config("this client cannot produce yet: set kafka.client=librdkafka"))
     }
 
-    async fn consumer(&self, _properties: &Properties) -> Result<Box<dyn Consumer>> {
-        Err(Error::config("this client cannot consume yet: set kafka.client=librdkafka"))
+    async fn consumer(&self, properties: &Properties) -> Result<Box<dyn Consumer>> {
+        let settings = ConsumerSettings::new(&self.inherited(properties))?;
+        let client = self.client(&settings.client);
+        Ok(Box::new(NativeConsumer::new(client, settings)))
     }
 
     async fn describe_cluster(&self) -> Result<ClusterDescription> {

@@ -58,6 +58,8 @@ pub struct Limits {
     pub max_ratio: usize,
     /// Once this many decompressed bytes are read, [`Reader::read`] stops at the next batch.
     pub max_run_bytes: usize,
+    /// Once this many records are read, [`Reader::read`] stops at the next batch.
+    pub max_run_records: usize,
     /// Whether checksums are compared (`check.crcs`).
     pub check_crcs: bool,
 }
@@ -68,6 +70,7 @@ impl Default for Limits {
             max_decompressed_bytes: 128 << 20,
             max_ratio: 5_000,
             max_run_bytes: 64 << 20,
+            max_run_records: usize::MAX,
             check_crcs: true,
         }
     }

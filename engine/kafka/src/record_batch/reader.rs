@@ -49,6 +49,42 @@ pub struct Columns {
 }
 
 impl Columns {
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    /// Takes the first `count` records off; nothing is copied.
+    ///
+    /// # Panics
+    ///
+    /// When there are fewer.
+    #[must_use]
+    pub fn split_to(&mut self, count: usize) -> Self {
+        let rest = self.len() - count;
+        let headers = match self.headers.is_empty() {
+            true => Vec::new(),
+            false => self.headers.drain(..count).collect(),
+        };
+        let first = Self {
+            offsets: self.offsets.slice(0, count),
+            timestamps: self.timestamps.slice(0, count),
+            keys: self.keys.slice(0, count),
+            values: self.values.slice(0, count),
+            headers,
+        };
+        self.offsets = self.offsets.slice(count, rest);
+        self.timestamps = self.timestamps.slice(count, rest);
+        self.keys = self.keys.slice(count, rest);
+        self.values = self.values.slice(count, rest);
+        first
+    }
+
     /// The same, with the name of where they came from.
     pub fn fetched_from(self, topic_partition: TopicPartition) -> Fetched {
         Fetched {
@@ -88,13 +124,15 @@ impl Reader {
     }
 
     /// Reads the whole batches at the beginning of `batches` and says how many bytes they had:
-    /// the rest is a batch that was cut off, or was left because `max_run_bytes` are read.
+    /// the rest is a batch that was cut off, or was left because enough is read: `max_run_bytes` or
+    /// `max_run_records`.
     /// `at` is the position of `batches` in their file or response and only named in errors.
     ///
     /// On an error the batches before the damaged one are read, and nothing of it is.
     pub fn read(&mut self, batches: &Bytes, at: u64) -> Result<usize> {
         let mut start = 0;
-        while self.run_bytes < self.limits.max_run_bytes {
+        while self.run_bytes < self.limits.max_run_bytes && self.len() < self.limits.max_run_records
+        {
             match self.read_one(batches, start) {
                 Ok(0) => break,
                 Ok(length) => start += length,
@@ -112,6 +150,11 @@ impl Reader {
     /// Whether none are read.
     pub fn is_empty(&self) -> bool {
         self.offsets.is_empty()
+    }
+
+    /// How many bytes the records have, once decompressed.
+    pub fn run_bytes(&self) -> usize {
+        self.run_bytes
     }
 
     /// The offset after the last batch that was read or passed over; none before the first.

@@ -6,6 +6,7 @@
 
 #[macro_use]
 mod conformance;
+mod consumer;
 mod embedded;
 mod faults;
 mod fixture;

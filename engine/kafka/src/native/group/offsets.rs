@@ -20,6 +20,7 @@ use millrace_api::{Result, TopicPartition};
 use tokio::time::{Instant, sleep};
 
 use super::coordinator::Coordinator;
+use crate::native::backoff::Backoff;
 use crate::native::brokers::Lane;
 use crate::native::client::{CallError, check};
 
@@ -72,12 +73,17 @@ pub(crate) async fn commit(
     if offsets.is_empty() {
         return Ok(());
     }
-    retrying(coordinator, WHAT, who, async |identity| {
+    let mut tries = Tries::new(coordinator, WHAT);
+    loop {
+        let identity = who();
         let build = |version| commit_request(coordinator.group(), &identity, offsets, version);
         let longest = coordinator.client().request_timeout();
-        first_refusal(&coordinator.call(Lane::Coordinator, longest, build).await?)
-    })
-    .await
+        let answer = coordinator.call(Lane::Coordinator, longest, build).await;
+        match answer.and_then(|answer| first_refusal(&answer)) {
+            Ok(()) => return Ok(()),
+            Err(error) => tries.after(error, &identity, who()).await?,
+        }
+    }
 }
 
 /// What the group has committed for these partitions; those without are absent. Waits for offsets
@@ -91,42 +97,52 @@ pub(crate) async fn committed(
     if partitions.is_empty() {
         return Ok(BTreeMap::new());
     }
-    retrying(coordinator, WHAT, who, async |identity| {
-        let build = |version| fetch_request(coordinator.group(), &identity, partitions, version);
-        let longest = coordinator.client().request_timeout();
-        read_offsets(coordinator.call(Lane::Coordinator, longest, build).await?)
-    })
-    .await
-}
-
-async fn retrying<T>(
-    coordinator: &Coordinator,
-    what: &str,
-    who: impl Fn() -> Identity,
-    call: impl AsyncFn(Identity) -> Result<T, CallError>,
-) -> Result<T> {
-    let deadline = coordinator.client().api_deadline();
-    let mut backoff = coordinator.client().backoff();
+    let mut tries = Tries::new(coordinator, WHAT);
     loop {
         let identity = who();
-        let error = match call(identity.clone()).await {
-            Ok(done) => return Ok(done),
-            Err(error) => error,
-        };
-        coordinator.heed(&error);
+        let build = |version| fetch_request(coordinator.group(), &identity, partitions, version);
+        let longest = coordinator.client().request_timeout();
+        let answer = coordinator.call(Lane::Coordinator, longest, build).await;
+        match answer.and_then(read_offsets) {
+            Ok(offsets) => return Ok(offsets),
+            Err(error) => tries.after(error, &identity, who()).await?,
+        }
+    }
+}
+
+/// The tries of one call.
+struct Tries<'a> {
+    coordinator: &'a Coordinator,
+    what: &'a str,
+    deadline: Instant,
+    backoff: Backoff,
+}
+
+impl<'a> Tries<'a> {
+    fn new(coordinator: &'a Coordinator, what: &'a str) -> Self {
+        let (deadline, backoff) =
+            (coordinator.client().api_deadline(), coordinator.client().backoff());
+        Self { coordinator, what, deadline, backoff }
+    }
+
+    /// Waits for the next try, or gives up. `asked` is who the call was made as, `now` who it would
+    /// be made as.
+    async fn after(&mut self, error: CallError, asked: &Identity, now: Identity) -> Result<()> {
+        self.coordinator.heed(&error);
         let may_pass = match error.code() {
-            Some(ResponseError::RebalanceInProgress) => who().is_member(),
+            Some(ResponseError::RebalanceInProgress) => now.is_member(),
             // Perhaps the rebalance was over before the answer came.
             Some(ResponseError::IllegalGeneration | ResponseError::StaleMemberEpoch) => {
-                who().is_member() && who() != identity
+                now.is_member() && now != *asked
             }
             _ => error.is_passing(),
         };
-        let wait = backoff.next();
-        if !may_pass || Instant::now() + wait >= deadline {
-            return Err(error.doing(what).context("group", coordinator.group()));
+        let wait = self.backoff.next();
+        if !may_pass || Instant::now() + wait >= self.deadline {
+            return Err(error.doing(self.what).context("group", self.coordinator.group()));
         }
         sleep(wait).await;
+        Ok(())
     }
 }
 
