@@ -61,13 +61,15 @@ impl EmbeddedConsumer {
         }
     }
 
-    fn join(&self, group: &Arc<str>, matcher: &Matcher) -> MemberId {
+    fn join(&self, group: &Arc<str>, matcher: &Matcher) -> Result<MemberId> {
         let joining = Joining {
             matcher: matcher.clone(),
             max_poll_interval: self.settings.max_poll_interval,
             wake: self.wake.clone(),
         };
-        lock(&self.shared.groups).join(group, joining, Instant::now())
+        let mut groups = lock(&self.shared.groups);
+        self.shared.check_no_remote_members(group)?;
+        Ok(groups.join(group, joining, Instant::now()))
     }
 
     /// Leaves the group and forgets every partition.
@@ -131,7 +133,7 @@ impl EmbeddedConsumer {
                 Ok((!partitions.is_empty()).then_some(Polled::Lost(partitions)))
             }
             Step::Fenced => {
-                let id = self.join(group, matcher);
+                let id = self.join(group, matcher)?;
                 let mode = Mode::Member { group: group.clone(), id, matcher: matcher.clone() };
                 self.mode = mode;
                 let lost: Vec<_> = self.partitions.keys().cloned().collect();
@@ -252,7 +254,7 @@ impl Consumer for EmbeddedConsumer {
         let group: Arc<str> = self.group()?.into();
         let matcher = Matcher::new(subscription)?;
         self.leave(Mode::Idle);
-        let id = self.join(&group, &matcher);
+        let id = self.join(&group, &matcher)?;
         self.mode = Mode::Member { group, id, matcher };
         Ok(())
     }
@@ -336,6 +338,9 @@ impl Consumer for EmbeddedConsumer {
         // Held over the commit: nobody may be given a partition between check and commit.
         let mut groups = lock(&self.shared.groups);
         groups.check_commit(group, id, offsets.keys(), Instant::now())?;
+        if id.is_none() {
+            self.shared.check_no_remote_members(group)?;
+        }
         self.shared.offsets.commit(group, offsets)
     }
 

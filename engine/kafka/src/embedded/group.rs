@@ -161,6 +161,23 @@ impl Groups {
         }
     }
 
+    /// The ids of a group's members, and what each has.
+    pub(super) fn members(&self, group: &str) -> Vec<(MemberId, Vec<TopicPartition>)> {
+        let Some(group) = self.groups.get(group) else {
+            return Vec::new();
+        };
+        let owned = |id: &MemberId| {
+            let owned = group.owners.iter().filter(|(_, owner)| *owner == id);
+            (*id, owned.map(|(tp, _)| tp.clone()).collect())
+        };
+        group.members.keys().map(owned).collect()
+    }
+
+    /// The names of all groups that have members.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.groups.keys()
+    }
+
     /// When the next member will have to be put out, unless it polls.
     pub(super) fn next_expiry(&self, group: &str) -> Option<Instant> {
         self.groups.get(group)?.members.values().filter_map(Member::expiry).min()

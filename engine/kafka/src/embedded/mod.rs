@@ -31,6 +31,7 @@ use crate::{
 mod admin;
 mod compaction;
 mod consumer;
+mod coordinator;
 mod directory;
 mod group;
 mod log;
@@ -53,11 +54,13 @@ pub use server::{Server, ServerSettings};
 pub use settings::Settings;
 
 use consumer::EmbeddedConsumer;
+use coordinator::{Coordinator, GroupSettings};
 use directory::{ClusterFile, Directory, TopicEntry};
 use group::Groups;
 use log::Log;
 use offsets::Offsets;
 use producer::EmbeddedProducer;
+use server::clock::Clock;
 use settings::{ConsumerSettings, ProducerSettings, TopicSettings};
 use topic_id::TopicId;
 
@@ -65,6 +68,9 @@ use topic_id::TopicId;
 const LONGEST_TOPIC: usize = 249;
 /// Each partition costs an open file.
 const MAX_PARTITIONS: i32 = 10_000;
+
+/// The most members of a group that come over the network (`group.max.size`).
+const MAX_GROUP: usize = 1000;
 
 /// A cluster inside this process; see the [module](self). Clones are the same cluster. A directory
 /// stays locked until the last clone, producer and consumer are gone.
@@ -78,6 +84,9 @@ struct Shared {
     cluster_id: String,
     topics: Mutex<BTreeMap<Arc<str>, Arc<Topic>>>,
     groups: Mutex<Groups>,
+    /// Groups of those who come over the network. Locked after `groups`.
+    coordinator: Mutex<Coordinator>,
+    clock: Clock,
     offsets: Offsets,
     producers: AtomicI32,
     producer_ids: Mutex<ProducerIds>,
@@ -162,12 +171,20 @@ impl EmbeddedCluster {
     ) -> Self {
         let mut groups = Groups::default();
         groups.topics_changed(partition_counts(&topics));
+        let coordinator = Coordinator::new(GroupSettings {
+            min_session_timeout: settings.group_session_timeouts.0,
+            max_session_timeout: settings.group_session_timeouts.1,
+            initial_rebalance_delay: settings.group_initial_rebalance_delay,
+            max_size: MAX_GROUP,
+        });
         Self(Arc::new(Shared {
             settings,
             directory,
             cluster_id,
             topics: Mutex::new(topics),
             groups: Mutex::new(groups),
+            coordinator: Mutex::new(coordinator),
+            clock: Clock::default(),
             offsets,
             producers: AtomicI32::new(0),
             producer_ids: Mutex::default(),
@@ -266,6 +283,20 @@ impl Shared {
         }
         lock(&self.groups).topics_changed(partition_counts(&topics));
         self.offsets.forget(&name)
+    }
+
+    /// A group has members in this process or on the network, never both. The caller holds the lock
+    /// of `groups`, so that it stays like that.
+    fn check_no_remote_members(&self, group: &str) -> Result<()> {
+        match lock(&self.coordinator).has_members(group, Instant::now()) {
+            false => Ok(()),
+            true => Err(Error::new(
+                ErrorKind::Conflict,
+                "the group has members on the network, and consumers in the cluster's own process \
+                 cannot join them: choose another group.id, or stop the others",
+            )
+            .context("group.id", group)),
+        }
     }
 
     /// Adds partitions to a topic until it has so many.
@@ -465,13 +496,17 @@ impl Cluster for EmbeddedCluster {
         // Held over the change: nobody may join between check and change.
         let mut groups = lock(&self.0.groups);
         groups.check_commit(group, None, offsets.keys(), Instant::now())?;
+        self.0.check_no_remote_members(group)?;
         self.0.offsets.alter(group, offsets)
     }
 
     async fn delete_group(&self, group: &str) -> Result<()> {
         let mut groups = lock(&self.0.groups);
         groups.check_commit(group, None, [].into_iter(), Instant::now())?;
-        self.0.offsets.delete(group)
+        self.0.check_no_remote_members(group)?;
+        self.0.offsets.delete(group)?;
+        lock(&self.0.coordinator).forget(group);
+        Ok(())
     }
 }
 

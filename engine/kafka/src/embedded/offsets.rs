@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use arrow::array::Array;
 use bytes::{Buf, BufMut};
 use millrace_api::{Error, ErrorKind, Result, TopicPartition};
+use serde::{Deserialize, Serialize};
 
 use super::directory::Directory;
 use super::log::{Log, Read};
@@ -18,11 +19,30 @@ pub(super) const TOPIC: &str = "__consumer_offsets";
 
 const READ_BYTES: usize = 1 << 20;
 
+/// What a group has committed of a partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Committed {
+    /// The next offset to read.
+    pub(super) offset: i64,
+    /// The epoch of the record before it; -1 where nobody said.
+    pub(super) leader_epoch: i32,
+    /// Whatever the group wanted to remember.
+    pub(super) metadata: String,
+}
+
+impl From<i64> for Committed {
+    fn from(offset: i64) -> Self {
+        Self { offset, leader_epoch: -1, metadata: String::new() }
+    }
+}
+
+type OfGroup = BTreeMap<TopicPartition, Committed>;
+
 /// The committed offsets of all groups.
 #[derive(Debug)]
 pub(super) struct Offsets {
     log: Arc<Log>,
-    groups: Mutex<HashMap<String, BTreeMap<TopicPartition, i64>>>,
+    groups: Mutex<HashMap<String, OfGroup>>,
 }
 
 impl Offsets {
@@ -55,7 +75,17 @@ impl Offsets {
         let Some(offsets) = groups.get(group) else {
             return BTreeMap::new();
         };
-        partitions.iter().filter_map(|tp| Some((tp.clone(), *offsets.get(tp)?))).collect()
+        partitions.iter().filter_map(|tp| Some((tp.clone(), offsets.get(tp)?.offset))).collect()
+    }
+
+    /// Everything that a group has committed, with all it said; none for one that never did.
+    pub(super) fn of_group(&self, group: &str) -> Option<OfGroup> {
+        lock(&self.groups).get(group).cloned()
+    }
+
+    /// The names of all groups that have committed.
+    pub(super) fn groups(&self) -> Vec<String> {
+        lock(&self.groups).keys().cloned().collect()
     }
 
     /// Commits, all or nothing.
@@ -64,13 +94,23 @@ impl Offsets {
         group: &str,
         offsets: &BTreeMap<TopicPartition, i64>,
     ) -> Result<()> {
-        let changes: Vec<_> = offsets.iter().map(|(tp, offset)| (tp, Some(*offset))).collect();
-        self.change(&mut lock(&self.groups), group, &changes)
+        let commits = |(tp, offset): (&TopicPartition, &i64)| (tp.clone(), Some((*offset).into()));
+        self.change(&mut lock(&self.groups), group, offsets.iter().map(commits).collect())
+    }
+
+    /// The same, with all that is said, or none to delete.
+    pub(super) fn write(
+        &self,
+        group: &str,
+        changes: Vec<(TopicPartition, Option<Committed>)>,
+    ) -> Result<()> {
+        self.change(&mut lock(&self.groups), group, changes)
     }
 
     /// Everything that a group has committed.
     pub(super) fn all_committed(&self, group: &str) -> BTreeMap<TopicPartition, i64> {
-        lock(&self.groups).get(group).cloned().unwrap_or_default()
+        let all = self.of_group(group).unwrap_or_default();
+        all.into_iter().map(|(tp, committed)| (tp, committed.offset)).collect()
     }
 
     /// Commits, and deletes where the offset is none; all or nothing.
@@ -84,16 +124,16 @@ impl Offsets {
         if deletes_only && !groups.contains_key(group) {
             return Err(unknown(group));
         }
-        let changes: Vec<_> = offsets.iter().map(|(tp, offset)| (tp, *offset)).collect();
-        self.change(&mut groups, group, &changes)
+        let changes = offsets.iter().map(|(tp, offset)| (tp.clone(), offset.map(Committed::from)));
+        self.change(&mut groups, group, changes.collect())
     }
 
     /// Forgets a group.
     pub(super) fn delete(&self, group: &str) -> Result<()> {
         let mut groups = lock(&self.groups);
         let committed = groups.get(group).cloned().ok_or_else(|| unknown(group))?;
-        let changes: Vec<_> = committed.keys().map(|tp| (tp, None)).collect();
-        self.change(&mut groups, group, &changes)?;
+        let changes = committed.into_keys().map(|tp| (tp, None)).collect();
+        self.change(&mut groups, group, changes)?;
         groups.remove(group);
         Ok(())
     }
@@ -101,20 +141,20 @@ impl Offsets {
     /// The lock is held over the append, so that memory and log agree on the order.
     fn change(
         &self,
-        groups: &mut HashMap<String, BTreeMap<TopicPartition, i64>>,
+        groups: &mut HashMap<String, OfGroup>,
         group: &str,
-        changes: &[(&TopicPartition, Option<i64>)],
+        changes: Vec<(TopicPartition, Option<Committed>)>,
     ) -> Result<()> {
         if changes.is_empty() {
             return Ok(());
         }
-        let records: Vec<_> = changes.iter().map(|(tp, offset)| (group, *tp, *offset)).collect();
-        self.append(&records)?;
-        let committed = groups.entry(group.to_owned()).or_default();
-        for &(tp, offset) in changes {
-            match offset {
-                Some(offset) => drop(committed.insert(tp.clone(), offset)),
-                None => drop(committed.remove(tp)),
+        let records = changes.iter().map(|(tp, committed)| (group, tp, committed.as_ref()));
+        self.append(&records.collect::<Vec<_>>())?;
+        let of_group = groups.entry(group.to_owned()).or_default();
+        for (tp, committed) in changes {
+            match committed {
+                Some(committed) => drop(of_group.insert(tp, committed)),
+                None => drop(of_group.remove(&tp)),
             }
         }
         Ok(())
@@ -143,7 +183,7 @@ impl Offsets {
     pub(super) fn warn_of_lost_records(&self, end: impl Fn(&TopicPartition) -> Option<i64>) {
         let groups = lock(&self.groups).clone();
         for (group, offsets) in &groups {
-            for (tp, offset) in offsets {
+            for (tp, Committed { offset, .. }) in offsets {
                 if let Some(end) = end(tp).filter(|end| end < offset) {
                     tracing::error!(
                         group,
@@ -158,12 +198,12 @@ impl Offsets {
         }
     }
 
-    fn append(&self, changes: &[(&str, &TopicPartition, Option<i64>)]) -> Result<()> {
+    fn append(&self, changes: &[(&str, &TopicPartition, Option<&Committed>)]) -> Result<()> {
         let now = now_ms();
         let mut writer = Writer::new(Compression::None);
-        for (group, tp, offset) in changes {
+        for (group, tp, committed) in changes {
             let key = encode_key(group, tp)?;
-            let value = offset.map(|offset| encode_value(offset, now));
+            let value = committed.map(|committed| encode_value(committed, now));
             writer.push(&Record::new(now, Some(&key), value.as_deref()))?;
         }
         self.log.append(writer.finish()?).map(drop)
@@ -199,8 +239,8 @@ impl Offsets {
             if columns.values.is_null(row) {
                 offsets.remove(&tp);
             } else {
-                let offset = decode_value(columns.values.value(row)).ok_or_else(malformed)?;
-                offsets.insert(tp, offset);
+                let committed = decode_value(columns.values.value(row)).ok_or_else(malformed)?;
+                offsets.insert(tp, committed);
             }
         }
         Ok(())
@@ -244,20 +284,29 @@ fn text<'a>(from: &mut &'a [u8]) -> Option<&'a str> {
     std::str::from_utf8(text).ok()
 }
 
-/// The offset, no leader epoch, no metadata, the time.
-fn encode_value(offset: i64, now: i64) -> Vec<u8> {
-    let mut value = Vec::with_capacity(24);
+/// The most bytes of what a group wants to remember (`offset.metadata.max.bytes`).
+pub(super) const MAX_METADATA: usize = 4096;
+
+fn encode_value(committed: &Committed, now: i64) -> Vec<u8> {
+    let metadata = committed.metadata.as_bytes();
+    let metadata = &metadata[..metadata.len().min(MAX_METADATA)];
+    let mut value = Vec::with_capacity(24 + metadata.len());
     value.put_i16(VALUE_VERSION);
-    value.put_i64(offset);
-    value.put_i32(-1);
-    value.put_i16(0);
+    value.put_i64(committed.offset);
+    value.put_i32(committed.leader_epoch);
+    value.put_i16(metadata.len() as i16);
+    value.put_slice(metadata);
     value.put_i64(now);
     value
 }
 
-fn decode_value(mut value: &[u8]) -> Option<i64> {
-    let version = value.try_get_i16().ok()?;
-    (version == VALUE_VERSION).then(|| value.try_get_i64().ok())?
+fn decode_value(mut value: &[u8]) -> Option<Committed> {
+    if value.try_get_i16().ok()? != VALUE_VERSION {
+        return None;
+    }
+    let offset = value.try_get_i64().ok()?;
+    let leader_epoch = value.try_get_i32().ok()?;
+    Some(Committed { offset, leader_epoch, metadata: text(&mut value)?.to_owned() })
 }
 
 #[cfg(test)]
@@ -281,14 +330,18 @@ mod tests {
         offsets.alter("i", &change).unwrap();
         offsets.alter("j", &change).unwrap();
         offsets.delete("j").unwrap();
+        let told =
+            Committed { offset: 7, leader_epoch: 0, metadata: "what is to be remembered".into() };
+        offsets.write("k", vec![(a.clone(), Some(told.clone()))]).unwrap();
         assert_eq!(offsets.delete("j").unwrap_err().kind(), ErrorKind::NotFound);
         drop(offsets);
 
         let offsets = Offsets::open(&settings, &directory).unwrap();
         let both = [a.clone(), b.clone()];
         assert_eq!(offsets.committed("g", &both), BTreeMap::from([(a.clone(), 49)]));
-        assert_eq!(offsets.committed("h", &both), BTreeMap::from([(a, 3)]));
+        assert_eq!(offsets.committed("h", &both), BTreeMap::from([(a.clone(), 3)]));
         assert_eq!(offsets.committed("none", &both), BTreeMap::new());
+        assert_eq!(offsets.of_group("k").unwrap().values().collect::<Vec<_>>(), [&told]);
         assert_eq!(offsets.all_committed("i"), BTreeMap::from([(b, 5)]));
         assert_eq!(offsets.all_committed("j"), BTreeMap::new());
     }

@@ -24,6 +24,12 @@ pub struct Settings {
     pub dedupe_bytes: usize,
     /// How much memory reading a batch may take.
     pub limits: Limits,
+    /// How long the first members of a group wait for others (`group.initial.rebalance.delay.ms`):
+    /// as long as in the configuration that Kafka comes with.
+    pub group_initial_rebalance_delay: Duration,
+    /// What sessions of members may last (`group.min.session.timeout.ms`,
+    /// `group.max.session.timeout.ms`).
+    pub group_session_timeouts: (Duration, Duration),
 }
 
 impl Default for Settings {
@@ -34,6 +40,8 @@ impl Default for Settings {
             segment_bytes: 128 << 20,
             dedupe_bytes: 128 << 20,
             limits: Limits::default(),
+            group_initial_rebalance_delay: Duration::ZERO,
+            group_session_timeouts: (Duration::from_secs(6), Duration::from_secs(1800)),
         }
     }
 }
@@ -56,6 +64,23 @@ impl Settings {
                 default.dedupe_bytes,
             )?,
             limits: default.limits,
+            group_initial_rebalance_delay: milliseconds(
+                properties,
+                "group.initial.rebalance.delay.ms",
+                default.group_initial_rebalance_delay,
+            )?,
+            group_session_timeouts: (
+                milliseconds(
+                    properties,
+                    "group.min.session.timeout.ms",
+                    default.group_session_timeouts.0,
+                )?,
+                milliseconds(
+                    properties,
+                    "group.max.session.timeout.ms",
+                    default.group_session_timeouts.1,
+                )?,
+            ),
         };
         at_least("num.partitions", settings.partitions, 1)?;
         at_least("log.segment.bytes", settings.segment_bytes, 1)?;
@@ -222,6 +247,15 @@ fn number<T: FromStr>(
             .parse()
             .map_err(|_| invalid(name, text, "it is a number that is too big or none at all")),
     }
+}
+
+fn milliseconds(
+    properties: &Properties,
+    name: &'static str,
+    default: Duration,
+) -> Result<Duration> {
+    let default = u64::try_from(default.as_millis()).unwrap_or(u64::MAX);
+    Ok(Duration::from_millis(number(properties, name, default)?))
 }
 
 fn boolean(properties: &Properties, name: &'static str, default: bool) -> Result<bool> {

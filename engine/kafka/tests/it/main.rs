@@ -12,3 +12,4 @@ mod faults;
 mod fixture;
 mod native;
 mod real;
+mod served;

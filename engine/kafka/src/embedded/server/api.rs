@@ -10,7 +10,9 @@ use kafka_protocol::protocol::{
     Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange,
 };
 
-use super::{Client, cluster, configs, fetch, list_offsets, produce, topics, transactions};
+use super::{
+    Client, cluster, configs, fetch, groups, list_offsets, offsets, produce, topics, transactions,
+};
 use crate::guard;
 
 /// Key, version and correlation id: every request begins with these bytes.
@@ -52,6 +54,15 @@ macro_rules! served {
             $((ApiKey::$late_key, $late_request::VERSIONS),)*
         ];
 
+        /// An empty request of every kind and version.
+        #[cfg(test)]
+        pub(super) fn samples() -> Vec<(ApiKey, i16, Bytes)> {
+            let mut samples = Vec::new();
+            $(sample::<$request>(ApiKey::$key, &mut samples);)*
+            $(sample::<$late_request>(ApiKey::$late_key, &mut samples);)*
+            samples
+        }
+
         async fn dispatch(
             key: ApiKey,
             call: &Call<'_>,
@@ -89,10 +100,29 @@ served! {
         DescribeConfigs: DescribeConfigsRequest => configs::describe,
         AlterConfigs: AlterConfigsRequest => configs::alter,
         IncrementalAlterConfigs: IncrementalAlterConfigsRequest => configs::alter_incrementally,
+        Heartbeat: HeartbeatRequest => groups::heartbeat,
+        LeaveGroup: LeaveGroupRequest => groups::leave,
+        ListGroups: ListGroupsRequest => groups::list,
+        DescribeGroups: DescribeGroupsRequest => groups::describe,
+        DeleteGroups: DeleteGroupsRequest => groups::delete,
+        OffsetCommit: OffsetCommitRequest => offsets::commit,
+        OffsetFetch: OffsetFetchRequest => offsets::fetch,
+        OffsetDelete: OffsetDeleteRequest => offsets::delete,
         InitProducerId: InitProducerIdRequest => transactions::init_producer_id,
     }
     later {
         Fetch: FetchRequest => fetch::fetch,
+        JoinGroup: JoinGroupRequest => groups::join,
+        SyncGroup: SyncGroupRequest => groups::sync,
+    }
+}
+
+#[cfg(test)]
+fn sample<R: Request + Default>(key: ApiKey, samples: &mut Vec<(ApiKey, i16, Bytes)>) {
+    for version in R::VERSIONS.min..=R::VERSIONS.max {
+        let mut body = BytesMut::new();
+        R::default().encode(&mut body, version).expect("an empty request fits every version");
+        samples.push((key, version, body.freeze()));
     }
 }
 
@@ -136,14 +166,11 @@ pub(super) async fn answer(client: &Client, frame: Bytes) -> Result<Option<Bytes
 }
 
 impl Call<'_> {
+    /// Bytes behind the request are passed over, as brokers do: librdkafka leaves three of them
+    /// when it asks for all topics.
     fn decode<R: Request>(&self, mut body: Bytes) -> Result<R, Malformed> {
-        let request = guard::decode::<R>(&mut body, self.version)
-            .map_err(|e| Malformed::new(format!("API {} v{}: {e}", R::KEY, self.version)))?;
-        if !body.is_empty() {
-            let (key, version, rest) = (R::KEY, self.version, body.len());
-            return Err(Malformed::new(format!("API {key} v{version} has {rest} bytes more")));
-        }
-        Ok(request)
+        guard::decode::<R>(&mut body, self.version)
+            .map_err(|e| Malformed::new(format!("API {} v{}: {e}", R::KEY, self.version)))
     }
 
     /// The answer as it goes over the wire.

@@ -18,12 +18,15 @@ use tokio::task::JoinSet;
 use super::{EmbeddedCluster, Shared};
 
 mod api;
+pub(super) mod clock;
 mod cluster;
 pub(super) mod configs;
 mod connection;
 mod error;
 mod fetch;
+mod groups;
 mod list_offsets;
+mod offsets;
 mod produce;
 mod topics;
 mod transactions;
@@ -156,6 +159,7 @@ impl Server {
             );
             return;
         };
+        let _clock = clock::run(&self.cluster.0);
         let (host, port) = match &self.settings.advertised {
             Some((host, port)) => (host.clone(), *port),
             None => (at.ip().to_string(), at.port()),
@@ -177,6 +181,13 @@ struct Client {
     host: StrBytes,
     port: i32,
     peer: String,
+}
+
+impl Client {
+    /// The peer without its port.
+    fn host_of_peer(&self) -> &str {
+        self.peer.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host)
+    }
 }
 
 /// Refuses addresses that other machines could connect to.

@@ -34,3 +34,12 @@ pub(super) fn admit(
 ) -> Result<(), Refused> {
     Err(ResponseError::InvalidTxnState.into())
 }
+
+impl crate::embedded::Shared {
+    pub(super) fn pending_offsets(
+        &self,
+        _group: &str,
+    ) -> std::collections::BTreeSet<millrace_api::TopicPartition> {
+        std::collections::BTreeSet::new()
+    }
+}
