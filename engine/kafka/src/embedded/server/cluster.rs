@@ -16,10 +16,10 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use millrace_api::ErrorKind;
 
+use super::NODE_ID;
 use super::api::{self, Call};
 use super::error::{Refused, code};
 use super::topics::{by_id, name_of};
-use super::{LEADER_EPOCH, NODE_ID};
 use crate::embedded::topic_id::TopicId;
 use crate::embedded::{Topic, check_name, lock};
 
@@ -50,10 +50,11 @@ pub(super) fn api_versions(call: &Call<'_>, _: ApiVersionsRequest) -> ApiVersion
 
 pub(super) fn metadata(call: &Call<'_>, request: MetadataRequest) -> MetadataResponse {
     let client = call.client;
-    let broker = MetadataResponseBroker::default()
-        .with_node_id(BrokerId(NODE_ID))
-        .with_host(client.host.clone())
-        .with_port(client.port);
+    let brokers = client.nodes.ids().map(|node| {
+        let (host, port) = client.address_of(node);
+        let broker = MetadataResponseBroker::default().with_node_id(BrokerId(node));
+        broker.with_host(host).with_port(port)
+    });
     let wants_all = match &request.topics {
         None => true,
         Some(topics) => topics.is_empty() && call.version == 0,
@@ -69,7 +70,7 @@ pub(super) fn metadata(call: &Call<'_>, request: MetadataRequest) -> MetadataRes
         }
     };
     MetadataResponse::default()
-        .with_brokers(vec![broker])
+        .with_brokers(brokers.collect())
         .with_cluster_id(Some(StrBytes::from_string(client.shared.cluster_id.clone())))
         .with_controller_id(BrokerId(NODE_ID))
         .with_topics(topics)
@@ -120,14 +121,15 @@ fn find_or_create(
 
 fn described(call: &Call<'_>, name: &str, topic: &Topic) -> MetadataResponseTopic {
     let partitions = (0..topic.logs.len() as i32).map(|partition| {
+        let (leader, epoch) = call.client.nodes.leader(name, partition);
         let described = MetadataResponsePartition::default()
             .with_partition_index(partition)
-            .with_leader_id(BrokerId(NODE_ID))
-            .with_replica_nodes(vec![BrokerId(NODE_ID)])
-            .with_isr_nodes(vec![BrokerId(NODE_ID)]);
+            .with_leader_id(BrokerId(leader))
+            .with_replica_nodes(vec![BrokerId(leader)])
+            .with_isr_nodes(vec![BrokerId(leader)]);
         match call.version {
             ..7 => described,
-            _ => described.with_leader_epoch(LEADER_EPOCH),
+            _ => described.with_leader_epoch(epoch),
         }
     });
     let answer = MetadataResponseTopic::default()
@@ -141,14 +143,15 @@ fn described(call: &Call<'_>, name: &str, topic: &Topic) -> MetadataResponseTopi
 
 pub(super) fn describe(call: &Call<'_>, _: DescribeClusterRequest) -> DescribeClusterResponse {
     let client = call.client;
-    let broker = DescribeClusterBroker::default()
-        .with_broker_id(BrokerId(NODE_ID))
-        .with_host(client.host.clone())
-        .with_port(client.port);
+    let brokers = client.nodes.ids().map(|node| {
+        let (host, port) = client.address_of(node);
+        let broker = DescribeClusterBroker::default().with_broker_id(BrokerId(node));
+        broker.with_host(host).with_port(port)
+    });
     DescribeClusterResponse::default()
         .with_cluster_id(StrBytes::from_string(client.shared.cluster_id.clone()))
         .with_controller_id(BrokerId(NODE_ID))
-        .with_brokers(vec![broker])
+        .with_brokers(brokers.collect())
 }
 
 pub(super) fn find_coordinator(
@@ -173,7 +176,7 @@ pub(super) fn find_coordinator(
             Err(refused) if call.version > 0 => answer.with_error_message(refused.message()),
             Err(_) => answer,
             Ok(()) => answer
-                .with_node_id(BrokerId(NODE_ID))
+                .with_node_id(BrokerId(client.node))
                 .with_host(client.host.clone())
                 .with_port(client.port),
         };
@@ -184,7 +187,7 @@ pub(super) fn find_coordinator(
         match result {
             Err(refused) => answer.with_node_id(BrokerId(-1)).with_error_message(refused.message()),
             Ok(()) => answer
-                .with_node_id(BrokerId(NODE_ID))
+                .with_node_id(BrokerId(client.node))
                 .with_host(client.host.clone())
                 .with_port(client.port),
         }

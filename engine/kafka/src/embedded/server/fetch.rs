@@ -13,7 +13,6 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::LEADER_EPOCH;
 use super::api::Call;
 use super::error::Refused;
 use super::topics::by_id;
@@ -66,13 +65,13 @@ fn refused(call: &Call<'_>, code: ResponseError) -> FetchResponse {
     }
 }
 
-fn find(call: &Call<'_>, topic: &FetchTopic) -> Result<Arc<Topic>, Refused> {
+fn find(call: &Call<'_>, topic: &FetchTopic) -> Result<(Arc<str>, Arc<Topic>), Refused> {
     let shared = &call.client.shared;
     if call.version < WITH_TOPIC_IDS {
-        return Ok(shared.topic(&topic.topic)?);
+        return Ok((topic.topic.as_str().into(), shared.topic(&topic.topic)?));
     }
     let found = by_id(shared, TopicId(topic.topic_id));
-    found.map(|(_, topic)| topic).ok_or_else(|| ResponseError::UnknownTopicId.into())
+    found.ok_or_else(|| ResponseError::UnknownTopicId.into())
 }
 
 fn log_of(topic: &Topic, partition: i32) -> Option<&Arc<Log>> {
@@ -89,7 +88,7 @@ impl Watching {
     fn new(call: &Call<'_>, request: &FetchRequest) -> Self {
         let mut watching = Self { wake: Arc::new(Notify::new()), logs: Vec::new() };
         for topic in &request.topics {
-            let Ok(found) = find(call, topic) else { continue };
+            let Ok((_, found)) = find(call, topic) else { continue };
             let logs = topic.partitions.iter().filter_map(|p| log_of(&found, p.partition));
             watching.logs.extend(logs.cloned());
         }
@@ -145,7 +144,7 @@ impl<'a> Round<'a> {
             let partitions = topic.partitions.iter().map(|partition| {
                 let result = match &found {
                     Err(refused) => Err(refused.clone()),
-                    Ok(found) => self.partition(found, partition),
+                    Ok((name, found)) => self.partition(name, found, partition),
                 };
                 result.unwrap_or_else(|refused| {
                     self.has_failed = true;
@@ -172,11 +171,14 @@ impl<'a> Round<'a> {
 
     fn partition(
         &mut self,
+        name: &str,
         topic: &Topic,
         wanted: &FetchPartition,
     ) -> Result<PartitionData, Refused> {
         let log = log_of(topic, wanted.partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        check_epoch(wanted.current_leader_epoch)?;
+        let client = self.call.client;
+        let of = (name, wanted.partition);
+        client.nodes.check(client.node, of, wanted.current_leader_epoch)?;
         let limit = usize::try_from(self.request.max_bytes).unwrap_or(0).min(MAX_BYTES);
         let left = limit.saturating_sub(self.bytes);
         let most = usize::try_from(wanted.partition_max_bytes).unwrap_or(0).min(left);
@@ -213,14 +215,6 @@ pub(super) fn isolation(level: i8) -> Isolation {
     match level {
         1 => Isolation::Committed,
         _ => Isolation::Uncommitted,
-    }
-}
-
-/// A client that knows of a later leader than there ever was talks of another cluster.
-pub(super) fn check_epoch(current: i32) -> Result<(), Refused> {
-    match current {
-        ..=LEADER_EPOCH => Ok(()),
-        _ => Err(ResponseError::UnknownLeaderEpoch.into()),
     }
 }
 

@@ -18,7 +18,7 @@ use millrace_api::TopicPartition;
 use super::LEADER_EPOCH;
 use super::api::Call;
 use super::error::Refused;
-use super::fetch::{check_epoch, isolation};
+use super::fetch::isolation;
 use crate::Isolation;
 use crate::embedded::search::{self, Moment};
 
@@ -61,7 +61,9 @@ fn offset(
     isolation: Isolation,
 ) -> Result<Option<Moment>, Refused> {
     let log = call.client.shared.log(&TopicPartition::new(topic, wanted.partition_index))?;
-    check_epoch(wanted.current_leader_epoch)?;
+    let client = call.client;
+    let of = (topic, wanted.partition_index);
+    client.nodes.check(client.node, of, wanted.current_leader_epoch)?;
     let bounds = log.bounds();
     let at = |offset| Ok(Some(Moment { offset, timestamp: UNKNOWN }));
     match wanted.timestamp {
@@ -102,6 +104,8 @@ fn epoch_end(
     wanted: &OffsetForLeaderPartition,
 ) -> Result<Option<i64>, Refused> {
     let log = call.client.shared.log(&TopicPartition::new(topic, wanted.partition))?;
-    check_epoch(wanted.current_leader_epoch)?;
+    let client = call.client;
+    let of = (topic, wanted.partition);
+    client.nodes.check(client.node, of, wanted.current_leader_epoch)?;
     Ok((wanted.leader_epoch == LEADER_EPOCH).then(|| log.bounds().end))
 }

@@ -26,6 +26,7 @@ mod error;
 mod fetch;
 mod groups;
 mod list_offsets;
+pub(crate) mod nodes;
 mod offsets;
 mod produce;
 mod topics;
@@ -35,6 +36,7 @@ mod transactions;
 mod tests;
 
 use connection::Connection;
+use nodes::Nodes;
 
 /// The id of the only node.
 const NODE_ID: i32 = 1;
@@ -72,13 +74,21 @@ pub struct Server {
     cluster: EmbeddedCluster,
     settings: Arc<ServerSettings>,
     slots: Arc<Semaphore>,
+    /// Which of the cluster's nodes this is, and which there are.
+    node: i32,
+    nodes: Arc<Nodes>,
 }
 
 impl EmbeddedCluster {
     /// A server for this cluster; see [`Server::serve`] and [`Server::serve_stream`].
     pub fn server(&self, settings: ServerSettings) -> Server {
+        self.node(settings, NODE_ID, Arc::new(Nodes::new(1)))
+    }
+
+    /// A server for one of several nodes.
+    pub(crate) fn node(&self, settings: ServerSettings, node: i32, nodes: Arc<Nodes>) -> Server {
         let slots = Arc::new(Semaphore::new(settings.max_connections));
-        Server { cluster: self.clone(), settings: Arc::new(settings), slots }
+        Server { cluster: self.clone(), settings: Arc::new(settings), slots, node, nodes }
     }
 
     /// Serves clients that connect to this listener, with the default settings.
@@ -169,6 +179,8 @@ impl Server {
             host: StrBytes::from_string(host),
             port: i32::from(port),
             peer,
+            node: self.node,
+            nodes: self.nodes.clone(),
         };
         Connection::new(stream, client, self.settings.clone()).run().await;
     }
@@ -181,9 +193,19 @@ struct Client {
     host: StrBytes,
     port: i32,
     peer: String,
+    node: i32,
+    nodes: Arc<Nodes>,
 }
 
 impl Client {
+    /// Where a node is: of one, where it says; of several, at a name of its own.
+    fn address_of(&self, node: i32) -> (StrBytes, i32) {
+        match node == self.node {
+            true => (self.host.clone(), self.port),
+            false => (StrBytes::from_string(nodes::host(node)), self.port),
+        }
+    }
+
     /// The peer without its port.
     fn host_of_peer(&self) -> &str {
         self.peer.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host)

@@ -97,6 +97,8 @@ impl Target<'_> {
     fn append(&self, data: &PartitionProduceData) -> Result<Told, Refused> {
         let log = usize::try_from(data.index).ok().and_then(|p| self.topic.logs.get(p));
         let log = log.ok_or(ResponseError::UnknownTopicOrPartition)?;
+        let client = self.call.client;
+        client.nodes.check(client.node, (self.name, data.index), -1)?;
         let records = data.records.as_ref().ok_or_else(|| invalid("it has no records"))?;
         let header = check(log, records, self.call.version)?;
         if header.is_transactional() {
