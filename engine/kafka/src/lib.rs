@@ -1,11 +1,11 @@
 //! The only crate that speaks to Kafka: decides how records are read from and written to a log,
 //! behind one batch-wise trait, [`Cluster`].
 //!
-//! Two backends exist: [`librdkafka`] for real clusters, and [`embedded`] for a log inside this
-//! process. Both take the property names of Kafka's Java clients; [`connect`] chooses.
+//! Three backends exist: for real clusters [`native`], a client of our own, and `librdkafka`, which
+//! the feature `rdkafka` builds in; and [`embedded`] for a log inside this process. All take the
+//! property names of Kafka's Java clients; [`connect`] chooses.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +16,10 @@ use bytes::Bytes;
 use millrace_api::{Error, Result, TopicPartition};
 
 mod admin;
+mod connect;
 pub mod embedded;
 mod guard;
+#[cfg(feature = "rdkafka")]
 pub mod librdkafka;
 pub mod native;
 pub mod partitioner;
@@ -25,7 +27,7 @@ mod properties;
 pub mod record_batch;
 
 pub use admin::{ClusterDescription, GroupDescription, GroupMember, Isolation, Node, OffsetSpec};
-use embedded::EmbeddedCluster;
+pub use connect::connect;
 
 /// Client settings under the names Kafka's Java clients use. Sorted, so that logs are stable.
 pub type Properties = BTreeMap<String, String>;
@@ -212,30 +214,6 @@ pub trait Cluster: Send + Sync {
 
 fn unsupported(what: &str) -> Error {
     Error::config(format!("this client cannot {what}: kafka.client=native can"))
-}
-
-/// What `bootstrap.servers` begins with when it names no servers.
-const EMBEDDED: &str = "embedded:";
-
-/// Opens the cluster that `bootstrap.servers` names: `embedded:DIR` is an
-/// [embedded cluster](embedded) in that directory, `embedded:` a new one in memory, and everything
-/// else a Kafka cluster.
-pub fn connect(properties: &Properties) -> Result<Arc<dyn Cluster>> {
-    let servers = properties.get("bootstrap.servers").map(|servers| servers.trim());
-    let Some(servers) = servers.filter(|servers| !servers.is_empty()) else {
-        return Err(Error::config(
-            "Missing required configuration \"bootstrap.servers\": name a Kafka cluster's \
-             host:port, or embedded:DIR for a log inside this process",
-        ));
-    };
-    let Some(directory) = servers.strip_prefix(EMBEDDED) else {
-        return Ok(Arc::new(librdkafka::RdKafkaCluster::new(properties)?));
-    };
-    let settings = embedded::Settings::from_properties(properties)?;
-    Ok(Arc::new(match directory {
-        "" => EmbeddedCluster::in_memory_with(settings)?,
-        directory => EmbeddedCluster::open(Path::new(directory), settings)?,
-    }))
 }
 
 /// A topic to create.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::{self, rd_kafka_error_code, rd_kafka_topic_result_error, text};
 use super::native::{Client, Event, PartitionList, Queue, c_string, off_thread, read_list};
-use crate::properties::OffsetReset;
+use super::settings::OffsetReset;
 use crate::{ClusterDescription, Isolation, NewTopic, Node, OffsetSpec};
 
 /// Which record of a log is asked for, and for whom.

@@ -17,8 +17,8 @@ use super::error;
 use super::groups;
 use super::native::{Client, PartitionList, Queue, off_thread};
 use super::rebalance::{Change, Rebalance};
+use super::settings::Settings;
 use super::topic_watch::TopicWatch;
-use crate::properties::Settings;
 use crate::{Consumer, Fetched, Polled, Subscription};
 
 /// librdkafka's word for "begin at the committed offset".

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use millrace_api::{Error, Result, TopicPartition};
 
-use crate::properties::{Role, Settings, translate};
+use crate::properties::Role;
 use crate::{
     Cluster, ClusterDescription, Consumer, Isolation, NewTopic, OffsetSpec, Producer, Properties,
 };
@@ -30,11 +30,14 @@ mod groups;
 mod native;
 mod producer;
 mod rebalance;
+mod security;
+mod settings;
 mod topic_watch;
 mod trouble;
 
 use admin::Start;
 use native::Client;
+use settings::{Settings, translate};
 
 /// A Kafka cluster, reached through librdkafka.
 ///

@@ -15,8 +15,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::context::Context;
 use super::error::{self, rd_kafka_event_error, text};
+use super::settings::{Setting, Settings};
 use super::{brokers, delivery, producer, rebalance, trouble};
-use crate::properties::{Role, Setting, Settings};
+use crate::properties::Role;
 
 /// A librdkafka client. Its threads live until the last owner drops it; the end of them is waited
 /// for on a thread of its own, since that may take a while.

@@ -18,8 +18,8 @@ use tokio::time::{Instant, timeout_at};
 use super::delivery::{self, Delivery, Load, Outcome, Run};
 use super::error::{self, rd_kafka_error_code};
 use super::native::{Client, Queue, c_string, off_thread};
+use super::settings::{Pace, Settings};
 use crate::partitioner::partition_of;
-use crate::properties::{Pace, Settings};
 use crate::{Acknowledge, Outgoing, Producer, RawHeaders};
 
 /// As many records are handed over in one call.

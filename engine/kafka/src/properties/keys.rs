@@ -11,7 +11,7 @@ use Role::{Admin, Consumer, Producer};
 
 /// How Java reads a value, as far as it can complain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Boolean,
     Double,
     Int,
@@ -22,7 +22,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Java's complaint about a value that is not of this kind, if it is not.
-    pub(super) fn complaint(self, value: &str) -> Option<String> {
+    pub(crate) fn complaint(self, value: &str) -> Option<String> {
         let is_good = match self {
             Text => true,
             Boolean => ["true", "false"].iter().any(|word| word.eq_ignore_ascii_case(value)),
@@ -42,7 +42,7 @@ impl Kind {
 /// What becomes of a key.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(test), expect(dead_code, reason = "the words are for people: a test writes them"))]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     /// librdkafka does it, under these names.
     Translated(&'static str),
     /// We do it, or refuse it.
@@ -55,11 +55,11 @@ pub(super) enum Fate {
 
 /// A key of a Java client.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    pub(super) roles: &'static [Role],
-    pub(super) kind: Kind,
-    pub(super) fate: Fate,
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) roles: &'static [Role],
+    pub(crate) kind: Kind,
+    pub(crate) fate: Fate,
 }
 
 const fn key(name: &'static str, roles: &'static [Role], kind: Kind, fate: Fate) -> Key {
@@ -67,7 +67,7 @@ const fn key(name: &'static str, roles: &'static [Role], kind: Kind, fate: Fate)
 }
 
 /// The key of this name, if Java has it.
-pub(super) fn find(name: &str) -> Option<&'static Key> {
+pub(crate) fn find(name: &str) -> Option<&'static Key> {
     KEYS.binary_search_by(|key| key.name.cmp(name)).ok().map(|found| &KEYS[found])
 }
 
@@ -75,7 +75,7 @@ const ALL: &[Role] = &[Producer, Consumer, Admin];
 
 /// All keys, by name.
 #[rustfmt::skip]
-pub(super) const KEYS: &[Key] = &[
+pub(crate) const KEYS: &[Key] = &[
     key("acks", &[Producer], Text, Translated("acks")),
     key("allow.auto.create.topics", &[Consumer], Boolean, Translated("allow.auto.create.topics")),
     key("auto.commit.interval.ms", &[Consumer], Int, Silent("offsets are committed after delivery")),
@@ -218,3 +218,6 @@ pub(super) const KEYS: &[Key] = &[
     key("value.deserializer", &[Consumer], Text, Silent("converters make bytes")),
     key("value.serializer", &[Producer], Text, Silent("converters make bytes")),
 ];
+
+#[cfg(test)]
+pub(crate) mod tests;

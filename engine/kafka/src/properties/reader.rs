@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use millrace_api::{Error, Result};
 
+use super::Role;
 use super::keys::{self, Fate};
-use super::{Number, Role, Setting, push};
 use crate::Properties;
 
 /// Reads properties and remembers which were asked for.
@@ -84,17 +84,6 @@ impl<'a> Reader<'a> {
         named.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
-    pub(super) fn numbers(&mut self, numbers: &[Number], out: &mut Vec<Setting>) -> Result<()> {
-        for number in numbers {
-            let value = self.number(number.java_key, number.least)?.or(number.default);
-            if let Some(value) = value {
-                let value = value.clamp(number.range.0, number.range.1);
-                push(out, number.java_key, number.name, value);
-            }
-        }
-        Ok(())
-    }
-
     pub(crate) fn boolean(&mut self, key: &'static str) -> Result<Option<bool>> {
         match self.text(key) {
             None => Ok(None),
@@ -123,7 +112,7 @@ impl<'a> Reader<'a> {
 
     /// Looks at the keys nobody asked for: checks that their values are what Java accepts, and says
     /// which are not used, and why.
-    pub(super) fn unused(&self, role: Role) -> Result<Unused> {
+    pub(crate) fn unused(&self, role: Role) -> Result<Unused> {
         let mut unused = Unused::default();
         for (name, value) in self.properties {
             if self.read.contains(name.as_str()) || name.starts_with("metrics.context.") {
@@ -162,18 +151,18 @@ impl<'a> Reader<'a> {
 
     /// Whether somebody asked for a key.
     #[cfg(test)]
-    pub(super) fn has_read(&self, key: &str) -> bool {
+    pub(crate) fn has_read(&self, key: &str) -> bool {
         self.read.contains(key)
     }
 }
 
 /// What a client leaves aside.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Unused {
+pub(crate) struct Unused {
     /// Keys of this client that have no effect here, each with the reason.
-    pub(super) ignored: Vec<String>,
+    pub(crate) ignored: Vec<String>,
     /// Keys that are none of this client's.
-    pub(super) unknown: Vec<String>,
+    pub(crate) unknown: Vec<String>,
 }
 
 /// Java's complaint about a value.

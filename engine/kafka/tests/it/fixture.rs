@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arrow::array::{Array, BinaryViewArray};
 use millrace_api::{Error, TopicPartition};
 use millrace_kafka::embedded::EmbeddedCluster;
-use millrace_kafka::librdkafka::RdKafkaCluster;
 use millrace_kafka::{
     Acknowledge, Cluster, Consumer, Fetched, NewTopic, Outgoing, Polled, Producer, Properties,
     RawHeaders,
@@ -35,7 +34,8 @@ impl Holder for EmbeddedCluster {
     }
 }
 
-impl Holder for RdKafkaCluster {
+#[cfg(feature = "rdkafka")]
+impl Holder for millrace_kafka::librdkafka::RdKafkaCluster {
     fn cluster(&self) -> &dyn Cluster {
         self
     }

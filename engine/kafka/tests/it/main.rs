@@ -8,8 +8,10 @@
 mod conformance;
 mod consumer;
 mod embedded;
+#[cfg(feature = "rdkafka")]
 mod faults;
 mod fixture;
 mod native;
+#[cfg(feature = "rdkafka")]
 mod real;
 mod served;

@@ -4,6 +4,8 @@ use expect_test::{Expect, expect};
 use millrace_api::ErrorKind;
 
 use super::*;
+use crate::properties::keys::tests::java_keys;
+use crate::properties::{jaas, keys};
 
 fn properties(text: &str) -> Properties {
     let lines = text.lines().filter_map(|line| line.trim().split_once('='));
@@ -208,8 +210,8 @@ fn the_new_group_protocol_leaves_timeouts_to_the_broker() {
 }
 
 #[test]
-fn assignors() {
-    let names = |strategy: &str| assignor::names(Some(strategy)).expect("legal");
+fn assignors_have_one_protocol() {
+    let names = |strategy: &str| assignors(Some(strategy)).expect("legal");
     let package = "org.apache.kafka.clients.consumer";
     assert_eq!(names(""), "range");
     assert_eq!(
@@ -221,7 +223,7 @@ fn assignors() {
         "roundrobin,range"
     );
     assert_eq!(names(&format!("{package}.StickyAssignor,{package}.RangeAssignor")), "range");
-    let error = assignor::names(Some(&format!("{package}.StickyAssignor"))).expect_err("alone");
+    let error = assignors(Some(&format!("{package}.StickyAssignor"))).expect_err("alone");
     assert!(error.message().contains("CooperativeStickyAssignor"), "{error}");
 }
 
@@ -396,59 +398,6 @@ fn complaints_name_the_key_and_hide_secrets() {
     }
 }
 
-#[test]
-fn unused_keys_are_named_with_the_reason() {
-    let properties = properties(
-        "no.such.key=1\nvalue.serializer=x\nmetrics.context.a=b\nlinger.ms=1\n\
-         interceptor.classes=x\nmax.poll.records=7",
-    );
-    let mut reader = Reader::new(&properties);
-    reader.text("linger.ms");
-    reader.text("bootstrap.servers");
-    let unused = reader.unused(Role::Producer).unwrap();
-    assert_eq!(unused.unknown, ["max.poll.records", "no.such.key"]);
-    assert_eq!(unused.ignored, ["interceptor.classes is ignored: Java code cannot be loaded"]);
-}
-
-/// One of Java's keys, as `java/ClientKeys.java` prints it.
-struct JavaKey {
-    role: Role,
-    name: &'static str,
-    kind: &'static str,
-    default: &'static str,
-    valid: &'static str,
-}
-
-fn java_keys() -> Vec<JavaKey> {
-    let lines = include_str!("java/keys.tsv").lines();
-    lines
-        .map(|line| {
-            let [role, name, kind, default, valid] =
-                line.split('\t').collect::<Vec<_>>()[..].try_into().expect("five columns");
-            let role = [Role::Producer, Role::Consumer, Role::Admin]
-                .into_iter()
-                .find(|known| known.name() == role)
-                .expect("a client of Java's");
-            JavaKey { role, name, kind, default, valid }
-        })
-        .collect()
-}
-
-#[test]
-fn no_key_of_java_is_forgotten() {
-    let java = java_keys();
-    for key in &java {
-        let known = keys::find(key.name).unwrap_or_else(|| panic!("{} has no fate", key.name));
-        assert!(known.roles.contains(&key.role), "{} of the {}", key.name, key.role.name());
-        let kind = format!("{:?}", known.kind).to_uppercase();
-        let is_text = !["BOOLEAN", "DOUBLE", "INT", "LONG", "SHORT"].contains(&key.kind);
-        assert_eq!(kind, if is_text { "TEXT" } else { key.kind }, "{}", key.name);
-    }
-    let named = keys::KEYS.iter().map(|key| key.roles.len()).sum::<usize>();
-    assert_eq!(named, java.len(), "keys that Java does not have");
-    assert!(keys::KEYS.is_sorted_by_key(|key| key.name));
-}
-
 /// What has a meaning is asked for, and what has none is not.
 #[test]
 fn fates_are_what_happens() {
@@ -500,36 +449,4 @@ fn javas_types_and_ranges_hold() {
             assert!(low.ends_with(&expected), "{}: {low}", key.name);
         }
     }
-}
-
-/// `docs/client-properties.md`.
-#[test]
-fn the_table_for_people_is_current() {
-    let mut text = String::from(
-        "# Properties of the Kafka clients\n\n\
-         All keys of the producer, consumer and admin client of Kafka 4.3, and what becomes of \
-         each. This page is\nwritten by a test from `engine/kafka/src/properties/keys.rs`; \
-         `UPDATE_EXPECT=1 cargo test -p millrace-kafka --lib\nproperties` renews it.\n\n\
-         | key | clients | type, Java's default | here |\n|---|---|---|---|\n",
-    );
-    let java = java_keys();
-    for key in keys::KEYS {
-        let of_java: Vec<_> = java.iter().filter(|java| java.name == key.name).collect();
-        let roles: Vec<_> = key.roles.iter().map(|role| role.name()).collect();
-        let mut defaults: Vec<_> = of_java
-            .iter()
-            .map(|java| java.default.replace("class ", "").replace("org.apache.kafka.", "…"))
-            .collect();
-        defaults.dedup();
-        let defaults = defaults.join(" or ");
-        let fate = match key.fate {
-            keys::Fate::Translated(names) => format!("librdkafka: {names}"),
-            keys::Fate::Ours(what) => what.to_owned(),
-            keys::Fate::Silent(why) => format!("without meaning: {why}"),
-            keys::Fate::Warned(why) => format!("ignored with a warning: {why}"),
-        };
-        let (name, kind) = (key.name, of_java[0].kind.to_lowercase());
-        text += &format!("| `{name}` | {} | {kind}, `{defaults}` | {fate} |\n", roles.join(", "));
-    }
-    expect_test::expect_file!["../../../../docs/client-properties.md"].assert_eq(&text);
 }

@@ -7,46 +7,21 @@ use std::time::Duration;
 
 use millrace_api::{Error, Result};
 
+use super::security;
 use crate::Properties;
+use crate::properties::{Reader, Role, invalid, millis, missing, servers};
 
-mod assignor;
-pub(crate) mod jaas;
-mod keys;
-mod reader;
-mod security;
-pub(crate) mod servers;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use assignor::protocols as assignors;
-pub(crate) use reader::{Reader, invalid, missing};
-
-/// Which client the properties are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    Producer,
-    Consumer,
-    Admin,
-}
-
-impl Role {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Producer => "producer",
-            Self::Consumer => "consumer",
-            Self::Admin => "admin",
-        }
-    }
-}
-
 /// One setting in librdkafka's words, and the Java key to name when it is refused.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Setting {
-    pub(crate) name: &'static str,
-    pub(crate) value: String,
-    pub(crate) java_key: &'static str,
+pub(super) struct Setting {
+    pub(super) name: &'static str,
+    pub(super) value: String,
+    pub(super) java_key: &'static str,
     /// Whether the value must never be printed.
-    pub(crate) secret: bool,
+    pub(super) secret: bool,
 }
 
 impl std::fmt::Debug for Setting {
@@ -57,7 +32,7 @@ impl std::fmt::Debug for Setting {
 
 /// Where a partition without a committed offset begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OffsetReset {
+pub(super) enum OffsetReset {
     Earliest,
     Latest,
     None,
@@ -65,38 +40,35 @@ pub(crate) enum OffsetReset {
 
 /// What a producer sends of one partition at a time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub(super) struct Pace {
     /// `batch.size`
-    pub(crate) batch_bytes: usize,
-    pub(crate) batch_records: usize,
+    pub(super) batch_bytes: usize,
+    pub(super) batch_records: usize,
     /// `max.in.flight.requests.per.connection`, as far as librdkafka makes use of it.
-    pub(crate) requests_in_flight: usize,
+    pub(super) requests_in_flight: usize,
 }
 
 /// A client's properties, translated.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) role: Role,
+pub(super) struct Settings {
+    pub(super) role: Role,
     /// To be handed to librdkafka in this order.
-    pub(crate) librdkafka: Vec<Setting>,
-    pub(crate) bootstrap_servers: String,
+    pub(super) librdkafka: Vec<Setting>,
+    pub(super) bootstrap_servers: String,
     /// `max.block.ms`: how long a send waits for room.
-    pub(crate) max_block: Duration,
+    pub(super) max_block: Duration,
     /// How much a producer hands over at once.
-    pub(crate) pace: Pace,
+    pub(super) pace: Pace,
     /// `default.api.timeout.ms`: how long a call that asks the cluster something takes at most.
-    pub(crate) api_timeout: Duration,
-    pub(crate) group_id: Option<String>,
-    pub(crate) offset_reset: OffsetReset,
-    pub(crate) read_committed: bool,
-    pub(crate) max_poll_records: usize,
+    pub(super) api_timeout: Duration,
+    pub(super) group_id: Option<String>,
+    pub(super) offset_reset: OffsetReset,
+    pub(super) read_committed: bool,
+    pub(super) max_poll_records: usize,
     /// `metadata.max.age.ms`: how often the topics of a pattern are looked up.
-    pub(crate) metadata_max_age: Duration,
-    pub(crate) exclude_internal_topics: bool,
+    pub(super) metadata_max_age: Duration,
+    pub(super) exclude_internal_topics: bool,
 }
-
-/// Longer waits are as good as for ever, and sums with them do not overflow a clock.
-const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Translates a Java client's properties.
 ///
@@ -104,7 +76,7 @@ const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 ///
 /// [`ErrorKind::Config`](millrace_api::ErrorKind), naming the key and, unless it is a secret, the
 /// value.
-pub(crate) fn translate(role: Role, properties: &Properties) -> Result<Settings> {
+pub(super) fn translate(role: Role, properties: &Properties) -> Result<Settings> {
     let mut reader = Reader::new(properties);
     let settings = read(role, &mut reader)?;
     reader.warn_of_unused(role)?;
@@ -144,7 +116,7 @@ fn common(role: Role, reader: &mut Reader<'_>) -> Result<Settings> {
     if let Some(push_metrics) = reader.boolean("enable.metrics.push")? {
         keep(&mut out, "enable.metrics.push", push_metrics);
     }
-    reader.numbers(COMMON, &mut out)?;
+    numbers(reader, COMMON, &mut out)?;
     back_offs(reader, &mut out)?;
     let max_age = reader.number("metadata.max.age.ms", 0)?.unwrap_or(300_000);
     let refresh = max_age.clamp(100, 3_600_000);
@@ -217,7 +189,7 @@ fn producer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     let out = &mut settings.librdkafka;
     let request = request_timeout(reader, out, 0)?;
     keep(out, "request.timeout.ms", request.clamp(1, 900_000));
-    reader.numbers(PRODUCER, out)?;
+    numbers(reader, PRODUCER, out)?;
     let linger = reader.number("linger.ms", 0)?.unwrap_or(5);
     keep(out, "linger.ms", linger.min(900_000));
     delivery_timeout(reader, out, linger + request)?;
@@ -353,7 +325,7 @@ fn consumer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     let wait = reader.number("fetch.max.wait.ms", 0)?.unwrap_or(500).min(290_000);
     push(out, "fetch.max.wait.ms", "fetch.wait.max.ms", wait);
     request_timeout(reader, out, wait)?;
-    reader.numbers(CONSUMER, out)?;
+    numbers(reader, CONSUMER, out)?;
     let fetch = reader.number("fetch.max.bytes", 0)?.unwrap_or(52_428_800);
     let fetch = fetch.clamp(1_000, 2_147_483_135);
     keep(out, "fetch.max.bytes", fetch);
@@ -445,9 +417,45 @@ fn group(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     keep(out, "max.poll.interval.ms", interval);
     keep(out, "session.timeout.ms", session);
     keep(out, "heartbeat.interval.ms", heartbeat);
-    let names = assignor::names(strategy)?;
+    let names = assignors(strategy)?;
     keep(out, "partition.assignment.strategy", names);
     Ok(())
+}
+
+/// librdkafka's list for Java's list of classes.
+///
+/// Java's default is range with cooperative-sticky behind it, a list that members use eagerly until
+/// someone takes range out. librdkafka wants one protocol only, so such lists keep their eager
+/// assignors: that is what a Java member of the group would do.
+fn assignors(strategy: Option<&str>) -> Result<String> {
+    const KEY: &str = "partition.assignment.strategy";
+    const PACKAGE: &str = "org.apache.kafka.clients.consumer.";
+    let mut names = Vec::new();
+    let mut unsupported = None;
+    for class in strategy.unwrap_or_default().split(',').map(str::trim) {
+        match class.strip_prefix(PACKAGE).unwrap_or(class) {
+            "" => {}
+            "RangeAssignor" | "range" => names.push("range"),
+            "RoundRobinAssignor" | "roundrobin" => names.push("roundrobin"),
+            "CooperativeStickyAssignor" | "cooperative-sticky" => names.push("cooperative-sticky"),
+            _ => unsupported = Some(class),
+        }
+    }
+    match (&names[..], unsupported) {
+        ([], None) => names.push("range"),
+        ([], Some(class)) => {
+            return Err(Error::config(format!(
+                "Invalid value {class} for configuration {KEY}: use {PACKAGE}RangeAssignor, \
+                 {PACKAGE}RoundRobinAssignor or {PACKAGE}CooperativeStickyAssignor"
+            )));
+        }
+        (_, Some(class)) => tracing::warn!("{KEY}: {class} is left out, the others are used"),
+        (_, None) => {}
+    }
+    if names.iter().any(|name| *name != "cooperative-sticky") {
+        names.retain(|name| *name != "cooperative-sticky");
+    }
+    Ok(names.join(","))
 }
 
 const INT_MAX: i64 = i32::MAX as i64;
@@ -501,12 +509,23 @@ const CONSUMER: &[Number] = &[
     ),
 ];
 
+fn numbers(reader: &mut Reader<'_>, numbers: &[Number], out: &mut Vec<Setting>) -> Result<()> {
+    for number in numbers {
+        let value = reader.number(number.java_key, number.least)?.or(number.default);
+        if let Some(value) = value {
+            let value = value.clamp(number.range.0, number.range.1);
+            push(out, number.java_key, number.name, value);
+        }
+    }
+    Ok(())
+}
+
 /// A setting that has the same name on both sides.
 fn keep(out: &mut Vec<Setting>, key: &'static str, value: impl std::fmt::Display) {
     push(out, key, key, value);
 }
 
-fn push(
+pub(super) fn push(
     out: &mut Vec<Setting>,
     java_key: &'static str,
     name: &'static str,
@@ -515,10 +534,11 @@ fn push(
     out.push(Setting { name, value: value.to_string(), java_key, secret: false });
 }
 
-fn push_secret(out: &mut Vec<Setting>, java_key: &'static str, name: &'static str, value: &str) {
+pub(super) fn push_secret(
+    out: &mut Vec<Setting>,
+    java_key: &'static str,
+    name: &'static str,
+    value: &str,
+) {
     out.push(Setting { name, value: value.to_owned(), java_key, secret: true });
-}
-
-pub(crate) fn millis(millis: i64) -> Duration {
-    Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(FOR_EVER)
 }

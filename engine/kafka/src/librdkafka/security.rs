@@ -4,9 +4,9 @@
 use millrace_api::Result;
 use millrace_tls::{TlsSettings, certificates_pem};
 
-use super::jaas::{Jaas, PLAIN, SCRAM, broken};
-use super::reader::{Reader, invalid};
-use super::{Setting, push, push_secret};
+use super::settings::{Setting, push, push_secret};
+use crate::properties::jaas::{Jaas, PLAIN, SCRAM, broken};
+use crate::properties::{Reader, invalid};
 
 /// What Java loads classes for, and we cannot.
 const CLASSES: [&str; 3] =
