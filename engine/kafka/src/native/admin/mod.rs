@@ -98,8 +98,10 @@ impl<'a> Question<'a> {
         }
         let wait = self.backoff.next();
         if Instant::now() + wait >= self.deadline {
-            let limit = self.client.settings().api_timeout.as_millis();
-            return Err(self.error(error).context("default.api.timeout.ms", limit));
+            let settings = self.client.settings();
+            let servers: Vec<_> = settings.bootstrap.iter().map(ToString::to_string).collect();
+            let error = self.error(error).context("bootstrap.servers", servers.join(","));
+            return Err(error.context("default.api.timeout.ms", settings.api_timeout.as_millis()));
         }
         self.last = Some(error);
         sleep(wait).await;
