@@ -1,17 +1,11 @@
 //! Decides how the end of a transaction is written into a log: a control batch, as Kafka's
 //! `EndTransactionMarker`.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use millrace_api::Result;
 
-use crate::record_batch::{
-    Batch, BatchHeader, CONTROL, Compression, Limits, Record, TRANSACTIONAL, Writer, restamp,
-};
+use crate::record_batch::{Batch, BatchHeader, EndOfTransaction, Limits};
 
-/// The only version of a control record's key and value so far.
-const VERSION: i16 = 0;
-const ABORT: i16 = 0;
-const COMMIT: i16 = 1;
 /// There is one coordinator, and it never moves.
 const COORDINATOR_EPOCH: i32 = 0;
 
@@ -26,22 +20,11 @@ pub(super) struct Marker {
 impl Marker {
     /// The control batch; its first offset is 0.
     pub(super) fn batch(&self, now_ms: i64) -> Result<BytesMut> {
-        let mut key = Vec::with_capacity(4);
-        key.put_i16(VERSION);
-        key.put_i16(if self.is_commit { COMMIT } else { ABORT });
-        let mut value = Vec::with_capacity(6);
-        value.put_i16(VERSION);
-        value.put_i32(COORDINATOR_EPOCH);
-        let mut writer = Writer::new(Compression::None);
-        writer.push(&Record::new(now_ms, Some(&key), Some(&value)))?;
-        let mut batch = writer.finish()?;
-        restamp(&mut batch, |header| {
-            header.attributes |= TRANSACTIONAL | CONTROL;
-            header.producer_id = self.producer_id;
-            header.producer_epoch = self.producer_epoch;
-        })
-        .map_err(|corrupt| corrupt.at(0))?;
-        Ok(batch)
+        let end = match self.is_commit {
+            true => EndOfTransaction::Commit,
+            false => EndOfTransaction::Abort,
+        };
+        end.batch(self.producer_id, self.producer_epoch, COORDINATOR_EPOCH, now_ms)
     }
 
     /// Reads a control batch; none where it is of another kind or damaged.
@@ -49,13 +32,11 @@ impl Marker {
         let bytes = Bytes::copy_from_slice(batch);
         let limits = Limits { check_crcs: false, ..Limits::default() };
         let batch = Batch::open(&bytes, 0, *header, &limits).ok()?;
-        let row = batch.rows().next()?.ok()?;
-        let key = row.key?.of(batch.buffer());
-        let kind = i16::from_be_bytes([*key.get(2)?, *key.get(3)?]);
-        (kind == COMMIT || kind == ABORT).then_some(Self {
+        let end = EndOfTransaction::of(&batch).ok()??;
+        Some(Self {
             producer_id: header.producer_id,
             producer_epoch: header.producer_epoch,
-            is_commit: kind == COMMIT,
+            is_commit: end == EndOfTransaction::Commit,
         })
     }
 }

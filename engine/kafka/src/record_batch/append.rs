@@ -70,9 +70,9 @@ impl Writer {
                 value: cell(&run.values, row),
                 headers: Headers::List(run.headers.get(row).map_or(&[], Vec::as_slice)),
             };
-            let most = most_bytes(&record);
+            let most = record.max_length();
             if (self.len() + most > batch_bytes || most > record_bytes)
-                && let Some(stop) = self.no_room(&record, most, &room)
+                && let Some(stop) = self.no_room(&record, &room)
             {
                 appended.stop = stop;
                 break;
@@ -86,8 +86,8 @@ impl Writer {
 
     /// Why the record cannot be the next; none when it can after all.
     #[cold]
-    fn no_room(&self, record: &Record<'_>, most: usize, room: &Room) -> Option<Stop> {
-        let bytes = HEADER_LENGTH + most;
+    fn no_room(&self, record: &Record<'_>, room: &Room) -> Option<Stop> {
+        let bytes = HEADER_LENGTH + java_upper_bound(record);
         if bytes > room.record_bytes.min(LONGEST_BATCH) {
             return Some(Stop::TooBig { bytes });
         }
@@ -96,9 +96,8 @@ impl Writer {
     }
 }
 
-/// The most bytes that a record takes: Java's upper bound.
-#[inline(always)]
-fn most_bytes(record: &Record<'_>) -> usize {
+/// The most bytes that a record takes, as Java reckons.
+fn java_upper_bound(record: &Record<'_>) -> usize {
     PREFIX + length_of(record.key) + length_of(record.value) + record.headers.total_length()
 }
 

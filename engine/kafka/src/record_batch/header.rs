@@ -11,6 +11,8 @@ pub(super) const MAGIC_AT: usize = 16;
 pub(super) const CRC_AT: usize = 17;
 /// The checksum covers everything from here.
 pub(super) const ATTRIBUTES_AT: usize = 21;
+/// All bits that have a meaning are in the lower byte.
+const ATTRIBUTES_END: usize = 22;
 
 const COMPRESSION_BITS: i16 = 0b111;
 /// The attribute bit of batches whose records have the broker's time.
@@ -112,7 +114,7 @@ impl BatchHeader {
 
     /// Compares the checksum; `batch` is the whole batch.
     pub fn check(&self, batch: &[u8]) -> Result<(), Corrupt> {
-        let found = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
+        let found = crc_fast::crc32_iscsi(&batch[ATTRIBUTES_AT..]);
         if found == self.crc {
             return Ok(());
         }
@@ -191,16 +193,14 @@ impl Stamp {
 ///
 /// When `batch` is shorter than a header.
 pub fn seal(batch: &mut [u8], stamp: &Stamp) {
-    let bits = i16::from_be_bytes([batch[ATTRIBUTES_AT], batch[ATTRIBUTES_AT + 1]]);
-    let bits = match stamp.is_transactional {
-        true => bits | TRANSACTIONAL,
-        false => bits & !TRANSACTIONAL,
-    };
-    batch[ATTRIBUTES_AT..23].copy_from_slice(&bits.to_be_bytes());
+    batch[ATTRIBUTES_END] &= !(TRANSACTIONAL as u8);
+    if stamp.is_transactional {
+        batch[ATTRIBUTES_END] |= TRANSACTIONAL as u8;
+    }
     batch[43..51].copy_from_slice(&stamp.producer_id.to_be_bytes());
     batch[51..53].copy_from_slice(&stamp.producer_epoch.to_be_bytes());
     batch[53..57].copy_from_slice(&stamp.base_sequence.to_be_bytes());
-    let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
+    let crc = crc_fast::crc32_iscsi(&batch[ATTRIBUTES_AT..]);
     batch[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
 }
 

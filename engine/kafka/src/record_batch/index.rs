@@ -137,7 +137,86 @@ pub struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// The next record, if it is as almost all are: of short integers, without headers, and not
+    /// the last one of the buffer. None: [`next_uncommon`](Self::next_uncommon) has to look.
+    ///
+    /// A loop over many records calls both, so that common rows stay in registers: one that goes
+    /// through memory costs as much as parsing it.
     #[inline(always)]
+    pub(super) fn next_common(&mut self) -> Option<Row> {
+        if self.left == 0 {
+            return None;
+        }
+        let row = self.parse_common()?;
+        self.left -= 1;
+        Some(row)
+    }
+
+    /// The next record, however it is.
+    #[inline(never)]
+    pub(super) fn next_uncommon(&mut self) -> Option<Result<Row, Corrupt>> {
+        if self.left == 0 {
+            return self.end();
+        }
+        self.left -= 1;
+        match self.parse() {
+            Some(row) => Some(Ok(row)),
+            None => Some(Err(self.malformed())),
+        }
+    }
+
+    #[inline(always)]
+    fn parse_common(&mut self) -> Option<Row> {
+        let window = self.buffer.get(self.position..)?.first_chunk()?;
+        let mut at = 0;
+        let length = varint::read_short(window, &mut at)?;
+        let end = self.position + at + usize::try_from(length).ok()?;
+        at += 1; // The attributes: none are defined.
+        let timestamp_delta = varint::read_short(window, &mut at)?;
+        let offset_delta = varint::read_short(window, &mut at)?;
+        let key_length = varint::read_short(window, &mut at)?;
+        let (key, value_length, start) = match usize::try_from(key_length) {
+            Err(_) => {
+                let value_length = varint::read_short(window, &mut at)?;
+                (None, value_length, self.position + at)
+            }
+            Ok(length) => {
+                let key = Span { start: self.position + at, length };
+                let mut position = key.start + length;
+                let value_length = varint::read_i32(self.buffer, &mut position)?;
+                (Some(key), value_length, position)
+            }
+        };
+        let value = Span { start, length: usize::try_from(value_length).ok()? };
+        let headers_at = start + value.length;
+        let is_whole = key_length >= -1
+            && headers_at + 1 == end
+            && self.buffer.get(headers_at) == Some(&0)
+            && offset_delta > self.last_delta
+            && offset_delta <= self.header.last_offset_delta;
+        if !is_whole {
+            return None;
+        }
+        self.position = end;
+        self.last_delta = offset_delta;
+        Some(Row {
+            offset: self.header.base_offset + i64::from(offset_delta),
+            timestamp: self.timestamp(i64::from(timestamp_delta)),
+            key,
+            value: Some(value),
+            headers: Span { start: end, length: 0 },
+            header_count: 0,
+        })
+    }
+
+    #[inline(always)]
+    fn timestamp(&self, delta: i64) -> i64 {
+        match self.header.is_log_append_time() {
+            true => self.header.max_timestamp,
+            false => self.header.base_timestamp.wrapping_add(delta),
+        }
+    }
+
     fn parse(&mut self) -> Option<Row> {
         let mut position = self.position;
         let length = varint::read_i32(self.buffer, &mut position)?;
@@ -161,11 +240,7 @@ impl Rows<'_> {
         self.last_delta = offset_delta;
         Some(Row {
             offset: self.header.base_offset + i64::from(offset_delta),
-            timestamp: if self.header.is_log_append_time() {
-                self.header.max_timestamp
-            } else {
-                self.header.base_timestamp.wrapping_add(timestamp_delta)
-            },
+            timestamp: self.timestamp(timestamp_delta),
             key,
             value,
             headers,
@@ -197,16 +272,10 @@ impl Rows<'_> {
 impl Iterator for Rows<'_> {
     type Item = Result<Row, Corrupt>;
 
-    // Inlined with what it calls: a row that goes through memory costs as much as parsing it.
-    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            return self.end();
-        }
-        self.left -= 1;
-        match self.parse() {
+        match self.next_common() {
             Some(row) => Some(Ok(row)),
-            None => Some(Err(self.malformed())),
+            None => self.next_uncommon(),
         }
     }
 }

@@ -28,6 +28,7 @@ use millrace_api::Error;
 
 mod append;
 mod compression;
+mod control;
 mod header;
 mod index;
 mod reader;
@@ -40,6 +41,7 @@ mod tests;
 
 pub use append::{Appended, Room, Stop};
 pub use compression::{Compression, Compressor};
+pub use control::{AbortedTransaction, EndOfTransaction};
 pub use header::{
     BatchHeader, CONTROL, HEADER_LENGTH, LOG_APPEND_TIME, Stamp, TRANSACTIONAL, restamp, seal,
     set_base_offset,

@@ -1,13 +1,15 @@
 //! Decides how batches become columns: views into the batches' own buffers.
 
+use std::mem::take;
 use std::sync::Arc;
 
-use arrow::array::BinaryViewArray;
 use arrow::array::builder::make_view;
+use arrow::array::{BinaryViewArray, ByteView};
 use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use bytes::Bytes;
 use millrace_api::{Result, TopicPartition};
 
+use super::control::{Aborted, AbortedTransaction, EndOfTransaction};
 use super::index::{Batch, Row, Span, nullable};
 use super::{BatchHeader, Corrupt, Limits};
 use crate::{Fetched, RawHeaders};
@@ -24,6 +26,7 @@ pub struct Reader {
     limits: Limits,
     from_offset: i64,
     next_offset: Option<i64>,
+    aborted: Aborted,
     run_bytes: usize,
     offsets: Vec<i64>,
     timestamps: Vec<i64>,
@@ -105,6 +108,7 @@ impl Reader {
             limits,
             from_offset: i64::MIN,
             next_offset: None,
+            aborted: Aborted::default(),
             run_bytes: 0,
             offsets: Vec::new(),
             timestamps: Vec::new(),
@@ -120,6 +124,14 @@ impl Reader {
     #[must_use]
     pub fn from_offset(mut self, offset: i64) -> Self {
         self.from_offset = offset;
+        self
+    }
+
+    /// Leaves out the records of these transactions (`isolation.level=read_committed`), which are
+    /// those that the fetch response names: each ends with the marker that the batches hold.
+    #[must_use]
+    pub fn aborted(mut self, transactions: Vec<AbortedTransaction>) -> Self {
+        self.aborted = Aborted::new(transactions);
         self
     }
 
@@ -163,13 +175,20 @@ impl Reader {
     }
 
     /// What was read, as columns.
-    pub fn finish(self) -> Columns {
+    pub fn finish(mut self) -> Columns {
+        self.take()
+    }
+
+    /// What was read since the last call, as columns. Reading goes on, for up to `max_run_bytes`
+    /// more.
+    pub fn take(&mut self) -> Columns {
+        self.run_bytes = 0;
         Columns {
-            offsets: self.offsets.into(),
-            timestamps: self.timestamps.into(),
-            keys: self.keys.finish(),
-            values: self.values.finish(),
-            headers: self.headers,
+            offsets: take(&mut self.offsets).into(),
+            timestamps: take(&mut self.timestamps).into(),
+            keys: take(&mut self.keys).finish(),
+            values: take(&mut self.values).finish(),
+            headers: take(&mut self.headers),
         }
     }
 
@@ -182,26 +201,42 @@ impl Reader {
         if header.length > rest.len() {
             return Ok(0);
         }
-        if header.last_offset() >= self.from_offset {
-            self.read_whole(batches, start, header)?;
+        if header.is_control() {
+            self.read_control(batches, start, header)?;
+        } else if !self.aborted.covers(&header) && header.last_offset() >= self.from_offset {
+            self.read_records(batches, start, header)?;
         }
         self.next_offset = Some(header.last_offset() + 1);
         Ok(header.length)
     }
 
-    fn read_whole(
+    /// The checksum is compared here as well, whatever is in it: one flipped bit could otherwise hide a batch of
+    /// records.
+    fn read_control(
         &mut self,
         batches: &Bytes,
         start: usize,
         header: BatchHeader,
     ) -> Result<(), Corrupt> {
-        if header.is_control() {
-            // Checked as well: one flipped bit could otherwise hide a batch of records.
+        if self.aborted.is_empty() {
             return match self.limits.check_crcs {
                 true => header.check(&batches[start..start + header.length]),
                 false => Ok(()),
             };
         }
+        let batch = Batch::open(batches, start, header, &self.limits)?;
+        if EndOfTransaction::of(&batch)? == Some(EndOfTransaction::Abort) {
+            self.aborted.end(header.producer_id);
+        }
+        Ok(())
+    }
+
+    fn read_records(
+        &mut self,
+        batches: &Bytes,
+        start: usize,
+        header: BatchHeader,
+    ) -> Result<(), Corrupt> {
         let batch = Batch::open(batches, start, header, &self.limits)?;
         let before = self.len();
         if let Err(corrupt) = self.append(&batch) {
@@ -218,26 +253,44 @@ impl Reader {
         self.timestamps.reserve(count);
         self.keys.begin(count);
         self.values.begin(count);
-        for row in batch.rows() {
-            let row = row?;
-            if row.offset < self.from_offset {
-                continue;
+        let mut rows = batch.rows();
+        loop {
+            if let Some(row) = rows.next_common() {
+                self.push(batch, &row);
+            } else {
+                match rows.next_uncommon() {
+                    Some(row) => self.push_uncommon(batch, &row?)?,
+                    None => return Ok(()),
+                }
             }
-            self.offsets.push(row.offset);
-            self.timestamps.push(row.timestamp);
-            self.keys.push(batch.buffer(), row.key);
-            self.values.push(batch.buffer(), row.value);
-            if row.header_count > 0 || !self.headers.is_empty() {
-                self.push_headers(batch.buffer(), &row)?;
-            }
+        }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, batch: &Batch, row: &Row) {
+        if row.offset < self.from_offset {
+            return;
+        }
+        self.offsets.push(row.offset);
+        self.timestamps.push(row.timestamp);
+        self.keys.push(batch.buffer(), row.key);
+        self.values.push(batch.buffer(), row.value);
+        if !self.headers.is_empty() {
+            self.headers.push(RawHeaders::new());
+        }
+    }
+
+    fn push_uncommon(&mut self, batch: &Batch, row: &Row) -> Result<(), Corrupt> {
+        let before = self.len();
+        self.push(batch, row);
+        if row.header_count > 0 && self.len() > before {
+            self.set_headers(batch.buffer(), row)?;
         }
         Ok(())
     }
 
-    #[cold]
-    fn push_headers(&mut self, buffer: &Bytes, row: &Row) -> Result<(), Corrupt> {
-        // Records before the first with headers have none.
-        self.headers.resize_with(self.len() - 1, Vec::new);
+    /// Gives the last record its headers.
+    fn set_headers(&mut self, buffer: &Bytes, row: &Row) -> Result<(), Corrupt> {
         let malformed =
             || Corrupt::new(format!("the headers of offset {} are malformed", row.offset));
         let record = &buffer[..row.headers.start + row.headers.length];
@@ -252,6 +305,8 @@ impl Reader {
         if position != record.len() {
             return Err(malformed());
         }
+        // Records before the first with headers have none.
+        self.headers.resize_with(self.len() - 1, RawHeaders::new);
         self.headers.push(headers);
         Ok(())
     }
@@ -284,10 +339,15 @@ impl Reader {
 /// A `BinaryViewArray` in the making.
 #[derive(Debug, Default)]
 struct Views {
+    /// How many nulls came before the first value. `views` and `valid` are empty until then: a
+    /// column of nulls, as keys often are, costs nothing.
+    leading_nulls: usize,
     views: Vec<u128>,
     valid: Vec<bool>,
     /// Stays false while nothing is null; `valid` is empty as long.
     has_nulls: bool,
+    /// How many rows the batch has that is being read.
+    expected: usize,
     buffers: Vec<Buffer>,
     /// The last of `buffers`, as the batch has it, so that batches in one buffer share it.
     last: Option<Bytes>,
@@ -295,37 +355,75 @@ struct Views {
 
 impl Views {
     fn begin(&mut self, count: usize) {
-        self.views.reserve(count);
+        self.expected = count;
+        if !self.views.is_empty() {
+            self.reserve();
+        }
+    }
+
+    fn reserve(&mut self) {
+        self.views.reserve(self.expected);
         if self.has_nulls {
-            self.valid.reserve(count);
+            self.valid.reserve(self.expected);
         }
     }
 
     #[inline(always)]
     fn push(&mut self, buffer: &Bytes, span: Option<Span>) {
-        if self.has_nulls || span.is_none() {
-            self.push_validity(span.is_some());
-        }
         let Some(span) = span else {
-            self.views.push(0);
+            self.push_null();
             return;
         };
-        let bytes = span.of(buffer);
+        if self.views.is_empty() {
+            self.begin_values();
+        }
         let view = if span.length <= INLINE {
-            make_view(bytes, 0, 0)
+            make_view(span.of(buffer), 0, 0)
         } else {
-            make_view(bytes, self.buffer_index(buffer), span.start as u32)
+            self.long_view(buffer, span)
         };
         self.views.push(view);
+        if self.has_nulls {
+            self.valid.push(true);
+        }
     }
 
-    #[inline]
-    fn push_validity(&mut self, is_valid: bool) {
+    /// The view of more than [`INLINE`] bytes.
+    #[inline(always)]
+    fn long_view(&mut self, buffer: &Bytes, span: Span) -> u128 {
+        let bytes = span.of(buffer);
+        let prefix = bytes.first_chunk().expect("it is longer than a view's prefix");
+        let view = ByteView {
+            length: span.length as u32,
+            prefix: u32::from_le_bytes(*prefix),
+            buffer_index: self.buffer_index(buffer),
+            offset: span.start as u32,
+        };
+        view.as_u128()
+    }
+
+    #[inline(always)]
+    fn push_null(&mut self) {
+        if self.views.is_empty() {
+            self.leading_nulls += 1;
+            return;
+        }
         if !self.has_nulls {
             self.has_nulls = true;
             self.valid.resize(self.views.len(), true);
         }
-        self.valid.push(is_valid);
+        self.views.push(0);
+        self.valid.push(false);
+    }
+
+    /// The first value comes: the nulls before it need their places.
+    #[cold]
+    fn begin_values(&mut self) {
+        self.has_nulls = self.leading_nulls > 0;
+        self.views.resize(self.leading_nulls, 0);
+        self.valid.resize(self.leading_nulls, false);
+        self.leading_nulls = 0;
+        self.reserve();
     }
 
     #[inline(always)]
@@ -344,11 +442,15 @@ impl Views {
     }
 
     fn truncate(&mut self, length: usize) {
+        self.leading_nulls = self.leading_nulls.min(length);
         self.views.truncate(length);
         self.valid.truncate(length);
     }
 
     fn finish(self) -> BinaryViewArray {
+        if self.views.is_empty() {
+            return BinaryViewArray::new_null(self.leading_nulls);
+        }
         let nulls = self.has_nulls.then(|| NullBuffer::from(self.valid));
         // Checks every view again, for about a nanosecond each; the way round it is `unsafe`.
         BinaryViewArray::try_new(self.views.into(), self.buffers, nulls)

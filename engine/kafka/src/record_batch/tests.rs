@@ -415,6 +415,76 @@ fn control_batches_are_passed_over() {
     assert_eq!(reader.next_offset(), Some(6));
 }
 
+/// A batch of one record in a transaction of this producer.
+fn transactional(producer_id: i64, offset: i64) -> BytesMut {
+    let mut writer = Writer::new(Compression::None);
+    writer.push(&Record::new(0, None, Some(&[offset as u8]))).unwrap();
+    let mut batch = writer.close().unwrap();
+    let stamp = Stamp { producer_id, producer_epoch: 0, base_sequence: 0, is_transactional: true };
+    seal(&mut batch, &stamp);
+    set_base_offset(&mut batch, offset);
+    batch
+}
+
+fn end(end: EndOfTransaction, producer_id: i64, offset: i64) -> BytesMut {
+    let mut batch = end.batch(producer_id, 0, 7, 0).unwrap();
+    set_base_offset(&mut batch, offset);
+    batch
+}
+
+#[test]
+fn records_of_aborted_transactions_are_left_out() {
+    use EndOfTransaction::{Abort, Commit};
+    let log = [
+        transactional(1, 0), // aborted
+        transactional(2, 1),
+        encode(Compression::None, &[record(b"k", &[2])], 2).into(), // outside any
+        transactional(1, 3),                                        // aborted
+        end(Abort, 1, 4),
+        transactional(1, 5),
+        end(Commit, 2, 6),
+        transactional(2, 7), // aborted
+        end(Commit, 1, 8),
+        end(Abort, 2, 9),
+        transactional(2, 10),
+        end(Commit, 2, 11),
+    ];
+    let aborted = vec![
+        AbortedTransaction { producer_id: 2, first_offset: 7 },
+        AbortedTransaction { producer_id: 1, first_offset: 0 },
+    ];
+    let log = Bytes::from(log.concat());
+    let mut reader = Reader::new(Limits::default()).aborted(aborted.clone());
+    assert_eq!(reader.read(&log, 0).unwrap(), log.len());
+    assert_eq!(reader.next_offset(), Some(12));
+    assert_eq!(reader.finish().offsets.to_vec(), [1, 2, 5, 10]);
+
+    // A fetch may begin within the batches, and be taken in pieces.
+    let limits = Limits { max_run_bytes: 1, ..Limits::default() };
+    let mut reader = Reader::new(limits).from_offset(2).aborted(aborted);
+    let (mut position, mut offsets) = (0, Vec::new());
+    while position < log.len() {
+        position += reader.read(&log.slice(position..), position as u64).unwrap();
+        offsets.extend_from_slice(&reader.take().offsets);
+    }
+    assert_eq!(offsets, [2, 5, 10]);
+
+    let mut uncommitted = Reader::new(Limits::default());
+    uncommitted.read(&log, 0).unwrap();
+    assert_eq!(uncommitted.finish().offsets.to_vec(), [0, 1, 2, 3, 5, 7, 10]);
+}
+
+#[test]
+fn a_transactions_end_is_what_java_writes() {
+    let batch = end(EndOfTransaction::Commit, 5, 3).freeze();
+    let header = BatchHeader::parse(&batch).unwrap().unwrap();
+    assert!(header.is_control() && header.is_transactional());
+    assert_eq!((header.count, header.producer_id, header.base_sequence), (1, 5, -1));
+    // length 16, attributes, deltas, key: version 0 and kind 1, value: version 0 and epoch 7
+    let record = [32, 0, 0, 0, 8, 0, 0, 0, 1, 12, 0, 0, 0, 0, 0, 7, 0];
+    assert_eq!(batch[HEADER_LENGTH..], record);
+}
+
 /// A bit that makes records look like a transaction's end must not make them disappear.
 #[test]
 fn control_batches_are_checked() {
@@ -478,7 +548,7 @@ fn a_batch_known_byte_for_byte() {
     expected.extend_from_slice(&1i32.to_be_bytes()); // records
     // length 11, attributes, timestamp delta, offset delta, "k", "v", one header "h" -> null
     expected.extend_from_slice(&[22, 0, 0, 0, 2, b'k', 2, b'v', 2, 2, b'h', 1]);
-    let crc = crc32c::crc32c(&expected[21..]);
+    let crc = crc_fast::crc32_iscsi(&expected[21..]);
     expected[17..21].copy_from_slice(&crc.to_be_bytes());
 
     let record = Owned { headers: vec![("h".into(), None)], ..record(b"k", b"v") };

@@ -26,6 +26,30 @@ pub(super) fn read(bytes: &[u8], position: &mut usize) -> Option<i64> {
     }
 }
 
+/// How many bytes [`read_short`] looks at, wherever it begins.
+const WINDOW: usize = 32;
+
+/// Reads an integer of at most three bytes that begins in the window at `position`, and moves over it; none
+/// when it is longer. Five of them and a byte between fit a window: nothing is checked.
+#[inline(always)]
+pub(super) fn read_short(window: &[u8; WINDOW], position: &mut usize) -> Option<i32> {
+    let byte = |at: usize| u32::from(window[at % WINDOW]);
+    let at = *position;
+    let mut result = byte(at);
+    if result < 0x80 {
+        *position = at + 1;
+    } else if byte(at + 1) < 0x80 {
+        result = (result & 0x7f) | byte(at + 1) << 7;
+        *position = at + 2;
+    } else if byte(at + 2) < 0x80 {
+        result = (result & 0x7f) | (byte(at + 1) & 0x7f) << 7 | byte(at + 2) << 14;
+        *position = at + 3;
+    } else {
+        return None;
+    }
+    Some((result >> 1) as i32 ^ -((result & 1) as i32))
+}
+
 /// Reads a length or count: none as well when it does not fit 32 bits.
 #[inline(always)]
 pub(super) fn read_i32(bytes: &[u8], position: &mut usize) -> Option<i32> {
@@ -44,6 +68,31 @@ pub(super) fn write(to: &mut [u8], mut at: usize, value: i64) -> usize {
     }
     to[at] = rest as u8;
     at + 1
+}
+
+/// The bytes of an integer, lowest first, and how many they are; none when there are more than
+/// four.
+#[inline(always)]
+pub(super) fn short(value: i64) -> Option<(u32, u32)> {
+    let rest = zigzag(value);
+    if rest < 0x80 {
+        Some((rest as u32, 1))
+    } else if rest < 0x4000 {
+        let rest = rest as u32;
+        Some(((rest & 0x7f) | 0x80 | rest >> 7 << 8, 2))
+    } else if rest < 0x1000_0000 {
+        let rest = rest as u32;
+        let spread = (rest & 0x7f)
+            | (rest << 1 & 0x7f00)
+            | (rest << 2 & 0x7f_0000)
+            | (rest << 3 & 0x7f00_0000);
+        match rest < 0x20_0000 {
+            true => Some((spread | 0x8080, 3)),
+            false => Some((spread | 0x80_8080, 4)),
+        }
+    } else {
+        None
+    }
 }
 
 /// How many bytes [`write`] needs.
@@ -88,6 +137,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn short_integers_are_the_same(value in prop_oneof![-70_000..70_000i64, any::<i64>()], more: [u8; 32]) {
+            let mut to = more;
+            let end = write(&mut to, 0, value);
+            match short(value) {
+                Some((bytes, length)) => {
+                    prop_assert_eq!(&bytes.to_le_bytes()[..length as usize], &to[..end]);
+                }
+                None => prop_assert!(end > 4),
+            }
+            let mut position = 0;
+            match read_short(&to, &mut position) {
+                Some(read) => prop_assert_eq!((i64::from(read), position), (value, end)),
+                None => prop_assert!(end > 3),
+            }
+        }
+
         #[test]
         fn round_trip(value: i64) {
             let mut to = [0; 10];

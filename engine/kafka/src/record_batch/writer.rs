@@ -64,12 +64,18 @@ impl Headers<'_> {
         }
     }
 
+    #[inline(always)]
+    fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
     /// With their count.
     #[inline]
     pub(super) fn total_length(&self) -> usize {
         varint::length(self.count()) + self.length()
     }
 
+    #[inline(always)]
     fn count(&self) -> i64 {
         match self {
             Self::Raw { count, .. } => i64::from(*count),
@@ -82,12 +88,6 @@ impl Headers<'_> {
 pub(super) const PREFIX: usize = 5 + 1 + 10 + 5;
 /// The most bytes of a length.
 const LONGEST_LENGTH: usize = 5;
-/// Where a prefix's record length ends; what comes after it is put together first.
-const BODY_AT: usize = LONGEST_LENGTH;
-/// Room for the prefix of a record without key, the length of its value included.
-const SHORT_PREFIX: usize = 32;
-/// Room for any prefix: [`varint::write`] wants ten bytes for each integer.
-const PREFIX_BUFFER: usize = 64;
 
 /// Writes records into one batch after the other.
 #[derive(Debug)]
@@ -194,48 +194,73 @@ impl Writer {
     fn put(&mut self, delta: i32, record: &Record<'_>) {
         let base = *self.base_timestamp.get_or_insert(record.timestamp);
         let timestamp_delta = record.timestamp.wrapping_sub(base);
-        // The record's length comes first and counts what comes after: that is put together first.
-        let mut prefix = [0; PREFIX_BUFFER];
-        let mut at = BODY_AT + 1;
-        at = varint::write(&mut prefix, at, timestamp_delta);
-        at = varint::write(&mut prefix, at, i64::from(delta));
-        at = varint::write(&mut prefix, at, signed_length(record.key));
-        let headers_length = record.headers.length();
-        let mut body = at - BODY_AT
-            + record.key.map_or(0, <[u8]>::len)
-            + length_of(record.value)
-            + headers_length
-            + 1;
-        if headers_length > 0 {
-            body += varint::length(record.headers.count()) - 1;
-        }
-        let start = BODY_AT - varint::length(body as i64);
-        varint::write(&mut prefix, start, body as i64);
-        if let Some(key) = record.key.filter(|key| !key.is_empty()) {
-            self.buffer.extend_from_slice(&prefix[start..at]);
-            self.buffer.extend_from_slice(key);
-            at = start;
-        }
-        at = varint::write(&mut prefix, at, signed_length(record.value));
-        put_prefix(&mut self.buffer, &prefix, start, at);
-        self.buffer.extend_from_slice(record.value.unwrap_or_default());
-        match headers_length {
-            0 => self.buffer.extend_from_slice(&[0]),
-            _ => self.put_headers(record.headers),
+        if self.put_common(timestamp_delta, delta, record).is_none() {
+            self.put_uncommon(timestamp_delta, delta, record);
         }
         self.max_timestamp = self.max_timestamp.max(record.timestamp);
         self.count += 1;
         self.next_delta = delta + 1;
     }
 
-    fn put_headers(&mut self, headers: Headers<'_>) {
-        put_length(&mut self.buffer, headers.count());
-        match headers {
+    /// Puts a record as almost all are: of short integers, and without headers. None: it is not,
+    /// and nothing was put. What comes before its bytes is put together in registers; through an
+    /// array it takes twice as long.
+    #[inline(always)]
+    fn put_common(&mut self, timestamp_delta: i64, delta: i32, record: &Record<'_>) -> Option<()> {
+        if !record.headers.is_empty() {
+            return None;
+        }
+        let (timestamp, timestamp_bytes) = varint::short(timestamp_delta)?;
+        let (offset, offset_bytes) = varint::short(i64::from(delta))?;
+        let (key_length, key_bytes) = varint::short(signed_length(record.key))?;
+        let (value_length, value_bytes) = varint::short(signed_length(record.value))?;
+        let key = record.key.unwrap_or_default();
+        let value = record.value.unwrap_or_default();
+        let integers = 1 + timestamp_bytes + offset_bytes + key_bytes + value_bytes + 1;
+        let body = integers as usize + key.len() + value.len();
+        let (length, length_bytes) = varint::short(body as i64)?;
+        let offset = Prefix { bytes: offset.into(), length: offset_bytes };
+        let lengths = offset.then(key_length, key_bytes);
+        if length_bytes + 1 + timestamp_bytes > 8 || lengths.length + value_bytes > 8 {
+            return None;
+        }
+        let buffer = &mut self.buffer;
+        // A zero between them: the attributes, of which none are defined.
+        let length = Prefix { bytes: length.into(), length: length_bytes + 1 };
+        length.then(timestamp, timestamp_bytes).put(buffer);
+        if key.is_empty() {
+            lengths.then(value_length, value_bytes).put(buffer);
+        } else {
+            lengths.put(buffer);
+            buffer.extend_from_slice(key);
+            Prefix { bytes: value_length.into(), length: value_bytes }.put(buffer);
+        }
+        buffer.extend_from_slice(value);
+        buffer.extend_from_slice(&[0]);
+        Some(())
+    }
+
+    #[inline(never)]
+    fn put_uncommon(&mut self, timestamp_delta: i64, delta: i32, record: &Record<'_>) {
+        let body = 1
+            + varint::length(timestamp_delta)
+            + varint::length(i64::from(delta))
+            + length_of(record.key)
+            + length_of(record.value)
+            + record.headers.total_length();
+        put_integer(&mut self.buffer, body as i64);
+        self.buffer.extend_from_slice(&[0]); // Attributes: none are defined.
+        put_integer(&mut self.buffer, timestamp_delta);
+        put_integer(&mut self.buffer, i64::from(delta));
+        put_part(&mut self.buffer, record.key);
+        put_part(&mut self.buffer, record.value);
+        put_integer(&mut self.buffer, record.headers.count());
+        match record.headers {
             Headers::Raw { bytes, .. } => self.buffer.extend_from_slice(bytes),
             Headers::List(list) => {
                 for (name, value) in list {
-                    put(&mut self.buffer, Some(name.as_bytes()));
-                    put(&mut self.buffer, value.as_deref());
+                    put_part(&mut self.buffer, Some(name.as_bytes()));
+                    put_part(&mut self.buffer, value.as_deref());
                 }
             }
         }
@@ -349,17 +374,26 @@ impl Writer {
     }
 }
 
-/// Appends the bytes of a prefix from `start` to `end`. Few enough are copied in a piece of fixed
-/// length, the rest cut off: that is two moves instead of a call.
-#[inline(always)]
-fn put_prefix(buffer: &mut BytesMut, prefix: &[u8; PREFIX_BUFFER], start: usize, end: usize) {
-    match prefix[start..].first_chunk::<SHORT_PREFIX>() {
-        Some(piece) if end - start <= SHORT_PREFIX => {
-            let length = buffer.len() + end - start;
-            buffer.extend_from_slice(piece);
-            buffer.truncate(length);
-        }
-        _ => buffer.extend_from_slice(&prefix[start..end]),
+/// Bytes to come before a key or a value, the first one lowest.
+#[derive(Clone, Copy)]
+struct Prefix {
+    bytes: u64,
+    length: u32,
+}
+
+impl Prefix {
+    #[inline(always)]
+    fn then(self, bytes: u32, length: u32) -> Self {
+        let bytes = self.bytes | u64::from(bytes) << (8 * self.length);
+        Self { bytes, length: self.length + length }
+    }
+
+    /// Appends all eight bytes, which is one move, and cuts off those that are too many.
+    #[inline(always)]
+    fn put(self, buffer: &mut BytesMut) {
+        let length = buffer.len() + self.length as usize;
+        buffer.extend_from_slice(&self.bytes.to_le_bytes());
+        buffer.truncate(length);
     }
 }
 
@@ -374,14 +408,13 @@ fn signed_length(part: Option<&[u8]>) -> i64 {
     part.map_or(-1, |bytes| bytes.len() as i64)
 }
 
-fn put(buffer: &mut BytesMut, part: Option<&[u8]>) {
-    put_length(buffer, signed_length(part));
+fn put_part(buffer: &mut BytesMut, part: Option<&[u8]>) {
+    put_integer(buffer, signed_length(part));
     buffer.extend_from_slice(part.unwrap_or_default());
 }
 
-#[inline(always)]
-fn put_length(buffer: &mut BytesMut, length: i64) {
+fn put_integer(buffer: &mut BytesMut, value: i64) {
     let mut bytes = [0; 10];
-    let end = varint::write(&mut bytes, 0, length);
+    let end = varint::write(&mut bytes, 0, value);
     buffer.extend_from_slice(&bytes[..end]);
 }
