@@ -9,6 +9,7 @@ use millrace_api::{Result, TopicPartition};
 use tokio::sync::watch;
 
 pub(crate) mod assignor;
+pub(crate) mod classic;
 pub(crate) mod consumer_protocol;
 mod coordinator;
 mod handover;
