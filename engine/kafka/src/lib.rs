@@ -21,6 +21,7 @@ pub mod embedded;
 mod guard;
 #[cfg(feature = "rdkafka")]
 pub mod librdkafka;
+mod matcher;
 pub mod native;
 pub mod partitioner;
 mod properties;

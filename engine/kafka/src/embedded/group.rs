@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_api::{Error, ErrorKind, Result, TopicPartition};
-use regex::Regex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::Subscription;
+use crate::matcher::Matcher;
 
 /// Names a member. A member that was put out joins again under another number, so that whatever it
 /// does under the old one is refused; Kafka's generation has the same effect.
@@ -67,39 +66,6 @@ pub(super) enum Step {
     Lost(Vec<TopicPartition>),
     /// The member was put out; all it had is lost.
     Fenced,
-}
-
-/// Which topics a member wants.
-#[derive(Clone, Debug)]
-pub(super) enum Matcher {
-    Topics(BTreeSet<String>),
-    Pattern(Regex),
-}
-
-impl Matcher {
-    pub(super) fn new(subscription: &Subscription) -> Result<Self> {
-        match subscription {
-            Subscription::Topics(topics) => Ok(Self::Topics(topics.iter().cloned().collect())),
-            Subscription::Pattern(pattern) => {
-                let regex = Regex::new(&format!("^(?:{pattern})$")).map_err(|e| {
-                    Error::config(
-                        "the topic pattern is not a regular expression that the embedded cluster \
-                         can use (it has neither look-around nor back-references)",
-                    )
-                    .context("pattern", pattern)
-                    .with_source(e)
-                })?;
-                Ok(Self::Pattern(regex))
-            }
-        }
-    }
-
-    fn matches(&self, topic: &str) -> bool {
-        match self {
-            Self::Topics(topics) => topics.contains(topic),
-            Self::Pattern(regex) => regex.is_match(topic),
-        }
-    }
 }
 
 impl Groups {

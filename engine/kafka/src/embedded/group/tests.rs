@@ -1,6 +1,7 @@
 //! Groups, poll by poll, with the time given.
 
 use super::*;
+use crate::Subscription;
 
 const INTERVAL: Duration = Duration::from_secs(300);
 

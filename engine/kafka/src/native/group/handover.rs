@@ -114,52 +114,64 @@ fn set_polling(polling: &watch::Sender<Polling>, is_polling: bool) {
 }
 
 impl Caller {
-    /// Hands an event over. False when the caller has gone.
-    pub(super) async fn tell(&mut self, event: Result<GroupEvent>) -> bool {
+    /// Hands an event over. Who has gone hears nothing.
+    pub(super) async fn tell(&mut self, event: Result<GroupEvent>) {
         self.told += 1;
-        self.events.send(event).await.is_ok()
+        // Nobody to tell is no reason to stop: the membership ends by `gone`.
+        let _ = self.events.send(event).await;
     }
 
-    /// Waits until the caller has acknowledged everything it was told.
-    pub(super) async fn acknowledged(&mut self) {
-        let told = self.told;
-        let all = self.polling.wait_for(|polling| polling.acknowledged >= told).await;
-        if all.is_err() {
-            pending::<()>().await;
-        }
+    /// Whether the caller has acknowledged everything it was told.
+    pub(super) fn has_acknowledged(&self) -> bool {
+        self.polling.borrow().acknowledged >= self.told
+    }
+
+    /// Waits until it has.
+    pub(super) fn acknowledged(&self) -> impl Future<Output = ()> + use<> {
+        let (told, polling) = (self.told, self.polling.clone());
+        until(polling, move |polling| polling.acknowledged >= told)
+    }
+
+    /// Waits for a poll that is going on or begins.
+    pub(super) fn polls(&self) -> impl Future<Output = ()> + use<> {
+        until(self.polling.clone(), |polling| polling.is_polling)
     }
 
     /// Waits until the caller has not polled for so long.
-    pub(super) async fn silent_for(&mut self, longest: Duration) {
-        loop {
-            let seen = *self.polling.borrow_and_update();
-            let expired = async {
-                match seen.is_polling {
-                    true => pending().await,
-                    false => sleep_until(seen.since + longest).await,
-                }
-            };
-            tokio::select! {
-                () = expired => return,
-                changed = self.polling.changed() => {
-                    if changed.is_err() {
-                        pending::<()>().await;
+    pub(super) fn silent_for(&self, longest: Duration) -> impl Future<Output = ()> + use<> {
+        let mut polling = self.polling.clone();
+        async move {
+            loop {
+                let seen = *polling.borrow_and_update();
+                let expired = async {
+                    match seen.is_polling {
+                        true => pending().await,
+                        false => sleep_until(seen.since + longest).await,
+                    }
+                };
+                tokio::select! {
+                    () = expired => return,
+                    changed = polling.changed() => {
+                        if changed.is_err() {
+                            pending::<()>().await;
+                        }
                     }
                 }
             }
         }
     }
 
-    /// Waits for a poll that is going on or begins.
-    pub(super) async fn polls(&mut self) {
-        if self.polling.wait_for(|polling| polling.is_polling).await.is_err() {
-            pending::<()>().await;
-        }
-    }
-
     /// Waits until the caller has gone.
-    pub(super) async fn gone(&self) {
-        self.events.closed().await;
+    pub(super) fn gone(&self) -> impl Future<Output = ()> + use<> {
+        let events = self.events.clone();
+        async move { events.closed().await }
+    }
+}
+
+/// Waits for the caller to do something; for ever when it has gone.
+async fn until(mut polling: watch::Receiver<Polling>, does: impl FnMut(&Polling) -> bool) {
+    if polling.wait_for(does).await.is_err() {
+        pending::<()>().await;
     }
 }
 
@@ -174,26 +186,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_event_is_acknowledged_by_the_next_poll() {
         let (mut caller, mut events) = handover();
-        assert!(caller.tell(Ok(lost())).await);
+        caller.tell(Ok(lost())).await;
         assert_eq!(events.next().await.unwrap(), lost());
-        let unacknowledged = tokio::time::timeout(Duration::from_secs(9), caller.acknowledged());
-        assert!(unacknowledged.await.is_err());
+        assert!(!caller.has_acknowledged());
         drop(events.poll());
         caller.acknowledged().await;
+        assert!(caller.has_acknowledged());
         // What is told afterwards needs an acknowledgement of its own.
-        assert!(caller.tell(Ok(lost())).await);
+        caller.tell(Ok(lost())).await;
         drop(events.poll());
-        let unacknowledged = tokio::time::timeout(Duration::from_secs(9), caller.acknowledged());
-        assert!(unacknowledged.await.is_err());
+        assert!(!caller.has_acknowledged());
         drop(events);
         caller.gone().await;
-        assert!(!caller.tell(Ok(lost())).await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_the_time_between_polls_counts() {
         let longest = Duration::from_secs(10);
-        let (mut caller, mut events) = handover();
+        let (caller, mut events) = handover();
         let began = Instant::now();
         let poll = events.poll();
         let silent = tokio::spawn(async move {

@@ -20,6 +20,7 @@ use millrace_api::{Result, TopicPartition};
 use tokio::time::{Instant, sleep};
 
 use super::coordinator::Coordinator;
+use super::text;
 use crate::native::backoff::Backoff;
 use crate::native::brokers::Lane;
 use crate::native::client::{CallError, check};
@@ -144,10 +145,6 @@ impl<'a> Tries<'a> {
         sleep(wait).await;
         Ok(())
     }
-}
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
 }
 
 /// Partitions by topic, as all these requests want them.

@@ -126,6 +126,8 @@ struct Offer {
 }
 
 impl Membership {
+    /// A membership on a client of its own: a broker answers what one connection asks one after the
+    /// other, so that two members on one would wait for each other.
     pub(crate) fn new(coordinator: Arc<Coordinator>, settings: MembershipSettings) -> Self {
         // Between two answers of the owner no more events than these can pile up.
         const EVENTS: usize = 8;

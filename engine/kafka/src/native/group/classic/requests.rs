@@ -9,14 +9,10 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Assignments, MembershipSettings, Offer};
-use crate::native::group::Identity;
+use crate::native::group::{Identity, text};
 
 /// The broker's log needs no more of a reason.
 const LONGEST_REASON: usize = 255;
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
 
 fn reason(reason: &str) -> StrBytes {
     text(&reason[..reason.floor_char_boundary(LONGEST_REASON)])
