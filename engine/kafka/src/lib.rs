@@ -30,6 +30,14 @@ pub mod record_batch;
 pub use admin::{ClusterDescription, GroupDescription, GroupMember, Isolation, Node, OffsetSpec};
 pub use connect::connect;
 
+/// Membership in groups of any protocol type, as a group of workers needs it:
+/// [`NativeCluster::membership`](native::NativeCluster::membership).
+pub mod group {
+    pub use crate::native::group::classic::{
+        Assignments, JoinedMember, Membership, MembershipEvent, MembershipSettings,
+    };
+}
+
 /// Client settings under the names Kafka's Java clients use. Sorted, so that logs are stable.
 pub type Properties = BTreeMap<String, String>;
 

@@ -25,7 +25,7 @@ mod brokers;
 mod client;
 mod consumer;
 mod error;
-mod group;
+pub(crate) mod group;
 mod io;
 mod metadata;
 mod net;
@@ -36,6 +36,8 @@ mod tests;
 
 use client::Client;
 use consumer::NativeConsumer;
+use group::Coordinator;
+use group::classic::{Membership, MembershipSettings};
 pub(crate) use net::Address;
 use net::{Dialer, TcpDialer};
 use settings::{ClientSettings, ConsumerSettings};
@@ -78,6 +80,14 @@ impl NativeCluster {
         let bootstrap: Vec<_> = settings.bootstrap.iter().map(ToString::to_string).collect();
         let admin = Client::new(settings.clone(), dialing.dialer(&settings), io.clone());
         Ok(Self { admin, bootstrap_servers: bootstrap.join(","), dialing, io })
+    }
+
+    /// A membership in a group of any protocol type, with the cluster's own settings. It joins when
+    /// it is told to.
+    pub fn membership(&self, settings: MembershipSettings) -> Membership {
+        let client = self.client(self.admin.settings());
+        let coordinator = Coordinator::new(client, settings.group.clone());
+        Membership::new(Arc::new(coordinator), settings)
     }
 
     /// A client of its own for a producer or a consumer.

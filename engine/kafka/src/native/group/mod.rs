@@ -120,6 +120,11 @@ impl GroupConsumer {
         self.events.next().await
     }
 
+    /// Who commits and asks for offsets at any time, as [`commit`] and [`committed`] want it.
+    pub(crate) fn identity(&self) -> watch::Receiver<Identity> {
+        self.identity.clone()
+    }
+
     /// Commits as this member. [`commit`] tells of waits and errors.
     pub(crate) async fn commit(
         &self,

@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::*;
 use crate::native::brokers::Lane;
 use crate::native::client::Client;
-use crate::native::net::TcpDialer;
-use crate::native::{admin, settings::ClientSettings};
+use crate::native::settings::ClientSettings;
+use crate::native::{Dialing, admin};
 use crate::{NewTopic, Properties};
 
 /// A real broker takes seconds to let a group begin.
@@ -39,7 +39,7 @@ fn properties(more: &[(&str, &str)]) -> Option<Properties> {
 }
 
 fn client(settings: ClientSettings) -> Arc<Client> {
-    let dialer = Arc::new(TcpDialer::new(settings.socket.clone()));
+    let dialer = Dialing::Tcp.dialer(&settings);
     Client::new(settings, dialer, Handle::current())
 }
 
