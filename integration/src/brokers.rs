@@ -95,6 +95,11 @@ impl Brokers {
         set("broker.session.timeout.ms", "2000");
         set("broker.heartbeat.interval.ms", "300");
         set("group.min.session.timeout.ms", "1000");
+        // Of groups whose broker shares partitions out, as of the others in tests.
+        set("group.consumer.min.session.timeout.ms", "1000");
+        set("group.consumer.session.timeout.ms", "6000");
+        set("group.consumer.min.heartbeat.interval.ms", "100");
+        set("group.consumer.heartbeat.interval.ms", "500");
         set("transaction.abort.timed.out.transaction.cleanup.interval.ms", "1000");
         set("auto.create.topics.enable", "false");
         set("auto.leader.rebalance.enable", "false");

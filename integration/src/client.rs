@@ -1,7 +1,6 @@
 //! Decides which of our Kafka clients a test drives: every one that is built in, unless the
 //! environment names some.
 
-use millrace_kafka::native::NativeCluster;
 use millrace_kafka::{Cluster, Properties, connect};
 use std::fmt;
 use std::sync::Arc;
@@ -53,11 +52,8 @@ impl Client {
     pub fn connect(self, bootstrap: &str, more: &[(&str, &str)]) -> Arc<dyn Cluster> {
         let mut properties = self.properties(more);
         properties.insert("bootstrap.servers".to_owned(), bootstrap.to_owned());
-        let cluster: millrace_api::Result<Arc<dyn Cluster>> = match self {
-            Self::Native => NativeCluster::new(&properties).map(|cluster| Arc::new(cluster) as _),
-            Self::Librdkafka => connect(&properties),
-        };
-        cluster.unwrap_or_else(|error| panic!("{self} takes the properties: {}", error.trace()))
+        connect(&properties)
+            .unwrap_or_else(|error| panic!("{self} takes the properties: {}", error.trace()))
     }
 }
 

@@ -22,6 +22,7 @@ use crate::topic::{self, Record};
 use crate::{block_on, runtime, wait_until};
 use faults::Fault;
 use members::Group;
+pub use members::Protocol;
 use millrace_api::TopicPartition;
 use millrace_kafka::{NewTopic, Polled};
 use numbers::Numbers;
@@ -61,6 +62,8 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// How many of each group's members are Java's.
     pub java_members: usize,
+    /// How groups share partitions out.
+    pub protocol: Protocol,
     pub seed: u64,
     pub weakness: Option<Weakness>,
 }
@@ -102,8 +105,9 @@ impl Stop {
 pub fn run(plan: &Plan) -> Report {
     let brokers = Brokers::start(plan.brokers, &[]);
     say(&format!(
-        "seed {}, {} brokers, {} faults, cut off: {}",
+        "seed {}, {:?}, {} brokers, {} faults, cut off: {}",
         plan.seed,
+        plan.protocol,
         plan.brokers,
         plan.faults.len(),
         brokers.how_cut()
@@ -246,17 +250,12 @@ impl Crew {
     }
 
     fn start_consumers(&mut self, brokers: &Brokers, plan: &Plan, seed: u64) {
-        // All clients have both; the seed decides.
-        let assignor = match plan.seed.is_multiple_of(2) {
-            true => "org.apache.kafka.clients.consumer.CooperativeStickyAssignor",
-            false => "org.apache.kafka.clients.consumer.RangeAssignor",
-        };
         let group = Group {
             numbers: self.numbers.clone(),
             client: self.client,
             bootstrap: brokers.bootstrap(),
             id: format!("group-{}", self.client),
-            assignor,
+            protocol: plan.protocol,
             commits_ahead: plan.weakness == Some(Weakness::CommitsAhead),
         };
         let Workers { stop, tasks, threads } = &mut self.consumers;
@@ -270,7 +269,7 @@ impl Crew {
                 network: brokers.network().to_owned(),
                 bootstrap: brokers.bootstrap(),
                 group: group.id.clone(),
-                assignor,
+                protocol: plan.protocol,
             };
             let (stop, seed) = (stop.clone(), seed + 200 + slot as u64);
             threads.push(std::thread::spawn(move || members.keep(&stop, seed)));

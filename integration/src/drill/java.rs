@@ -2,6 +2,7 @@
 //! programs tell what a topic holds.
 
 use super::Stop;
+use super::members::Protocol;
 use super::numbers::Numbers;
 use crate::docker::{self, output};
 use crate::leash::Leash;
@@ -20,7 +21,7 @@ pub(super) struct Members {
     pub(super) network: String,
     pub(super) bootstrap: String,
     pub(super) group: String,
-    pub(super) assignor: &'static str,
+    pub(super) protocol: Protocol,
 }
 
 impl Members {
@@ -51,18 +52,19 @@ impl Members {
     }
 
     fn start(&self) -> Java {
-        Java::start(
-            &self.network,
-            "org.apache.kafka.tools.VerifiableConsumer",
-            &[
-                ["--bootstrap-server", &self.bootstrap],
-                ["--topic", &self.numbers.topic],
-                ["--group-id", &self.group],
-                ["--assignment-strategy", self.assignor],
-                ["--session-timeout", "6000"],
-                ["--reset-policy", "earliest"],
-            ],
-        )
+        let mut options = vec![
+            ["--bootstrap-server", &self.bootstrap],
+            ["--topic", &self.numbers.topic],
+            ["--group-id", &self.group],
+            ["--reset-policy", "earliest"],
+        ];
+        options.extend(match self.protocol {
+            Protocol::Classic(assignor) => {
+                vec![["--assignment-strategy", assignor], ["--session-timeout", "6000"]]
+            }
+            Protocol::Consumer => vec![["--group-protocol", "consumer"]],
+        });
+        Java::start(&self.network, "org.apache.kafka.tools.VerifiableConsumer", &options)
     }
 
     /// A line that `VerifiableConsumer` printed.

@@ -18,11 +18,41 @@ pub(super) struct Group {
     pub(super) client: Client,
     pub(super) bootstrap: String,
     pub(super) id: String,
-    /// Java's class of the assignor.
-    pub(super) assignor: &'static str,
+    pub(super) protocol: Protocol,
     /// Whether members commit what they are about to process, and leave before they have: the
     /// mistake that the drill has to find.
     pub(super) commits_ahead: bool,
+}
+
+/// How a group shares partitions out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Members do, with this assignor, a class of Java's.
+    Classic(&'static str),
+    /// The broker does (KIP-848).
+    Consumer,
+}
+
+impl Protocol {
+    /// What all clients can do, Java's included.
+    pub const ALL: [Self; 4] = [
+        Self::Classic("org.apache.kafka.clients.consumer.RangeAssignor"),
+        Self::Classic("org.apache.kafka.clients.consumer.CooperativeStickyAssignor"),
+        Self::Consumer,
+        Self::Classic("org.apache.kafka.clients.consumer.RoundRobinAssignor"),
+    ];
+
+    fn settings(self) -> Vec<(&'static str, &'static str)> {
+        match self {
+            Self::Classic(assignor) => vec![
+                ("partition.assignment.strategy", assignor),
+                ("session.timeout.ms", "6000"),
+                ("heartbeat.interval.ms", "500"),
+            ],
+            // The broker says how long sessions are.
+            Self::Consumer => vec![("group.protocol", "consumer")],
+        }
+    }
 }
 
 /// How often a member commits.
@@ -47,20 +77,18 @@ impl Group {
     /// One member, from joining to leaving.
     async fn live(&self, name: &str, until: Instant, stop: &Stop) {
         let tally = &self.numbers.tally;
-        let settings = [
+        let mut settings = self.protocol.settings();
+        settings.extend([
             ("group.id", self.id.as_str()),
-            ("partition.assignment.strategy", self.assignor),
             ("auto.offset.reset", "earliest"),
             ("enable.auto.commit", "false"),
-            ("session.timeout.ms", "6000"),
-            ("heartbeat.interval.ms", "500"),
             ("request.timeout.ms", "4000"),
             ("default.api.timeout.ms", "10000"),
             ("metadata.max.age.ms", "5000"),
             ("fetch.max.wait.ms", "200"),
             ("reconnect.backoff.max.ms", "500"),
             ("retry.backoff.max.ms", "500"),
-        ];
+        ]);
         let cluster = self.client.connect(&self.bootstrap, &[]);
         let consumer = cluster.consumer(&self.client.properties(&settings)).await;
         let mut consumer = match consumer {

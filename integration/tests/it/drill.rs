@@ -3,7 +3,7 @@
 
 use millrace_integration::client::Client;
 use millrace_integration::drill::faults::Fault;
-use millrace_integration::drill::{self, Plan, Weakness};
+use millrace_integration::drill::{self, Plan, Protocol, Weakness};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,6 +15,12 @@ fn variable<T: FromStr>(name: &str) -> Option<T> {
 
 fn seed() -> u64 {
     variable("MILLRACE_DRILL_SEED").unwrap_or_else(|| fastrand::u64(0..1_000_000))
+}
+
+/// The seed decides how groups share partitions out, unless the environment does.
+fn protocol(seed: u64) -> Protocol {
+    let protocols = Protocol::ALL.len();
+    Protocol::ALL[variable("MILLRACE_DRILL_PROTOCOL").unwrap_or(seed as usize) % protocols]
 }
 
 /// One fault of each kind, for all clients at once.
@@ -29,8 +35,8 @@ fn brokers_fail_and_nothing_is_lost() {
         Fault::CutOff(broker(), Duration::from_millis(5_000)),
         Fault::MoveLeaders,
     ];
-    let (clients, weakness) = (Client::all(), None);
-    let plan = Plan { clients, brokers: 3, faults, java_members: 1, seed, weakness };
+    let (clients, protocol, weakness) = (Client::all(), protocol(seed), None);
+    let plan = Plan { clients, brokers: 3, faults, java_members: 1, protocol, seed, weakness };
     let report = drill::run(&plan);
     println!("{report}");
     assert!(report.violations.is_empty(), "seed {seed}: {report}");
@@ -51,7 +57,8 @@ fn long() {
     };
     let faults = Fault::schedule(rounds, brokers, seed);
     let java_members = variable("MILLRACE_DRILL_JAVA").unwrap_or(2);
-    let plan = Plan { clients: Client::all(), brokers, faults, java_members, seed, weakness };
+    let (clients, protocol) = (Client::all(), protocol(seed));
+    let plan = Plan { clients, brokers, faults, java_members, protocol, seed, weakness };
     let report = drill::run(&plan);
     println!("{report}");
     assert_eq!(report.violations.is_empty(), weakness.is_none(), "seed {seed}: {report}");
