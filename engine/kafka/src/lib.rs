@@ -26,6 +26,8 @@ pub mod native;
 pub mod partitioner;
 mod properties;
 pub mod record_batch;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 
 pub use admin::{ClusterDescription, GroupDescription, GroupMember, Isolation, Node, OffsetSpec};
 pub use connect::connect;

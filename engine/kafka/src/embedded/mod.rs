@@ -50,6 +50,8 @@ mod topic_id;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use server::nodes::{Nodes, host as node_host};
 pub use server::{Server, ServerSettings};
 pub use settings::Settings;
 

@@ -38,8 +38,13 @@ use client::Client;
 use consumer::NativeConsumer;
 use group::Coordinator;
 use group::classic::{Membership, MembershipSettings};
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use error::{Failure, FailureKind};
 pub(crate) use net::Address;
-use net::{Dialer, TcpDialer};
+pub(crate) use net::Dialer;
+use net::TcpDialer;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use net::{BoxedStream, FrameReader};
 use settings::{ClientSettings, ConsumerSettings};
 
 /// A Kafka cluster, reached through its protocol.
@@ -75,6 +80,15 @@ impl NativeCluster {
     }
 
     /// The same over streams of the caller's, with the I/O where the caller wants it.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn through(
+        properties: &Properties,
+        dialer: Arc<dyn Dialer>,
+        io: Handle,
+    ) -> Result<Self> {
+        Self::with(properties, Dialing::Given(dialer), io)
+    }
+
     fn with(properties: &Properties, dialing: Dialing, io: Handle) -> Result<Self> {
         let settings = ClientSettings::admin(properties)?;
         let bootstrap: Vec<_> = settings.bootstrap.iter().map(ToString::to_string).collect();

@@ -20,7 +20,7 @@ const TRUSTED: usize = 64 << 20;
 
 /// Reads frames from a stream. What was read of one stays when [`next`](Self::next) is dropped.
 #[derive(Debug)]
-pub(super) struct FrameReader {
+pub(crate) struct FrameReader {
     longest: usize,
     prefix: [u8; 4],
     prefix_read: usize,
@@ -40,7 +40,7 @@ impl FrameReader {
     }
 
     /// The next frame, without its length. Cancel-safe.
-    pub(super) async fn next(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes> {
+    pub(crate) async fn next(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes> {
         while self.prefix_read < self.prefix.len() {
             let read = from.read(&mut self.prefix[self.prefix_read..]).await?;
             if read == 0 {

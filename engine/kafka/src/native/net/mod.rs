@@ -16,6 +16,8 @@ mod versions;
 
 pub(crate) use connection::{Connection, ConnectionSettings, Pending};
 pub(crate) use dial::{BoxedStream, Dialer, DnsLookup, SocketSettings, TcpDialer};
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use frame::FrameReader;
 pub(crate) use security::Security;
 pub(crate) use versions::ApiVersions;
 
