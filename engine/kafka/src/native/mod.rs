@@ -36,10 +36,10 @@ mod tests;
 
 use client::Client;
 use consumer::NativeConsumer;
-use group::Coordinator;
-use group::classic::{Membership, MembershipSettings};
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use error::{Failure, FailureKind};
+use group::Coordinator;
+use group::classic::{Membership, MembershipSettings};
 pub(crate) use net::Address;
 pub(crate) use net::Dialer;
 use net::TcpDialer;
