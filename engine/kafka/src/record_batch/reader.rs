@@ -26,6 +26,8 @@ pub struct Reader {
     limits: Limits,
     from_offset: i64,
     next_offset: Option<i64>,
+    /// How far the last call of `read` has come.
+    passed: usize,
     aborted: Aborted,
     run_bytes: usize,
     offsets: Vec<i64>,
@@ -108,6 +110,7 @@ impl Reader {
             limits,
             from_offset: i64::MIN,
             next_offset: None,
+            passed: 0,
             aborted: Aborted::default(),
             run_bytes: 0,
             offsets: Vec::new(),
@@ -140,18 +143,24 @@ impl Reader {
     /// `max_run_records`.
     /// `at` is the position of `batches` in their file or response and only named in errors.
     ///
-    /// On an error the batches before the damaged one are read, and nothing of it is.
+    /// On an error the batches before the damaged one are read, and nothing of it is;
+    /// [`passed`](Self::passed) says where it begins.
     pub fn read(&mut self, batches: &Bytes, at: u64) -> Result<usize> {
-        let mut start = 0;
+        self.passed = 0;
         while self.run_bytes < self.limits.max_run_bytes && self.len() < self.limits.max_run_records
         {
-            match self.read_one(batches, start) {
+            match self.read_one(batches, self.passed) {
                 Ok(0) => break,
-                Ok(length) => start += length,
-                Err(corrupt) => return Err(corrupt.at(at + start as u64)),
+                Ok(length) => self.passed += length,
+                Err(corrupt) => return Err(corrupt.at(at + self.passed as u64)),
             }
         }
-        Ok(start)
+        Ok(self.passed)
+    }
+
+    /// How many bytes the last call of [`read`](Self::read) has read, also when it failed.
+    pub fn passed(&self) -> usize {
+        self.passed
     }
 
     /// How many records are read.
@@ -201,9 +210,11 @@ impl Reader {
         if header.length > rest.len() {
             return Ok(0);
         }
+        // Asked of markers as well: the first batch of a fetch may be one.
+        let is_aborted = self.aborted.covers(&header);
         if header.is_control() {
             self.read_control(batches, start, header)?;
-        } else if !self.aborted.covers(&header) && header.last_offset() >= self.from_offset {
+        } else if !is_aborted && header.last_offset() >= self.from_offset {
             self.read_records(batches, start, header)?;
         }
         self.next_offset = Some(header.last_offset() + 1);

@@ -3,7 +3,6 @@
 //! has to get right.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,6 +13,8 @@ use millrace_kafka::{
     Cluster, ClusterDescription, Consumer, Isolation, NewTopic, OffsetSpec, Polled, Producer,
     Properties,
 };
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tokio::time::Instant;
 
 use crate::fixture::*;
@@ -176,28 +177,39 @@ async fn a_position_outside_the_log_is_reset_by_policy() {
     cluster.delete_topic(&topic).await.unwrap();
 }
 
+/// Transactions of ten numbers each: the first and the third are committed, the others aborted.
+fn write_transactions(topic: &str) {
+    let servers = std::env::var("MILLRACE_TEST_BOOTSTRAP").unwrap();
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .set("transactional.id", unique("transactional"))
+        .create()
+        .unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
+    for first in [0, 10, 20, 30, 40] {
+        producer.begin_transaction().unwrap();
+        for number in first..first + 10 {
+            let payload = number.to_string();
+            let record = BaseRecord::<(), str>::to(topic).partition(0).payload(&payload);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+            if number % 5 == 4 {
+                producer.flush(PATIENCE).unwrap();
+            }
+        }
+        match first {
+            0 | 20 => producer.commit_transaction(PATIENCE).unwrap(),
+            _ => producer.abort_transaction(PATIENCE).unwrap(),
+        }
+    }
+}
+
 /// Transactions end in records that nobody sees; positions move over them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn committed_records_alone_and_the_position_after_all() {
     let cluster = cluster_or_skip!();
     let topic = topic(&cluster, "consumer-transactions", 1).await;
-    let id = unique("transactional");
-    let settings = [("transactional.id", id.as_str()), ("transaction.timeout.ms", "180000")];
-    let mut producer = cluster.producer(&properties(&settings)).await.unwrap();
-    producer.init_transactions(PATIENCE).await.unwrap();
-    for (first, commits) in [(0, true), (10, false), (20, true), (30, false), (40, false)] {
-        producer.begin_transaction().unwrap();
-        let acks = Arc::new(Acks::default());
-        for part in 0..2 {
-            let run = numbers(&topic, Some(0), first + part * 5, 5);
-            producer.send(&run, acks.clone()).await.unwrap();
-            producer.flush(PATIENCE).await.unwrap();
-        }
-        match commits {
-            true => producer.commit_transaction(PATIENCE).await.unwrap(),
-            false => producer.abort_transaction(PATIENCE).await.unwrap(),
-        }
-    }
+    let name = topic.clone();
+    tokio::task::spawn_blocking(move || write_transactions(&name)).await.unwrap();
     let committed: Vec<usize> = (0..10).chain(20..30).collect();
     for (level, expected) in
         [("read_committed", committed), ("read_uncommitted", (0..50).collect())]

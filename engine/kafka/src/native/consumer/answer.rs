@@ -15,6 +15,7 @@ use super::partitions::{Asked, LogOffsets, Partitions, place};
 use super::session::{Session, Want};
 use crate::native::error;
 use crate::native::net::Address;
+use crate::record_batch::{AbortedTransaction, Reader};
 
 /// What reading is called in errors.
 pub(super) const WHAT: &str = "records cannot be read";
@@ -105,20 +106,17 @@ fn accept(
     if records.is_empty() {
         return;
     }
-    let found = Batches::new(&records, want.offset);
-    let mut from = want.offset;
-    let chunks = found.parts.into_iter().map(|part| {
-        let chunk = Chunk::new(part.bytes, part.epoch, from, held.clone());
-        from = part.next_offset;
-        chunk
+    let batches = match Batches::new(&records, want.offset) {
+        Ok(batches) => batches,
+        Err(corrupt) => return partitions.unreadable(asked, want.offset, corrupt.at(0)),
+    };
+    let aborted = data.aborted_transactions.unwrap_or_default().into_iter().map(|one| {
+        AbortedTransaction { producer_id: one.producer_id.0, first_offset: one.first_offset }
     });
-    let chunks: Vec<_> = chunks.collect();
-    match found.corrupt {
-        Some(corrupt) if chunks.is_empty() => {
-            partitions.unreadable(asked, want.offset, corrupt.at(0));
-        }
-        _ => partitions.keep(asked, want.offset, chunks, found.next_offset),
-    }
+    let reader = Reader::new(shared.limits).aborted(aborted.collect());
+    let next_offset = batches.next_offset();
+    let chunk = Chunk::new(batches, reader, want.offset, held.clone());
+    partitions.keep(asked, want.offset, chunk, next_offset);
 }
 
 fn reject(partitions: &mut Partitions, asked: &Asked<'_>, want: &Want, code: ResponseError) {

@@ -8,99 +8,86 @@ use millrace_api::Result;
 
 use super::budget::Held;
 use super::partitions::Position;
-use crate::record_batch::{BatchHeader, Columns, Corrupt, Limits, Reader};
+use crate::record_batch::{BatchHeader, Columns, Corrupt, Reader};
 
-/// Consecutive batches of one partition, written under one leader, out of one response.
+/// What one response had of one partition.
 #[derive(Debug)]
 pub(super) struct Chunk {
-    /// Whole batches.
-    bytes: Bytes,
-    /// How many of them are read.
+    batches: Batches,
+    reader: Reader,
+    /// How many bytes it has read.
     read: usize,
     /// Up to where records were handed out.
     position: Position,
-    epoch: i32,
-    /// What the last batches had beyond what was asked for, and where it ends.
-    rest: Option<(Columns, i64)>,
+    /// What the last batches had beyond what was asked for, and where they end.
+    rest: Option<(Columns, Position)>,
     /// How many bytes the batches had that the last call has read.
     decoded_bytes: usize,
     /// The response stays in memory as long as one of its chunks.
     _held: Arc<Held>,
 }
 
-/// What a broker sent of a partition.
+/// Whole batches, as a broker sent them.
 #[derive(Debug)]
 pub(super) struct Batches {
-    pub(super) parts: Vec<Part>,
-    /// The offset after the last.
-    pub(super) next_offset: i64,
-    /// Why the batch after the last cannot be read.
-    pub(super) corrupt: Option<Corrupt>,
-}
-
-/// Batches that follow each other and were written under one leader.
-#[derive(Debug)]
-pub(super) struct Part {
-    pub(super) bytes: Bytes,
-    pub(super) epoch: i32,
-    /// The offset after the last of them.
-    pub(super) next_offset: i64,
+    bytes: Bytes,
+    /// Those that were written under one leader: where they end in `bytes`, and its epoch.
+    parts: Vec<(usize, i32)>,
+    next_offset: i64,
 }
 
 impl Batches {
     /// Finds the whole batches at the beginning of `records` by their headers: the broker cuts the
     /// last one off where its limit is.
-    pub(super) fn new(records: &Bytes, from: i64) -> Self {
-        let mut found = Self { parts: Vec::new(), next_offset: from, corrupt: None };
-        let mut epoch = None;
-        let (mut start, mut end) = (0, 0);
+    ///
+    /// # Errors
+    ///
+    /// When not even the first can be read.
+    pub(super) fn new(records: &Bytes, from: i64) -> Result<Self, Corrupt> {
+        let (mut parts, mut next_offset) = (Vec::<(usize, i32)>::new(), from);
+        let mut end = 0;
         loop {
             let header = match BatchHeader::parse(&records[end..]) {
                 Ok(Some(header)) if header.length <= records.len() - end => header,
-                Ok(_) => break,
-                Err(corrupt) => {
-                    found.corrupt = Some(corrupt);
-                    break;
-                }
+                Err(corrupt) if end == 0 => return Err(corrupt),
+                // The next request begins with it, and says what is wrong with it.
+                _ => break,
             };
-            if let Some(before) = epoch.filter(|before| *before != header.leader_epoch) {
-                found.push(records.slice(start..end), before);
-                start = end;
-            }
-            epoch = Some(header.leader_epoch);
             end += header.length;
-            found.next_offset = found.next_offset.max(header.last_offset() + 1);
-        }
-        match epoch {
-            Some(epoch) => found.push(records.slice(start..end), epoch),
-            None if found.corrupt.is_none() && !records.is_empty() => {
-                found.corrupt = Some(Corrupt::new(format!(
-                    "its {} bytes are no whole batch, although a broker sends the first one whole",
-                    records.len()
-                )));
+            next_offset = next_offset.max(header.last_offset() + 1);
+            match parts.last_mut() {
+                Some((part_end, epoch)) if *epoch == header.leader_epoch => *part_end = end,
+                _ => parts.push((end, header.leader_epoch)),
             }
-            None => {}
         }
-        found
+        if parts.is_empty() {
+            return Err(Corrupt::new(format!(
+                "its {} bytes are no whole batch, although a broker sends the first one whole",
+                records.len()
+            )));
+        }
+        Ok(Self { bytes: records.slice(..end), parts, next_offset })
     }
 
-    fn push(&mut self, bytes: Bytes, epoch: i32) {
-        self.parts.push(Part { bytes, epoch, next_offset: self.next_offset });
+    /// The offset after the last of them.
+    pub(super) fn next_offset(&self) -> i64 {
+        self.next_offset
+    }
+
+    /// The batches from a byte on that were written under one leader, and its epoch.
+    fn part(&self, from: usize) -> (Bytes, i32) {
+        let part = self.parts.iter().find(|(end, _)| *end > from);
+        let (end, epoch) = part.copied().unwrap_or((self.bytes.len(), -1));
+        (self.bytes.slice(from..end), epoch)
     }
 }
 
 impl Chunk {
-    /// Batches that are read from an offset on.
-    pub(super) fn new(bytes: Bytes, epoch: i32, from: i64, held: Arc<Held>) -> Self {
-        Self {
-            bytes,
-            read: 0,
-            position: Position::at(from),
-            epoch,
-            rest: None,
-            decoded_bytes: 0,
-            _held: held,
-        }
+    /// Batches that are read by a reader from an offset on.
+    pub(super) fn new(batches: Batches, reader: Reader, from: i64, held: Arc<Held>) -> Self {
+        let reader = reader.from_offset(from);
+        let position = Position::at(from);
+        Self { batches, reader, read: 0, position, rest: None, decoded_bytes: 0, _held: held }
     }
 
     /// Up to where records were handed out: over what nobody sees as well.
@@ -110,7 +97,7 @@ impl Chunk {
 
     /// Whether there is nothing more in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.rest.is_none() && self.read == self.bytes.len()
+        self.rest.is_none() && self.read == self.batches.bytes.len()
     }
 
     /// How many bytes of records had to be read, and perhaps decompressed, for the last call.
@@ -118,48 +105,49 @@ impl Chunk {
         self.decoded_bytes
     }
 
-    /// The next records, at most so many; none when nobody may see what is left.
+    /// The next records, at most so many; none where the position moves over what nobody sees.
     ///
     /// # Errors
     ///
-    /// When a batch cannot be read. What was before it came with the calls before.
-    pub(super) fn take(&mut self, most: usize, limits: &Limits) -> Result<Option<Columns>> {
+    /// When the next batch cannot be read. What is before it came with the calls before.
+    pub(super) fn take(&mut self, most: usize) -> Result<Option<Columns>> {
         self.decoded_bytes = 0;
         if self.rest.is_none() {
-            self.decode(most, limits)?;
+            self.decode()?;
         }
-        let Some((mut columns, next_offset)) = self.rest.take() else {
+        let Some((mut columns, end)) = self.rest.take() else {
             return Ok(None);
         };
         if columns.len() <= most {
-            self.position = Position { offset: next_offset, epoch: self.epoch };
+            self.position = end;
             return Ok(Some(columns));
         }
         let taken = columns.split_to(most);
-        let last = taken.offsets.last().map_or(self.position.offset, |last| last + 1);
-        self.position = Position { offset: last, epoch: self.epoch };
-        self.rest = Some((columns, next_offset));
+        if let Some(last) = taken.offsets.last() {
+            self.position = Position { offset: last + 1, epoch: end.epoch };
+        }
+        self.rest = Some((columns, end));
         Ok(Some(taken))
     }
 
-    /// Reads batches until there are so many records, or no more batches.
-    fn decode(&mut self, most: usize, limits: &Limits) -> Result<()> {
-        let limits = Limits { max_run_records: most, ..*limits };
-        let mut reader = Reader::new(limits).from_offset(self.position.offset);
-        let from = self.read;
-        match reader.read(&self.bytes.slice(from..), from as u64) {
-            Ok(length) => self.read += length,
-            // First what is before it. The next call passes over that.
-            Err(_) if !reader.is_empty() => {}
-            Err(error) => return Err(error),
+    /// Reads batches until the reader's limits are reached, or the leader's epoch changes.
+    fn decode(&mut self) -> Result<()> {
+        let (part, epoch) = self.batches.part(self.read);
+        let before = self.position.offset;
+        let result = self.reader.read(&part, self.read as u64);
+        let next_offset = self.reader.next_offset().unwrap_or(before).max(before);
+        self.read += self.reader.passed();
+        if let Err(error) = result
+            && next_offset == before
+        {
+            // What comes before it was handed out.
+            return Err(error);
         }
-        self.decoded_bytes = reader.run_bytes();
-        let next_offset = reader.next_offset().unwrap_or(self.position.offset);
-        if reader.is_empty() {
-            self.position =
-                Position { offset: next_offset.max(self.position.offset), epoch: self.epoch };
-        } else {
-            self.rest = Some((reader.finish(), next_offset));
+        self.decoded_bytes = self.reader.run_bytes();
+        let end = Position { offset: next_offset, epoch };
+        match self.reader.is_empty() {
+            true => self.position = end,
+            false => self.rest = Some((self.reader.take(), end)),
         }
         Ok(())
     }

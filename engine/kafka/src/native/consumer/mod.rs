@@ -47,7 +47,6 @@ const LONGEST_POLL: Duration = Duration::from_secs(24 * 3600);
 /// columns are the caller's work, in [`poll`](Consumer::poll).
 pub(crate) struct NativeConsumer {
     shared: Arc<Shared>,
-    limits: Limits,
     mode: Mode,
 }
 
@@ -62,6 +61,8 @@ enum Mode {
 struct Shared {
     client: Arc<Client>,
     settings: ConsumerSettings,
+    /// What a chunk's reader may do at once.
+    limits: Limits,
     /// None without `group.id`.
     coordinator: Option<Coordinator>,
     partitions: Mutex<Partitions>,
@@ -202,11 +203,13 @@ impl NativeConsumer {
         let limits = Limits {
             check_crcs: settings.check_crcs,
             max_run_bytes: MOST_BYTES,
+            max_run_records: settings.max_poll_records,
             ..Limits::default()
         };
         let shared = Arc::new(Shared {
             client,
             settings,
+            limits,
             coordinator,
             partitions: Mutex::new(partitions),
             ready: Notify::new(),
@@ -216,7 +219,7 @@ impl NativeConsumer {
             told: Mutex::default(),
         });
         shared.client.spawn(upkeep::run(shared.clone()));
-        Self { shared, limits, mode: Mode::Idle }
+        Self { shared, mode: Mode::Idle }
     }
 
     fn check_open(&self) -> Result<()> {
@@ -249,7 +252,7 @@ impl NativeConsumer {
                 break;
             };
             let tp = taken.partition.clone();
-            let columns = match taken.chunk.take(left, &self.limits) {
+            let columns = match taken.chunk.take(left) {
                 Ok(columns) => columns,
                 Err(_) if has_moved => {
                     // First what is before it.

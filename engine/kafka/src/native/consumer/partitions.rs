@@ -506,16 +506,16 @@ impl Partitions {
     }
 
     /// Keeps what a broker has sent from an offset on; `next` is where the records after it begin.
-    pub(super) fn keep(&mut self, of: &Asked<'_>, from: i64, chunks: Vec<Chunk>, next: i64) {
+    pub(super) fn keep(&mut self, of: &Asked<'_>, from: i64, chunk: Chunk, next: i64) {
         let Some(partition) = self.current(of.partition, of.incarnation) else {
             return;
         };
-        if partition.fetch != from || chunks.is_empty() {
+        if partition.fetch != from {
             return;
         }
         partition.fetch = next;
         partition.backoff.reset();
-        partition.chunks.extend(chunks);
+        partition.chunks.push_back(chunk);
         // It may be there without a chunk, while the caller has that.
         if !self.ready.contains(of.partition) {
             self.ready.push_back(of.partition.clone());
