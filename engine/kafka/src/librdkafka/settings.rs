@@ -9,7 +9,7 @@ use millrace_api::{Error, Result};
 
 use super::security;
 use crate::Properties;
-use crate::properties::{Reader, Role, invalid, millis, missing, servers};
+use crate::properties::{Backend, Reader, Role, invalid, millis, missing, servers};
 
 #[cfg(test)]
 mod tests;
@@ -79,7 +79,7 @@ pub(super) struct Settings {
 pub(super) fn translate(role: Role, properties: &Properties) -> Result<Settings> {
     let mut reader = Reader::new(properties);
     let settings = read(role, &mut reader)?;
-    reader.warn_of_unused(role)?;
+    reader.warn_of_unused(role, Backend::Librdkafka)?;
     Ok(settings)
 }
 

@@ -9,7 +9,7 @@ use super::backoff::BackoffSettings;
 use super::brokers::BrokersSettings;
 use super::net::{Address, ConnectionSettings, DnsLookup, Security, SocketSettings};
 use crate::Properties;
-use crate::properties::{Reader, Role, assignors, invalid, millis, servers};
+use crate::properties::{Backend, Reader, Role, assignors, invalid, millis, servers};
 use crate::record_batch::Compression;
 
 /// What all clients have in common.
@@ -55,12 +55,14 @@ impl ClientSettings {
 
     /// An admin client's properties.
     pub(crate) fn admin(properties: &Properties) -> Result<Self> {
-        read(Role::Admin, properties, |reader| {
-            reader.number("retries", 0)?;
-            let settings = Self::read(Role::Admin, reader)?;
-            // Else a look at a topic that was just deleted brings it back.
-            Ok(Self { allow_auto_create: false, ..settings })
-        })
+        read(Role::Admin, properties, Self::read_admin)
+    }
+
+    fn read_admin(reader: &mut Reader<'_>) -> Result<Self> {
+        reader.number("retries", 0)?;
+        let settings = Self::read(Role::Admin, reader)?;
+        // Else a look at a topic that was just deleted brings it back.
+        Ok(Self { allow_auto_create: false, ..settings })
     }
 
     fn read(role: Role, reader: &mut Reader<'_>) -> Result<Self> {
@@ -446,7 +448,7 @@ fn read<T>(
 ) -> Result<T> {
     let mut reader = Reader::new(properties);
     let settings = read(&mut reader)?;
-    reader.warn_of_unused(role)?;
+    reader.warn_of_unused(role, Backend::Native)?;
     Ok(settings)
 }
 
@@ -474,6 +476,30 @@ fn bytes(number: i64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What has a meaning is asked for, and what has none is not. Keys of SASL are asked for when it
+    /// is used: `net::security` has their test.
+    #[test]
+    fn fates_are_what_happens() {
+        let properties = Properties::from([
+            ("bootstrap.servers".to_owned(), "h:9092".to_owned()),
+            ("group.id".to_owned(), "g".to_owned()),
+        ]);
+        for role in [Role::Producer, Role::Consumer, Role::Admin] {
+            let mut reader = Reader::new(&properties);
+            match role {
+                Role::Producer => drop(ProducerSettings::read(&mut reader).unwrap()),
+                Role::Consumer => drop(ConsumerSettings::read(&mut reader).unwrap()),
+                Role::Admin => drop(ClientSettings::read_admin(&mut reader).unwrap()),
+            }
+            for (name, has_meaning) in crate::properties::keys::meanings(role, Backend::Native) {
+                if name.starts_with("sasl.") && name != "sasl.mechanism" {
+                    continue;
+                }
+                assert_eq!(reader.has_read(name), has_meaning, "{name} of the {role:?}");
+            }
+        }
+    }
 
     #[test]
     fn durations_are_javas() {

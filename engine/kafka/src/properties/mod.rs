@@ -20,6 +20,17 @@ pub(crate) enum Role {
     Admin,
 }
 
+/// Which client speaks to the brokers (`kafka.client`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Native,
+    #[cfg_attr(
+        not(any(test, feature = "rdkafka")),
+        expect(dead_code, reason = "its keys are in the table, built in or not")
+    )]
+    Librdkafka,
+}
+
 impl Role {
     fn name(self) -> &'static str {
         match self {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use millrace_api::{Error, Result};
 
-use super::Role;
 use super::keys::{self, Fate};
+use super::{Backend, Role};
 use crate::Properties;
 
 /// Reads properties and remembers which were asked for.
@@ -78,7 +78,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// All properties whose names begin with `prefix`, secrets among them; none counts as asked for.
+    /// All properties whose names begin with `prefix`, secrets among them; none of them counts as
+    /// asked for.
     pub(crate) fn values(&self, prefix: &str) -> Vec<(String, String)> {
         let named = self.properties.iter().filter(|(name, _)| name.starts_with(prefix));
         named.map(|(name, value)| (name.clone(), value.clone())).collect()
@@ -112,7 +113,7 @@ impl<'a> Reader<'a> {
 
     /// Looks at the keys nobody asked for: checks that their values are what Java accepts, and says
     /// which are not used, and why.
-    pub(crate) fn unused(&self, role: Role) -> Result<Unused> {
+    pub(crate) fn unused(&self, role: Role, backend: Backend) -> Result<Unused> {
         let mut unused = Unused::default();
         for (name, value) in self.properties {
             if self.read.contains(name.as_str()) || name.starts_with("metrics.context.") {
@@ -125,7 +126,7 @@ impl<'a> Reader<'a> {
             if let Some(complaint) = key.kind.complaint(value.trim()) {
                 return Err(invalid(name, value, &complaint));
             }
-            if let Fate::Warned(why) = key.fate {
+            if let Fate::Warned(why) = key.fate(backend) {
                 unused.ignored.push(format!("{name} is ignored: {why}"));
             }
         }
@@ -133,8 +134,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Checks the keys that nobody asked for, and says in the log which have no effect.
-    pub(crate) fn warn_of_unused(&self, role: Role) -> Result<()> {
-        let unused = self.unused(role)?;
+    pub(crate) fn warn_of_unused(&self, role: Role, backend: Backend) -> Result<()> {
+        let unused = self.unused(role, backend)?;
         for ignored in unused.ignored {
             tracing::warn!("{}: {ignored}", role.name());
         }

@@ -405,9 +405,8 @@ fn fates_are_what_happens() {
     for role in [Role::Producer, Role::Consumer, Role::Admin] {
         let mut reader = Reader::new(&empty);
         read(role, &mut reader).unwrap();
-        for key in keys::KEYS.iter().filter(|key| key.roles.contains(&role)) {
-            let has_meaning = matches!(key.fate, keys::Fate::Translated(_) | keys::Fate::Ours(_));
-            assert_eq!(reader.has_read(key.name), has_meaning, "{} of the {role:?}", key.name);
+        for (name, has_meaning) in keys::meanings(role, Backend::Librdkafka) {
+            assert_eq!(reader.has_read(name), has_meaning, "{name} of the {role:?}");
         }
     }
 }
@@ -435,10 +434,8 @@ fn javas_types_and_ranges_hold() {
             let large = complaint("2147483648").unwrap_or_default();
             assert!(large.ends_with("Not a number of type INT"), "{}: {large}", key.name);
         }
-        let has_meaning = matches!(
-            keys::find(key.name).expect("it has a fate").fate,
-            keys::Fate::Translated(_) | keys::Fate::Ours(_)
-        );
+        let mut meanings = keys::meanings(key.role, Backend::Librdkafka);
+        let has_meaning = meanings.any(|meaning| meaning == (key.name, true));
         let least = key.valid.strip_prefix('[').and_then(|rest| rest.split_once(",..."));
         if let Some(least) = least.and_then(|(least, _)| least.parse::<i64>().ok())
             && has_meaning

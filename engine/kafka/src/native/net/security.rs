@@ -126,12 +126,15 @@ fn shared(key: Vec<(String, String)>, settings: super::sasl::LoginSettings) -> A
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::{Backend, Role};
+
+    fn properties(text: &str) -> Properties {
+        let lines = text.lines().filter_map(|line| line.trim().split_once('='));
+        lines.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
 
     fn read(text: &str) -> Result<Security> {
-        let lines = text.lines().filter_map(|line| line.trim().split_once('='));
-        let properties: Properties =
-            lines.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        Security::read_within(&mut Reader::new(&properties), &Allowed::default())
+        Security::read_within(&mut Reader::new(&properties(text)), &Allowed::default())
     }
 
     const MODULES: &str = "org.apache.kafka.common.security";
@@ -168,6 +171,43 @@ mod tests {
                 assert!(Arc::ptr_eq(&one, &two), "the same settings share their tokens");
             }
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// Whether each key of SASL is asked for where it has a meaning. `native::settings` has the test
+    /// for all others.
+    #[test]
+    fn fates_are_what_happens() {
+        let url = "http://idp.example/token";
+        let key = concat!(env!("CARGO_MANIFEST_DIR"), "/../tls/tests/stores/key.pem");
+        let allowed = Allowed::read(&|name| match name {
+            "MILLRACE_OAUTHBEARER_ALLOWED_URLS" => Some(url.to_owned()),
+            "MILLRACE_OAUTHBEARER_ALLOWED_FILES" => Some(key.to_owned()),
+            _ => None,
+        });
+        let oauth = "org.apache.kafka.common.security.oauthbearer";
+        let sasl = format!(
+            "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=OAUTHBEARER\n\
+             sasl.jaas.config={oauth}.OAuthBearerLoginModule required;\n\
+             sasl.login.callback.handler.class={oauth}.OAuthBearerLoginCallbackHandler\n\
+             sasl.oauthbearer.token.endpoint.url={url}\n"
+        );
+        let client = "sasl.oauthbearer.client.credentials.client";
+        let secret = format!("{sasl}{client}.id=a\n{client}.secret=b");
+        let assertion = format!(
+            "{sasl}sasl.oauthbearer.assertion.claim.iss=a\n\
+             sasl.oauthbearer.assertion.private.key.file={key}"
+        );
+        let all = [secret, assertion].map(|text| properties(&text));
+        let mut readers = all.each_ref().map(Reader::new);
+        for reader in &mut readers {
+            Security::read_within(reader, &allowed).unwrap();
+        }
+        for (name, has_meaning) in crate::properties::keys::meanings(Role::Producer, Backend::Native) {
+            if name.starts_with("sasl.") {
+                let is_read = readers.iter().any(|reader| reader.has_read(name));
+                assert_eq!(is_read, has_meaning, "{name}");
+            }
         }
     }
 

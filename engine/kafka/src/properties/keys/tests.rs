@@ -55,7 +55,7 @@ fn unused_keys_are_named_with_the_reason() {
     let properties = properties.map(|key| (key.to_owned(), "1".to_owned())).into();
     let mut reader = Reader::new(&properties);
     reader.text("linger.ms");
-    let unused = reader.unused(Producer).unwrap();
+    let unused = reader.unused(Producer, Backend::Librdkafka).unwrap();
     assert_eq!(unused.unknown, ["max.poll.records", "no.such.key"]);
     assert_eq!(unused.ignored, ["interceptor.classes is ignored: Java code cannot be loaded"]);
 }
@@ -70,8 +70,9 @@ fn the_table_for_people_is_current() {
          `UPDATE_EXPECT=1 cargo test -p millrace-kafka --lib\nproperties` renews it.\n\n\
          Two clients reach a Kafka cluster, and the worker's property `kafka.client` chooses: `native`, \
          our own, or\n`librdkafka`, where the feature `rdkafka` built it in (the default then). \
-         \"librdkafka: x\" names the key of\nlibrdkafka that a key becomes there.\n\n\
-         | key | clients | type, Java's default | here |\n|---|---|---|---|\n",
+         \"its x\" names the key of librdkafka\nthat a key becomes there.\n\n\
+         | key | clients | type, Java's default | `kafka.client=native` | `kafka.client=librdkafka` \
+         |\n|---|---|---|---|---|\n",
     );
     let java = java_keys();
     for key in KEYS {
@@ -83,14 +84,16 @@ fn the_table_for_people_is_current() {
             .collect();
         defaults.dedup();
         let defaults = defaults.join(" or ");
-        let fate = match key.fate {
-            Translated(names) => format!("librdkafka: {names}"),
-            Ours(what) => what.to_owned(),
-            Silent(why) => format!("without meaning: {why}"),
-            Warned(why) => format!("ignored with a warning: {why}"),
-        };
-        let (name, kind) = (key.name, of_java[0].kind.to_lowercase());
-        text += &format!("| `{name}` | {} | {kind}, `{defaults}` | {fate} |\n", roles.join(", "));
+        let [native, librdkafka] =
+            [Backend::Native, Backend::Librdkafka].map(|backend| match key.fate(backend) {
+                AsInJava => "as in Java".to_owned(),
+                Translated(names) => format!("its {names}"),
+                Ours(what) => what.to_owned(),
+                Silent(why) => format!("without meaning: {why}"),
+                Warned(why) => format!("ignored with a warning: {why}"),
+            });
+        let (name, kind, roles) = (key.name, of_java[0].kind.to_lowercase(), roles.join(", "));
+        text += &format!("| `{name}` | {roles} | {kind}, `{defaults}` | {native} | {librdkafka} |\n");
     }
     expect_test::expect_file!["../../../../../docs/client-properties.md"].assert_eq(&text);
 }

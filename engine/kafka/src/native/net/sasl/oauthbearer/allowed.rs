@@ -43,7 +43,7 @@ impl Allowed {
     }
 
     /// The same for any variables.
-    pub(super) fn read(variable: &dyn Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn read(variable: &dyn Fn(&str) -> Option<String>) -> Self {
         let options = variable("KAFKA_OPTS").unwrap_or_default();
         let read = |of: &Variable| {
             let flag = format!("-D{}=", of.property);

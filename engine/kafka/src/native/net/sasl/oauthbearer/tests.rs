@@ -246,7 +246,7 @@ async fn endpoint(answers: &[(u16, String)]) -> Endpoint {
     Endpoint { url, asked }
 }
 
-async fn request(stream: &mut tokio::net::TcpStream) -> String {
+async fn request(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let mut text = String::new();
     loop {
         let mut part = [0; 4_096];
@@ -339,6 +339,49 @@ async fn trouble_passes_and_refusals_do_not() {
         }
         assert!(!error.trace().contains("hush"), "{}", error.trace());
     }
+}
+
+/// The stores are options of the login module, as in Java.
+#[tokio::test]
+async fn an_endpoint_over_tls_is_known_by_its_certificate() {
+    let server = [
+        ("ssl.keystore.location", store("server.p12")),
+        ("ssl.keystore.password", "store-secret".to_owned()),
+    ];
+    let server = server.map(|(key, value)| (key.to_owned(), value)).into();
+    let server = millrace_tls::TlsSettings::read(&server).unwrap();
+    let server = server.server_config(millrace_tls::ClientAuth::None).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(server);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/token", listener.local_addr().unwrap().port());
+    let token = good("tls");
+    let body = json!({"access_token": token}).to_string();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            // Who does not trust us hangs up.
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            request(&mut stream).await;
+            let length = body.len();
+            let answer = format!("HTTP/1.1 200 X\r\nContent-Length: {length}\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    });
+    let with = |store: &str| {
+        let client = "sasl.oauthbearer.client.credentials.client";
+        let text = format!(
+            "{SECURED}\nsasl.oauthbearer.token.endpoint.url={url}\n{client}.id=a\n\
+             {client}.secret=b\noptions=ssl.truststore.type=PEM ssl.truststore.location=\"{store}\""
+        );
+        login_of(&text, &allowed(&url, "")).unwrap()
+    };
+    assert_eq!(with(&store("ca.pem")).token().await.unwrap().value.expose(), token);
+    let error = with(&store("stranger.pem")).token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fatal);
+    let error = error.to_string();
+    assert!(error.contains("the token endpoint is not trusted: its certificate"), "{error}");
+    assert!(error.contains("options of the login module"), "{error}");
 }
 
 #[tokio::test]
