@@ -35,11 +35,18 @@ pub enum Listener {
     Expired,
     /// TLS, with a certificate for another host.
     Elsewhere,
+    /// SASL with OAUTHBEARER and tokens that nobody has signed.
+    OAuth,
+    /// TLS, and SASL as [`SaslTls`](Self::SaslTls) for sessions of [`SESSION`].
+    Renewed,
 }
 
-use Listener::{Elsewhere, Expired, Mutual, Plaintext, Sasl, SaslTls, Tls};
+/// After so long the listener [`Renewed`](Listener::Renewed) wants a client to say again who it is.
+pub const SESSION: Duration = Duration::from_secs(3);
 
-const LISTENERS: [(Listener, &str, &str); 7] = [
+use Listener::{Elsewhere, Expired, Mutual, OAuth, Plaintext, Renewed, Sasl, SaslTls, Tls};
+
+const LISTENERS: [(Listener, &str, &str); 9] = [
     (Plaintext, "PLAINTEXT", "PLAINTEXT"),
     (Tls, "TLS", "SSL"),
     (Mutual, "MUTUAL", "SSL"),
@@ -47,6 +54,8 @@ const LISTENERS: [(Listener, &str, &str); 7] = [
     (Sasl, "SASL", "SASL_PLAINTEXT"),
     (Expired, "EXPIRED", "SSL"),
     (Elsewhere, "ELSEWHERE", "SSL"),
+    (OAuth, "OAUTH", "SASL_PLAINTEXT"),
+    (Renewed, "RENEWED", "SASL_SSL"),
 ];
 
 /// A broker with all listeners; removed on drop.
@@ -154,6 +163,7 @@ fn properties(ports: &[u16], controller: u16) -> Vec<(String, String)> {
         ("sasltls", "server.p12"),
         ("expired", "expired.p12"),
         ("elsewhere", "elsewhere.p12"),
+        ("renewed", "server.p12"),
     ] {
         let mut set = |key: &str, value: &str| set(&format!("listener.name.{name}.{key}"), value);
         set("ssl.keystore.location", &format!("/stores/{keystore}"));
@@ -164,7 +174,7 @@ fn properties(ports: &[u16], controller: u16) -> Vec<(String, String)> {
     set("listener.name.mutual.ssl.client.auth", "required");
     set("listener.name.mutual.ssl.truststore.location", "/stores/trust.jks");
     set("listener.name.mutual.ssl.truststore.password", STORE_PASSWORD);
-    for name in ["sasltls", "sasl"] {
+    for name in ["sasltls", "sasl", "renewed"] {
         let mut set = |key: &str, value: &str| set(&format!("listener.name.{name}.{key}"), value);
         set("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-512");
         let module = "org.apache.kafka.common.security.plain.PlainLoginModule";
@@ -173,6 +183,15 @@ fn properties(ports: &[u16], controller: u16) -> Vec<(String, String)> {
         let module = "org.apache.kafka.common.security.scram.ScramLoginModule";
         set("scram-sha-512.sasl.jaas.config", &format!("{module} required;"));
     }
+    for mechanism in ["plain", "scram-sha-512"] {
+        let key = format!("listener.name.renewed.{mechanism}.connections.max.reauth.ms");
+        set(&key, &SESSION.as_millis().to_string());
+    }
+    let mut set = |key: &str, value: &str| set(&format!("listener.name.oauth.{key}"), value);
+    set("sasl.enabled.mechanisms", "OAUTHBEARER");
+    let module = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule";
+    let jaas = format!("{module} required unsecuredLoginStringClaim_sub=\"broker\";");
+    set("oauthbearer.sasl.jaas.config", &jaas);
     properties
 }
 

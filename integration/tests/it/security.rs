@@ -10,6 +10,8 @@ use millrace_integration::site::{Site, file_sink, file_source, properties, wait_
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+mod clients;
+
 /// One for all tests of this file; it is removed with the test process.
 fn broker() -> &'static SecureBroker {
     static SHARED: OnceLock<SecureBroker> = OnceLock::new();
@@ -24,8 +26,8 @@ fn site(listener: Listener) -> Site {
 fn protocol(listener: Listener) -> &'static str {
     match listener {
         Listener::Plaintext => "PLAINTEXT",
-        Listener::SaslTls => "SASL_SSL",
-        Listener::Sasl => "SASL_PLAINTEXT",
+        Listener::SaslTls | Listener::Renewed => "SASL_SSL",
+        Listener::Sasl | Listener::OAuth => "SASL_PLAINTEXT",
         _ => "SSL",
     }
 }
