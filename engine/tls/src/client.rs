@@ -1,5 +1,5 @@
-//! Decides what a TLS client of ours says and accepts, from Java's settings, and when their files are
-//! read again.
+//! Decides what a TLS client of ours says and accepts, from Java's settings, and when their files
+//! are read again.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Decides when an open connection proves again who the client is (KIP-368), so that the broker does
-//! not close it: requests that are on their way stay so, and new ones wait until it is done.
+//! Decides when an open connection proves again who the client is (KIP-368), so that the broker
+//! does not close it: requests that are on their way stay so, and new ones wait until it is done.
 
 use std::sync::Arc;
 use std::time::Duration;

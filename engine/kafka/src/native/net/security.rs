@@ -203,7 +203,9 @@ mod tests {
         for reader in &mut readers {
             Security::read_within(reader, &allowed).unwrap();
         }
-        for (name, has_meaning) in crate::properties::keys::meanings(Role::Producer, Backend::Native) {
+        for (name, has_meaning) in
+            crate::properties::keys::meanings(Role::Producer, Backend::Native)
+        {
             if name.starts_with("sasl.") {
                 let is_read = readers.iter().any(|reader| reader.has_read(name));
                 assert_eq!(is_read, has_meaning, "{name}");

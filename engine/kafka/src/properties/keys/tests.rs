@@ -68,11 +68,11 @@ fn the_table_for_people_is_current() {
          All keys of the producer, consumer and admin client of Kafka 4.3, and what becomes of \
          each. This page is\nwritten by a test from `engine/kafka/src/properties/keys.rs`; \
          `UPDATE_EXPECT=1 cargo test -p millrace-kafka --lib\nproperties` renews it.\n\n\
-         Two clients reach a Kafka cluster, and the worker's property `kafka.client` chooses: `native`, \
-         our own, or\n`librdkafka`, where the feature `rdkafka` built it in (the default then). \
+         Two clients reach a Kafka cluster, and the worker's property `kafka.client` chooses: \
+         `native`, our own, or\n`librdkafka`, where the feature `rdkafka` built it in (the default then). \
          \"its x\" names the key of librdkafka\nthat a key becomes there.\n\n\
-         | key | clients | type, Java's default | `kafka.client=native` | `kafka.client=librdkafka` \
-         |\n|---|---|---|---|---|\n",
+         | key | clients | type, Java's default | `kafka.client=native` | \
+         `kafka.client=librdkafka` |\n|---|---|---|---|---|\n",
     );
     let java = java_keys();
     for key in KEYS {
@@ -93,7 +93,8 @@ fn the_table_for_people_is_current() {
                 Warned(why) => format!("ignored with a warning: {why}"),
             });
         let (name, kind, roles) = (key.name, of_java[0].kind.to_lowercase(), roles.join(", "));
-        text += &format!("| `{name}` | {roles} | {kind}, `{defaults}` | {native} | {librdkafka} |\n");
+        text +=
+            &format!("| `{name}` | {roles} | {kind}, `{defaults}` | {native} | {librdkafka} |\n");
     }
     expect_test::expect_file!["../../../../../docs/client-properties.md"].assert_eq(&text);
 }

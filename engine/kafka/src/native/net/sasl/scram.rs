@@ -1,5 +1,5 @@
-//! Decides what SCRAM says and whom it believes (RFC 5802, RFC 7677): each side proves that it knows
-//! the password, and neither shows it.
+//! Decides what SCRAM says and whom it believes (RFC 5802, RFC 7677): each side proves that it
+//! knows the password, and neither shows it.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,8 +1,8 @@
 //! Decides what OAUTHBEARER says (RFC 7628, KIP-255), and when its token is fetched anew.
 //!
 //! `settings` reads Java's properties, `unsecured`, `request` and `assertion` make what a token is
-//! asked for with, `http` asks, `jwt` reads the token, and `allowed` keeps it to URLs and files that
-//! whoever started the process allows.
+//! asked for with, `http` asks, `jwt` reads the token, and `allowed` keeps it to URLs and files
+//! that whoever started the process allows.
 
 use std::fmt;
 use std::sync::Arc;
