@@ -3,6 +3,7 @@
 use crate::leash::Leash;
 use crate::{broker, free_port, test_run};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Runs `docker` with these arguments and gives what it printed.
 ///
@@ -28,7 +29,9 @@ pub fn output(arguments: &[&str]) -> Output {
 
 /// A name for a container or a network that nobody else has.
 pub fn unique(what: &str) -> String {
-    format!("millrace-{what}-{}-{}", std::process::id(), free_port())
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let (process, port) = (std::process::id(), free_port());
+    format!("millrace-{what}-{process}-{port}-{}", COUNT.fetch_add(1, Relaxed))
 }
 
 /// The label by which CI finds what is its own.

@@ -229,10 +229,12 @@ fn written_by_librdkafka(scene: &Scene<'_>) {
                 producer.flush(PATIENCE).unwrap();
             }
         }
+        // Else the records of an aborted transaction would never leave the producer.
+        producer.flush(PATIENCE).unwrap();
         match (transactional, random.bool()) {
             (true, true) => producer.commit_transaction(PATIENCE).unwrap(),
             (true, false) => producer.abort_transaction(PATIENCE).unwrap(),
-            (false, _) => producer.flush(PATIENCE).unwrap(),
+            (false, _) => {}
         }
     }
     let plain = scene.librdkafka(CODECS[random.usize(0..5)], None);
@@ -263,6 +265,7 @@ fn compacted(scene: &Scene<'_>) {
                 written += 1;
             }
         }
+        producer.flush(PATIENCE).unwrap();
         match round {
             1 => producer.abort_transaction(PATIENCE).unwrap(),
             _ => producer.commit_transaction(PATIENCE).unwrap(),

@@ -103,16 +103,23 @@ impl Aborted {
 
     /// Whether the batch, the next in order, belongs to one of them.
     pub(super) fn covers(&mut self, header: &BatchHeader) -> bool {
+        self.reach(header);
+        header.is_transactional() && self.producers.contains(&header.producer_id)
+    }
+
+    /// The marker, the next batch in order, ends what its producer has begun. Nothing of that may
+    /// have been among the batches: a fetch may begin at the marker.
+    pub(super) fn end(&mut self, header: &BatchHeader) {
+        self.reach(header);
+        self.producers.retain(|producer| *producer != header.producer_id);
+    }
+
+    fn reach(&mut self, header: &BatchHeader) {
         while let Some(next) = self.transactions.last()
             && next.first_offset <= header.last_offset()
         {
             self.producers.push(next.producer_id);
             self.transactions.pop();
         }
-        header.is_transactional() && self.producers.contains(&header.producer_id)
-    }
-
-    pub(super) fn end(&mut self, producer_id: i64) {
-        self.producers.retain(|producer| *producer != producer_id);
     }
 }

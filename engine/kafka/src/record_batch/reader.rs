@@ -237,7 +237,7 @@ impl Reader {
         }
         let batch = Batch::open(batches, start, header, &self.limits)?;
         if EndOfTransaction::of(&batch)? == Some(EndOfTransaction::Abort) {
-            self.aborted.end(header.producer_id);
+            self.aborted.end(batch.header());
         }
         Ok(())
     }

@@ -474,6 +474,18 @@ fn records_of_aborted_transactions_are_left_out() {
     assert_eq!(uncommitted.finish().offsets.to_vec(), [0, 1, 2, 3, 5, 7, 10]);
 }
 
+/// The broker names each transaction whose marker it sends, even if it sends nothing else of it.
+#[test]
+fn a_fetch_may_begin_at_the_end_of_an_aborted_transaction() {
+    use EndOfTransaction::{Abort, Commit};
+    let log = [end(Abort, 1, 1), transactional(1, 2), end(Commit, 1, 3)];
+    let log = Bytes::from(log.concat());
+    let aborted = vec![AbortedTransaction { producer_id: 1, first_offset: 0 }];
+    let mut reader = Reader::new(Limits::default()).from_offset(1).aborted(aborted);
+    reader.read(&log, 0).unwrap();
+    assert_eq!(reader.finish().offsets.to_vec(), [2]);
+}
+
 #[test]
 fn a_transactions_end_is_what_java_writes() {
     let batch = end(EndOfTransaction::Commit, 5, 3).freeze();
