@@ -91,7 +91,7 @@ impl GroupConsumer {
                 (identity, client.spawn(consumer.run()))
             }
             GroupProtocol::Consumer { remote_assignor } => {
-                let (known, identity) = watch::channel(Identity::outsider(instance.clone()));
+                let (known, identity) = watch::channel(Identity::absent(instance.clone()));
                 let assignor = remote_assignor.clone();
                 let taking =
                     modern::Taking { subscribed, instance, rack, assignor, max_poll_interval };

@@ -141,8 +141,7 @@ impl ModernConsumer {
         self.next_beat = Instant::now();
         // Beside this task: a heartbeat must never wait for a refresh, nor a refresh for the caller.
         let mut fresh = JoinSet::new();
-        let kept_for = client.clone();
-        fresh.spawn(async move { subscribed.keep_fresh(&kept_for).await });
+        fresh.spawn(async move { subscribed.keep_fresh(&client).await });
         loop {
             let is_revoking = !self.caller.has_acknowledged();
             let happened = tokio::select! {
@@ -166,12 +165,6 @@ impl ModernConsumer {
                 Ok(()) => {}
                 Err(Stop::Expired) => self.expire().await,
                 Err(Stop::Failed(error)) => return error,
-            }
-            if self.misses_topics() {
-                client.spawn({
-                    let client = client.clone();
-                    async move { client.refresh().await }
-                });
             }
         }
     }
@@ -250,6 +243,11 @@ impl ModernConsumer {
             self.target = partitions.collect();
         }
         self.reconcile().await;
+        if self.named_target().len() < self.target.len() {
+            // Once a heartbeat: topics that nobody may describe stay without a name.
+            let client = self.coordinator.client().clone();
+            self.coordinator.client().spawn(async move { client.refresh().await });
+        }
         Ok(())
     }
 
@@ -280,10 +278,6 @@ impl ModernConsumer {
             Some((TopicPartition::new(name.clone(), *number), *id))
         });
         named.collect()
-    }
-
-    fn misses_topics(&self) -> bool {
-        self.named_target().len() < self.target.len()
     }
 
     /// Comes closer to the target by one step: gives up, then takes on. The caller does one step
@@ -379,8 +373,8 @@ impl ModernConsumer {
     fn publish(&self) {
         let instance = self.taking.instance.clone();
         let now = match self.epoch {
-            JOINING => Identity::outsider(instance),
-            generation => Identity { member_id: self.member_id.clone(), instance, generation },
+            JOINING => Identity::absent(instance),
+            epoch => Identity::member(self.member_id.clone(), instance, epoch),
         };
         self.identity.send_replace(now);
     }
@@ -411,4 +405,59 @@ fn by_topic(partitions: &Partitions) -> Vec<TopicPartitions> {
         TopicPartitions::default().with_topic_id(id).with_partitions(partitions)
     });
     topics.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::Properties;
+    use crate::Subscription;
+    use crate::native::Dialing;
+    use crate::native::client::Client;
+    use crate::native::group::handover::handover;
+    use crate::native::group::tests::{bytes, java};
+    use crate::native::settings::ClientSettings;
+
+    fn member() -> ModernConsumer {
+        let servers = ("bootstrap.servers".to_owned(), "localhost:1".to_owned());
+        let settings = ClientSettings::admin(&Properties::from([servers])).unwrap();
+        let dialer = Dialing::Tcp.dialer(&settings);
+        let client = Client::new(settings, dialer, Handle::current());
+        let subscription = Subscription::Topics(vec!["t".to_owned()]);
+        let taking = Taking {
+            subscribed: Arc::new(Subscribed::new(&subscription, true).unwrap()),
+            instance: Some("i".into()),
+            rack: Some("r".into()),
+            assignor: Some("uniform".to_owned()),
+            max_poll_interval: Duration::from_secs(9),
+        };
+        let coordinator = Arc::new(Coordinator::new(client, "g"));
+        let (identity, _) = watch::channel(Identity::absent(None));
+        let mut member = ModernConsumer::new(coordinator, taking, handover().0, identity);
+        member.member_id = "m".into();
+        member
+    }
+
+    #[tokio::test]
+    async fn heartbeats_are_written_as_java_writes_them() {
+        let mut member = member();
+        let check = |member: &ModernConsumer, name: &str| {
+            let request = member.request(&member.news());
+            for version in 0..=1 {
+                assert_eq!(bytes(&request, version), java(&format!("{name}-{version}")));
+            }
+        };
+        check(&member, "modern-joins");
+        member.known = Some(member.news());
+        member.epoch = 3;
+        check(&member, "modern-lives");
+        // The ids of Java's `new Uuid(1, 2)`.
+        let id = Uuid::from_u128((1 << 64) | 2);
+        member.owned = [0, 4].map(|p| (TopicPartition::new("t", p), id)).into();
+        check(&member, "modern-owns");
+    }
 }

@@ -16,7 +16,7 @@ use kafka_protocol::messages::{
     TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
-use millrace_api::{Result, TopicPartition};
+use millrace_api::{Error, ErrorKind, Result, TopicPartition};
 use tokio::time::{Instant, sleep};
 
 use super::coordinator::Coordinator;
@@ -34,12 +34,24 @@ pub(crate) struct Identity {
     pub(crate) instance: Option<Arc<str>>,
     /// The generation, or with KIP-848 the member's epoch; -1 for who is no member.
     pub(crate) generation: i32,
+    /// Whether it has a membership, which has not begun or was lost. What it would commit from
+    /// outside, into a group that is empty now, others may have done already.
+    is_absent: bool,
 }
 
 impl Identity {
-    /// Who is no member, or not yet.
+    /// Who has no membership.
     pub(crate) fn outsider(instance: Option<Arc<str>>) -> Self {
-        Self { member_id: "".into(), instance, generation: -1 }
+        Self { member_id: "".into(), instance, generation: -1, is_absent: false }
+    }
+
+    /// Who is to be a member and is none at the moment.
+    pub(crate) fn absent(instance: Option<Arc<str>>) -> Self {
+        Self { is_absent: true, ..Self::outsider(instance) }
+    }
+
+    pub(crate) fn member(member_id: Arc<str>, instance: Option<Arc<str>>, generation: i32) -> Self {
+        Self { member_id, instance, generation, is_absent: generation < 0 }
     }
 
     fn is_member(&self) -> bool {
@@ -63,7 +75,7 @@ pub(crate) struct CommittedOffset {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Conflict`](millrace_api::ErrorKind) when the group does not take `who` for a member
+/// [`ErrorKind::Conflict`] when the group does not take `who` for a member
 /// of its generation.
 pub(crate) async fn commit(
     coordinator: &Coordinator,
@@ -71,18 +83,23 @@ pub(crate) async fn commit(
     offsets: &BTreeMap<TopicPartition, CommittedOffset>,
 ) -> Result<()> {
     const WHAT: &str = "offsets cannot be committed";
+    const ABSENT: &str = "the consumer is no member of its group at the moment";
     if offsets.is_empty() {
         return Ok(());
     }
     let mut tries = Tries::new(coordinator, WHAT);
     loop {
         let identity = who();
+        if identity.is_absent {
+            return Err(Error::new(ErrorKind::Conflict, format!("{WHAT}: {ABSENT}"))
+                .context("group", coordinator.group()));
+        }
         let build = |version| commit_request(coordinator.group(), &identity, offsets, version);
         let longest = coordinator.client().request_timeout();
         let answer = coordinator.call(Lane::Coordinator, longest, build).await;
         match answer.and_then(|answer| first_refusal(&answer)) {
             Ok(()) => return Ok(()),
-            Err(error) => tries.after(error, &identity, who()).await?,
+            Err(error) => tries.after(error, who()).await?,
         }
     }
 }
@@ -106,7 +123,7 @@ pub(crate) async fn committed(
         let answer = coordinator.call(Lane::Coordinator, longest, build).await;
         match answer.and_then(read_offsets) {
             Ok(offsets) => return Ok(offsets),
-            Err(error) => tries.after(error, &identity, who()).await?,
+            Err(error) => tries.after(error, who()).await?,
         }
     }
 }
@@ -126,16 +143,16 @@ impl<'a> Tries<'a> {
         Self { coordinator, what, deadline, backoff }
     }
 
-    /// Waits for the next try, or gives up. `asked` is who the call was made as, `now` who it would
-    /// be made as.
-    async fn after(&mut self, error: CallError, asked: &Identity, now: Identity) -> Result<()> {
+    /// Waits for the next try, or gives up. `now` is who it would be made as.
+    async fn after(&mut self, error: CallError, now: Identity) -> Result<()> {
         self.coordinator.heed(&error);
         let may_pass = match error.code() {
-            Some(ResponseError::RebalanceInProgress) => now.is_member(),
-            // Perhaps the rebalance was over before the answer came.
-            Some(ResponseError::IllegalGeneration | ResponseError::StaleMemberEpoch) => {
-                now.is_member() && now != *asked
-            }
+            // The next generation, or the loss of the membership, is on its way to us.
+            Some(
+                ResponseError::RebalanceInProgress
+                | ResponseError::IllegalGeneration
+                | ResponseError::StaleMemberEpoch,
+            ) => now.is_member(),
             _ => error.is_passing(),
         };
         let wait = self.backoff.next();
@@ -190,8 +207,8 @@ fn commit_request(
 }
 
 fn first_refusal(answer: &OffsetCommitResponse) -> Result<(), CallError> {
-    let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
-    partitions.map(|partition| check(partition.error_code, None)).collect()
+    let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+    partitions.try_for_each(|partition| check(partition.error_code, None))
 }
 
 fn fetch_request(
@@ -255,4 +272,26 @@ fn read_offsets(answer: OffsetFetchResponse) -> Read {
         }
     }
     Ok(offsets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::native::group::tests::{bytes, java};
+
+    #[test]
+    fn every_version_is_written_as_java_writes_it() {
+        let me = Identity::member("m".into(), Some("i".into()), 3);
+        let tp = TopicPartition::new("t", 1);
+        let committed = CommittedOffset { offset: 7, leader_epoch: 5 };
+        let offsets = BTreeMap::from([(tp.clone(), committed)]);
+        for version in 2..=9 {
+            let request = commit_request("g", &me, &offsets, version);
+            assert_eq!(bytes(&request, version), java(&format!("commit-{version}")));
+        }
+        for version in 1..=9 {
+            let request = fetch_request("g", &me, std::slice::from_ref(&tp), version);
+            assert_eq!(bytes(&request, version), java(&format!("fetch-{version}")));
+        }
+    }
 }

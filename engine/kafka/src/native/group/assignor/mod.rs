@@ -4,7 +4,7 @@
 //! Where that one assigned differently, partitions would move for nothing. So the results here are
 //! those of kafka-clients, which `java/Assignments.java` recorded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -191,9 +191,13 @@ impl<'a> Group<'a> {
     /// Whether racks make a difference: members have some, partitions have replicas there, and not
     /// every partition has replicas in all of them (KIP-881).
     fn racks_matter(&self, members: &[usize], partitions: Range<usize>) -> bool {
+        let racks = members.iter().filter_map(|member| self.members[*member].rack());
+        let racks: BTreeSet<_> = racks.collect();
+        if racks.is_empty() {
+            return false;
+        }
         let all = self.rack_set(partitions.clone());
-        let mut racks = members.iter().filter_map(|member| self.members[*member].rack());
-        racks.any(|rack| all.contains(&rack))
+        racks.iter().any(|rack| all.contains(rack))
             && partitions.into_iter().any(|p| self.rack_set(p..p + 1) != all)
     }
 

@@ -133,7 +133,7 @@ impl Membership {
         const EVENTS: usize = 8;
         let (commands, commanded) = mpsc::channel(EVENTS);
         let (sender, events) = mpsc::channel(EVENTS);
-        let (told, identity) = watch::channel(Identity::outsider(settings.instance.clone()));
+        let (told, identity) = watch::channel(Identity::absent(settings.instance.clone()));
         let client = coordinator.client().clone();
         let keeper = Keeper::new(coordinator, settings, told);
         client.spawn(keeper.run(commanded, sender));

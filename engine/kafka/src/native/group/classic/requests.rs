@@ -102,3 +102,55 @@ pub(super) fn leave(group: &str, who: &Identity, why: &str, version: i16) -> Lea
     };
     request.with_members(vec![member])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::native::group::tests::{bytes, java};
+
+    fn settings() -> MembershipSettings {
+        MembershipSettings {
+            group: "g".to_owned(),
+            protocol_type: "consumer".to_owned(),
+            instance: None,
+            session_timeout: Duration::from_secs(6),
+            rebalance_timeout: Duration::from_secs(9),
+            heartbeat_interval: Duration::from_secs(1),
+        }
+    }
+
+    fn me(generation: i32) -> Identity {
+        Identity::member("m".into(), Some("i".into()), generation)
+    }
+
+    #[test]
+    fn every_version_is_written_as_java_writes_it() {
+        let words = Bytes::from_static(&[1, 2]);
+        let offer =
+            Offer { protocols: vec![("range".into(), words.clone())], reason: "why".to_owned() };
+        for version in 2..=9 {
+            let request = join(&settings(), &me(-1), &offer, version);
+            assert_eq!(bytes(&request, version), java(&format!("join-{version}")));
+        }
+        let assignments = Assignments::from([("m".into(), words)]);
+        for version in 0..=5 {
+            let request = sync(&settings(), &me(3), "range", &assignments, version);
+            assert_eq!(bytes(&request, version), java(&format!("sync-{version}")));
+            let request = leave("g", &me(3), "why", version);
+            assert_eq!(bytes(&request, version), java(&format!("leave-{version}")));
+        }
+        for version in 0..=4 {
+            let request = heartbeat("g", &me(3), version);
+            assert_eq!(bytes(&request, version), java(&format!("heartbeat-{version}")));
+        }
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        assert_eq!(reason(&"ä".repeat(200)).len(), 254);
+    }
+}

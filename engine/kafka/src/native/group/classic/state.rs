@@ -64,7 +64,7 @@ impl State {
     pub(super) fn new(instance: Option<Arc<str>>) -> Self {
         Self {
             phase: Phase::Out,
-            identity: Identity::outsider(instance),
+            identity: Identity::absent(instance),
             offer: Offer::default(),
             protocol: "".into(),
             leader: "".into(),
@@ -112,8 +112,8 @@ impl State {
     pub(super) fn leave(&mut self) -> Identity {
         self.phase = Phase::Out;
         self.joins_again = false;
-        let outsider = Identity::outsider(self.identity.instance.clone());
-        std::mem::replace(&mut self.identity, outsider)
+        let nobody = self.nobody();
+        std::mem::replace(&mut self.identity, nobody)
     }
 
     pub(super) fn joined(&mut self, answer: Result<JoinGroupResponse, CallError>) -> Vec<Action> {
@@ -129,13 +129,13 @@ impl State {
             // The coordinator gives ids before it takes members, so that who never comes back
             // leaves nobody behind (KIP-394).
             (Some(Code::MemberIdRequired), Some(id)) => {
-                self.identity = Identity { member_id: id, ..self.outsider() };
+                self.identity = self.nobody_with(id);
                 self.rejoin(false)
             }
             (Some(Code::UnknownMemberId), _) if self.identity.generation >= 0 => self.lose(false),
             // It had an id and no more: nothing is lost.
             (Some(Code::UnknownMemberId), _) => {
-                self.identity = self.outsider();
+                self.identity = self.nobody();
                 self.rejoin(true)
             }
             (Some(Code::RebalanceInProgress), _) => self.rejoin(true),
@@ -147,7 +147,7 @@ impl State {
     fn met(&mut self, answer: JoinGroupResponse) -> Vec<Action> {
         let instance = self.identity.instance.clone();
         let (member_id, generation) = (arc(&answer.member_id), answer.generation_id);
-        self.identity = Identity { member_id, instance, generation };
+        self.identity = Identity::member(member_id, instance, generation);
         self.leader = arc(&answer.leader);
         self.protocol = answer.protocol_name.as_ref().map_or_else(|| "".into(), arc);
         if self.leader != self.identity.member_id {
@@ -236,8 +236,8 @@ impl State {
         self.joins_again = false;
         self.losses += 1;
         self.identity = match keeps_id {
-            true => Identity { generation: -1, ..self.identity.clone() },
-            false => self.outsider(),
+            true => self.nobody_with(self.identity.member_id.clone()),
+            false => self.nobody(),
         };
         vec![Action::Tell(MembershipEvent::Lost)]
     }
@@ -245,12 +245,17 @@ impl State {
     fn fail(&mut self, error: CallError) -> Vec<Action> {
         self.phase = Phase::Out;
         self.joins_again = false;
-        self.identity = self.outsider();
+        self.identity = self.nobody();
         vec![Action::Fail(error.doing(JOINING))]
     }
 
-    fn outsider(&self) -> Identity {
-        Identity::outsider(self.identity.instance.clone())
+    fn nobody(&self) -> Identity {
+        Identity::absent(self.identity.instance.clone())
+    }
+
+    /// No member, but with an id to join with.
+    fn nobody_with(&self, id: Arc<str>) -> Identity {
+        Identity::member(id, self.identity.instance.clone(), -1)
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) fn plan(group: &Group<'_>, racks: &Racks<'_>, claims: &Claims) -> Pla
     shares.at_least.make_contiguous().sort_by(by_id);
     if racks.matter() {
         // What few can read nearby comes first.
-        open.sort_by_key(|partition| racks.neighbours(*partition));
+        open.sort_by_cached_key(|partition| racks.neighbours(*partition));
         shares.fill_nearby(&mut open);
     }
     shares.fill(&open);
