@@ -126,7 +126,8 @@ macro_rules! cluster_or_skip {
 conformance!(cluster_or_skip!();
     round_trip explicit_times keys_choose_partitions keyless_runs_stay_together many_runs
     nulls headers value_sizes every_compression max_poll_records an_idle_poll_ends
-    an_append_ends_a_poll seek pause_and_resume
+    an_append_ends_a_poll seek pause_and_resume commit_and_committed reset_to_latest
+    rebalance pattern a_topic_that_comes_later
 );
 
 /// Polls until something comes that is not an empty run.

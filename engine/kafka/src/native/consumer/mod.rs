@@ -12,11 +12,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use millrace_api::{Error, Result, TopicPartition};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::client::Client;
 use super::error::Failure;
-use super::group::{CommittedOffset, Coordinator, Identity, commit, committed};
+use super::group::{
+    CommittedOffset, Coordinator, GroupConsumer, GroupEvent, Identity, commit, committed,
+};
 use super::settings::ConsumerSettings;
 use crate::record_batch::Limits;
 use crate::{Consumer, Fetched, Polled, Subscription};
@@ -48,12 +50,15 @@ const LONGEST_POLL: Duration = Duration::from_secs(24 * 3600);
 pub(crate) struct NativeConsumer {
     shared: Arc<Shared>,
     mode: Mode,
+    /// What the caller was told to give up: it has them until the next poll.
+    revoking: Vec<TopicPartition>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Mode {
     Idle,
     Assigned,
+    Member(GroupConsumer),
     Closed,
 }
 
@@ -164,6 +169,43 @@ impl Shared {
         }
     }
 
+    /// Records that are there now; none when nothing happened. Positions may move over records
+    /// that nobody sees: then there are runs, but none of them.
+    fn take(&self) -> Result<Option<Vec<Fetched>>> {
+        let mut left = self.settings.max_poll_records;
+        let mut runs = Vec::new();
+        let (mut bytes, mut has_moved) = (0, false);
+        while left > 0 && bytes < MOST_BYTES {
+            let Some(mut taken) = self.partitions().take() else {
+                break;
+            };
+            let tp = taken.partition.clone();
+            let columns = match taken.chunk.take(left) {
+                Ok(columns) => columns,
+                Err(_) if has_moved => {
+                    // First what is before it.
+                    self.partitions().put_back(taken);
+                    break;
+                }
+                Err(error) => {
+                    let offset = taken.chunk.position().offset;
+                    self.partitions().give_up(taken, Instant::now());
+                    return Err(place(error, &tp, offset));
+                }
+            };
+            bytes += taken.chunk.decoded_bytes();
+            if !self.partitions().put_back(taken) {
+                continue;
+            }
+            has_moved = true;
+            if let Some(columns) = columns {
+                left -= columns.len();
+                runs.push(columns.fetched_from(tp));
+            }
+        }
+        Ok(has_moved.then_some(runs))
+    }
+
     /// A broker did not answer. Passing trouble is told in the log and tried again; what trying
     /// again does not mend, the caller has to hear.
     fn broker_failed<'a>(
@@ -186,6 +228,14 @@ impl Shared {
             *told = Some(Instant::now());
             tracing::warn!("{}: {failure}", answer::WHAT);
         }
+    }
+}
+
+/// What the group does next; nothing without a group. Cancel-safe.
+async fn next_event(group: &mut Option<&mut GroupConsumer>) -> Result<GroupEvent> {
+    match group {
+        Some(group) => group.next_event().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -219,7 +269,7 @@ impl NativeConsumer {
             told: Mutex::default(),
         });
         shared.client.spawn(upkeep::run(shared.clone()));
-        Self { shared, mode: Mode::Idle }
+        Self { shared, mode: Mode::Idle, revoking: Vec::new() }
     }
 
     fn check_open(&self) -> Result<()> {
@@ -241,41 +291,36 @@ impl NativeConsumer {
         }
     }
 
-    /// Records that are there now; none when nothing happened. Positions may move over records
-    /// that nobody sees: then there are runs, but none of them.
-    fn take(&self) -> Result<Option<Vec<Fetched>>> {
-        let mut left = self.shared.settings.max_poll_records;
-        let mut runs = Vec::new();
-        let (mut bytes, mut has_moved) = (0, false);
-        while left > 0 && bytes < MOST_BYTES {
-            let Some(mut taken) = self.shared.partitions().take() else {
-                break;
-            };
-            let tp = taken.partition.clone();
-            let columns = match taken.chunk.take(left) {
-                Ok(columns) => columns,
-                Err(_) if has_moved => {
-                    // First what is before it.
-                    self.shared.partitions().put_back(taken);
-                    break;
+    /// Forgets every partition, and leaves the group.
+    fn leave(&mut self, then: Mode) -> Option<GroupConsumer> {
+        self.revoking.clear();
+        self.shared.partitions().clear();
+        match std::mem::replace(&mut self.mode, then) {
+            Mode::Member(group) => Some(group),
+            _ => None,
+        }
+    }
+
+    /// What the group did, as the caller hears of it.
+    fn rebalanced(&mut self, event: GroupEvent) -> Polled {
+        let mut state = self.shared.partitions();
+        match event {
+            GroupEvent::Assigned(partitions) => {
+                self.shared.client.follow(partitions.iter().map(|tp| &tp.topic));
+                for tp in &partitions {
+                    state.add(tp.clone(), None, true);
                 }
-                Err(error) => {
-                    let offset = taken.chunk.position().offset;
-                    self.shared.partitions().give_up(taken, Instant::now());
-                    return Err(place(error, &tp, offset));
-                }
-            };
-            bytes += taken.chunk.decoded_bytes();
-            if !self.shared.partitions().put_back(taken) {
-                continue;
+                Polled::Assigned(partitions)
             }
-            has_moved = true;
-            if let Some(columns) = columns {
-                left -= columns.len();
-                runs.push(columns.fetched_from(tp));
+            GroupEvent::Revoked(partitions) => {
+                self.revoking.clone_from(&partitions);
+                Polled::Revoked(partitions)
+            }
+            GroupEvent::Lost(partitions) => {
+                partitions.iter().for_each(|tp| state.remove(tp));
+                Polled::Lost(partitions)
             }
         }
-        Ok(has_moved.then_some(runs))
     }
 
     fn set_offsets(&self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<()> {
@@ -306,9 +351,12 @@ impl Drop for NativeConsumer {
 
 #[async_trait]
 impl Consumer for NativeConsumer {
-    async fn subscribe(&mut self, _subscription: &Subscription) -> Result<()> {
+    async fn subscribe(&mut self, subscription: &Subscription) -> Result<()> {
         self.check_open()?;
-        Err(Error::fatal("subscribe"))
+        self.leave(Mode::Idle);
+        let (client, settings) = (&self.shared.client, &self.shared.settings);
+        self.mode = Mode::Member(GroupConsumer::subscribe(client, settings, subscription)?);
+        Ok(())
     }
 
     async fn assign(&mut self, partitions: &[(TopicPartition, i64)]) -> Result<()> {
@@ -316,39 +364,58 @@ impl Consumer for NativeConsumer {
         for (tp, offset) in partitions {
             check_offset(tp, *offset)?;
         }
+        self.leave(Mode::Assigned);
         let topics: BTreeSet<_> = partitions.iter().map(|(tp, _)| tp.topic.clone()).collect();
         self.shared.client.follow_only(Some(topics));
         let mut state = self.shared.partitions();
-        state.clear();
         for (tp, offset) in partitions {
             state.add(tp.clone(), Some(Position::at(*offset)), false);
         }
-        drop(state);
-        self.mode = Mode::Assigned;
         Ok(())
     }
 
     async fn poll(&mut self, timeout: Duration) -> Result<Polled> {
         self.check_open()?;
-        if self.mode == Mode::Idle {
-            return Err(Error::fatal(
-                "the consumer has neither subscribed to topics nor was it assigned partitions",
-            ));
-        }
         // A caller that always finds records must let others run as well.
         tokio::task::coop::consume_budget().await;
         let deadline = Instant::now() + timeout.min(LONGEST_POLL);
-        self.shared.partitions().release();
+        let mut group = match &mut self.mode {
+            Mode::Member(group) => Some(group),
+            Mode::Assigned => None,
+            Mode::Idle | Mode::Closed => {
+                return Err(Error::fatal(
+                    "the consumer has neither subscribed to topics nor was it assigned partitions",
+                ));
+            }
+        };
+        let _polling = group.as_mut().map(|group| group.poll());
+        {
+            let mut state = self.shared.partitions();
+            // What was revoked by the last poll is gone with this one.
+            self.revoking.drain(..).for_each(|tp| state.remove(&tp));
+            state.release();
+        }
         loop {
+            let event = tokio::select! {
+                biased;
+                event = next_event(&mut group) => Some(event?),
+                () = std::future::ready(()) => None,
+            };
+            if let Some(event) = event {
+                return Ok(self.rebalanced(event));
+            }
             if let Some(error) = self.shared.partitions().next_error() {
                 return Err(error);
             }
-            if let Some(runs) = self.take()? {
+            if let Some(runs) = self.shared.take()? {
                 return Ok(Polled::Records(runs));
             }
-            if timeout_at(deadline, self.shared.ready.notified()).await.is_err() {
-                return Ok(Polled::Records(Vec::new()));
-            }
+            let event = tokio::select! {
+                event = next_event(&mut group) => event?,
+                () = self.shared.ready.notified() => continue,
+                () = sleep_until(deadline) => return Ok(Polled::Records(Vec::new())),
+            };
+            return Ok(self.rebalanced(event));
         }
     }
 
@@ -405,7 +472,6 @@ impl Consumer for NativeConsumer {
 
     async fn commit(&mut self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<()> {
         self.check_open()?;
-        let coordinator = self.shared.coordinator()?;
         let epoch = |tp: &TopicPartition, offset: i64| {
             let position = self.shared.partitions().position(tp);
             position.filter(|at| at.offset == offset).map_or(-1, |at| at.epoch)
@@ -418,12 +484,18 @@ impl Consumer for NativeConsumer {
                 (tp.clone(), committed)
             })
             .collect();
-        commit(coordinator, outsider, &offsets).await
+        match &self.mode {
+            Mode::Member(group) => group.commit(&offsets).await,
+            _ => commit(self.shared.coordinator()?, outsider, &offsets).await,
+        }
     }
 
     async fn close(&mut self) -> Result<()> {
-        self.mode = Mode::Closed;
+        let group = self.leave(Mode::Closed);
         self.shared.close();
+        if let Some(group) = group {
+            group.leave().await;
+        }
         Ok(())
     }
 }

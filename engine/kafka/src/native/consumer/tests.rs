@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::{Consumer, Polled};
 
+mod cost;
 mod played;
 
 use played::{Fault, Played, batch, control};

@@ -1,0 +1,84 @@
+//! What consuming costs, against the broker that `MILLRACE_TEST_BOOTSTRAP` names: topics in
+//! `MILLRACE_COST_TOPICS`, all their partitions from the beginning to the end.
+//!
+//! `cargo test --release -p millrace-kafka --lib -- --ignored --nocapture what_a_record_costs`
+
+use std::fs;
+use std::time::Duration;
+
+use millrace_api::TopicPartition;
+use tokio::time::Instant;
+
+use crate::native::NativeCluster;
+use crate::{Cluster, Consumer, Polled, Properties};
+
+/// User and system time of this process, to 10 ms.
+fn cpu() -> (Duration, Duration) {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks = |i: usize| Duration::from_millis(10 * fields[i].parse::<u64>().unwrap());
+    (ticks(11), ticks(12))
+}
+
+/// Resident and most resident memory in KiB.
+fn memory() -> (u64, u64) {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    (field("VmRSS:"), field("VmHWM:"))
+}
+
+async fn consume(cluster: &NativeCluster, topic: &str, settings: &Properties) {
+    let partitions = cluster.describe_topics(Some(&[topic])).await.unwrap()[topic];
+    let all: Vec<_> = (0..partitions).map(|p| TopicPartition::new(topic, p)).collect();
+    let ends = cluster.end_offsets(&all).await.unwrap();
+    let mut consumer: Box<dyn Consumer> = cluster.consumer(settings).await.unwrap();
+    let from: Vec<_> = all.iter().map(|tp| (tp.clone(), 0)).collect();
+    // The most resident memory is counted anew.
+    let _ = fs::write("/proc/self/clear_refs", "5");
+    let (before, _) = memory();
+    let (cpu_before, began) = (cpu(), Instant::now());
+    consumer.assign(&from).await.unwrap();
+    let (mut records, mut runs, mut polls) = (0, 0, 0);
+    let most = ends.values().sum::<i64>() as usize;
+    while records < most {
+        let Polled::Records(polled) = consumer.poll(Duration::from_secs(5)).await.unwrap() else {
+            panic!("nobody rebalances");
+        };
+        assert!(!polled.is_empty(), "{records} of {most} records came");
+        polls += 1;
+        runs += polled.len();
+        records += polled.iter().map(|run| run.offsets.len()).sum::<usize>();
+    }
+    let (wall, cpu_after, (_, peak)) = (began.elapsed(), cpu(), memory());
+    let a_record = |time: Duration| time.as_nanos() as f64 / records as f64;
+    println!(
+        "{topic}: {records} records, {:.1} ns user, {:.1} ns system, {:.1} ns wall a record, \
+         {} records a run, {} a poll, {:.1} MiB over the baseline",
+        a_record(cpu_after.0 - cpu_before.0),
+        a_record(cpu_after.1 - cpu_before.1),
+        a_record(wall),
+        records / runs.max(1),
+        records / polls.max(1),
+        peak.saturating_sub(before) as f64 / 1024.0,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[ignore = "a measurement, to be run alone and in release"]
+async fn what_a_record_costs() {
+    let servers = std::env::var("MILLRACE_TEST_BOOTSTRAP").unwrap();
+    let topics = std::env::var("MILLRACE_COST_TOPICS").unwrap();
+    let settings = std::env::var("MILLRACE_COST_SETTINGS").unwrap_or_default();
+    let pair = |pair: &str| pair.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let settings: Properties = settings.split_whitespace().filter_map(pair).collect();
+    let servers = [("bootstrap.servers".to_owned(), servers)];
+    let cluster = NativeCluster::new(&servers.into_iter().collect()).unwrap();
+    for topic in topics.split_whitespace() {
+        for _ in 0..3 {
+            consume(&cluster, topic, &settings).await;
+        }
+    }
+}
