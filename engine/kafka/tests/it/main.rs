@@ -1,4 +1,4 @@
-//! Both backends, seen through `dyn Cluster` only.
+//! All backends, seen through `dyn Cluster` only.
 #![allow(
     clippy::unwrap_used,
     reason = "tests may, but clippy only sees those that are not shared between tests"
@@ -6,6 +6,7 @@
 
 #[macro_use]
 mod conformance;
+#[cfg(feature = "rdkafka")]
 mod consumer;
 mod embedded;
 #[cfg(feature = "rdkafka")]

@@ -1,10 +1,11 @@
-//! The embedded cluster over Kafka's protocol: every promise of `Cluster`, through librdkafka.
+//! The embedded cluster over Kafka's protocol: every promise of `Cluster`, through each client that
+//! is built in. The native client needs no other broker to show what it can.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use millrace_kafka::Cluster;
 use millrace_kafka::embedded::EmbeddedCluster;
-use millrace_kafka::librdkafka::RdKafkaCluster;
+use millrace_kafka::{Cluster, connect};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -14,18 +15,21 @@ use crate::fixture::*;
 pub(crate) struct Served {
     pub(crate) cluster: EmbeddedCluster,
     pub(crate) address: SocketAddr,
-    client: RdKafkaCluster,
+    client: Arc<dyn Cluster>,
     server: JoinHandle<()>,
 }
 
 impl Served {
-    pub(crate) async fn start(cluster: EmbeddedCluster) -> Self {
+    /// Serves it, for this `kafka.client`.
+    pub(crate) async fn start(cluster: EmbeddedCluster, client: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let served = cluster.clone();
         let server = tokio::spawn(async move { served.serve(listener).await.unwrap() });
-        let properties = properties(&[("bootstrap.servers", &address.to_string())]);
-        let client = RdKafkaCluster::new(&properties).unwrap();
+        let servers = address.to_string();
+        let client =
+            connect(&properties(&[("bootstrap.servers", &servers), ("kafka.client", client)]));
+        let client = client.unwrap();
         Self { cluster, address, client, server }
     }
 }
@@ -38,8 +42,21 @@ impl Drop for Served {
 
 impl Holder for Served {
     fn cluster(&self) -> &dyn Cluster {
-        &self.client
+        &*self.client
     }
 }
 
-conformance!(Served::start(EmbeddedCluster::in_memory()).await);
+#[cfg(feature = "rdkafka")]
+mod to_librdkafka {
+    use super::*;
+
+    conformance!(Served::start(EmbeddedCluster::in_memory(), "librdkafka").await);
+}
+
+mod to_native {
+    use super::*;
+
+    conformance!(Served::start(EmbeddedCluster::in_memory(), "native").await;
+        topics delete_group describe_cluster topic_configs create_partitions alter_topic_configs
+    );
+}
