@@ -255,3 +255,6 @@ fn by_topic<A>(
     }
     topics
 }
+
+#[cfg(test)]
+mod tests;
