@@ -5,6 +5,7 @@
 //! has it, and [`Backend::contents`] of a killed worker's log reads a copy, so that recovery stays
 //! the next worker's part.
 
+use crate::client::Client;
 use crate::topic::{self, Record};
 use crate::traffic::unpack;
 use crate::{block_on, broker};
@@ -23,30 +24,38 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Where topics and committed offsets are.
 #[derive(Clone, Debug)]
 pub enum Backend {
-    /// A broker at `host:port`.
-    Kafka(String),
+    /// A broker at `host:port`, which workers reach through this client.
+    Kafka(String, Client),
     /// A log in a directory.
     Embedded(PathBuf),
 }
 
 impl Backend {
-    /// The broker that all tests share.
-    pub fn shared_kafka() -> Self {
-        Self::Kafka(broker::kafka().to_owned())
+    /// The broker that all tests share which use this client.
+    pub fn shared_kafka(client: Client) -> Self {
+        Self::Kafka(broker::kafka(client).to_owned(), client)
+    }
+
+    /// Through which client a worker reaches it.
+    pub fn client(&self) -> Client {
+        match self {
+            Self::Kafka(_, client) => *client,
+            Self::Embedded(_) => Client::any(),
+        }
     }
 
     /// The value of `bootstrap.servers`.
     pub fn bootstrap(&self) -> String {
         match self {
-            Self::Kafka(servers) => servers.clone(),
+            Self::Kafka(servers, _) => servers.clone(),
             Self::Embedded(directory) => format!("embedded:{}", directory.display()),
         }
     }
 
-    /// `kafka` or `embedded`, for messages.
+    /// For messages.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Kafka(_) => "kafka",
+            Self::Kafka(_, client) => client.name(),
             Self::Embedded(_) => "embedded",
         }
     }
@@ -54,7 +63,7 @@ impl Backend {
     /// Makes a topic.
     pub fn create_topic(&self, topic: &str, partitions: i32) {
         match self {
-            Self::Kafka(bootstrap) => topic::create_topic(bootstrap, topic, partitions),
+            Self::Kafka(bootstrap, _) => topic::create_topic(bootstrap, topic, partitions),
             Self::Embedded(directory) => {
                 let new = NewTopic {
                     name: topic.to_owned(),
@@ -70,7 +79,7 @@ impl Backend {
     /// Appends records to an existing topic.
     pub fn produce(&self, topic: &str, records: &[Record]) {
         match self {
-            Self::Kafka(bootstrap) => topic::produce(bootstrap, topic, records),
+            Self::Kafka(bootstrap, _) => topic::produce(bootstrap, topic, records),
             Self::Embedded(directory) => block_on(append(&open(directory), topic, records)),
         }
     }
@@ -78,7 +87,7 @@ impl Backend {
     /// All records of a topic, by partition and offset.
     pub fn contents(&self, topic: &str) -> Vec<Record> {
         match self {
-            Self::Kafka(bootstrap) => topic::contents(bootstrap, topic),
+            Self::Kafka(bootstrap, _) => topic::contents(bootstrap, topic),
             Self::Embedded(directory) => {
                 let copy = copy(directory);
                 block_on(read(&open(copy.path()), topic))
@@ -89,7 +98,7 @@ impl Backend {
     /// What a group has committed of partition 0 of a topic.
     pub fn committed(&self, group: &str, topic: &str) -> Option<i64> {
         match self {
-            Self::Kafka(bootstrap) => topic::committed(bootstrap, group, topic),
+            Self::Kafka(bootstrap, _) => topic::committed(bootstrap, group, topic),
             Self::Embedded(directory) => {
                 let copy = copy(directory);
                 let partition = TopicPartition::new(topic, 0);

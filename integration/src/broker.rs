@@ -1,6 +1,7 @@
 //! Decides which Kafka a test talks to: the shared broker, or one of its own that it may pause and
 //! kill.
 
+use crate::client::Client;
 use crate::leash::Leash;
 use crate::{block_on, free_port, test_run, wait_until};
 use rdkafka::ClientConfig;
@@ -17,11 +18,16 @@ pub fn image() -> (String, String) {
     (or("KAFKA_IMAGE_NAME", "localhost/kafka-test"), or("KAFKA_IMAGE_TAG", "4.3.1"))
 }
 
-/// The bootstrap address of the broker that all tests of this process share.
+/// The bootstrap address of the broker that all tests of this process share which use one client.
 /// Topics and groups need names that no other test uses.
-pub fn kafka() -> &'static str {
-    static SHARED: OnceLock<Broker> = OnceLock::new();
-    SHARED.get_or_init(Broker::start).bootstrap()
+pub fn kafka(client: Client) -> &'static str {
+    static NATIVE: OnceLock<Broker> = OnceLock::new();
+    static LIBRDKAFKA: OnceLock<Broker> = OnceLock::new();
+    let shared = match client {
+        Client::Native => &NATIVE,
+        Client::Librdkafka => &LIBRDKAFKA,
+    };
+    shared.get_or_init(Broker::start).bootstrap()
 }
 
 /// A broker in a container, removed on drop.

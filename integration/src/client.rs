@@ -32,6 +32,16 @@ impl Client {
         wanted.split(',').map(known).collect()
     }
 
+    /// Whether tests drive this one.
+    pub fn is_wanted(self) -> bool {
+        Self::all().contains(&self)
+    }
+
+    /// The one for tests in which the client makes no difference.
+    pub fn any() -> Self {
+        Self::all().into_iter().next().expect("the environment names at least one")
+    }
+
     /// The value of `kafka.client`.
     pub fn name(self) -> &'static str {
         match self {

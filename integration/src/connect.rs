@@ -1,6 +1,7 @@
 //! Decides how a Connect worker runs in a test: Millrace as a process, Java's in the test image,
 //! one handle for both.
 
+use crate::client::Client;
 use crate::leash::Leash;
 use crate::process::Process;
 use crate::rest::{self, Answer};
@@ -21,8 +22,9 @@ const STOP: Duration = Duration::from_secs(30);
 /// Whose worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// The binary `millrace` beside the test's own executable.
-    Millrace,
+    /// The binary `millrace` beside the test's own executable, which reaches a broker through this
+    /// client.
+    Millrace(Client),
     /// Kafka's `ConnectStandalone`: the oracle.
     Java,
 }
@@ -71,12 +73,8 @@ impl Connect {
         Self::launch(program, setup, environment, &[])
     }
 
-    /// Starts Millrace with these arguments before its command, and waits for nothing.
-    pub fn begin_millrace(setup: &Setup<'_>, environment: &Properties, arguments: &[&str]) -> Self {
-        Self::launch(Program::Millrace, setup, environment, arguments)
-    }
-
-    fn launch(
+    /// The same, with arguments for Millrace before its command.
+    pub fn launch(
         program: Program,
         setup: &Setup<'_>,
         environment: &Properties,
@@ -93,7 +91,7 @@ impl Connect {
         }
         let log = setup.directory.join("worker.log");
         let (mut command, leash) = match program {
-            Program::Millrace => {
+            Program::Millrace(_) => {
                 let mut command = millrace();
                 command.envs(environment);
                 (command, None)
@@ -101,7 +99,7 @@ impl Connect {
             Program::Java => java(setup.directory, environment),
         };
         match program {
-            Program::Millrace => command.args(arguments).arg("standalone"),
+            Program::Millrace(_) => command.args(arguments).arg("standalone"),
             Program::Java => command.arg("org.apache.kafka.connect.cli.ConnectStandalone"),
         };
         let command = command.args(files).current_dir(setup.directory);
@@ -176,10 +174,16 @@ fn worker_properties(program: Program, setup: &Setup<'_>, address: &str) -> Prop
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned())),
     );
-    if program == Program::Java {
-        properties.insert("plugin.path".to_owned(), "/opt/kafka/plugins".to_owned());
-        // A scan of the whole class path costs ten seconds and finds the same.
-        properties.insert("plugin.discovery".to_owned(), "service_load".to_owned());
+    match program {
+        Program::Java => {
+            properties.insert("plugin.path".to_owned(), "/opt/kafka/plugins".to_owned());
+            // A scan of the whole class path costs ten seconds and finds the same.
+            properties.insert("plugin.discovery".to_owned(), "service_load".to_owned());
+        }
+        Program::Millrace(_) if setup.bootstrap.starts_with("embedded:") => {}
+        Program::Millrace(client) => {
+            properties.insert("kafka.client".to_owned(), client.name().to_owned());
+        }
     }
     properties.extend(setup.worker.clone());
     properties

@@ -16,6 +16,7 @@ mod exchange;
 mod flow;
 mod json;
 
+use crate::client::Client;
 use crate::connect::{Connect, Program, Setup};
 use exchange::Site;
 use json::differences;
@@ -59,15 +60,15 @@ pub enum Mode {
     Record,
     /// Java is asked whether it still answers so.
     Recheck,
-    /// Millrace is asked.
-    Compare,
+    /// Millrace is asked, through this client where a broker is asked.
+    Compare(Client),
 }
 
 impl Mode {
     fn program(self) -> Program {
         match self {
             Self::Record | Self::Recheck => Program::Java,
-            Self::Compare => Program::Millrace,
+            Self::Compare(client) => Program::Millrace(client),
         }
     }
 
@@ -79,7 +80,7 @@ impl Mode {
                 Vec::new()
             }
             Self::Recheck => differences(&json::read(file), answered),
-            Self::Compare => {
+            Self::Compare(_) => {
                 let mut recorded = json::read(file);
                 leave_out_absent(&mut recorded);
                 // Where we are not compared, ours is a copy of Java's.

@@ -1,6 +1,7 @@
 //! Decides what a test of a flow has to itself: a directory, and a log.
 
 use crate::backend::Backend;
+use crate::client::Client;
 use crate::connect::{Connect, Program, Properties, Setup};
 use crate::wait_until;
 use std::fs::{self, File};
@@ -21,9 +22,10 @@ pub struct Site {
 }
 
 impl Site {
-    /// On the broker that all tests share: topics and connectors need names of their own.
-    pub fn kafka() -> Self {
-        Self::on(Backend::shared_kafka())
+    /// On the broker that all tests share which use this client: topics and connectors need names of
+    /// their own.
+    pub fn kafka(client: Client) -> Self {
+        Self::on(Backend::shared_kafka(client))
     }
 
     /// On a log in a directory of its own.
@@ -65,7 +67,7 @@ impl Site {
     /// otherwise.
     #[track_caller]
     pub fn start(&self, worker: &[(&str, &str)], connectors: &[Properties]) -> Connect {
-        self.start_as(Program::Millrace, worker, connectors)
+        self.start_as(self.millrace(), worker, connectors)
     }
 
     /// The same with this program.
@@ -80,10 +82,15 @@ impl Site {
         Connect::standalone(program, &self.setup(&bootstrap, worker, connectors))
     }
 
+    /// Millrace, as it reaches this site's log.
+    pub fn millrace(&self) -> Program {
+        Program::Millrace(self.backend.client())
+    }
+
     /// Starts Millrace and waits for nothing.
     pub fn begin(&self, worker: &[(&str, &str)], connectors: &[Properties]) -> Connect {
         let bootstrap = self.backend.bootstrap();
-        Connect::begin(Program::Millrace, &self.setup(&bootstrap, worker, connectors))
+        Connect::begin(self.millrace(), &self.setup(&bootstrap, worker, connectors))
     }
 
     /// Starts a worker that is expected to end by itself, and gives its exit code and log.

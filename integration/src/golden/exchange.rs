@@ -88,7 +88,7 @@ impl Site {
                 return question.clone();
             }
             let mut exchange = self.ask(question);
-            if self.program == Program::Millrace {
+            if self.program != Program::Java {
                 spare(&mut exchange, question);
             }
             exchange
@@ -134,7 +134,7 @@ impl Site {
         });
         // An answer of ours that never came to fit is a difference like any other.
         assert!(
-            self.program == Program::Millrace || meets(&answer, &until),
+            self.program != Program::Java || meets(&answer, &until),
             "waited in vain for {line} until {until}: {answer:?}"
         );
         normalise(&mut answer.body);

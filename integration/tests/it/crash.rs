@@ -26,7 +26,7 @@ const COMMITS: &str = "200";
 /// Lines of a round come in so many parts.
 const PARTS: usize = 20;
 
-on_both_backends! { nothing_is_lost_when_the_worker_is_killed }
+on_all_backends! { nothing_is_lost_when_the_worker_is_killed }
 
 fn nothing_is_lost_when_the_worker_is_killed(site: &Site) {
     let lines = from_environment("MILLRACE_DRILL_LINES").unwrap_or(150_000) as usize;

@@ -2,6 +2,7 @@
 
 use millrace_integration::backend::Backend;
 use millrace_integration::broker::Broker;
+use millrace_integration::client::Client;
 use millrace_integration::connect::millrace;
 use millrace_integration::process::Process;
 use millrace_integration::site::Site;
@@ -9,10 +10,11 @@ use millrace_integration::{free_port, golden};
 use std::time::Duration;
 
 /// `config/connect-standalone.properties`: its keys and values, comments and commented keys where
-/// it has them. Paths, ports and brokers are the test's.
+/// it has them. Paths, ports, brokers and `kafka.client` are the test's.
 const STANDALONE: &str = "\
 # These are defaults.
 bootstrap.servers={bootstrap}
+kafka.client={client}
 
 # How data lies in Kafka; each connector may choose its own.
 key.converter=org.apache.kafka.connect.json.JsonConverter
@@ -63,6 +65,7 @@ fn run(site: &Site, standalone: &str, source: &str, suffix: &str) -> (Vec<String
     let directory = site.path("").display().to_string();
     let standalone = standalone
         .replace("{bootstrap}", &site.backend.bootstrap())
+        .replace("{client}", site.backend.client().name())
         .replace("{directory}", directory.trim_end_matches('/'))
         .replace("{port}", &free_port().to_string());
     let topic = format!("connect-test{suffix}");
@@ -114,10 +117,12 @@ fn transformations_give_what_java_gives(site: impl Fn() -> Site) {
 /// Not the shared one: the golden flows use the shipped names there.
 #[test]
 fn on_a_broker() {
-    let broker = Broker::start();
-    let site = || Site::on(Backend::Kafka(broker.bootstrap().to_owned()));
-    shipped_files_give_what_java_gives(site);
-    transformations_give_what_java_gives(site);
+    for client in Client::all() {
+        let broker = Broker::start();
+        let site = || Site::on(Backend::Kafka(broker.bootstrap().to_owned(), client));
+        shipped_files_give_what_java_gives(site);
+        transformations_give_what_java_gives(site);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Sources move from Java Connect to Millrace and back with their offset file: each goes on where
 //! the other has stopped.
 
+use millrace_integration::client::Client;
 use millrace_integration::connect::Program;
 use millrace_integration::site::{PATIENCE, Site, file_source};
 use millrace_integration::{topic, wait_until};
@@ -15,11 +16,11 @@ struct Stage {
 
 /// Whole lines of several endings. Java counts characters and skips bytes, so it has only ASCII to
 /// read; what others have read before it may be any text.
-fn stages() -> Vec<Stage> {
+fn stages(client: Client) -> Vec<Stage> {
     let numbered = |name: &str, count| (0..count).map(|i| format!("{name} line {i}\n")).collect();
     let texts = ["\u{e9}t\u{e9}\r\n", "\u{20ac} \u{1f600} \u{4e2d}\u{6587}\n", "\n", "a\rb\n"];
     let texts = texts.map(str::to_owned).to_vec();
-    let (java, millrace) = (Program::Java, Program::Millrace);
+    let (java, millrace) = (Program::Java, Program::Millrace(client));
     let stage = |program, lines, unfinished| Stage { program, lines, unfinished };
     vec![
         stage(java, numbered("first", 2_500), "half a "),
@@ -46,13 +47,17 @@ fn lines_of(text: &str) -> Vec<&str> {
 
 #[test]
 fn an_offset_file_goes_to_and_fro() {
-    let site = Site::kafka();
+    Client::all().into_iter().for_each(an_offset_file_goes_to_and_from);
+}
+
+fn an_offset_file_goes_to_and_from(client: Client) {
+    let site = Site::kafka(client);
     let bootstrap = site.backend.bootstrap();
     let mut sources = [("handover-a", "a.txt"), ("handover-b", "b.txt")].map(|(name, file)| {
         topic::create_topic(&bootstrap, name, 1);
         (name, file, String::new())
     });
-    for stage in stages() {
+    for stage in stages(client) {
         for (name, file, written) in &mut sources {
             // The same lines say in each topic from which file they are.
             let lines: String = stage.lines.iter().map(|line| format!("{name} {line}")).collect();

@@ -2,15 +2,26 @@
 #![allow(clippy::unwrap_used, reason = "a test has no better use for an error")]
 #![allow(clippy::print_stdout, reason = "the runner shows it when a test fails")]
 
-/// Makes two tests of each function: one on the shared broker, one on an embedded log.
-macro_rules! on_both_backends {
+/// Makes a test of each function for each way to a log: to a shared broker through either client,
+/// and an embedded one.
+macro_rules! on_all_backends {
     ($($name:ident)*) => {$(
         mod $name {
+            use millrace_integration::client::Client;
             use millrace_integration::site::Site;
 
             #[test]
-            fn kafka() {
-                super::$name(&Site::kafka());
+            fn native() {
+                if Client::Native.is_wanted() {
+                    super::$name(&Site::kafka(Client::Native));
+                }
+            }
+
+            #[test]
+            fn librdkafka() {
+                if Client::Librdkafka.is_wanted() {
+                    super::$name(&Site::kafka(Client::Librdkafka));
+                }
             }
 
             #[test]

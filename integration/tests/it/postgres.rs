@@ -18,7 +18,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-on_both_backends! { all_types_arrive_as_they_were }
+on_all_backends! { all_types_arrive_as_they_were }
 
 /// Tables of a million rows may take a while.
 const LONG: Duration = Duration::from_secs(300);

@@ -1,6 +1,7 @@
 //! `millrace quickstart`: what a newcomer sees first, and what it leaves behind.
 
 use millrace_integration::broker::kafka;
+use millrace_integration::client::Client;
 use millrace_integration::connect::millrace;
 use millrace_integration::process::Process;
 use millrace_integration::site::Site;
@@ -87,10 +88,10 @@ fn database_topics_and_lake_agree_and_a_second_run_starts_afresh() {
 #[test]
 fn the_same_on_a_broker_which_is_left_as_it_was() {
     let site = Site::embedded();
-    let log = succeeds(&site, &["--rows", "5000", "--bootstrap-servers", kafka()]);
+    let log = succeeds(&site, &["--rows", "5000", "--bootstrap-servers", kafka(Client::any())]);
     assert_eq!(counts(&log).iter().map(|(_, rows)| rows).sum::<u64>(), 5000, "{log}");
     wait_until("its topics to be deleted", LONG, || {
-        let topics = millrace_integration::topic::names(kafka());
+        let topics = millrace_integration::topic::names(kafka(Client::any()));
         topics.iter().all(|name| !name.starts_with("quickstart")).then_some(())
     });
 }

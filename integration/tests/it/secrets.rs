@@ -6,6 +6,7 @@ mod scene;
 
 use self::scene::{AUTHORIZATION, Scene, file_sink_with_dead_letters};
 use millrace_integration::backend::Backend;
+use millrace_integration::client::Client;
 use millrace_integration::connect::Connect;
 use millrace_integration::postgres::{Postgres, postgres};
 use millrace_integration::security::{Listener, PASSWORD, SecureBroker, USER, jaas};
@@ -348,8 +349,9 @@ fn written_literally(scene: &mut Scene, connect: &Connect, server: &Postgres) {
 #[test]
 fn nothing_shows_a_secret_of_a_kafka_client() {
     let broker = SecureBroker::start();
-    for log_format in ["text", "json"] {
-        let site = Site::on(Backend::Kafka(broker.address(Listener::Plaintext)));
+    let (wanted, formats) = (Client::all(), ["text", "json"]);
+    for (client, log_format) in wanted.iter().flat_map(|c| formats.map(|format| (*c, format))) {
+        let site = Site::on(Backend::Kafka(broker.address(Listener::Plaintext), client));
         let mut scene = Scene::new(site);
         scene.canaries.known("password of the broker's user", PASSWORD);
         scene.site.write("in.txt", "one\n");
@@ -374,7 +376,7 @@ fn nothing_shows_a_secret_of_a_kafka_client() {
             .enumerate()
             {
                 for (kind, role) in [("source", "producer"), ("sink", "consumer")] {
-                    let name = format!("secrets-{mechanism}-{index}-{kind}-{log_format}");
+                    let name = format!("secrets-{mechanism}-{index}-{kind}-{log_format}-{client}");
                     let config = match kind {
                         "source" => file_source(&name, "in.txt", "secrets"),
                         _ => file_sink(&name, "out.txt", "secrets"),

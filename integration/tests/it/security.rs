@@ -2,6 +2,7 @@
 //! and what cannot fails soon, says which key to look at, and shows no secret.
 
 use millrace_integration::backend::Backend;
+use millrace_integration::client::Client;
 use millrace_integration::connect::Properties;
 use millrace_integration::security::{
     Listener, PASSWORD, STORE_PASSWORD, SecureBroker, USER, jaas, store,
@@ -19,8 +20,8 @@ fn broker() -> &'static SecureBroker {
 }
 
 /// A site whose workers connect to a listener.
-fn site(listener: Listener) -> Site {
-    Site::on(Backend::Kafka(broker().address(listener)))
+fn site(listener: Listener, client: Client) -> Site {
+    Site::on(Backend::Kafka(broker().address(listener), client))
 }
 
 fn protocol(listener: Listener) -> &'static str {
@@ -80,10 +81,16 @@ fn holds_no_secret(text: &str) {
 }
 
 /// File source, topic, file sink.
-fn flows(listener: Listener, name: &str, client: &[Properties]) {
-    let site = site(listener);
+fn flows(listener: Listener, name: &str, settings: &[Properties]) {
+    for client in Client::all() {
+        flows_through(client, listener, &format!("{name}-{client}"), settings);
+    }
+}
+
+fn flows_through(client: Client, listener: Listener, name: &str, settings: &[Properties]) {
+    let site = site(listener, client);
     site.write("in.txt", "one\ntwo\nthree\n");
-    let worker = worker(listener, client);
+    let worker = worker(listener, settings);
     let connectors = [
         file_source(&format!("{name}-source"), "in.txt", name),
         with(
@@ -176,7 +183,11 @@ fn refusals() -> Vec<(&'static str, Listener, Vec<Properties>, &'static [&'stati
 /// The worker itself may connect; the clients of its tasks are refused, and the tasks say why.
 #[test]
 fn tasks_that_are_refused_say_why() {
-    let site = site(Listener::Plaintext);
+    Client::all().into_iter().for_each(refused_tasks_say_why);
+}
+
+fn refused_tasks_say_why(client: Client) {
+    let site = site(Listener::Plaintext, client);
     site.write("in.txt", "one\n");
     let mut connectors = Vec::new();
     let refusals = refusals();
@@ -216,10 +227,12 @@ fn tasks_that_are_refused_say_why() {
 /// A worker whose own client is refused does not start, and says why.
 #[test]
 fn a_worker_that_is_refused_ends() {
-    for (name, listener, client, expected) in refusals() {
-        let keys = worker(listener, &client);
+    let all = || refusals().into_iter();
+    for (client, refusal) in Client::all().iter().flat_map(|c| all().map(|refusal| (*c, refusal))) {
+        let (name, listener, settings, expected) = refusal;
+        let keys = worker(listener, &settings);
         let started = Instant::now();
-        let (code, log) = site(listener).refused(&pairs(&keys), &[]);
+        let (code, log) = site(listener, client).refused(&pairs(&keys), &[]);
         assert_eq!(code, Some(2), "{name}: {log}");
         for text in expected {
             assert!(log.contains(text), "{name} does not say {text}: {log}");

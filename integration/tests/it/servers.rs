@@ -1,6 +1,7 @@
 //! The harness keeps its own promises: tests that lean on it fail for their own reasons.
 
 use millrace_integration::broker::{Broker, kafka};
+use millrace_integration::client::Client;
 use millrace_integration::leash::Leash;
 use millrace_integration::postgres::postgres;
 use millrace_integration::process::Process;
@@ -31,11 +32,11 @@ fn sample() -> Vec<Record> {
 
 #[test]
 fn a_topic_gives_back_its_bytes() {
-    topic::create_topic(kafka(), "servers-bytes", 2);
-    topic::produce(kafka(), "servers-bytes", &sample());
-    assert_eq!(topic::contents(kafka(), "servers-bytes"), sample());
-    assert_eq!(topic::count(kafka(), "servers-bytes"), 3);
-    assert_eq!(topic::contents(kafka(), "servers-no-such-topic"), []);
+    topic::create_topic(kafka(Client::any()), "servers-bytes", 2);
+    topic::produce(kafka(Client::any()), "servers-bytes", &sample());
+    assert_eq!(topic::contents(kafka(Client::any()), "servers-bytes"), sample());
+    assert_eq!(topic::count(kafka(Client::any()), "servers-bytes"), 3);
+    assert_eq!(topic::contents(kafka(Client::any()), "servers-no-such-topic"), []);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::lines;
 use millrace_integration::backend::Backend;
 use millrace_integration::broker::Broker;
+use millrace_integration::client::Client;
 use millrace_integration::site::{PATIENCE, Site, file_sink, file_source, wait_for_task, with};
 use millrace_integration::wait_until;
 use std::time::{Duration, Instant};
@@ -27,8 +28,12 @@ fn write_during_the_outage(site: &Site, from: usize) -> usize {
 
 #[test]
 fn away_in_the_middle() {
+    Client::all().into_iter().for_each(away_in_the_middle_of);
+}
+
+fn away_in_the_middle_of(client: Client) {
     let broker = Broker::start();
-    let site = Site::on(Backend::Kafka(broker.bootstrap().to_owned()));
+    let site = Site::on(Backend::Kafka(broker.bootstrap().to_owned(), client));
     let sink = file_sink("outage-sink", "out.txt", "outage");
     let session = [
         ("consumer.override.session.timeout.ms", "6000"),

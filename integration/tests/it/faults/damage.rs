@@ -5,7 +5,7 @@ use millrace_integration::site::{Site, file_sink, file_source, wait_for_task};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-on_both_backends! { an_offset_file_cut_in_half }
+on_all_backends! { an_offset_file_cut_in_half }
 
 fn an_offset_file_cut_in_half(site: &Site) {
     site.write("in.txt", "one\n");

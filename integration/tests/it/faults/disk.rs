@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-on_both_backends! {
+on_all_backends! {
     a_sink_file_without_room
     an_offset_file_without_room
 }

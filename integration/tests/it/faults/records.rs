@@ -9,7 +9,7 @@ use millrace_integration::topic::Record;
 use millrace_integration::wait_until;
 use std::fs;
 
-on_both_backends! {
+on_all_backends! {
     a_wrong_converter_fails_one_task_and_names_the_record
     invalid_json_fails_the_task_or_goes_to_the_dead_letter_queue
     a_line_that_no_record_can_hold_fails_the_task

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-on_both_backends! { a_clean_stop_commits_so_that_nothing_is_repeated }
+on_all_backends! { a_clean_stop_commits_so_that_nothing_is_repeated }
 
 fn a_clean_stop_commits_so_that_nothing_is_repeated(site: &Site) {
     let connectors = [

@@ -1,6 +1,7 @@
 //! The proof by numbers: a million rows, checksums by another reader, and what it cost.
 
 use super::{Postgres, connectors, parquet_files, postgres, rows_in};
+use millrace_integration::client::Client;
 use millrace_integration::connect::Connect;
 use millrace_integration::site::Site;
 use millrace_integration::wait_until;
@@ -45,7 +46,7 @@ fn fill(server: &Postgres) {
 #[test]
 #[ignore = "a measurement: MILLRACE_BINARY=…/release/millrace, and python3 with duckdb"]
 fn a_million_rows() {
-    let (site, server) = (Site::kafka(), postgres());
+    let (site, server) = (Site::kafka(Client::any()), postgres());
     fill(&server);
     let converters = [
         ("key.converter", super::JSON),

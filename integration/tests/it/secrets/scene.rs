@@ -133,7 +133,8 @@ impl Scene {
         let setup =
             Setup { directory: &directory, bootstrap: &bootstrap, worker, connectors: Vec::new() };
         let arguments = ["--log-format", log_format];
-        let mut connect = Connect::begin_millrace(&setup, &self.environment, &arguments);
+        let mut connect =
+            Connect::launch(self.site.millrace(), &setup, &self.environment, &arguments);
         connect.wait_for_rest();
         self.process = connect.process().id();
         connect
@@ -365,7 +366,7 @@ impl Scene {
             worker: properties(worker),
             connectors: connectors.to_vec(),
         };
-        let mut connect = Connect::begin_millrace(&setup, &self.environment, &[]);
+        let mut connect = Connect::launch(self.site.millrace(), &setup, &self.environment, &[]);
         let status = wait_until(&format!("the worker to refuse {worker:?}"), PATIENCE, || {
             connect.process().exited()
         });
