@@ -204,7 +204,8 @@ async fn open(brokers: &Brokers, address: Address, name: String) -> Result<Conne
         (brokers.settings.clone(), brokers.dialer.clone(), brokers.io.clone());
     let task = brokers.io.spawn(async move {
         let stream = dialer.dial(&address).await.map_err(|failure| failure.of_broker(&name))?;
-        let timeout = settings.setup_timeout;
+        // As in Java, what is asked first is a request like others.
+        let timeout = settings.setup_timeout.min(settings.connection.request_timeout);
         Connection::open(stream, name, settings.connection, timeout, &io).await
     });
     match task.await {

@@ -35,7 +35,7 @@ impl<'a> Number<'a> {
             [b'-', digits @ ..] => (true, digits),
             digits => (false, digits),
         };
-        let magnitude = if self.is_integer { low_bits(digits.iter()) } else { self.truncated() };
+        let magnitude = if self.is_integer { low_bits(digits) } else { self.truncated() };
         if negative { magnitude.wrapping_neg() } else { magnitude }
     }
 
@@ -49,7 +49,7 @@ impl<'a> Number<'a> {
         // From 64 zeros on, nothing is left of the low 64 bits.
         let zeros = kept.saturating_sub(count).min(64);
         let digits: Vec<u8> = digits.take(kept).chain(std::iter::repeat_n(b'0', zeros)).collect();
-        low_bits(digits.iter())
+        low_bits(&digits)
     }
 
     /// The number if it is an integer within 32 bits (`isInt`).
@@ -103,13 +103,42 @@ impl<'a> Number<'a> {
     }
 }
 
-fn low_bits<'a>(digits: impl Iterator<Item = &'a u8>) -> i64 {
-    digits.fold(0, |n: i64, d| n.wrapping_mul(10).wrapping_add(i64::from(d - b'0')))
+fn low_bits(digits: &[u8]) -> i64 {
+    let mut chunks = digits.chunks_exact(8);
+    let mut number = 0i64;
+    for chunk in &mut chunks {
+        let eight = eight_digits(chunk.try_into().expect("the chunk has eight bytes"));
+        number = number.wrapping_mul(100_000_000).wrapping_add(eight);
+    }
+    let rest = chunks.remainder();
+    rest.iter().fold(number, |n, d| n.wrapping_mul(10).wrapping_add(i64::from(d - b'0')))
+}
+
+/// Eight digits at once: neighbours become pairs, pairs fours, fours the number.
+fn eight_digits(digits: [u8; 8]) -> i64 {
+    let digits = u64::from_le_bytes(digits) & 0x0f0f_0f0f_0f0f_0f0f;
+    let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    let eight = (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff;
+    i64::try_from(eight).expect("it has eight digits")
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Reader;
+    use super::low_bits;
+
+    #[test]
+    fn digits_are_read_eight_at_a_time_as_one_by_one() {
+        for number in [0, 7, 12_345_678, 123_456_789, 90_000_001, 99_999_999, i64::MAX] {
+            for zeros in 0..9 {
+                let text = format!("{}{number}", "0".repeat(zeros));
+                assert_eq!(low_bits(text.as_bytes()), number, "{text}");
+            }
+        }
+        // Of more than 64 bits the low ones are left.
+        assert_eq!(low_bits(b"18446744073709551617"), 1);
+    }
 
     #[test]
     fn numbers_convert_as_in_java() {
