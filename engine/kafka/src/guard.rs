@@ -2,8 +2,9 @@
 //!
 //! The decoders of `kafka-protocol` reserve memory for as many elements as an array claims to
 //! have, before they read the first. Four bytes could so make a process ask for gigabytes, and be
-//! ended when there are none. So each message is decoded twice: first through a reader that makes
-//! impossible counts fail, then for good. It costs little, as both share the bytes of records.
+//! ended when there are none. So each message is decoded through a reader that makes impossible
+//! counts fail. What it takes for a count may be a number that means something else, such as a
+//! time-out: then all counts are sound, and the message is decoded again as it is.
 
 use bytes::{Buf, Bytes, TryGetError};
 use kafka_protocol::protocol::Decodable;
@@ -23,12 +24,17 @@ const SLACK: usize = 64;
 /// # Errors
 ///
 /// What is wrong with it, in words for a log.
-pub(crate) fn decode<T: Decodable>(bytes: &mut Bytes, version: i16) -> Result<T, String> {
+pub fn decode<T: Decodable>(bytes: &mut Bytes, version: i16) -> Result<T, String> {
     let is_small = bytes.len() <= SMALL;
-    let mut guarded = Guarded { bytes: bytes.clone(), is_small, rest: 0, withheld: None };
-    T::decode(&mut guarded, version).map_err(|e| e.to_string())?;
+    let mut guarded =
+        Guarded { bytes: bytes.clone(), is_small, rest: 0, withheld: None, is_altered: false };
+    let message = T::decode(&mut guarded, version).map_err(|e| e.to_string())?;
     guarded.check().map_err(|e| e.to_string())?;
-    T::decode(bytes, version).map_err(|e| e.to_string())
+    if guarded.is_altered {
+        return T::decode(bytes, version).map_err(|e| e.to_string());
+    }
+    *bytes = guarded.bytes;
+    Ok(message)
 }
 
 /// Bytes of a message, whose large counts read as such that fail.
@@ -39,6 +45,8 @@ struct Guarded {
     rest: usize,
     /// A length that was read as 0: so many bytes have to be taken next.
     withheld: Option<usize>,
+    /// Whether a number was read as another: a count would have failed since.
+    is_altered: bool,
 }
 
 impl Guarded {
@@ -48,7 +56,9 @@ impl Guarded {
             self.withheld = Some(value);
             return 0;
         }
-        value.min(self.bytes.len() + SLACK)
+        let most = self.bytes.len() + SLACK;
+        self.is_altered |= value > most;
+        value.min(most)
     }
 
     /// A length that was withheld was no array's: whatever is read now would be its first element.

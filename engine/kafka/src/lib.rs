@@ -18,7 +18,8 @@ use millrace_api::{Error, Result, TopicPartition};
 mod admin;
 mod connect;
 pub mod embedded;
-mod guard;
+#[doc(hidden)] // For fuzz targets and golden tests.
+pub mod guard;
 #[cfg(feature = "rdkafka")]
 pub mod librdkafka;
 mod matcher;

@@ -8,13 +8,13 @@ use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerProtocolAssignment, DeleteGroupsRequest,
     DescribeGroupsRequest, GroupId,
 };
-use kafka_protocol::protocol::Decodable;
 use millrace_api::{Error, ErrorKind, Result, TopicPartition};
 
 use super::super::client::{CallError, Client, CoordinatorOf, check};
 use super::super::error::{Permission, Resource};
 use super::super::net::Connection;
 use super::{Question, coordinator, text};
+use crate::guard;
 use crate::{GroupDescription, GroupMember};
 
 /// The protocol type of groups of consumers.
@@ -134,7 +134,7 @@ fn assigned(mut bytes: Bytes) -> Option<Vec<TopicPartition>> {
         return None;
     }
     let version = bytes.get_i16().min(NEWEST);
-    let assignment = ConsumerProtocolAssignment::decode(&mut bytes, version).ok()?;
+    let assignment: ConsumerProtocolAssignment = guard::decode(&mut bytes, version).ok()?;
     let mut all = Vec::new();
     for topic in &assignment.assigned_partitions {
         let name = topic.topic.as_str();

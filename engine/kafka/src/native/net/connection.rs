@@ -24,6 +24,7 @@ use super::frame::FrameReader;
 use super::reauthentication::{self, Session};
 use super::sasl::{self, Asking, Sasl};
 use super::{ApiVersions, BoxedStream, tls};
+use crate::guard;
 use crate::native::error::{Failure, FailureKind};
 
 /// How many requests wait for the socket before callers do.
@@ -323,12 +324,12 @@ pub(super) fn decode<R: Decodable + HeaderVersion>(
     bytes: &mut Bytes,
     version: i16,
 ) -> Result<R, Failure> {
-    let decoded = ResponseHeader::decode(bytes, R::header_version(version))
-        .and_then(|_| R::decode(bytes, version));
+    let decoded = guard::decode::<ResponseHeader>(bytes, R::header_version(version))
+        .and_then(|_| guard::decode(bytes, version));
     match decoded {
         Ok(response) if !bytes.has_remaining() => Ok(response),
         Ok(_) => Err(corrupt(format!("{} bytes are left over after it", bytes.remaining()))),
-        Err(e) => Err(corrupt(e.to_string())),
+        Err(why) => Err(corrupt(why)),
     }
 }
 
