@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::directory::{self, Directory};
 use super::marker::Marker;
-use super::producers::{Aborted, Appended, Producers, Refusal, Verdict};
+use super::producers::{self, Aborted, Appended, Producers, Refusal, Verdict};
 use super::recovery::{Checks, Damage};
 use super::segment::{self, Chunk, Segment};
 use super::settings::{Isolation, Settings, TopicSettings};
@@ -129,7 +129,7 @@ pub(super) enum Read {
 /// The answer to [`Log::slice`].
 #[derive(Debug)]
 pub(super) enum Slice {
-    OutOfRange(Bounds),
+    OutOfRange,
     /// Whole batches, the first with the offset asked for; none when nothing is there yet.
     Batches {
         bounds: Bounds,
@@ -437,7 +437,7 @@ impl Log {
         let mut from = offset;
         loop {
             let view = match self.find(from, max_bytes, isolation)? {
-                Found::OutOfRange => return Ok(Slice::OutOfRange(self.bounds())),
+                Found::OutOfRange => return Ok(Slice::OutOfRange),
                 Found::Nothing => return Ok(self.empty_slice()),
                 Found::View(view) => view,
             };
@@ -535,6 +535,11 @@ impl Log {
     pub(super) fn offsets(&self) -> (i64, i64) {
         let bounds = self.bounds();
         (bounds.start, bounds.end)
+    }
+
+    /// Who has written to it.
+    pub(super) fn producers(&self) -> Vec<producers::Description> {
+        lock(&self.state).producers.describe()
     }
 
     /// How far it reaches.

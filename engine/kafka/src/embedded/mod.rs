@@ -46,6 +46,7 @@ mod segment;
 mod server;
 mod settings;
 mod topic_id;
+mod transactions;
 
 #[cfg(test)]
 mod tests;
@@ -65,6 +66,8 @@ use producer::EmbeddedProducer;
 use server::clock::Clock;
 use settings::{ConsumerSettings, ProducerSettings, TopicSettings};
 use topic_id::TopicId;
+use transactions::Transactions;
+use transactions::store::Store;
 
 /// Kafka's limit, which leaves room for `-N` in a file name.
 const LONGEST_TOPIC: usize = 249;
@@ -86,12 +89,31 @@ struct Shared {
     cluster_id: String,
     topics: Mutex<BTreeMap<Arc<str>, Arc<Topic>>>,
     groups: Mutex<Groups>,
-    /// Groups of those who come over the network. Locked after `groups`.
+    /// Groups of those who come over the network.
     coordinator: Mutex<Coordinator>,
     clock: Clock,
     offsets: Offsets,
+    /// Held while batches of transactions are appended and while a transaction ends. The order of
+    /// locks is this, `topics`, `groups`, `coordinator`, those of offsets and logs.
+    transactions: Mutex<Transactions>,
+    transaction_store: Store,
     producers: AtomicI32,
     producer_ids: Mutex<ProducerIds>,
+}
+
+/// What a cluster keeps in logs of its own.
+struct Internal {
+    offsets: Offsets,
+    transactions: Transactions,
+    store: Store,
+}
+
+impl Internal {
+    fn new(settings: &Settings, directory: Option<&Directory>, offsets: Offsets) -> Result<Self> {
+        let mut transactions = Transactions::default();
+        let store = Store::open(settings, directory, &mut transactions)?;
+        Ok(Self { offsets, transactions, store })
+    }
 }
 
 /// Ids of producers. They are reserved in blocks, so that the list of topics, where they are kept,
@@ -132,8 +154,8 @@ impl EmbeddedCluster {
 
     /// A new cluster in memory with these settings.
     pub fn in_memory_with(settings: Settings) -> Result<Self> {
-        let offsets = Offsets::create(&settings, None)?;
-        Ok(Self::new(settings, None, TopicId::random().to_string(), BTreeMap::new(), offsets))
+        let internal = Internal::new(&settings, None, Offsets::create(&settings, None)?)?;
+        Ok(Self::new(settings, None, TopicId::random().to_string(), BTreeMap::new(), internal))
     }
 
     /// Opens the cluster in this directory, or makes a new one. Errors when another process has it,
@@ -142,10 +164,11 @@ impl EmbeddedCluster {
         let directory = Directory::open(path)?;
         let Some(file) = directory.load()? else {
             let offsets = Offsets::create(&settings, Some(&directory))?;
+            let internal = Internal::new(&settings, Some(&directory), offsets)?;
             let file = ClusterFile::new(TopicId::random().to_string());
             directory.save(&file)?;
             let id = file.cluster_id;
-            return Ok(Self::new(settings, Some(directory), id, BTreeMap::new(), offsets));
+            return Ok(Self::new(settings, Some(directory), id, BTreeMap::new(), internal));
         };
         let lacks_ids = file.topics.values().any(|topic| topic.id.is_none());
         let mut topics = BTreeMap::new();
@@ -154,7 +177,8 @@ impl EmbeddedCluster {
             topics.insert(name.clone(), Arc::new(open_topic(&name, entry, &settings, &directory)?));
         }
         let offsets = Offsets::open(&settings, &directory)?;
-        let cluster = Self::new(settings, Some(directory), file.cluster_id, topics, offsets);
+        let internal = Internal::new(&settings, Some(&directory), offsets)?;
+        let cluster = Self::new(settings, Some(directory), file.cluster_id, topics, internal);
         let shared = &cluster.0;
         *lock(&shared.producer_ids) = ProducerIds::after(file.next_producer_id);
         if lacks_ids {
@@ -169,7 +193,7 @@ impl EmbeddedCluster {
         directory: Option<Directory>,
         cluster_id: String,
         topics: BTreeMap<Arc<str>, Arc<Topic>>,
-        offsets: Offsets,
+        internal: Internal,
     ) -> Self {
         let mut groups = Groups::default();
         groups.topics_changed(partition_counts(&topics));
@@ -187,7 +211,9 @@ impl EmbeddedCluster {
             groups: Mutex::new(groups),
             coordinator: Mutex::new(coordinator),
             clock: Clock::default(),
-            offsets,
+            offsets: internal.offsets,
+            transactions: Mutex::new(internal.transactions),
+            transaction_store: internal.store,
             producers: AtomicI32::new(0),
             producer_ids: Mutex::default(),
         }))
@@ -537,8 +563,8 @@ fn check_name(name: &str) -> Result<()> {
         "a topic's name has from 1 to 249 characters"
     } else if name == "." || name == ".." || !name.chars().all(is_legal) {
         "a topic's name has only letters, digits, '.', '_' and '-', and is neither '.' nor '..'"
-    } else if name == offsets::TOPIC {
-        "this topic's name is reserved for committed offsets"
+    } else if [offsets::TOPIC, transactions::store::TOPIC].contains(&name) {
+        "this topic's name is reserved for what the cluster itself keeps"
     } else {
         return Ok(());
     };

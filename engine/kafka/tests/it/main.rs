@@ -7,6 +7,7 @@
 #[macro_use]
 mod conformance;
 #[cfg(feature = "rdkafka")]
+mod broker;
 mod consumer;
 mod embedded;
 #[cfg(feature = "rdkafka")]

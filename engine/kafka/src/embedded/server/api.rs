@@ -11,7 +11,8 @@ use kafka_protocol::protocol::{
 };
 
 use super::{
-    Client, cluster, configs, fetch, groups, list_offsets, offsets, produce, topics, transactions,
+    Client, cluster, configs, fetch, groups, inspect, list_offsets, offsets, produce, topics,
+    transactions,
 };
 use crate::guard;
 
@@ -109,6 +110,13 @@ served! {
         OffsetFetch: OffsetFetchRequest => offsets::fetch,
         OffsetDelete: OffsetDeleteRequest => offsets::delete,
         InitProducerId: InitProducerIdRequest => transactions::init_producer_id,
+        AddPartitionsToTxn: AddPartitionsToTxnRequest => transactions::add_partitions,
+        AddOffsetsToTxn: AddOffsetsToTxnRequest => transactions::add_offsets,
+        TxnOffsetCommit: TxnOffsetCommitRequest => transactions::commit_offsets,
+        EndTxn: EndTxnRequest => transactions::end,
+        DescribeProducers: DescribeProducersRequest => inspect::producers,
+        ListTransactions: ListTransactionsRequest => inspect::list,
+        DescribeTransactions: DescribeTransactionsRequest => inspect::describe,
     }
     later {
         Fetch: FetchRequest => fetch::fetch,

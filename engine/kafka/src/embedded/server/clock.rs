@@ -65,8 +65,12 @@ async fn tick(shared: Weak<Shared>, changed: Arc<Notify>) {
 impl Shared {
     /// Does what is due, and says when something will be.
     fn tick(&self, now: Instant) -> Option<Instant> {
-        let mut coordinator = lock(&self.coordinator);
-        coordinator.tick(now);
-        coordinator.next_deadline()
+        let groups = {
+            let mut coordinator = lock(&self.coordinator);
+            coordinator.tick(now);
+            coordinator.next_deadline()
+        };
+        let transactions = self.tick_transactions(now);
+        groups.into_iter().chain(transactions).min()
     }
 }

@@ -25,6 +25,7 @@ mod connection;
 mod error;
 mod fetch;
 mod groups;
+mod inspect;
 mod list_offsets;
 pub(crate) mod nodes;
 mod offsets;

@@ -216,6 +216,12 @@ fn found(shared: &Shared, group: &str, wanted: Wanted, stable: bool) -> Found {
 pub(super) fn delete(call: &Call<'_>, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
     let shared = &call.client.shared;
     let group = request.group_id.as_str();
+    // Before `groups` is locked, which comes after `topics`.
+    let named = request.topics.iter().flat_map(|topic| {
+        let indexes = topic.partitions.iter().map(|partition| partition.partition_index);
+        indexes.map(|index| TopicPartition::new(topic.name.as_str(), index))
+    });
+    let missing: BTreeSet<_> = named.filter(|tp| shared.log(tp).is_err()).collect();
     let groups = lock(&shared.groups);
     let described = lock(&shared.coordinator).describe(group, Instant::now());
     let subscribed = match subscribed(described.as_ref()) {
@@ -235,7 +241,7 @@ pub(super) fn delete(call: &Call<'_>, request: OffsetDeleteRequest) -> OffsetDel
             let tp = TopicPartition::new(topic.name.as_str(), partition.partition_index);
             let code = match subscribed.contains(&topic.name) {
                 true => ResponseError::GroupSubscribedToTopic.code(),
-                false if shared.log(&tp).is_err() => ResponseError::UnknownTopicOrPartition.code(),
+                false if missing.contains(&tp) => ResponseError::UnknownTopicOrPartition.code(),
                 false => 0,
             };
             if code == 0 && committed.contains_key(&tp) {

@@ -101,10 +101,12 @@ impl Target<'_> {
         client.nodes.check(client.node, (self.name, data.index), -1)?;
         let records = data.records.as_ref().ok_or_else(|| invalid("it has no records"))?;
         let header = check(log, records, self.call.version)?;
-        if header.is_transactional() {
-            let id = self.request.transactional_id.as_ref().map(|id| id.as_str());
-            transactions::admit(self.call, id, &header, (self.name, data.index))?;
-        }
+        let id = self.request.transactional_id.as_ref().map(|id| id.as_str());
+        let place = (self.name, data.index);
+        let _ongoing = match header.is_transactional() {
+            true => Some(transactions::admit(self.call, id, &header, place)?),
+            false => None,
+        };
         let placed = log.append_sent(BytesMut::from(&records[..]))?;
         Ok(Told { placed, start: log.bounds().start })
     }
