@@ -96,9 +96,21 @@ pub fn write(
     tool(network, &arguments, &input);
 }
 
-/// Runs a tool of the image with this input, and gives what it printed.
+/// Runs a tool of the image with this input, and gives what it printed. The first argument is its
+/// name: `topics`, `consumer-groups`, ….
 #[track_caller]
-fn tool(network: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+pub fn tool(network: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    run(network, "/opt/kafka/bin/kafka-tool", arguments, input)
+}
+
+/// Runs a class of Kafka's, whose name is the first argument, and gives what it printed.
+#[track_caller]
+pub fn java(network: &str, arguments: &[&str]) -> Vec<u8> {
+    run(network, "/opt/kafka/bin/kafka-java", arguments, &[])
+}
+
+#[track_caller]
+fn run(network: &str, program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let name = docker::unique("console");
     let _leash = Leash::new(&format!("docker rm -f {name}"));
     let mut command = Command::new("docker");
@@ -106,7 +118,7 @@ fn tool(network: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     // Header names are printed, and standard input is read, in the encoding of the terminal.
     let encodings = ["file", "stdout", "sun.stdout"].map(|of| format!("-D{of}.encoding=UTF-8"));
     command.args(["--env", &format!("KAFKA_OPTS={}", encodings.join(" "))]);
-    command.args(["--network", network, &docker::image(), "/opt/kafka/bin/kafka-tool"]);
+    command.args(["--network", network, &docker::image(), program]);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("docker starts");
     let mut pipe = child.stdin.take().expect("its input is a pipe");

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use millrace::commands::{plugins, quickstart, standalone, version};
+use millrace::commands::{broker, plugins, quickstart, standalone, version};
 use millrace::{LogFormat, start_logging};
 
 /// Kafka Connect in one binary: the same worker properties, connector configs and REST calls.
@@ -25,6 +25,8 @@ Examples:
     millrace standalone connect-standalone.properties connect-file-source.properties
   The same without a broker, on a log in a directory:
     set bootstrap.servers=embedded:/var/lib/millrace in the worker properties
+  A broker for development, with Kafka's protocol:
+    millrace broker --dir data
 
 Environment:
   MILLRACE_LOG   levels of log lines, such as info or warn,millrace_kafka=debug
@@ -34,6 +36,7 @@ Environment:
 enum Command {
     Standalone(standalone::Arguments),
     Quickstart(quickstart::Arguments),
+    Broker(broker::Arguments),
     Plugins(plugins::Arguments),
     /// Print the version and what this binary was built with.
     Version,
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     };
     let level = match arguments.command {
         Command::Standalone(_) => "info",
+        Command::Broker(_) => "warn",
         _ => "error",
     };
     let loggers = start_logging(arguments.log_format, level);
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
     let code = match arguments.command {
         Command::Standalone(arguments) => runtime.block_on(standalone::run(arguments, loggers)),
         Command::Quickstart(arguments) => runtime.block_on(quickstart::run(arguments, loggers)),
+        Command::Broker(arguments) => runtime.block_on(broker::run(arguments)),
         Command::Plugins(arguments) => plugins::run(&arguments),
         Command::Version => version::run(),
     };

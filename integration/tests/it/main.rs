@@ -33,6 +33,7 @@ macro_rules! on_all_backends {
 }
 
 mod bad_peers;
+mod broker_tools;
 mod crash;
 mod differential;
 mod drill;

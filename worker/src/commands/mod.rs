@@ -1,5 +1,6 @@
 //! One module a subcommand.
 
+pub mod broker;
 mod connector_file;
 pub mod plugins;
 pub mod quickstart;

@@ -1,15 +1,16 @@
 //! A Kafka-like log inside this process: decides how topics, groups and offsets work without a
-//! broker.
+//! cluster of brokers.
 //!
-//! **It is one process on one machine: no replication, no network, no access from a second
-//! process, no transactions, no retention. It does not replace Kafka.** It is for trying things
-//! out, for tests, and for pipelines that need no more than that.
+//! **It is one process on one machine: no replication, no access from a second process but through
+//! the one that has it, no retention. It does not replace Kafka.** It is for trying things out, for
+//! tests, and for pipelines that need no more than that.
 //!
 //! What is there behaves as Kafka's: segment files of record batches in its own format, offsets,
 //! murmur2 partitioning, consumer groups with rebalances and fencing, committed offsets,
-//! compaction. What was acknowledged has been handed to the operating system, so killing the
-//! process loses nothing; like Kafka with its default settings it leaves it to the operating
-//! system when to write to the disk, so a crash of the machine may lose the last seconds.
+//! compaction; and over the [network](Server), on loopback, idempotent producers and transactions.
+//! What was acknowledged has been handed to the operating system, so killing the process loses
+//! nothing; like Kafka with its default settings it leaves it to the operating system when to write
+//! to the disk, so a crash of the machine may lose the last seconds.
 //!
 //! A cluster in memory keeps every record until its topic is deleted.
 

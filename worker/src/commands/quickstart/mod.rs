@@ -5,6 +5,7 @@ mod progress;
 mod scratch;
 mod shop;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,8 +14,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use millrace_api::{Error, ErrorKind, Props, Result, TopicPartition};
 use millrace_kafka::Cluster;
+use millrace_kafka::embedded::{EmbeddedCluster, Settings};
 use millrace_runtime::rest::RestServer;
 use millrace_runtime::{Herder, Loggers, OffsetFile, StandaloneHerder, State, WorkerConfig};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use self::lake::Lake;
 use self::progress::{Progress, TableCounts};
@@ -46,6 +50,10 @@ pub struct Arguments {
     /// Where the Parquet files go; what an earlier quickstart left there is replaced.
     #[arg(long, default_value = "quickstart-lake")]
     lake: PathBuf,
+    /// The port on which the embedded log speaks Kafka's protocol, for your own tools; 0 is any
+    /// free one.
+    #[arg(long, default_value_t = 0)]
+    kafka_port: u16,
     /// Keep worker, database and log running until Ctrl-C.
     #[arg(long)]
     keep: bool,
@@ -118,6 +126,12 @@ async fn copy(
         print_line(&format!("Connecting to {servers} …"));
     }
     let pipeline = Pipeline::start(arguments, scratch, loggers).await?;
+    if let Some(port) = &pipeline.port {
+        print_line(&format!(
+            "Its log speaks Kafka's protocol on {0}: kcat -b {0} -L",
+            port.address
+        ));
+    }
     print_line(&format!(
         "Copying by a JDBC source and a lake sink, REST on http://{}/ …",
         pipeline.worker_id
@@ -145,9 +159,42 @@ struct Pipeline {
     worker_id: String,
     /// Topics are named so, followed by the table.
     prefix: String,
+    /// Where the embedded log is served.
+    port: Option<KafkaPort>,
     /// Whether the topics are in a cluster of the user's, which is left as it was.
     borrowed: bool,
     stop_rest: tokio::sync::oneshot::Sender<()>,
+}
+
+/// The embedded log, served for as long as this lives.
+struct KafkaPort {
+    address: SocketAddr,
+    server: JoinHandle<()>,
+}
+
+impl KafkaPort {
+    async fn open(log: &EmbeddedCluster, port: u16) -> Result<Self> {
+        let failed = |e| {
+            Error::config("cannot listen: choose another port by --kafka-port")
+                .context("port", port)
+                .with_source(e)
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let log = log.clone();
+        let server = tokio::spawn(async move {
+            if let Err(e) = log.serve(listener).await {
+                tracing::error!("the log is not served any more: {}", e.trace());
+            }
+        });
+        Ok(Self { address, server })
+    }
+}
+
+impl Drop for KafkaPort {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
 }
 
 const SOURCE: &str = "shop-source";
@@ -167,7 +214,14 @@ impl Pipeline {
         let (server, config) = bind(worker_props(arguments, scratch))?;
         let offsets = Arc::new(OffsetFile::open(&config.offset_file)?);
         let worker_id = server.worker_id(&config);
-        let cluster = millrace_kafka::connect(&config.client_properties())?;
+        let (cluster, port): (Arc<dyn Cluster>, _) = match arguments.bootstrap_servers {
+            Some(_) => (millrace_kafka::connect(&config.client_properties())?, None),
+            None => {
+                let log = EmbeddedCluster::open(&scratch.log(), Settings::default())?;
+                let port = KafkaPort::open(&log, arguments.kafka_port).await?;
+                (Arc::new(log), Some(port))
+            }
+        };
         let herder = StandaloneHerder::start(
             config,
             catalog(),
@@ -190,7 +244,7 @@ impl Pipeline {
             herder.put_connector(&name, props, None, false).await?;
         }
         let borrowed = arguments.bootstrap_servers.is_some();
-        Ok(Self { herder, cluster, worker_id, prefix, borrowed, stop_rest })
+        Ok(Self { herder, cluster, worker_id, prefix, port, borrowed, stop_rest })
     }
 
     fn topic(&self, table: &str) -> String {
@@ -383,11 +437,16 @@ fn next_steps(arguments: &Arguments, scratch: &Scratch, pipeline: &Pipeline) -> 
     let lake = scratch.lake().display();
     let prefix = &pipeline.prefix;
     let watch = if arguments.keep {
-        format!(
-            "  curl http://{0}/connectors/{SINK}/status\n  \
+        let topic = pipeline.topic("orders");
+        let tools = pipeline.port.as_ref().map_or(String::new(), |port| {
+            format!("  kcat -b {} -C -t {topic} -o beginning -c 5\n", port.address)
+        });
+        tools
+            + &format!(
+                "  curl http://{0}/connectors/{SINK}/status\n  \
              curl -X PUT http://{0}/connectors/{SINK}/pause\n",
-            pipeline.worker_id
-        )
+                pipeline.worker_id
+            )
     } else {
         "  millrace quickstart --keep    keeps the worker and its REST API running\n".to_owned()
     };

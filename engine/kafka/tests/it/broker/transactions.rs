@@ -105,7 +105,10 @@ pub(super) async fn offsets_are_committed_with_the_transaction(broker: &Broker) 
             producer.send_offsets_to_transaction(&offsets, &group, PATIENCE).unwrap();
             match commits {
                 true => producer.commit_transaction(PATIENCE).unwrap(),
-                false => producer.abort_transaction(PATIENCE).unwrap(),
+                false => {
+                    producer.flush(PATIENCE).unwrap();
+                    producer.abort_transaction(PATIENCE).unwrap();
+                }
             }
             assert_eq!(committed(), Offset::Offset(5), "after offset {offset}");
         }
