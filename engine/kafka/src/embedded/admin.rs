@@ -1,6 +1,7 @@
 //! Decides what the embedded cluster answers to administration.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use millrace_api::{Error, Result, TopicPartition};
 
@@ -69,6 +70,18 @@ impl Shared {
             }
         }
         Ok(offsets)
+    }
+
+    /// Ends what the producer of this transactional id has begun, and takes nothing more from it.
+    pub(super) fn fence(&self, transactional_id: &str) -> Result<()> {
+        /// What the transactions of a later producer may take, until it says so itself.
+        const TIMEOUT: Duration = Duration::from_secs(60);
+        let fenced = self.init_transactions(transactional_id, TIMEOUT, None);
+        fenced.map(drop).map_err(|code| {
+            Error::fatal("the producer cannot be fenced")
+                .context("transactional.id", transactional_id)
+                .context("cause", code)
+        })
     }
 
     /// Deletes the records before these offsets; -1 is the end.

@@ -537,6 +537,10 @@ impl Cluster for EmbeddedCluster {
         lock(&self.0.coordinator).forget(group);
         Ok(())
     }
+
+    async fn fence_producers(&self, transactional_ids: &[&str]) -> Result<()> {
+        transactional_ids.iter().try_for_each(|id| self.0.fence(id))
+    }
 }
 
 fn open_topic(

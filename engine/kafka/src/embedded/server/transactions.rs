@@ -286,7 +286,7 @@ impl Shared {
         lock(&self.transactions).pending_offsets(group)
     }
 
-    fn init_transactions(
+    pub(in crate::embedded) fn init_transactions(
         &self,
         id: &str,
         timeout: Duration,
