@@ -8,6 +8,7 @@
 mod conformance;
 #[cfg(feature = "rdkafka")]
 mod broker;
+#[cfg(feature = "rdkafka")]
 mod consumer;
 mod embedded;
 #[cfg(feature = "rdkafka")]

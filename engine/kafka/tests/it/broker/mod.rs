@@ -20,7 +20,7 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) async fn embedded() -> Self {
-        let served = Served::start(EmbeddedCluster::in_memory()).await;
+        let served = Served::start(EmbeddedCluster::in_memory(), "native").await;
         Self { bootstrap: served.address.to_string(), served: Some(served) }
     }
 
