@@ -33,6 +33,7 @@ mod rebalance;
 mod security;
 mod settings;
 mod topic_watch;
+mod transaction;
 mod trouble;
 
 use admin::Start;

@@ -19,6 +19,7 @@ use super::delivery::{self, Delivery, Load, Outcome, Run};
 use super::error::{self, rd_kafka_error_code};
 use super::native::{Client, Queue, c_string, off_thread};
 use super::settings::{Pace, Settings};
+use super::transaction::{self, Operation};
 use crate::partitioner::partition_of;
 use crate::{Acknowledge, Outgoing, Producer, RawHeaders};
 
@@ -250,6 +251,22 @@ impl Producer for RdKafkaProducer {
                 let _ = timeout_at(look, self.delivery.progress.notified()).await;
             }
         }
+    }
+
+    async fn init_transactions(&mut self, timeout: Duration) -> Result<()> {
+        transaction::run(&self.client, Operation::Init, timeout).await
+    }
+
+    fn begin_transaction(&mut self) -> Result<()> {
+        transaction::begin(&self.client)
+    }
+
+    async fn commit_transaction(&mut self, timeout: Duration) -> Result<()> {
+        transaction::run(&self.client, Operation::Commit, timeout).await
+    }
+
+    async fn abort_transaction(&mut self, timeout: Duration) -> Result<()> {
+        transaction::run(&self.client, Operation::Abort, timeout).await
     }
 }
 

@@ -192,7 +192,12 @@ fn producer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     numbers(reader, PRODUCER, out)?;
     let linger = reader.number("linger.ms", 0)?.unwrap_or(5);
     keep(out, "linger.ms", linger.min(900_000));
-    delivery_timeout(reader, out, linger + request)?;
+    let transaction = reader.number("transaction.timeout.ms", i64::MIN)?.unwrap_or(60_000);
+    let transaction = transaction.clamp(1_000, INT_MAX);
+    let id = reader.text("transactional.id");
+    // librdkafka wants each record's end before that of its transaction.
+    let longest = if id.is_some() { transaction } else { INT_MAX };
+    delivery_timeout(reader, out, linger + request, longest)?;
     settings.pace.requests_in_flight = durability(reader, out)?;
     if let Some(batch) = reader.number("batch.size", 0)? {
         settings.pace.batch_bytes = usize::try_from(batch).unwrap_or(0).max(1);
@@ -220,10 +225,9 @@ fn producer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     // microseconds in 32 bits: past 2,147,483 ms it would not wait at all.
     let unknown_topic = max_block.min(2_000_000);
     push(out, "max.block.ms", "topic.metadata.propagation.max.ms", unknown_topic);
-    let timeout = reader.number("transaction.timeout.ms", i64::MIN)?.unwrap_or(60_000);
-    if let Some(id) = reader.text("transactional.id") {
+    if let Some(id) = id {
         keep(out, "transactional.id", id);
-        keep(out, "transaction.timeout.ms", timeout.clamp(1_000, INT_MAX));
+        keep(out, "transaction.timeout.ms", transaction);
     }
     // Keyless runs are placed by our own partitioner, which sees whole runs.
     push(out, "partitioner.class", "sticky.partitioning.linger.ms", 0);
@@ -236,7 +240,12 @@ fn producer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     Ok(())
 }
 
-fn delivery_timeout(reader: &mut Reader<'_>, out: &mut Vec<Setting>, least: i64) -> Result<()> {
+fn delivery_timeout(
+    reader: &mut Reader<'_>,
+    out: &mut Vec<Setting>,
+    least: i64,
+    longest: i64,
+) -> Result<()> {
     const KEY: &str = "delivery.timeout.ms";
     let timeout = match reader.number(KEY, 0)? {
         Some(timeout) if timeout < least => {
@@ -250,7 +259,7 @@ fn delivery_timeout(reader: &mut Reader<'_>, out: &mut Vec<Setting>, least: i64)
         None => least.max(120_000),
     };
     // 0 means for ever to librdkafka, and the wait must be longer than linger.ms.
-    keep(out, KEY, timeout.clamp(10, INT_MAX));
+    keep(out, KEY, timeout.clamp(10, longest));
     Ok(())
 }
 

@@ -10,6 +10,15 @@ pub(crate) struct BackoffSettings {
     pub(crate) longest: Duration,
 }
 
+impl BackoffSettings {
+    /// The wait after so many earlier tries, up to a fifth shorter or longer than its share.
+    pub(crate) fn after(&self, tries: u32) -> Duration {
+        const DOUBLINGS: u32 = 20;
+        let wait = self.first.saturating_mul(1 << tries.min(DOUBLINGS)).min(self.longest);
+        wait.mul_f64(0.8 + 0.4 * fastrand::f64())
+    }
+}
+
 /// Counts tries.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
@@ -24,11 +33,9 @@ impl Backoff {
 
     /// The wait before the next try, up to a fifth shorter or longer than its share.
     pub(crate) fn next(&mut self) -> Duration {
-        const DOUBLINGS: u32 = 20;
-        let factor = 1 << self.tries.min(DOUBLINGS);
+        let wait = self.settings.after(self.tries);
         self.tries = self.tries.saturating_add(1);
-        let wait = self.settings.first.saturating_mul(factor).min(self.settings.longest);
-        wait.mul_f64(0.8 + 0.4 * fastrand::f64())
+        wait
     }
 
     /// Begins anew after a success.

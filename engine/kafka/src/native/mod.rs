@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use millrace_api::{Error, Result, TopicPartition};
+use millrace_api::{Result, TopicPartition};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -29,7 +29,9 @@ pub(crate) mod group;
 mod io;
 mod metadata;
 mod net;
+mod producer;
 mod settings;
+mod transaction;
 
 #[cfg(test)]
 mod tests;
@@ -45,7 +47,8 @@ pub(crate) use net::Dialer;
 use net::TcpDialer;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use net::{BoxedStream, FrameReader};
-use settings::{ClientSettings, ConsumerSettings};
+use producer::NativeProducer;
+use settings::{ClientSettings, ConsumerSettings, ProducerSettings};
 
 /// A Kafka cluster, reached through its protocol.
 ///
@@ -120,8 +123,10 @@ impl NativeCluster {
 
 #[async_trait]
 impl Cluster for NativeCluster {
-    async fn producer(&self, _properties: &Properties) -> Result<Box<dyn Producer>> {
-        Err(Error::config("this client cannot produce yet: set kafka.client=librdkafka"))
+    async fn producer(&self, properties: &Properties) -> Result<Box<dyn Producer>> {
+        let settings = ProducerSettings::new(&self.inherited(properties))?;
+        let client = self.client(&settings.client);
+        Ok(Box::new(NativeProducer::new(client, settings)))
     }
 
     async fn consumer(&self, properties: &Properties) -> Result<Box<dyn Consumer>> {

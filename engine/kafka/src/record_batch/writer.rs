@@ -133,6 +133,16 @@ impl Writer {
         self.buffer.clear();
     }
 
+    /// The memory of the open, empty batch, for another writer. The next record gets new memory.
+    ///
+    /// # Panics
+    ///
+    /// When the open batch has records.
+    pub fn take_buffer(&mut self) -> BytesMut {
+        assert!(self.is_empty(), "the open batch has records");
+        std::mem::take(&mut self.buffer)
+    }
+
     /// Appends a record at the next offset.
     pub fn push(&mut self, record: &Record<'_>) -> Result<()> {
         self.push_at(self.next_delta, record)

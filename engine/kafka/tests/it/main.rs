@@ -6,6 +6,8 @@
 
 #[macro_use]
 mod conformance;
+#[macro_use]
+mod transactions;
 #[cfg(feature = "rdkafka")]
 mod broker;
 #[cfg(feature = "rdkafka")]

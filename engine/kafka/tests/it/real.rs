@@ -32,6 +32,12 @@ macro_rules! cluster_or_skip {
 
 conformance!(cluster_or_skip!());
 
+mod transactions {
+    use super::*;
+
+    transactions!(cluster_or_skip!());
+}
+
 /// Polls until this returns something; records are passed over.
 async fn until<T>(
     members: &mut [&mut Tracked],

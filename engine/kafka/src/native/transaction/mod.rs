@@ -1,0 +1,369 @@
+//! Decides how a producer's transactions are agreed on with their coordinator (KIP-98, KIP-360,
+//! KIP-890).
+//!
+//! `state` says what may come next and what an error means; this file asks the coordinator, one
+//! question at a time, again and again until there is an answer that decides.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use kafka_protocol::ResponseError as Code;
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::{
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, EndTxnRequest, EndTxnResponse,
+    InitProducerIdRequest, InitProducerIdResponse, ProducerId as WireId, TopicName,
+    TransactionalId,
+};
+use kafka_protocol::protocol::{Request, StrBytes};
+use millrace_api::{Error, ErrorKind, Result, TopicPartition};
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::{Instant, sleep};
+
+use super::backoff::Backoff;
+use super::brokers::Lane;
+use super::client::{CallError, Client, CoordinatorOf, check};
+use super::error::{Failure, FailureKind};
+use super::net::Connection;
+use super::producer::{Buffer, ProducerId};
+
+mod state;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use state::Operation;
+use state::{Judgement, State};
+
+/// The last version of AddPartitionsToTxn that clients send; later ones are for brokers.
+const ADD_PARTITIONS: i16 = 3;
+/// The last version of EndTxn before KIP-890: later ones give a new epoch.
+const END_1: i16 = 4;
+/// From this version on InitProducerId gives a producer its next epoch (KIP-360).
+const EPOCH_BUMP: i16 = 3;
+/// How long to wait while the coordinator still ends the transaction before: that takes
+/// milliseconds (as in Java).
+const PREVIOUS_ENDS: Duration = Duration::from_millis(20);
+
+/// The transactions of one producer.
+pub(super) struct Transaction {
+    client: Arc<Client>,
+    id: String,
+    timeout: Duration,
+    state: Mutex<State>,
+    coordinator: Mutex<Option<i32>>,
+    /// Held while the coordinator is asked.
+    asking: AsyncMutex<()>,
+}
+
+/// Why the coordinator did not do what it was asked.
+enum Refusal {
+    Abort(Error),
+    Broken(Error),
+}
+
+impl Transaction {
+    pub(super) fn new(client: Arc<Client>, id: String, timeout: Duration) -> Arc<Self> {
+        let (state, coordinator) = (Mutex::new(State::new()), Mutex::default());
+        Arc::new(Self { client, id, timeout, state, coordinator, asking: AsyncMutex::new(()) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a transaction.
+    pub(super) fn begin(&self) -> Result<()> {
+        self.state().begin().map_err(|error| self.named(error))
+    }
+
+    /// Whether records may be sent.
+    pub(super) fn check_send(&self) -> Result<()> {
+        self.state().check_send().map_err(|error| self.named(error))
+    }
+
+    /// Whether an operation may begin; it has begun then.
+    pub(super) fn begin_operation(&self, operation: Operation) -> Result<()> {
+        self.state().begin_operation(operation).map_err(|error| self.named(error))
+    }
+
+    pub(super) fn producer(&self) -> Option<ProducerId> {
+        self.state().producer()
+    }
+
+    /// Whether a batch may be sent to a partition now.
+    pub(super) fn admits(&self, partition: &TopicPartition) -> bool {
+        self.state().admits(partition)
+    }
+
+    /// Whether batches go in the second version of transactions.
+    pub(super) fn is_second_version(&self) -> bool {
+        self.state().is_second_version()
+    }
+
+    /// Whether partitions wait to be added.
+    pub(super) fn has_wanted(&self) -> bool {
+        !self.state().wanted().is_empty()
+    }
+
+    /// Why nothing that is still buffered will be sent.
+    pub(super) fn gives_up(&self) -> Option<Error> {
+        self.state().gives_up().map(|error| self.named(error))
+    }
+
+    /// A batch was not written.
+    pub(super) fn batch_failed(&self, code: Option<Code>, error: &Error) {
+        self.state().batch_failed(code, error);
+    }
+
+    /// Sequence numbers were given out that brokers will never see.
+    pub(super) fn lost_numbers(&self) {
+        self.state().lost_numbers();
+    }
+
+    fn named(&self, error: Error) -> Error {
+        error.context("transactional.id", &self.id)
+    }
+
+    /// Carries out what [`begin_operation`](Self::begin_operation) began. Not cancel-safe: it is to
+    /// be run to its end.
+    pub(super) async fn run(&self, operation: Operation, buffer: &Buffer) -> Result<()> {
+        let done = match operation {
+            Operation::Init => self.register().await,
+            Operation::Commit => self.end(true, buffer).await,
+            Operation::Abort => self.end(false, buffer).await,
+        };
+        done.map_err(|error| self.named(error))
+    }
+
+    /// Registers the transactional id, or asks for the next epoch.
+    async fn register(&self) -> Result<()> {
+        let before = self.state().producer();
+        let (id, epoch) = before.map_or((-1, -1), |producer| (producer.id, producer.epoch));
+        let transactional_id = self.wire_id();
+        let timeout = i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX);
+        let build = |version: i16| {
+            let request = InitProducerIdRequest::default()
+                .with_transactional_id(Some(transactional_id.clone()))
+                .with_transaction_timeout_ms(timeout);
+            match version {
+                EPOCH_BUMP.. => request.with_producer_id(WireId(id)).with_producer_epoch(epoch),
+                _ => request,
+            }
+        };
+        let read = |answer: &InitProducerIdResponse| check(answer.error_code, None);
+        let what = "the transactional id cannot be registered";
+        let answer = self.ask(i16::MAX, &build, &read, what).await;
+        let answer = answer.map_err(|refusal| self.refused(refusal))?;
+        let producer = ProducerId { id: answer.producer_id.0, epoch: answer.producer_epoch };
+        self.state().registered(producer);
+        Ok(())
+    }
+
+    /// Waits for what is on its way, then ends the transaction.
+    async fn end(&self, commit: bool, buffer: &Buffer) -> Result<()> {
+        let for_ever = Instant::now() + Duration::from_secs(365 * 24 * 3_600);
+        buffer.settled(for_ever).await;
+        self.state().check_operation()?;
+        let Some(is_second_version) = self.state().end() else {
+            return self.ended(None).await;
+        };
+        let producer = self.state().producer().unwrap_or(ProducerId { id: -1, epoch: -1 });
+        let transactional_id = self.wire_id();
+        let build = |_| {
+            EndTxnRequest::default()
+                .with_transactional_id(transactional_id.clone())
+                .with_producer_id(WireId(producer.id))
+                .with_producer_epoch(producer.epoch)
+                .with_committed(commit)
+        };
+        let read = |answer: &EndTxnResponse| check(answer.error_code, None);
+        let most = if is_second_version { i16::MAX } else { END_1 };
+        let what = match commit {
+            true => "the transaction cannot be committed",
+            false => "the transaction cannot be aborted",
+        };
+        let answer = self.ask(most, &build, &read, what).await;
+        let answer = answer.map_err(|refusal| self.refused(refusal))?;
+        // Older versions say nothing.
+        let next = ProducerId { id: answer.producer_id.0, epoch: answer.producer_epoch };
+        self.ended(Some(next).filter(|next| is_second_version && next.id >= 0)).await
+    }
+
+    async fn ended(&self, producer: Option<ProducerId>) -> Result<()> {
+        if !self.state().ended(producer) {
+            return Ok(());
+        }
+        if !self.state().can_bump() {
+            let error = Error::fatal(
+                "the brokers miss records of the aborted transaction, and need Kafka 2.5 or newer \
+                 to go on",
+            );
+            return Err(self.refused(Refusal::Broken(error)));
+        }
+        self.register().await
+    }
+
+    /// Adds the partitions that are wanted to the transaction.
+    pub(super) async fn add_partitions(&self) {
+        let partitions = self.state().wanted().clone();
+        let Some(producer) = self.producer().filter(|_| !partitions.is_empty()) else {
+            return;
+        };
+        let (transactional_id, topics) = (self.wire_id(), topics(&partitions));
+        let build = |_| {
+            AddPartitionsToTxnRequest::default()
+                .with_v3_and_below_transactional_id(transactional_id.clone())
+                .with_v3_and_below_producer_id(WireId(producer.id))
+                .with_v3_and_below_producer_epoch(producer.epoch)
+                .with_v3_and_below_topics(topics.clone())
+        };
+        let what = "partitions cannot be added to the transaction";
+        match self.ask(ADD_PARTITIONS, &build, &check_added, what).await {
+            Ok(_) => self.state().added(partitions),
+            Err(refusal) => {
+                self.refused(refusal);
+            }
+        }
+    }
+
+    /// Takes note of a refusal; returns what the caller hears.
+    fn refused(&self, refusal: Refusal) -> Error {
+        let mut state = self.state();
+        match refusal {
+            Refusal::Abort(error) => state.failed(&error),
+            Refusal::Broken(error) => state.broke(error),
+        }
+        state.check_operation().err().unwrap_or_else(|| {
+            Error::new(ErrorKind::Conflict, "the transaction has failed and has to be aborted")
+        })
+    }
+
+    fn wire_id(&self) -> TransactionalId {
+        TransactionalId(StrBytes::from_string(self.id.clone()))
+    }
+
+    /// Asks the coordinator until it has decided.
+    async fn ask<R: Request>(
+        &self,
+        most: i16,
+        build: &(dyn Fn(i16) -> R + Sync),
+        read: &(dyn Fn(&R::Response) -> Result<(), CallError> + Sync),
+        what: &'static str,
+    ) -> Result<R::Response, Refusal> {
+        let _asking = self.asking.lock().await;
+        let mut backoff = self.client.backoff();
+        loop {
+            let error = match self.ask_once(most, build).await {
+                Ok(answer) => match read(&answer) {
+                    Ok(()) => return Ok(answer),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            tracing::debug!("{what}: {error:?}");
+            self.wait(&error, &mut backoff, what).await?;
+        }
+    }
+
+    async fn ask_once<R: Request>(
+        &self,
+        most: i16,
+        build: &(dyn Fn(i16) -> R + Sync),
+    ) -> Result<R::Response, CallError> {
+        let known = *self.coordinator();
+        let node = match known {
+            Some(node) => node,
+            None => {
+                let found = self.client.find_coordinator(CoordinatorOf::Transaction, &self.id);
+                let found = found.await?;
+                *self.coordinator() = Some(found);
+                found
+            }
+        };
+        let connection = self.client.connection(node, Lane::Coordinator).await?;
+        let versions = connection.versions();
+        let can_bump = versions.of::<InitProducerIdRequest>().is_ok_and(|v| v >= EPOCH_BUMP);
+        let is_second_version = versions.feature("transaction.version") >= 2;
+        self.state().coordinator_speaks(is_second_version, can_bump);
+        Ok(call(&connection, most, build, self.client.request_timeout()).await?)
+    }
+
+    fn coordinator(&self) -> MutexGuard<'_, Option<i32>> {
+        self.coordinator.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits before the next try, if there is to be one.
+    async fn wait(
+        &self,
+        error: &CallError,
+        backoff: &mut Backoff,
+        what: &'static str,
+    ) -> Result<(), Refusal> {
+        let judgement = match error {
+            CallError::Failed(failure) if failure.is_passing() => {
+                Judgement::Again { elsewhere: true }
+            }
+            CallError::Failed(_) => Judgement::Broken,
+            CallError::Refused(code, _) => Judgement::of(*code),
+        };
+        let elsewhere = match judgement {
+            Judgement::Again { elsewhere } => elsewhere,
+            Judgement::Abort => return Err(Refusal::Abort(error.clone().doing(what))),
+            Judgement::Broken => return Err(Refusal::Broken(error.clone().doing(what))),
+        };
+        if elsewhere {
+            *self.coordinator() = None;
+        }
+        let is_first =
+            error.code() == Some(Code::ConcurrentTransactions) && !self.state().has_added();
+        sleep(if is_first { PREVIOUS_ENDS } else { backoff.next() }).await;
+        Ok(())
+    }
+}
+
+/// One question in a version of at most `most`.
+async fn call<R: Request>(
+    connection: &Connection,
+    most: i16,
+    build: &(dyn Fn(i16) -> R + Sync),
+    longest: Duration,
+) -> Result<R::Response, Failure> {
+    let version = connection.version_of::<R>()?.min(most);
+    let mut body = BytesMut::new();
+    build(version).encode(&mut body, version).map_err(|e| {
+        let why = format!("request {} cannot be written in version {version}: {e}", R::KEY);
+        Failure::new(FailureKind::Unsupported, why).of_broker(connection.broker())
+    })?;
+    let body = vec![body.freeze()];
+    connection.start_encoded::<R>(longest, version, body).await?.response().await
+}
+
+fn topics(partitions: &BTreeSet<TopicPartition>) -> Vec<AddPartitionsToTxnTopic> {
+    let partitions: Vec<_> = partitions.iter().collect();
+    let of_topics = partitions.chunk_by(|a, b| a.topic == b.topic);
+    let topics = of_topics.map(|partitions| {
+        AddPartitionsToTxnTopic::default()
+            .with_name(TopicName(StrBytes::from_string(partitions[0].topic.to_string())))
+            .with_partitions(partitions.iter().map(|one| one.partition).collect())
+    });
+    topics.collect()
+}
+
+/// All partitions were added, or none: the one that is to blame is told.
+fn check_added(answer: &AddPartitionsToTxnResponse) -> Result<(), CallError> {
+    let topics = answer.results_by_topic_v3_and_below.iter();
+    let mut errors = topics.flat_map(|topic| {
+        topic.results_by_partition.iter().filter_map(|one| {
+            let code = Code::try_from_code(one.partition_error_code)?;
+            let place = format!("{}-{}: {code}", topic.name.0, one.partition_index);
+            Some((code, place))
+        })
+    });
+    let first = errors.find(|(code, _)| *code != Code::OperationNotAttempted);
+    match first {
+        None => Ok(()),
+        Some((code, words)) => Err(CallError::Refused(code, Some(words))),
+    }
+}
