@@ -331,3 +331,21 @@ impl ConsumerGroup {
         self.join("the consumer polls again").await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_be_read_gets_nothing() {
+        let joined = |id: &str, metadata: Bytes| {
+            read_member(JoinedMember { id: id.into(), instance: None, metadata })
+        };
+        let subscription = Subscription { topics: vec!["t".into()], ..Subscription::default() };
+        let members =
+            [joined("good", subscription.encode()), joined("bad", Bytes::from_static(&[0, 3, 9]))];
+        let topics = Topics::from([("t".into(), vec![Vec::new(); 2])]);
+        let assigned = Assignor::Range.assign(&topics, &members);
+        assert_eq!(assigned.iter().map(Vec::len).collect::<Vec<_>>(), [2, 0]);
+    }
+}
