@@ -139,7 +139,7 @@ impl ModernConsumer {
             return error;
         }
         self.next_beat = Instant::now();
-        // Beside this task: a heartbeat must never wait for a refresh, nor a refresh for the caller.
+        // Beside this task: heartbeats never wait for a refresh, nor a refresh for the caller.
         let mut fresh = JoinSet::new();
         fresh.spawn(async move { subscribed.keep_fresh(&client).await });
         loop {

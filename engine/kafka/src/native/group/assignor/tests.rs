@@ -1,3 +1,5 @@
+//! Assignors against what Java answered, and against what must hold of any assignment.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What members tell each other, against the bytes that Java wrote.
+
 use proptest::prelude::*;
 
 use super::*;
