@@ -89,6 +89,7 @@ async fn read_all(cluster: &dyn Cluster, partitions: i32, total: usize) -> Vec<V
     // Many small requests find more trouble than a few large ones.
     let properties = [
         ("request.timeout.ms", "5000"),
+        ("isolation.level", "read_committed"),
         ("max.partition.fetch.bytes", "500"),
         ("fetch.max.bytes", "1000"),
     ];
@@ -134,20 +135,150 @@ async fn a_consumer_reads_everything_once_and_in_order() {
         simulation.set_chances(TROUBLE);
         let cluster = simulation.connect().unwrap();
         let total = EACH * PARTITIONS as usize;
-        let mover = async {
-            for partition in (0..PARTITIONS).cycle() {
-                tokio::time::sleep(Duration::from_millis(700)).await;
-                simulation.move_leader("t", partition);
-            }
-        };
-        let read = tokio::select! {
-            read = read_all(&cluster, PARTITIONS, total) => read,
-            () = mover => unreachable!("it goes on for ever"),
-        };
+        let reading = read_all(&cluster, PARTITIONS, total);
+        let read = while_leaders_move(&simulation, PARTITIONS, reading).await;
         assert!(simulation.faults() > 10, "seed {seed}: a quiet day proves nothing");
         for (partition, read) in read.iter().enumerate() {
             let expected: Vec<_> = (0..EACH).collect();
             assert!(*read == expected, "seed {seed}, partition {partition}: {read:?}");
+        }
+    }
+}
+
+/// Moves leaders, one every so often, for as long as the other future takes.
+async fn while_leaders_move<T>(
+    simulation: &Simulation,
+    partitions: i32,
+    what: impl Future<Output = T>,
+) -> T {
+    let mover = async {
+        for partition in (0..partitions).cycle() {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            simulation.move_leader("t", partition);
+        }
+    };
+    tokio::select! {
+        done = what => done,
+        () = mover => unreachable!("it goes on for ever"),
+    }
+}
+
+/// A producer through the network. Its requests are small, so that many meet trouble.
+async fn producer(cluster: &dyn Cluster, more: &[(&str, &str)]) -> Box<dyn crate::Producer> {
+    let properties = [
+        ("batch.size", "200"),
+        ("max.request.size", "1000"),
+        ("request.timeout.ms", "5000"),
+        ("delivery.timeout.ms", "3600000"),
+        ("max.block.ms", "3600000"),
+        ("transaction.timeout.ms", "900000"),
+    ];
+    let properties = properties.iter().chain(more);
+    let properties = properties.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    cluster.producer(&properties.collect()).await.unwrap()
+}
+
+const PARTITIONS_SENT: i32 = 3;
+const EACH_SENT: usize = 1_500;
+
+/// Sends numbered records on a bad day, and reads what is in the logs.
+async fn sent(seed: u64, settings: &[(&str, &str)]) -> Vec<Vec<usize>> {
+    let simulation = Simulation::new(3, seed);
+    simulation.truth().create_topic(&topic("t", PARTITIONS_SENT)).await.unwrap();
+    simulation.set_chances(TROUBLE);
+    let cluster = simulation.connect().unwrap();
+    let sending = async {
+        let mut producer = producer(&cluster, settings).await;
+        for first in (0..EACH_SENT).step_by(10) {
+            for partition in 0..PARTITIONS_SENT {
+                let ack = Arc::new(Ignored);
+                producer.send(&numbers(partition, first, 10), ack).await.unwrap();
+            }
+        }
+        producer.flush(Duration::from_secs(36_000)).await.unwrap();
+    };
+    while_leaders_move(&simulation, PARTITIONS_SENT, sending).await;
+    assert!(simulation.faults() > 10, "seed {seed}: a quiet day proves nothing");
+    let ends: Vec<_> = (0..PARTITIONS_SENT).map(|p| TopicPartition::new("t", p)).collect();
+    let ends = simulation.truth().end_offsets(&ends).await.unwrap();
+    let total = usize::try_from(ends.values().sum::<i64>()).unwrap();
+    read_all(simulation.truth(), PARTITIONS_SENT, total).await
+}
+
+/// Idempotent, with five requests in flight: every record is in the log once, in order, whatever
+/// became of the answers.
+#[tokio::test(start_paused = true)]
+async fn a_producer_writes_everything_once_and_in_order() {
+    let expected: Vec<_> = (0..EACH_SENT).collect();
+    for seed in seeds(6) {
+        for read in sent(seed, &[]).await {
+            assert!(read == expected, "seed {seed}: {read:?}");
+        }
+    }
+}
+
+/// One request at a time, as Connect's sources have it: some records twice perhaps, but never one
+/// before its turn, and none is missing.
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_is_not_idempotent_keeps_the_order_too() {
+    let settings =
+        [("enable.idempotence", "false"), ("max.in.flight.requests.per.connection", "1")];
+    let mut repeated = 0;
+    for seed in seeds(6) {
+        for read in sent(seed, &settings).await {
+            let mut next = 0;
+            for number in &read {
+                assert!(*number <= next, "seed {seed}: {number} before {next}: {read:?}");
+                next = next.max(number + 1);
+            }
+            assert_eq!(next, EACH_SENT, "seed {seed}");
+            repeated += read.len() - EACH_SENT;
+        }
+    }
+    // Else the test above would prove nothing.
+    assert!(repeated > 0, "answers were lost, and yet nothing was sent twice");
+}
+
+/// Who reads what is committed sees whole transactions, each once and in order, and nothing of those
+/// that were given up.
+#[tokio::test(start_paused = true)]
+async fn transactions_are_all_or_nothing_whatever_is_lost() {
+    const PARTITIONS: i32 = 2;
+    const EACH: usize = 20;
+    for seed in seeds(4) {
+        let simulation = Simulation::new(3, seed);
+        simulation.truth().create_topic(&topic("t", PARTITIONS)).await.unwrap();
+        simulation.set_chances(TROUBLE);
+        let cluster = simulation.connect().unwrap();
+        let hour = Duration::from_secs(3_600);
+        let sending = async {
+            let mut producer = producer(&cluster, &[("transactional.id", "x")]).await;
+            producer.init_transactions(hour).await.unwrap();
+            let mut committed = 0;
+            for turn in 0..40 {
+                producer.begin_transaction().unwrap();
+                for partition in 0..PARTITIONS {
+                    // What is given up bears numbers that nobody expects.
+                    let first = if turn % 4 == 3 { 1_000_000 } else { committed };
+                    let ack = Arc::new(Either);
+                    producer.send(&numbers(partition, first, EACH), ack).await.unwrap();
+                }
+                if turn % 4 == 3 {
+                    producer.abort_transaction(hour).await.unwrap();
+                } else {
+                    producer.commit_transaction(hour).await.unwrap();
+                    committed += EACH;
+                }
+            }
+            committed
+        };
+        let committed = while_leaders_move(&simulation, PARTITIONS, sending).await;
+        assert!(simulation.faults() > 10, "seed {seed}: a quiet day proves nothing");
+        simulation.set_chances(Chances::default());
+        let total = committed * PARTITIONS as usize;
+        for read in read_all(&cluster, PARTITIONS, total).await {
+            let expected: Vec<_> = (0..committed).collect();
+            assert!(read == expected, "seed {seed}: {read:?}");
         }
     }
 }
@@ -173,4 +304,12 @@ impl crate::Acknowledge for Ignored {
     fn failed(&self, _: usize, error: &millrace_api::Error) {
         panic!("{error}");
     }
+}
+
+/// Records of a transaction that is given up may fail, and may have been acknowledged before.
+struct Either;
+
+impl crate::Acknowledge for Either {
+    fn acknowledged(&self, _: usize) {}
+    fn failed(&self, _: usize, _: &millrace_api::Error) {}
 }
