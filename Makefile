@@ -12,8 +12,8 @@ export KAFKA_IMAGE_TAG ?= 4.3.1
 # Cargo would take the job server of a make that runs two targets at once for its own, and miss it.
 unexport MAKEFLAGS MFLAGS
 
-# What `make static` builds for: Cargo keeps the flags of such a build from its own tools only with a target.
-target ?= $(shell uname -m)-unknown-linux-gnu
+# What `make static` builds for.
+target ?= $(shell uname -m)-unknown-linux-musl
 
 # In CI nobody watches the hundreds of lines that name each dependency.
 quiet := $(if $(CI),--quiet)
@@ -64,10 +64,10 @@ drill: servers ## Clients at work while brokers fail, 60 times (DRILL: options o
 	@integration/drill $(DRILL)
 
 .PHONY: static
-static: build-needs ## Build the binary to give away: static, stripped, optimised as a whole
-	$(call step,building a static millrace (takes a while),OPENSSL_STATIC=1 LIBZ_SYS_STATIC=1 \
-	  RUSTFLAGS='-C target-feature=+crt-static' \
-	  $(cargo) build --profile dist --target $(target) -p millrace $(quiet))
+static: ## Build the binary to give away: static, stripped, optimised as a whole; without librdkafka
+	@integration/setup.sh static $(target)
+	$(call step,building a static millrace (takes a while),\
+	  $(cargo) build --profile dist --target $(target) -p millrace --no-default-features --features connectors $(quiet))
 	@ldd $(CARGO_TARGET_DIR)/$(target)/dist/millrace 2>&1 | grep -q 'statically linked\|not a dynamic' \
 	  || { echo "not static:"; ldd $(CARGO_TARGET_DIR)/$(target)/dist/millrace; exit 1; }
 	@ls -l $(CARGO_TARGET_DIR)/$(target)/dist/millrace | awk '{ printf "    %s, %d MB\n", $$9, $$5 / 1000000 }'

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# setup.sh build | servers | bench | clean | stop: makes a Debian machine able to build Millrace (`build`), to
-# run the tests that need servers (`servers`: a container engine, the Kafka image, PostgreSQL) and to measure
-# beside Java (`bench`). Each step is taken only when its result is missing, is named, and is timed. `clean`
-# removes our containers, `stop` also ends the engine that `servers` started. Without root it prints what to
-# install and goes on with what is there.
+# setup.sh build | static | servers | bench | clean | stop: makes a Debian machine able to build Millrace (`build`;
+# `static TARGET` for a binary against musl), to run the tests that need servers (`servers`: a container engine,
+# the Kafka image, PostgreSQL), to measure beside Java (`bench`). Each step is taken only when its result is
+# missing, is named, and is timed. `clean` removes our containers, `stop` also ends the engine that `servers`
+# started. Without root it prints what to install and goes on with what is there.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/millrace
@@ -23,8 +23,12 @@ can_be_root() { [ "$(id -u)" = 0 ] || sudo -n true 2> /dev/null; }
 
 # --- packages -------------------------------------------------------------------------------------------
 
-missing_build_packages() {
-  { has cc && has c++ && has make; } || echo build-essential
+# For zstd, SQLite and ring, which are C.
+missing_c_packages() { { has cc && has make; } || echo build-essential; }
+
+# For the feature `rdkafka`.
+missing_rdkafka_packages() {
+  has c++ || echo build-essential
   has cmake || echo cmake
   has pkg-config || echo pkg-config
   pkg-config --exists openssl 2> /dev/null || echo libssl-dev
@@ -34,6 +38,7 @@ missing_build_packages() {
 }
 
 missing_server_packages() {
+  missing_rdkafka_packages
   has python3 || echo python3
   engine_answers || { has docker && has dockerd; } || echo docker.io
   has_postgres || echo postgresql
@@ -138,7 +143,13 @@ get_image() {
 
 # --- commands -------------------------------------------------------------------------------------------
 
-build() { install_missing $(missing_build_packages); }
+build() { install_missing $(missing_c_packages) $(missing_rdkafka_packages); }
+
+static() {
+  install_missing $(missing_c_packages) $(has musl-gcc || echo musl-tools)
+  # Says nothing when the target is there.
+  has rustup && rustup --quiet target add "${1:-$(uname -m)-unknown-linux-musl}"
+}
 
 servers() {
   install_missing $(missing_server_packages)
@@ -171,6 +182,6 @@ stop() {
 }
 
 case ${1:-} in
-  build | servers | bench | clean | stop) "$1" ;;
+  build | static | servers | bench | clean | stop) "$@" ;;
   *) sed -n '2,6s/^# //p' "$0"; exit 2 ;;
 esac
