@@ -27,14 +27,9 @@ macro_rules! cluster_or_skip {
     };
 }
 
+conformance!(cluster_or_skip!());
 conformance!(cluster_or_skip!();
-    round_trip explicit_times keys_choose_partitions keyless_runs_stay_together many_runs
-    nulls headers value_sizes every_compression end_offsets
-    topics delete_group describe_cluster topic_configs create_partitions alter_topic_configs
+    create_partitions alter_topic_configs delete_records describe_group
 );
-
-mod transactions {
-    use super::*;
-
-    transactions!(cluster_or_skip!());
-}
+transactions!(cluster_or_skip!());
+transactions!(cluster_or_skip!(); fenced_from_outside);

@@ -56,7 +56,10 @@ mod to_librdkafka {
 mod to_native {
     use super::*;
 
+    conformance!(Served::start(EmbeddedCluster::in_memory(), "native").await);
     conformance!(Served::start(EmbeddedCluster::in_memory(), "native").await;
-        topics delete_group describe_cluster topic_configs create_partitions alter_topic_configs
+        create_partitions alter_topic_configs delete_records
     );
+    transactions!(Served::start(EmbeddedCluster::in_memory(), "native").await);
+    transactions!(Served::start(EmbeddedCluster::in_memory(), "native").await; fenced_from_outside);
 }

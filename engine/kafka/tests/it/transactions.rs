@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_api::ErrorKind;
-use millrace_kafka::{Acknowledge, Cluster, Consumer, Polled, Producer};
+use millrace_kafka::{Acknowledge, Cluster, Consumer, Isolation, OffsetSpec, Polled, Producer};
 use tokio::time::Instant;
 
 use crate::fixture::*;
@@ -232,4 +232,32 @@ pub(crate) async fn many_transactions_on_many_partitions(cluster: &dyn Cluster) 
     for (p, expected) in (0..).zip(expected) {
         assert!(rows[&tp(&topic, p)].iter().map(number).eq(expected), "partition {p}");
     }
+}
+
+/// Who has an id that was fenced writes nothing more, and what it left open does not hold readers up.
+pub(crate) async fn fenced_from_outside(cluster: &dyn Cluster) {
+    let topic = topic(cluster, "fenced", 1).await;
+    let (id, unknown) = (unique("id"), unique("id"));
+    let mut zombie = producer(cluster, &id).await;
+    open(&mut *zombie, &topic, 0, 0).await;
+    zombie.flush(PATIENCE).await.unwrap();
+    cluster.fence_producers(&[&id, &unknown]).await.unwrap();
+    let error = zombie.commit_transaction(PATIENCE).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fatal, "{error}");
+    let deadline = Instant::now() + PATIENCE;
+    let partition = [tp(&topic, 0)];
+    loop {
+        let end = |isolation| cluster.list_offsets(&partition, OffsetSpec::Latest, isolation);
+        let stable = end(Isolation::Committed).await.unwrap();
+        if stable == end(Isolation::Uncommitted).await.unwrap() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the transaction stays open: {stable:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut successor = producer(cluster, &id).await;
+    open(&mut *successor, &topic, 0, 50).await;
+    successor.commit_transaction(PATIENCE).await.unwrap();
+    let read = read_one(&mut *committed_only(cluster, &topic, 1).await, 10).await;
+    assert!(read.iter().map(number).eq(50..60), "nothing of the zombie's");
 }
