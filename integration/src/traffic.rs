@@ -5,7 +5,7 @@ use crate::topic::Record;
 use arrow::array::{Array as _, BinaryViewArray};
 use arrow::buffer::ScalarBuffer;
 use millrace_api::{Error, TopicPartition};
-use millrace_kafka::{Acknowledge, Fetched, Outgoing, Polled};
+use millrace_kafka::{Acknowledge, Consumer, Fetched, Outgoing, Polled};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -28,34 +28,76 @@ pub async fn read(
     spans: &Spans,
     properties: &[(&str, &str)],
 ) -> Vec<Record> {
-    let cluster = client.connect(bootstrap, &[]);
-    let consumer = cluster.consumer(&client.properties(properties)).await;
-    let mut consumer = consumer.unwrap_or_else(|error| panic!("{client}: {}", error.trace()));
-    let starts: Vec<_> =
-        spans.iter().map(|(p, (start, _))| (TopicPartition::new(topic, *p), *start)).collect();
-    consumer.assign(&starts).await.expect("existing partitions can be assigned");
-    let mut open: BTreeMap<i32, i64> = spans.iter().map(|(p, (_, last))| (*p, *last)).collect();
-    let mut records = Vec::new();
-    let start = Instant::now();
-    while !open.is_empty() {
-        let in_time = start.elapsed() < PATIENCE;
-        assert!(in_time, "{client}: {topic} does not reach {open:?}: {} records", records.len());
-        match consumer.poll(Duration::from_millis(500)).await {
-            Ok(Polled::Records(runs)) => {
-                for run in &runs {
-                    let partition = run.topic_partition.partition;
-                    if open.get(&partition) <= run.offsets.last() {
-                        open.remove(&partition);
-                    }
-                    unpack(run, &mut records);
-                }
-            }
-            Ok(other) => panic!("a consumer outside groups sees no rebalance: {other:?}"),
-            Err(error) => panic!("{client} cannot read {topic}: {}", error.trace()),
-        }
-    }
+    let mut reader = Reader::open(client, bootstrap, topic, spans, properties).await;
+    reader.poll_for(PATIENCE).await;
+    let (open, records) = (reader.open, reader.records);
+    assert!(open.is_empty(), "{client}: {topic} does not reach {open:?}: {} came", records.len());
+    sorted(records)
+}
+
+/// The same, as far as it comes in this time.
+pub async fn glance(
+    client: Client,
+    bootstrap: &str,
+    topic: &str,
+    spans: &Spans,
+    (properties, time): (&[(&str, &str)], Duration),
+) -> Vec<Record> {
+    let mut reader = Reader::open(client, bootstrap, topic, spans, properties).await;
+    reader.poll_for(time).await;
+    sorted(reader.records)
+}
+
+fn sorted(mut records: Vec<Record>) -> Vec<Record> {
     records.sort_by_key(|record| (record.partition, record.offset));
     records
+}
+
+struct Reader {
+    client: Client,
+    consumer: Box<dyn Consumer>,
+    /// The last offset of each partition whose end has not come.
+    open: BTreeMap<i32, i64>,
+    records: Vec<Record>,
+}
+
+impl Reader {
+    async fn open(
+        client: Client,
+        bootstrap: &str,
+        topic: &str,
+        spans: &Spans,
+        properties: &[(&str, &str)],
+    ) -> Self {
+        let cluster = client.connect(bootstrap, &[]);
+        let consumer = cluster.consumer(&client.properties(properties)).await;
+        let mut consumer = consumer.unwrap_or_else(|error| panic!("{client}: {}", error.trace()));
+        let starts: Vec<_> =
+            spans.iter().map(|(p, (start, _))| (TopicPartition::new(topic, *p), *start)).collect();
+        consumer.assign(&starts).await.expect("existing partitions can be assigned");
+        let open = spans.iter().map(|(p, (_, last))| (*p, *last)).collect();
+        Self { client, consumer, open, records: Vec::new() }
+    }
+
+    /// Until all ends have come, or the time is up.
+    async fn poll_for(&mut self, time: Duration) {
+        let start = Instant::now();
+        while !self.open.is_empty() && start.elapsed() < time {
+            match self.consumer.poll(Duration::from_millis(200)).await {
+                Ok(Polled::Records(runs)) => {
+                    for run in &runs {
+                        let partition = run.topic_partition.partition;
+                        if self.open.get(&partition) <= run.offsets.last() {
+                            self.open.remove(&partition);
+                        }
+                        unpack(run, &mut self.records);
+                    }
+                }
+                Ok(other) => panic!("a consumer outside groups sees no rebalance: {other:?}"),
+                Err(error) => panic!("{} cannot read: {}", self.client, error.trace()),
+            }
+        }
+    }
 }
 
 /// The records of a run.

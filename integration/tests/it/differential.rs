@@ -58,8 +58,8 @@ fn seed() -> u64 {
 /// Each way to write, and all ways to read what came of it, at the same time.
 fn round(brokers: &Brokers, seed: u64, name: &str) {
     println!("differential: seed {seed}");
-    let all: [fn(&Scene<'_>); 5] =
-        [written_by_librdkafka, compacted, written_by_java, written_by_us, partitioned];
+    let all: [fn(&Scene<'_>); 6] =
+        [written_by_librdkafka, compacted, written_by_java, written_by_us, partitioned, still_open];
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..)
             .zip(all)
@@ -123,6 +123,12 @@ impl Scene<'_> {
     /// Reads a topic in every way, and gives what all saw of what is committed.
     fn read_by_all(&self, topic: &str) -> Vec<Record> {
         let bootstrap = self.brokers.bootstrap();
+        // Markers are written after a producer has heard that its transaction ends.
+        wait_until("the ends of a topic", PATIENCE, || {
+            let records = topic::contents(&bootstrap, topic);
+            let ends = records.iter().filter(|record| record.key.as_deref() == Some(b"end"));
+            (ends.count() == PARTITIONS as usize).then_some(())
+        });
         let mut committed_records = Vec::new();
         for (isolation, committed) in [("read_uncommitted", false), ("read_committed", true)] {
             let expected =
@@ -384,4 +390,39 @@ fn partitioned(scene: &Scene<'_>) {
         block_on(traffic::write(client, &bootstrap, &[run], &[]));
         assert_eq!(places(&topic), expected, "{client} and Java place keys differently");
     }
+}
+
+/// Of a transaction that is open nothing is seen, and nothing of what lies behind it.
+fn still_open(scene: &Scene<'_>) {
+    let mut random = scene.random();
+    let topic = scene.topic("open", &[]);
+    let bootstrap = scene.brokers.bootstrap();
+    let plain = scene.librdkafka("none", None);
+    let open = scene.librdkafka("lz4", Some(&topic));
+    let mut fill = |producer: &Rdkafka| {
+        for partition in 0..PARTITIONS {
+            for record in random::records(&mut random, partition, 5) {
+                topic::send(producer, &topic, &record);
+            }
+        }
+        producer.flush(PATIENCE).unwrap();
+    };
+    fill(&plain);
+    open.begin_transaction().unwrap();
+    fill(&open);
+    fill(&plain);
+    scene.close(&topic);
+    let all = topic::contents_with(&bootstrap, &topic, &[("isolation.level", "read_uncommitted")]);
+    let before: Vec<Record> = all.iter().filter(|record| record.offset < 5).cloned().collect();
+    for client in Client::all() {
+        let settings = [("isolation.level", "read_committed")];
+        let time = (&settings[..], Duration::from_secs(2));
+        let seen = block_on(traffic::glance(client, &bootstrap, &topic, &spans(&all), time));
+        same(&before, &seen, &format!("{topic}, {client}"));
+    }
+    match random.bool() {
+        true => open.commit_transaction(PATIENCE).unwrap(),
+        false => open.abort_transaction(PATIENCE).unwrap(),
+    }
+    scene.read_by_all(&topic);
 }
