@@ -20,7 +20,7 @@ pub enum Client {
 impl Client {
     /// The clients that tests drive.
     pub fn all() -> Vec<Self> {
-        let all = [Self::Librdkafka];
+        let all = [Self::Native, Self::Librdkafka];
         let Ok(wanted) = std::env::var(VARIABLE) else {
             return all.to_vec();
         };

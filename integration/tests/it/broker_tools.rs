@@ -7,7 +7,7 @@ use millrace_integration::process::Process;
 use millrace_integration::site::Site;
 use millrace_integration::topic::{self, Record};
 use millrace_integration::wait_until;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -76,7 +76,7 @@ fn javas_consoles_write_and_read_and_kill_9_loses_nothing() {
     broker.process.kill();
     broker = Broker::start(&site);
     check(&broker);
-    assert_eq!(topic::read(&broker.bootstrap, "t").len(), 200);
+    assert_eq!(topic::contents(&broker.bootstrap, "t").len(), 200);
     let ended = broker.process.terminate(PATIENCE);
     assert_eq!(ended.code(), Some(0), "{}", broker.process.log());
     assert!(broker.process.log().contains("Ended."), "{}", broker.process.log());
@@ -210,8 +210,8 @@ fn javas_transactional_producer_commits() {
 
 #[test]
 fn kcat_lists_writes_and_reads() {
-    let installed = Command::new("kcat").arg("-V").stdout(Stdio::null()).stderr(Stdio::null());
-    if !{ installed }.status().is_ok_and(|status| status.success()) {
+    let installed = Command::new("kcat").arg("-V").output();
+    if !installed.is_ok_and(|output| output.status.success()) {
         println!("skipped: kcat is not installed");
         return;
     }

@@ -21,6 +21,8 @@ use crate::record_batch::{Compression, Compressor};
 impl Sender {
     fn compressed(&mut self, done: Vec<Compressed>) {
         for Compressed { slot, before, records, batch } in done {
+            // While all it had was being compressed it looked idle.
+            self.active.insert(slot);
             match batch {
                 Ok((batch, spare)) => {
                     self.buffer.shrink(before, batch.len(), spare);
