@@ -13,6 +13,7 @@ use millrace_kafka::{
 };
 use tokio::time::Instant;
 
+pub(crate) use crate::consumers::*;
 use crate::fixture::*;
 
 /// A test for each promise, against the cluster in what the expression gives (it may await).

@@ -12,6 +12,7 @@ mod transactions;
 mod broker;
 #[cfg(feature = "rdkafka")]
 mod consumer;
+mod consumers;
 mod embedded;
 #[cfg(feature = "rdkafka")]
 mod faults;
@@ -19,4 +20,5 @@ mod fixture;
 mod native;
 #[cfg(feature = "rdkafka")]
 mod real;
+#[cfg(feature = "rdkafka")]
 mod served;
