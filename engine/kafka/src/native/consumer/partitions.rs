@@ -145,6 +145,8 @@ pub(super) struct Partitions {
     ready: VecDeque<TopicPartition>,
     errors: VecDeque<(Arc<str>, Error)>,
     incarnations: u64,
+    /// Whether one of them is held back.
+    holds_back: bool,
     /// What was said of the cluster is not true any more.
     wants_metadata: bool,
     bells: Bells,
@@ -159,6 +161,7 @@ impl Partitions {
             ready: VecDeque::new(),
             errors: VecDeque::new(),
             incarnations: 0,
+            holds_back: false,
             wants_metadata: false,
             bells: Bells::default(),
             reset,
@@ -186,6 +189,7 @@ impl Partitions {
             log: LogOffsets { start: -1, high_watermark: -1, last_stable: -1 },
         };
         self.remove(&tp);
+        self.holds_back |= is_held_back;
         self.all.insert(tp.clone(), partition);
         self.bells.upkeep = true;
         if let Some(position) = from {
@@ -228,8 +232,8 @@ impl Partitions {
 
     /// From now on everything that was added may be asked about and read.
     pub(super) fn release(&mut self) {
-        for partition in self.all.values_mut().filter(|partition| partition.is_held_back) {
-            partition.is_held_back = false;
+        if std::mem::take(&mut self.holds_back) {
+            self.all.values_mut().for_each(|partition| partition.is_held_back = false);
             (self.bells.upkeep, self.bells.fetchers) = (true, true);
         }
     }
