@@ -1,13 +1,12 @@
 //! The librdkafka backend: every promise of `Cluster` against the broker that
 //! `MILLRACE_TEST_BOOTSTRAP` names, and what only a real client has to get right.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_kafka::librdkafka::RdKafkaCluster;
-use millrace_kafka::{Cluster, Outgoing, Polled, Subscription};
-use tokio::time::{Instant, sleep};
+use millrace_kafka::{Cluster, Outgoing, Polled};
+use tokio::time::Instant;
 
 use crate::fixture::*;
 

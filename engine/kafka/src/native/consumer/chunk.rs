@@ -152,3 +152,91 @@ impl Chunk {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::Array;
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::native::consumer::budget::Ration;
+    use crate::record_batch::{Compression, Limits, Record, Writer, set_base_offset};
+
+    fn batch(first: i64, epoch: i32, count: usize, compression: Compression) -> Vec<u8> {
+        let mut writer = Writer::new(compression);
+        for _ in 0..count {
+            let value = b"a value of more than twelve bytes";
+            writer.push(&Record::new(1_000, None, Some(value))).unwrap();
+        }
+        let mut batch = writer.finish().unwrap();
+        set_base_offset(&mut batch, first);
+        batch[12..16].copy_from_slice(&epoch.to_be_bytes());
+        batch.to_vec()
+    }
+
+    fn chunk(records: Vec<u8>, from: i64, max_run_records: usize) -> Chunk {
+        let batches = Batches::new(&records.into(), from).unwrap();
+        let limits = Limits { max_run_records, ..Limits::default() };
+        let held = Ration::new(Arc::new(Notify::new())).hold(1);
+        Chunk::new(batches, Reader::new(limits), from, held)
+    }
+
+    fn at(offset: i64, epoch: i32) -> Position {
+        Position { offset, epoch }
+    }
+
+    #[test]
+    fn runs_end_where_the_caller_wants_and_where_the_leader_changed() {
+        for compression in Compression::ALL {
+            let mut records = Vec::new();
+            for (first, epoch, count) in [(0, 3, 4), (4, 3, 4), (8, 4, 4)] {
+                records.extend(batch(first, epoch, count, compression));
+            }
+            let cut_off = batch(12, 4, 4, compression);
+            records.extend(&cut_off[..cut_off.len() - 1]);
+            let mut chunk = chunk(records, 1, 5);
+            for (most, offsets, position) in [
+                (2, 1..3, at(3, 3)),
+                (5, 3..8, at(8, 3)),
+                (1, 8..9, at(9, 4)),
+                (9, 9..12, at(12, 4)),
+            ] {
+                assert!(!chunk.is_empty());
+                let columns = chunk.take(most).unwrap().unwrap();
+                assert!(columns.offsets.iter().copied().eq(offsets), "{compression:?}");
+                assert_eq!(columns.values.len(), columns.offsets.len());
+                assert_eq!(chunk.position(), position);
+            }
+            assert!(chunk.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_damaged_batch_comes_after_those_before_it() {
+        let mut records = batch(0, 0, 2, Compression::None);
+        let mut damaged = batch(2, 0, 2, Compression::None);
+        damaged[70] ^= 1;
+        records.extend(damaged);
+        let mut chunk = chunk(records, 0, 100);
+        assert_eq!(chunk.take(100).unwrap().unwrap().len(), 2);
+        for _ in 0..2 {
+            let error = chunk.take(100).unwrap_err();
+            assert!(error.to_string().contains("checksum"), "{error}");
+            assert_eq!(chunk.position(), at(2, 0));
+        }
+    }
+
+    #[test]
+    fn what_is_no_batch_is_refused() {
+        let whole = batch(0, 0, 2, Compression::None);
+        let refused = |bytes: Vec<u8>| Batches::new(&bytes.into(), 0).unwrap_err().to_string();
+        assert!(refused(whole[..whole.len() - 1].to_vec()).contains("no whole batch"));
+        for magic in [0, 1] {
+            let mut old = whole.clone();
+            old[16] = magic;
+            assert!(refused(old).contains(&format!("message format {magic}")));
+        }
+    }
+}
