@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use millrace_api::{ErrorKind, Result, TopicPartition};
-use millrace_kafka::embedded::EmbeddedCluster;
 use millrace_kafka::librdkafka::RdKafkaCluster;
 use millrace_kafka::native::NativeCluster;
 use millrace_kafka::{
@@ -19,22 +18,11 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tokio::time::Instant;
 
 use crate::fixture::*;
-use crate::served::Served;
 
 /// Writes with one client and reads with another.
 struct Mixed {
     writes: RdKafkaCluster,
     reads: NativeCluster,
-    /// The cluster itself, where it is ours.
-    _served: Option<Served>,
-}
-
-impl Mixed {
-    fn new(servers: &str, served: Option<Served>) -> Self {
-        let properties = properties(&[("bootstrap.servers", servers)]);
-        let writes = RdKafkaCluster::new(&properties).unwrap();
-        Self { writes, reads: NativeCluster::new(&properties).unwrap(), _served: served }
-    }
 }
 
 impl Holder for Mixed {
@@ -120,7 +108,12 @@ fn cluster() -> Option<Mixed> {
         eprintln!("skipped: MILLRACE_TEST_BOOTSTRAP=host:port is not set");
         return None;
     };
-    Some(Mixed::new(&servers, None))
+    let properties = properties(&[("bootstrap.servers", &servers)]);
+    let writes = RdKafkaCluster::new(&properties).expect("the properties are legal");
+    Some(Mixed {
+        writes,
+        reads: NativeCluster::new(&properties).expect("the properties are legal"),
+    })
 }
 
 macro_rules! cluster_or_skip {
@@ -140,25 +133,6 @@ conformance!(cluster_or_skip!();
     a_pause_in_the_middle_holds_back_what_was_fetched_ahead cooperative_members_keep_what_they_have
     a_member_that_does_not_poll_loses_its_partitions the_consumer_group_protocol
 );
-
-/// The same against our own brokers.
-mod embedded {
-    use super::*;
-
-    async fn cluster() -> Mixed {
-        let served = Served::start(EmbeddedCluster::in_memory()).await;
-        Mixed::new(&served.address.to_string(), Some(served))
-    }
-
-    conformance!(cluster().await;
-        round_trip explicit_times keys_choose_partitions keyless_runs_stay_together many_runs
-        nulls headers value_sizes every_compression max_poll_records an_idle_poll_ends
-        an_append_ends_a_poll seek pause_and_resume commit_and_committed reset_to_latest
-        rebalance pattern a_topic_that_comes_later seek_and_pause_before_fetching_begins
-        a_pause_in_the_middle_holds_back_what_was_fetched_ahead
-        cooperative_members_keep_what_they_have
-    );
-}
 
 /// Polls until something comes that is not an empty run.
 async fn outcome(consumer: &mut dyn Consumer) -> Result<Polled> {

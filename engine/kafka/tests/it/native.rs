@@ -30,6 +30,9 @@ macro_rules! cluster_or_skip {
 conformance!(cluster_or_skip!());
 conformance!(cluster_or_skip!();
     create_partitions alter_topic_configs delete_records describe_group
+    seek_and_pause_before_fetching_begins a_pause_in_the_middle_holds_back_what_was_fetched_ahead
+    cooperative_members_keep_what_they_have a_member_that_does_not_poll_loses_its_partitions
+    the_consumer_group_protocol
 );
 transactions!(cluster_or_skip!());
 transactions!(cluster_or_skip!(); fenced_from_outside);

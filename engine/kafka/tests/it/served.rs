@@ -59,6 +59,9 @@ mod to_native {
     conformance!(Served::start(EmbeddedCluster::in_memory(), "native").await);
     conformance!(Served::start(EmbeddedCluster::in_memory(), "native").await;
         create_partitions alter_topic_configs delete_records
+        seek_and_pause_before_fetching_begins
+        a_pause_in_the_middle_holds_back_what_was_fetched_ahead
+        cooperative_members_keep_what_they_have
     );
     transactions!(Served::start(EmbeddedCluster::in_memory(), "native").await);
     transactions!(Served::start(EmbeddedCluster::in_memory(), "native").await; fenced_from_outside);
