@@ -100,6 +100,12 @@ struct Member {
     is_new: bool,
 }
 
+/// A request to join, and who waits for its answer.
+struct Asking {
+    join: Join,
+    reply: JoinReply,
+}
+
 /// A rebalance that waits for members.
 #[derive(Debug)]
 struct Rebalance {
@@ -173,9 +179,10 @@ impl Group {
             let refused = Joined::refused(join.member_id, ResponseError::GroupMaxSizeReached);
             return answer(reply, refused);
         }
-        match join.member_id.is_empty() {
-            true => self.join_first(join, reply, now, settings),
-            false => self.join_again(join, reply, now, settings),
+        let asking = Asking { join, reply };
+        match asking.join.member_id.is_empty() {
+            true => self.join_first(asking, now, settings),
+            false => self.join_again(asking, now, settings),
         }
     }
 
@@ -195,13 +202,13 @@ impl Group {
         let same =
             |m: &Member| join.instance_id.is_some() && m.join.instance_id == join.instance_id;
         if let Some(at) = self.members.iter().position(same) {
-            return self.replace(at, id, join, reply, now);
+            return self.replace(at, id, asking, now);
         }
         if join.instance_id.is_none() && join.knows_id_required {
             self.pending.insert(id.clone(), now + join.session_timeout);
-            return answer(reply, Joined::refused(id, ResponseError::MemberIdRequired));
+            return answer(asking.reply, Joined::refused(id, ResponseError::MemberIdRequired));
         }
-        self.add(id, join, reply, now, settings);
+        self.add(id, asking, now, settings);
     }
 
     fn join_again(&mut self, join: Join, reply: JoinReply, now: Instant, settings: &GroupSettings) {
@@ -232,14 +239,8 @@ impl Group {
         self.rebalance_or_complete(now, settings.initial_rebalance_delay);
     }
 
-    fn add(
-        &mut self,
-        id: StrBytes,
-        join: Join,
-        reply: JoinReply,
-        now: Instant,
-        settings: &GroupSettings,
-    ) {
+    fn add(&mut self, id: StrBytes, asking: Asking, now: Instant, settings: &GroupSettings) {
+        let Asking { join, reply } = asking;
         if self.members.is_empty() {
             self.protocol_type = join.protocol_type.clone();
         }
@@ -262,7 +263,8 @@ impl Group {
 
     /// A static member is back under a new id; the old one is fenced. As long as nothing else
     /// changes, the others need not know.
-    fn replace(&mut self, at: usize, id: StrBytes, join: Join, reply: JoinReply, now: Instant) {
+    fn replace(&mut self, at: usize, id: StrBytes, asking: Asking, now: Instant) {
+        let Asking { join, reply } = asking;
         let member = &mut self.members[at];
         member.fail(ResponseError::FencedInstanceId);
         let old = std::mem::replace(&mut member.id, id.clone());

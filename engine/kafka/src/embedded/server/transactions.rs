@@ -29,12 +29,16 @@ use super::offsets;
 use crate::embedded::coordinator::Identity;
 use crate::embedded::log::NotAppended;
 use crate::embedded::offsets::Committed;
-use crate::embedded::transactions::{End, Init, ProducerEpoch, Transactions};
+use crate::embedded::transactions::{End, Init, Outcome, ProducerEpoch, Transactions};
 use crate::embedded::{Shared, lock};
 use crate::record_batch::BatchHeader;
 
 /// From this version on a batch adds its partition to the transaction (KIP-890, second part).
 const PRODUCE_ADDS: i16 = 12;
+/// From this version on a producer is told that it may go on after an abort.
+const PRODUCE_KNOWS_ABORTABLE: i16 = 11;
+/// The same for a commit of offsets.
+const OFFSETS_KNOW_ABORTABLE: i16 = 4;
 /// From this version on a commit of offsets adds its group.
 const OFFSETS_ADD: i16 = 5;
 /// From this version on each transaction has its epoch.
@@ -104,6 +108,9 @@ pub(super) fn admit<'a>(
     };
     match result {
         Ok(()) => Ok(transactions),
+        Err(ResponseError::InvalidTxnState) if call.version >= PRODUCE_KNOWS_ABORTABLE => {
+            Err(ResponseError::TransactionAbortable.into())
+        }
         // Producers know no other code for it here.
         Err(error) => Err(fenced(error, i16::MAX, call.version).into()),
     }
@@ -255,7 +262,12 @@ fn written(
     }
     lock(&shared.coordinator).check_commit(&request.group_id, &from, true, Instant::now())?;
     let mut transactions = lock(&shared.transactions);
-    let known = |error| fenced(error, i16::MAX, call.version);
+    let known = |error| match error {
+        ResponseError::InvalidTxnState if call.version >= OFFSETS_KNOW_ABORTABLE => {
+            ResponseError::TransactionAbortable
+        }
+        error => fenced(error, i16::MAX, call.version),
+    };
     if call.version >= OFFSETS_ADD {
         transactions.add_group(id, producer, group, Instant::now()).map_err(known)?;
         shared.clock.changed();
@@ -267,8 +279,9 @@ fn written(
 pub(super) fn end(call: &Call<'_>, request: EndTxnRequest) -> EndTxnResponse {
     let from = producer(request.producer_id, request.producer_epoch);
     let bumps = call.version >= END_BUMPS;
+    let outcome = Outcome { is_commit: request.committed, bumps };
     let id = request.transactional_id.as_str();
-    let result = call.client.shared.end_transaction(id, from, request.committed, bumps);
+    let result = call.client.shared.end_transaction(id, from, outcome);
     match result {
         Ok(next) if bumps => EndTxnResponse::default()
             .with_producer_id(ProducerId(next.id))
@@ -328,13 +341,12 @@ impl Shared {
         &self,
         id: &str,
         from: ProducerEpoch,
-        is_commit: bool,
-        bumps: bool,
+        outcome: Outcome,
     ) -> Result<ProducerEpoch, ResponseError> {
         let mut transactions = lock(&self.transactions);
         let mut new_id = None;
         loop {
-            match transactions.end(id, from, is_commit, bumps, new_id)? {
+            match transactions.end(id, from, outcome, new_id)? {
                 End::Done(next) => return Ok(next),
                 End::WantsId => new_id = Some(self.next_producer_id().map_err(storage)?),
                 End::Ends => {

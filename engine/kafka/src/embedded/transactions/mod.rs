@@ -102,6 +102,15 @@ pub(super) enum Init {
     WantsId,
 }
 
+/// How a transaction is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub(super) is_commit: bool,
+    /// The next transaction has the next epoch, and so an answer that was lost can be told from a
+    /// mistake (KIP-890, second part).
+    pub(super) bumps: bool,
+}
+
 /// What a request to end a transaction comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -253,14 +262,12 @@ impl Transactions {
         pending.flat_map(|offsets| offsets.keys().cloned()).collect()
     }
 
-    /// Commits or aborts. `bumps`: the next transaction has the next epoch (KIP-890, second part),
-    /// and an answer that was lost can be told from a mistake.
+    /// Commits or aborts. `new_id`: an id that nobody has had.
     pub(super) fn end(
         &mut self,
         id: &str,
         from: ProducerEpoch,
-        is_commit: bool,
-        bumps: bool,
+        Outcome { is_commit, bumps }: Outcome,
         new_id: Option<i64>,
     ) -> Result<End, ResponseError> {
         let found = self.all.get_mut(id).ok_or(ResponseError::InvalidProducerIdMapping)?;

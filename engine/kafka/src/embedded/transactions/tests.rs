@@ -10,6 +10,10 @@ fn tp(partition: i32) -> TopicPartition {
     TopicPartition::new("t", partition)
 }
 
+fn ends(is_commit: bool, bumps: bool) -> Outcome {
+    Outcome { is_commit, bumps }
+}
+
 fn producer(id: i64, epoch: i16) -> ProducerEpoch {
     ProducerEpoch { id, epoch }
 }
@@ -35,7 +39,7 @@ fn a_commit_marks_its_partitions_and_has_its_offsets() {
     all.add_group("x", first, "g", now).unwrap();
     all.commit_offsets("x", first, "g", offsets.clone()).unwrap();
     assert_eq!(all.pending_offsets("g"), BTreeSet::from([tp(5)]));
-    assert_eq!(all.end("x", first, true, false, None), Ok(End::Ends));
+    assert_eq!(all.end("x", first, ends(true, false), None), Ok(End::Ends));
     let busy = Err(ResponseError::ConcurrentTransactions);
     assert_eq!(all.add("x", first, [tp(2)], now), busy);
     let ending = all.ending("x").unwrap();
@@ -47,28 +51,28 @@ fn a_commit_marks_its_partitions_and_has_its_offsets() {
     assert_eq!(all.pending_offsets("g"), BTreeSet::new());
     assert_eq!(all.next_deadline(), None);
     // The answer was lost; an abort would be a mistake.
-    assert_eq!(all.end("x", first, true, false, None), Ok(End::Done(first)));
-    assert_eq!(all.end("x", first, false, false, None), Err(ResponseError::InvalidTxnState));
+    assert_eq!(all.end("x", first, ends(true, false), None), Ok(End::Done(first)));
+    assert_eq!(all.end("x", first, ends(false, false), None), Err(ResponseError::InvalidTxnState));
     assert_eq!(all.check("x", first, &tp(0)), Err(ResponseError::InvalidTxnState));
 }
 
 #[test]
 fn with_the_second_protocol_each_transaction_has_its_epoch() {
     let (mut all, first, now) = begun();
-    assert_eq!(all.end("x", first, true, true, None), Ok(End::Ends));
+    assert_eq!(all.end("x", first, ends(true, true), None), Ok(End::Ends));
     assert_eq!(all.ending("x").unwrap().marker.producer_epoch, 1);
     all.completed("x");
     let second = producer(7, 1);
-    assert_eq!(all.end("x", first, true, true, None), Ok(End::Done(second)), "asked again");
-    assert_eq!(all.end("x", first, false, true, None), Err(ResponseError::ProducerFenced));
+    assert_eq!(all.end("x", first, ends(true, true), None), Ok(End::Done(second)), "asked again");
+    assert_eq!(all.end("x", first, ends(false, true), None), Err(ResponseError::ProducerFenced));
     assert_eq!(all.add("x", first, [tp(0)], now), Err(ResponseError::ProducerFenced));
     assert_eq!(all.add("x", second, [tp(0)], now), Ok(true));
-    assert_eq!(all.end("x", second, false, true, None), Ok(End::Ends));
+    assert_eq!(all.end("x", second, ends(false, true), None), Ok(End::Ends));
     all.completed("x");
     // Nothing was sent, and nothing is committed by that; to abort it renews the epoch.
     let third = producer(7, 2);
-    assert_eq!(all.end("x", third, true, true, None), Err(ResponseError::InvalidTxnState));
-    assert_eq!(all.end("x", third, false, true, None), Ok(End::Ends));
+    assert_eq!(all.end("x", third, ends(true, true), None), Err(ResponseError::InvalidTxnState));
+    assert_eq!(all.end("x", third, ends(false, true), None), Ok(End::Ends));
     all.completed("x");
     assert_eq!(all.get("x").unwrap().producer, producer(7, 3));
 }
@@ -82,7 +86,7 @@ fn a_second_producer_fences_the_first() {
     all.completed("x");
     assert_eq!(all.init("x", TIMEOUT, None, None), Ok(Init::Ready(producer(7, 2))));
     let fenced = Err(ResponseError::ProducerFenced);
-    assert_eq!(all.end("x", first, true, false, None), fenced);
+    assert_eq!(all.end("x", first, ends(true, false), None), fenced);
     assert_eq!(all.init("x", TIMEOUT, Some(first), None), Err(ResponseError::ProducerFenced));
 }
 
@@ -109,7 +113,7 @@ fn a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced() {
     assert_eq!(all.ending("x"), ending);
     all.completed("x");
     assert_eq!(all.next_deadline(), None);
-    assert_eq!(all.end("x", first, true, false, None), Err(ResponseError::ProducerFenced));
+    assert_eq!(all.end("x", first, ends(true, false), None), Err(ResponseError::ProducerFenced));
 }
 
 #[test]
@@ -117,8 +121,8 @@ fn after_the_last_epoch_comes_another_id() {
     let (mut all, _, now) = begun();
     all.all.get_mut("x").unwrap().producer.epoch = LAST_EPOCH;
     let last = producer(7, LAST_EPOCH);
-    assert_eq!(all.end("x", last, true, true, None), Ok(End::WantsId));
-    assert_eq!(all.end("x", last, true, true, Some(8)), Ok(End::Ends));
+    assert_eq!(all.end("x", last, ends(true, true), None), Ok(End::WantsId));
+    assert_eq!(all.end("x", last, ends(true, true), Some(8)), Ok(End::Ends));
     let marker = Marker { producer_id: 7, producer_epoch: i16::MAX, is_commit: true };
     assert_eq!(all.ending("x").unwrap().marker, marker);
     all.completed("x");
@@ -181,7 +185,7 @@ proptest! {
                     }
                 }
                 Step::End(who, is_commit, bumps) => {
-                    match all.end("x", known[who], is_commit, bumps, Some(1)) {
+                    match all.end("x", known[who], ends(is_commit, bumps), Some(1)) {
                         Ok(End::Ends) => {
                             prop_assert_eq!(known[who], newest);
                             newest.epoch += i16::from(bumps);

@@ -214,7 +214,8 @@ pub(super) async fn with_the_second_protocol_an_epoch_is_used_once(broker: &Brok
     let mut raw = Raw::new(broker, 60_000).await;
     let first = raw.epoch;
     // With the first protocol a partition is added by itself.
-    assert_eq!(raw.send(&topic, "a", 11).await, ResponseError::InvalidTxnState.code());
+    assert_eq!(raw.send(&topic, "a", 10).await, ResponseError::InvalidTxnState.code());
+    assert_eq!(raw.send(&topic, "a", 11).await, ResponseError::TransactionAbortable.code());
     assert_eq!(raw.send(&topic, "b", BY_NAME).await, 0);
     assert_eq!(raw.end(true, first, BUMPS).await, (0, first + 1));
     // The markers may still be on their way.
