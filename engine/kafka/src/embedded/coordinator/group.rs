@@ -196,7 +196,8 @@ impl Group {
         self.protocol_type == join.protocol_type && join.protocols.iter().any(is_common)
     }
 
-    fn join_first(&mut self, join: Join, reply: JoinReply, now: Instant, settings: &GroupSettings) {
+    fn join_first(&mut self, asking: Asking, now: Instant, settings: &GroupSettings) {
+        let join = &asking.join;
         let prefix = join.instance_id.as_ref().unwrap_or(&join.client_id);
         let id = StrBytes::from_string(format!("{}-{}", &**prefix, TopicId::random().0));
         let same =
@@ -211,11 +212,12 @@ impl Group {
         self.add(id, asking, now, settings);
     }
 
-    fn join_again(&mut self, join: Join, reply: JoinReply, now: Instant, settings: &GroupSettings) {
-        let id = join.member_id.clone();
+    fn join_again(&mut self, asking: Asking, now: Instant, settings: &GroupSettings) {
+        let id = asking.join.member_id.clone();
         if self.pending.remove(&id).is_some() {
-            return self.add(id, join, reply, now, settings);
+            return self.add(id, asking, now, settings);
         }
+        let Asking { join, reply } = asking;
         let at = match self.find(&id, join.instance_id.as_ref()) {
             Ok(at) => at,
             Err(error) => return answer(reply, Joined::refused(id, error)),

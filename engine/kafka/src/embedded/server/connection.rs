@@ -43,6 +43,21 @@ enum End {
     Malformed(Malformed),
 }
 
+impl End {
+    /// Only what somebody should look into is told in a log that nobody asked for more.
+    fn tell(&self, peer: &str) {
+        match self {
+            Self::Slow => tracing::warn!(peer, "a client does not read its answer: closed"),
+            Self::Malformed(malformed) => {
+                tracing::warn!(peer, cause = %malformed, "a request cannot be read: closed");
+            }
+            Self::Closed => tracing::debug!(peer, "a client has closed its connection"),
+            Self::Idle => tracing::debug!(peer, "an idle connection is closed"),
+            Self::Failed(error) => tracing::debug!(peer, %error, "a connection has failed"),
+        }
+    }
+}
+
 impl From<Malformed> for End {
     fn from(malformed: Malformed) -> Self {
         Self::Malformed(malformed)
@@ -68,16 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Err(end) => break end,
             }
         };
-        let peer = &self.client.peer;
-        match end {
-            End::Closed => tracing::trace!(peer, "a client has closed its connection"),
-            End::Idle => tracing::debug!(peer, "an idle connection is closed"),
-            End::Slow => tracing::warn!(peer, "a client does not read its answer: closed"),
-            End::Failed(error) => tracing::debug!(peer, %error, "a connection has failed"),
-            End::Malformed(malformed) => {
-                tracing::warn!(peer, cause = %malformed, "a request cannot be read: closed");
-            }
-        }
+        end.tell(&self.client.peer);
         // Says goodbye to streams that distinguish an end from an accident.
         let _ = timeout(WRITE_TIMEOUT, self.stream.shutdown()).await;
     }

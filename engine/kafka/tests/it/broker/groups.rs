@@ -236,18 +236,22 @@ pub(super) async fn a_group_of_type_connect_goes_through_its_generations(broker:
     assert_eq!(a.heartbeat(old).await, ResponseError::IllegalGeneration.code());
     assert_eq!(a.heartbeat(a.generation).await, 0);
 
-    // One that can speak nothing of what the others do stays out.
-    let mut stranger = Worker::new(broker, &group).await;
-    stranger.protocols = vec![("other", "x")];
-    let refused = stranger.wire.call(&stranger.request()).await;
-    assert_eq!(refused.error_code, ResponseError::InconsistentGroupProtocol.code());
-
     assert_eq!(b.leave().await, 0);
     a.hears(ResponseError::RebalanceInProgress).await;
     assert_eq!(a.join().await.members.len(), 1);
     assert_eq!(a.leave().await, 0);
     assert_eq!(a.heartbeat(a.generation).await, ResponseError::UnknownMemberId.code());
     assert_eq!(a.state().await, ("Empty".to_owned(), String::new(), 0));
+}
+
+pub(super) async fn who_speaks_nothing_of_what_the_others_do_stays_out(broker: &Broker) {
+    let group = unique("strangers");
+    let mut a = Worker::new(broker, &group).await;
+    assert_eq!(a.join().await.error_code, 0);
+    let mut stranger = Worker::new(broker, &group).await;
+    stranger.protocols = vec![("other", "x")];
+    let refused = stranger.wire.call(&stranger.request()).await;
+    assert_eq!(refused.error_code, ResponseError::InconsistentGroupProtocol.code());
 }
 
 pub(super) async fn a_member_that_is_silent_is_put_out(broker: &Broker) {

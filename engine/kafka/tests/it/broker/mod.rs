@@ -84,6 +84,7 @@ checks! {
     groups:
         two_members_share_a_topic
         a_group_of_type_connect_goes_through_its_generations
+        who_speaks_nothing_of_what_the_others_do_stays_out
         a_member_that_is_silent_is_put_out
         a_static_member_comes_back_without_a_rebalance;
     transactions:
