@@ -1,5 +1,6 @@
-//! What is fuzzed: every decoder of bytes that come from somebody else. Each function takes any bytes and must come
-//! back. `engine/kafka/tests/corpus.rs` calls them with what the fuzzer has found.
+//! What is fuzzed: every decoder of bytes that come from somebody else. Each function takes any
+//! bytes and must come back. `engine/kafka/tests/corpus.rs` calls them with what the fuzzer has
+//! found.
 
 use bytes::Bytes;
 use kafka_protocol::messages::*;

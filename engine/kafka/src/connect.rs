@@ -19,7 +19,7 @@ const NATIVE: &str = "native";
 const LIBRDKAFKA: &str = "librdkafka";
 
 /// The client where nobody chooses.
-const DEFAULT: &str = if cfg!(feature = "rdkafka") { LIBRDKAFKA } else { NATIVE };
+const DEFAULT: &str = NATIVE;
 
 /// Opens the cluster that `bootstrap.servers` names: `embedded:DIR` is an
 /// [embedded cluster](embedded) in that directory, `embedded:` a new one in memory, and everything

@@ -1,5 +1,5 @@
-//! Decides how the end of a transaction is written into a log (a control batch of one record, KIP-98), and
-//! which records it takes back.
+//! Decides how the end of a transaction is written into a log (a control batch of one record,
+//! KIP-98), and which records it takes back.
 
 use std::cmp::Reverse;
 

@@ -119,7 +119,8 @@ proptest! {
         while row < records.len() {
             let Appended { rows, stop } = writer.append_rows(&run, row..records.len(), -1, room);
             prop_assert_eq!(stop == Stop::End, row + rows == records.len());
-            prop_assert_eq!(&writer.finish().unwrap(), &encode(Compression::None, &records[row..row + rows], 0));
+            let expected = encode(Compression::None, &records[row..row + rows], 0);
+            prop_assert_eq!(&writer.finish().unwrap(), &expected);
             if let Some(one_more) = records.get(row..=row + rows) {
                 prop_assert!(encode(Compression::None, one_more, 0).len() > room.batch_bytes);
             }

@@ -138,7 +138,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn short_integers_are_the_same(value in prop_oneof![-70_000..70_000i64, any::<i64>()], more: [u8; 32]) {
+        fn short_integers_are_the_same(
+            value in prop_oneof![-70_000..70_000i64, any::<i64>()],
+            more: [u8; 32],
+        ) {
             let mut to = more;
             let end = write(&mut to, 0, value);
             match short(value) {

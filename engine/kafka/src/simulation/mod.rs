@@ -3,21 +3,22 @@
 //!
 //! The nodes are [embedded servers](crate::embedded::Server) of one cluster in memory; clients are
 //! the ones of production, on streams in memory. All of it runs on the runtime of the test: under
-//! tokio's paused clock, hours of time-outs pass in a moment. What chance decides comes from a seed,
-//! which belongs into the message of a test that fails.
+//! tokio's paused clock, hours of time-outs pass in a moment. What chance decides comes from a
+//! seed, which belongs into the message of a test that fails.
 //!
 //! ```
 //! use std::time::Duration;
 //! use millrace_kafka::simulation::{Chances, Fate, Request, Simulation};
 //!
-//! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
 //! let simulation = Simulation::new(3, 42);
 //! simulation.script(Request::Metadata, [Fate::AnswerLost, Fate::Late(Duration::from_secs(5))]);
 //! simulation.set_chances(Chances { answer_lost: 50, ..Chances::default() });
 //! let cluster = simulation.connect().unwrap();
 //! let topics = cluster.describe_topics(None).await.unwrap();
 //! assert!(topics.is_empty());
-//! # });
+//! # }
 //! ```
 
 use std::fmt;

@@ -1,5 +1,5 @@
-//! What every consumer of a Kafka cluster must do, beyond what the embedded one has to: one function
-//! a promise, for `conformance!` to run against each client.
+//! What every consumer of a Kafka cluster must do, beyond what the embedded one has to: a function
+//! for each promise, for `conformance!` to run against each client.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

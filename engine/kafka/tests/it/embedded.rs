@@ -18,7 +18,10 @@ mod in_memory {
     use super::*;
 
     conformance!(EmbeddedCluster::in_memory());
-    conformance!(EmbeddedCluster::in_memory(); create_partitions alter_topic_configs delete_records);
+    conformance!(
+        EmbeddedCluster::in_memory();
+        create_partitions alter_topic_configs delete_records
+    );
 }
 
 mod in_files {

@@ -234,7 +234,7 @@ pub(crate) async fn many_transactions_on_many_partitions(cluster: &dyn Cluster) 
     }
 }
 
-/// Who has an id that was fenced writes nothing more, and what it left open does not hold readers up.
+/// Who has an id that was fenced writes nothing more, and what it left open holds no reader up.
 pub(crate) async fn fenced_from_outside(cluster: &dyn Cluster) {
     let topic = topic(cluster, "fenced", 1).await;
     let (id, unknown) = (unique("id"), unique("id"));

@@ -1,8 +1,8 @@
-//! Golden messages: what `kafka-protocol` reads and writes is what Java's own classes do, for every version of every
-//! API that a client of ours sends or that the embedded cluster answers.
+//! Golden messages: what `kafka-protocol` reads and writes is what Java's own classes do, for every
+//! version of every API that a client of ours sends or that the embedded cluster answers.
 //!
-//! `messages.txt` is what `Messages.java` printed; every field has a value of its own, so that two that change places
-//! are noticed.
+//! `messages.txt` is what `Messages.java` printed; every field has a value of its own, so that two
+//! that change places are noticed.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

@@ -47,7 +47,9 @@ pub(super) struct Call<'a> {
 macro_rules! served {
     (
         at once { $($key:ident: $request:ident => $module:ident::$handler:ident,)* }
-        later { $($late_key:ident: $late_request:ident => $late_module:ident::$late_handler:ident,)* }
+        later {
+            $($late_key:ident: $late_request:ident => $late_module:ident::$late_handler:ident,)*
+        }
     ) => {
         /// What is served, and in which versions.
         const SERVED: &[(ApiKey, VersionRange)] = &[

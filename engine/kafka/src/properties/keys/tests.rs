@@ -69,8 +69,8 @@ fn the_table_for_people_is_current() {
          each. This page is\nwritten by a test from `engine/kafka/src/properties/keys.rs`; \
          `UPDATE_EXPECT=1 cargo test -p millrace-kafka --lib\nproperties` renews it.\n\n\
          Two clients reach a Kafka cluster, and the worker's property `kafka.client` chooses: \
-         `native`, our own, or\n`librdkafka`, where the feature `rdkafka` built it in (the default then). \
-         \"its x\" names the key of librdkafka\nthat a key becomes there.\n\n\
+         `native`, our own,\nunless told otherwise, or `librdkafka`, where the feature `rdkafka` \
+         built it in. \"its x\" names the key of\nlibrdkafka that a key becomes there.\n\n\
          | key | clients | type, Java's default | `kafka.client=native` | \
          `kafka.client=librdkafka` |\n|---|---|---|---|---|\n",
     );
