@@ -54,7 +54,7 @@ checks: ## The part of `make test` that needs no servers
 
 .PHONY: integration
 integration: servers ## The part of `make test` that runs against Kafka, Java Connect and PostgreSQL
-	$(call step,building for integration,$(cargo) build -p millrace --quiet && \
+	$(call step,building for integration,$(cargo) build -p millrace --features rdkafka --quiet && \
 	  $(cargo) test -p millrace-integration --no-run --quiet)
 	$(call step,tests of the rig in benches/e2e,python3 -m unittest discover -t benches/e2e -s benches/e2e/tests)
 	$(call step,tests with servers,$(cargo) test -p millrace-integration)
@@ -67,7 +67,7 @@ drill: servers ## Clients at work while brokers fail, 60 times (DRILL: options o
 static: ## Build the binary to give away: static, stripped, optimised as a whole; without librdkafka
 	@integration/setup.sh static $(target)
 	$(call step,building a static millrace (takes a while),\
-	  $(cargo) build --profile dist --target $(target) -p millrace --no-default-features --features connectors $(quiet))
+	  $(cargo) build --profile dist --target $(target) -p millrace $(quiet))
 	@ldd $(CARGO_TARGET_DIR)/$(target)/dist/millrace 2>&1 | grep -q 'statically linked\|not a dynamic' \
 	  || { echo "not static:"; ldd $(CARGO_TARGET_DIR)/$(target)/dist/millrace; exit 1; }
 	@ls -l $(CARGO_TARGET_DIR)/$(target)/dist/millrace | awk '{ printf "    %s, %d MB\n", $$9, $$5 / 1000000 }'
