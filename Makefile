@@ -40,6 +40,7 @@ build: build-needs ## Build the release binary
 
 .PHONY: test
 test: build-needs ## Run all checks and tests; installs what they need (a container engine, PostgreSQL)
+	@integration/setup.sh tests
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line checks servers
 	@$(MAKE) --no-print-directory integration
 
@@ -79,6 +80,7 @@ bench: build ## Measure Millrace beside Java Connect (an hour on two cores; BENC
 
 .PHONY: bench-parts
 bench-parts: build-needs ## Measure the parts that a record passes through (criterion)
+	@integration/setup.sh tests
 	$(cargo) bench -p millrace-benches
 
 .PHONY: clean-servers

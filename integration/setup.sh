@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# setup.sh build | static | servers | bench | clean | stop: makes a Debian machine able to build Millrace (`build`;
-# `static TARGET` for a binary against musl), to run the tests that need servers (`servers`: a container engine,
-# the Kafka image, PostgreSQL), to measure beside Java (`bench`). Each step is taken only when its result is
+# setup.sh build | static | tests | servers | bench | clean | stop: makes a Debian machine able to build Millrace
+# (`build`; `static TARGET` for a binary against musl), to build the tests, which compare with librdkafka (`tests`),
+# to run those that need servers (`servers`: a container engine, the Kafka image, PostgreSQL), to measure beside
+# Java (`bench`). Each step is taken only when its result is
 # missing, is named, and is timed. `clean` removes our containers, `stop` also ends the engine that `servers`
 # started. Without root it prints what to install and goes on with what is there.
 set -euo pipefail
@@ -143,7 +144,9 @@ get_image() {
 
 # --- commands -------------------------------------------------------------------------------------------
 
-build() { install_missing $(missing_c_packages) $(missing_rdkafka_packages); }
+build() { install_missing $(missing_c_packages); }
+
+tests() { install_missing $(missing_c_packages) $(missing_rdkafka_packages); }
 
 static() {
   install_missing $(missing_c_packages) $(has musl-gcc || echo musl-tools)
@@ -182,6 +185,6 @@ stop() {
 }
 
 case ${1:-} in
-  build | static | servers | bench | clean | stop) "$@" ;;
+  build | tests | static | servers | bench | clean | stop) "$@" ;;
   *) sed -n '2,6s/^# //p' "$0"; exit 2 ;;
 esac
