@@ -7,7 +7,7 @@ use bytes::Bytes;
 use millrace_api::Result;
 
 use super::budget::Held;
-use super::partitions::Position;
+use super::partition::Position;
 use crate::record_batch::{BatchHeader, Columns, Corrupt, Reader};
 
 /// What one response had of one partition.

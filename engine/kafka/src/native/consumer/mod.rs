@@ -1,7 +1,7 @@
 //! Decides what a consumer's poll brings.
 //!
-//! `fetch` asks each broker for records and `answer` says what it sent; `partitions` knows where
-//! each partition is read next, and `chunk` makes bytes into records when the caller polls.
+//! `fetch` asks each broker for records, in a `session`, and `answer` says what it sent;
+//! `partitions` knows where each `partition` is read next, and `chunk` makes bytes into records when the caller polls.
 //! `upkeep` keeps metadata and positions, `budget` bounds the memory.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +28,7 @@ mod budget;
 mod chunk;
 mod fetch;
 mod offsets;
+mod partition;
 mod partitions;
 mod session;
 mod upkeep;
@@ -35,7 +36,8 @@ mod upkeep;
 #[cfg(test)]
 mod tests;
 
-use partitions::{Partitions, Position, place};
+use partition::{Position, place};
+use partitions::Partitions;
 
 /// A poll brings no more than this once decompressed, give or take a batch.
 const MOST_BYTES: usize = 16 << 20;

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::fetch::topic_name;
-use super::partitions::{Ask, Position, Question};
+use super::partition::{Ask, Position, Question};
 use crate::native::brokers::Lane;
 use crate::native::client::{CallError, check};
 use crate::native::error::Failure;

@@ -33,6 +33,9 @@ impl Want {
     }
 }
 
+/// Partitions with the ids that a broker knows their topics by.
+pub(super) type Forgotten = Vec<(TopicPartition, Uuid)>;
+
 /// What a request says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Step {
@@ -43,7 +46,7 @@ pub(super) struct Step {
     /// New and changed ones; all of them when the session is opened.
     pub(super) send: Vec<(TopicPartition, Want)>,
     /// Those that the broker has to forget, with the ids that it knows them by.
-    pub(super) forget: Vec<(TopicPartition, Uuid)>,
+    pub(super) forget: Forgotten,
 }
 
 /// What one broker remembers of our requests.
@@ -94,7 +97,7 @@ impl Session {
     fn changes(
         &self,
         wanted: &BTreeMap<TopicPartition, Want>,
-    ) -> (Vec<(TopicPartition, Want)>, Vec<(TopicPartition, Uuid)>) {
+    ) -> (Vec<(TopicPartition, Want)>, Forgotten) {
         let is_new = |tp: &TopicPartition, want: &Want| {
             self.known.get(tp).is_none_or(|known| !known.reads_alike(want))
         };

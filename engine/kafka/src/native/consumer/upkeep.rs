@@ -15,7 +15,7 @@ use super::Shared;
 use super::answer::WHAT;
 use super::fetch::Fetcher;
 use super::offsets;
-use super::partitions::{Asked, Position, Questions};
+use super::partition::{Asked, Position, Questions};
 use crate::native::backoff::Backoff;
 use crate::native::error;
 use crate::native::metadata::Metadata;
