@@ -59,8 +59,13 @@ impl Network {
     /// Makes a network. Containers named in `with` are removed before it.
     pub fn new(with: &[String]) -> Self {
         let name = unique("net");
-        let leash =
-            Leash::new(&format!("docker rm -f -v {} ; docker network rm {name}", with.join(" ")));
+        // After a failure Java's clients may still be in it, and then it could not be removed.
+        let inside = "{{range $id, $container := .Containers}}{{$id}} {{end}}";
+        let inside = format!("$(docker network inspect -f '{inside}' {name})");
+        let leash = Leash::new(&format!(
+            "docker rm -f -v {} {inside} ; docker network rm {name}",
+            with.join(" ")
+        ));
         // The engine knows a range that is free here, but gives fixed addresses only in ranges that
         // it was told: ask, and tell.
         for _ in 0..20 {

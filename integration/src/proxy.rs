@@ -31,7 +31,8 @@ pub enum Way {
     Reset,
     /// Half of what a broker says at once passes, then the connection is closed.
     Cut,
-    /// A byte in the middle of longer answers, those with records, is another one.
+    /// A byte near the end of longer answers is another one: that of a record, which a checksum
+    /// covers.
     Garbled,
 }
 
@@ -126,13 +127,16 @@ async fn carry(client: TcpStream, target: &str, shared: &Shared) {
     }
 }
 
+/// What is read at once. Less of it ends where an answer does.
+const BUFFER: usize = 16 * 1024;
+
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     shared: &Shared,
     is_answer: bool,
 ) -> io::Result<()> {
-    let mut buffer = vec![0; 16 * 1024];
+    let mut buffer = vec![0; BUFFER];
     let mut is_lost = false;
     loop {
         let length = from.read(&mut buffer).await?;
@@ -164,7 +168,9 @@ async fn pump(
             Way::Cut if is_answer => {
                 return to.write_all(&bytes[..length / 2]).await;
             }
-            Way::Garbled if is_answer && length > 300 => bytes[length / 2] ^= 0x55,
+            Way::Garbled if is_answer && (250..BUFFER).contains(&length) => {
+                bytes[length - 40] ^= 0x55;
+            }
             _ => {}
         }
         to.write_all(bytes).await?;

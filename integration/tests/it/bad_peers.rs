@@ -244,7 +244,10 @@ fn a_bad_way_costs_no_cpu_and_heals() {
     // The last, as librdkafka complains for a while of what it read.
     go_bad(&scene, &workers, Way::Garbled);
     for (client, worker) in &workers {
-        println!("{client} told:\n{}", worker.errors());
+        let told = worker.errors();
+        println!("{client} told:\n{told}");
+        let is_seen = ["checksum", "CRC"].iter().any(|word| told.contains(word));
+        assert!(is_seen, "{client} did not see that records were garbled:\n{told}");
     }
 }
 
