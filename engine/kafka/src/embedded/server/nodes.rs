@@ -44,6 +44,7 @@ impl Nodes {
     }
 
     /// Moves a partition to the next node and returns that node.
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn move_leader(&self, topic: &str, partition: i32) -> i32 {
         let (leader, epoch) = self.leader(topic, partition);
         let next = FIRST + (leader - FIRST + 1) % self.count;

@@ -266,7 +266,10 @@ impl ModernConsumer {
                 tracing::debug!(group = self.coordinator.group(), "{error}");
                 Ok(())
             }
-            _ => Err(Stop::Failed(error.doing("the consumer cannot be a member of its group"))),
+            _ => {
+                let error = error.doing("the consumer cannot be a member of its group");
+                Err(Stop::Failed(error.context("group.id", self.coordinator.group())))
+            }
         }
     }
 

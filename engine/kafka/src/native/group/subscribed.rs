@@ -13,6 +13,7 @@ use crate::Subscription;
 use crate::matcher::Matcher;
 use crate::native::backoff::{Backoff, BackoffSettings};
 use crate::native::client::Client;
+use crate::native::error::{Permission, Resource, refused_for};
 use crate::native::metadata::Metadata;
 
 /// How soon a missing topic is looked for.
@@ -97,7 +98,11 @@ impl Subscribed {
                 sleep_until((now + missing.next()).min(due.max(now + MISSING.first))).await;
             }
             match client.refresh().await {
-                Ok(_) => {}
+                Ok(metadata) => {
+                    if let Some(error) = self.forbidden(&metadata) {
+                        return error;
+                    }
+                }
                 Err(failure) if failure.is_passing() => {
                     tracing::debug!("metadata cannot be refreshed: {failure}");
                     sleep_until(Instant::now() + missing.next()).await;
@@ -105,6 +110,23 @@ impl Subscribed {
                 Err(failure) => return failure.doing("metadata cannot be refreshed"),
             }
         }
+    }
+
+    /// What keeps a topic of the subscription away for good, such as a permission that is missing.
+    fn forbidden(&self, metadata: &Metadata) -> Option<Error> {
+        let Matcher::Topics(names) = &self.matcher else {
+            // A pattern matches what the client may see.
+            return None;
+        };
+        names.iter().find_map(|name| {
+            let code = metadata.topics.get(name.as_str())?.error?;
+            if code.is_retriable() {
+                return None;
+            }
+            let needed = [Permission::new("Describe", Resource::Topic(name))];
+            let error = refused_for(code, "records cannot be read", None, &needed);
+            Some(error.context("topic", name))
+        })
     }
 
     fn is_complete(&self, metadata: &Metadata) -> bool {

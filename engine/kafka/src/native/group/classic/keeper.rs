@@ -90,7 +90,7 @@ impl Keeper {
                         continue;
                     }
                     Action::Tell(event) => Ok(event),
-                    Action::Fail(error) => Err(error),
+                    Action::Fail(error) => Err(error.context("group.id", &self.settings.group)),
                 };
                 self.publish();
                 if events.send(event).await.is_err() {
