@@ -162,9 +162,19 @@ pub fn committed(bootstrap: &str, group: &str, topic: &str) -> Option<i64> {
         client(bootstrap).set("group.id", group).create().expect("the client's settings are right");
     let mut wanted = TopicPartitionList::new();
     wanted.add_partition(topic, 0);
-    let offsets = consumer
-        .committed_offsets(wanted, PATIENCE)
-        .unwrap_or_else(|error| panic!("group {group} has no coordinator: {error}"));
+    // A broker that has just made its topic of offsets takes a moment to coordinate groups.
+    let offsets = wait_until(&format!("the coordinator of {group}"), PATIENCE, || {
+        match consumer.committed_offsets(wanted.clone(), PATIENCE) {
+            Err(KafkaError::MetadataFetch(
+                RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress,
+            )) => None,
+            other => {
+                Some(other.unwrap_or_else(|error| panic!("the broker does not answer: {error}")))
+            }
+        }
+    });
     match offsets.elements_for_topic(topic).first()?.offset() {
         Offset::Offset(offset) => Some(offset),
         _ => None,
