@@ -21,7 +21,7 @@ use millrace_api::{Error, Result, TopicPartition};
 use super::super::client::{CallError, Client, CoordinatorOf, check};
 use super::super::error::{Permission, Resource};
 use super::groups::check_name;
-use super::{Question, by_topic, coordinator, missing_partition, text};
+use super::{Answers, Question, by_topic, coordinator, missing_partition, text};
 
 /// A partition's own error, which ends a call.
 type Refused = (TopicPartition, CallError);
@@ -94,9 +94,7 @@ fn fetch_request(
 }
 
 /// The offsets of an answer of any version, unless it is an error as a whole.
-fn read_offsets(
-    answer: OffsetFetchResponse,
-) -> Result<Vec<(TopicPartition, Result<i64, CallError>)>, CallError> {
+fn read_offsets(answer: OffsetFetchResponse) -> Result<Answers<i64>, CallError> {
     let whole = match answer.groups.first() {
         Some(group) => group.error_code,
         None => answer.error_code,
