@@ -78,6 +78,11 @@ bench: build ## Measure Millrace beside Java Connect (an hour on two cores; BENC
 	@integration/setup.sh bench
 	@benches/e2e/run $(BENCH)
 
+.PHONY: bench-kafka
+bench-kafka: build-needs ## Measure Kafka clients beside each other (an hour; BENCH=--quick: minutes)
+	@integration/setup.sh bench
+	@benches/kafka/run $(BENCH)
+
 .PHONY: bench-parts
 bench-parts: build-needs ## Measure the parts that a record passes through (criterion)
 	@integration/setup.sh tests

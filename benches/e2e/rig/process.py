@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -84,6 +85,21 @@ class Process:
         self._child.returncode = os.waitstatus_to_exitcode(status)
         _living.remove(self)
         return self._child.returncode, used.ru_utime + used.ru_stime
+
+    def wait_usage(self, seconds: float) -> tuple[int, resource.struct_rusage]:
+        """Exit code, and what the kernel has counted, once it has ended."""
+        deadline = time.monotonic() + seconds
+        while True:
+            pid, status, used = os.wait4(self.pid, os.WNOHANG)
+            if pid:
+                break
+            if time.monotonic() > deadline:
+                self.stop()
+                raise Failure(f"{self.name} took more than {seconds:g} s, see {self.log}")
+            time.sleep(0.005)
+        self._child.returncode = os.waitstatus_to_exitcode(status)
+        _living.remove(self)
+        return self._child.returncode, used
 
     def cpu_seconds(self) -> float:
         return proc.cpu_seconds(self.pid)

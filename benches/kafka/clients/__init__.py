@@ -1,0 +1,1 @@
+"""What each module decides is said at its top."""
