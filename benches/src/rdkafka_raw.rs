@@ -34,7 +34,7 @@ struct Handles {
 impl Raw<'_> {
     fn open(&self, kind: sys::rd_kafka_type_t) -> Result<Handles> {
         let mut why = [0 as c_char; 512];
-        // SAFETY: every pointer is a string that ends with 0, or was returned by the call before and is checked.
+        // SAFETY: every pointer is a string that ends with 0, or came from the call before.
         unsafe {
             let conf = sys::rd_kafka_conf_new();
             for (key, value) in &self.properties {
@@ -69,7 +69,7 @@ pub fn consume(raw: &Raw<'_>) -> Result<(usize, usize)> {
     let Handles { client, topic } = raw.open(sys::rd_kafka_type_t::RD_KAFKA_CONSUMER)?;
     let mut messages = vec![null_mut(); BATCH];
     let (mut records, mut bytes) = (0, 0);
-    // SAFETY: the handles live as long as the process; each message is read before it is destroyed, once.
+    // SAFETY: the handles live as long as the process; each message is read, then destroyed once.
     unsafe {
         let queue = sys::rd_kafka_queue_new(client);
         for partition in 0..raw.partitions {
@@ -102,7 +102,7 @@ pub fn produce(raw: &Raw<'_>) -> Result<(usize, usize)> {
     let count = raw.values.len();
     let done = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
     let full = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__QUEUE_FULL;
-    // SAFETY: a message of zeros is librdkafka's empty one; the values live until `flush` has returned.
+    // SAFETY: a message of zeros is librdkafka's empty one; the values outlive `flush`.
     unsafe {
         let empty: sys::rd_kafka_message_t = std::mem::zeroed();
         let mut messages = Vec::with_capacity(count);

@@ -23,8 +23,8 @@ pub const TARGETS: [(&str, fn(&[u8])); 8] = [
     ("zstd", zstd),
 ];
 
-/// Batches as a fetch response or a log file has them. Checksums are not compared: they would keep everything from
-/// the parser.
+/// Batches as a fetch response or a log file has them. Checksums are not compared: they would keep
+/// everything from the parser.
 pub fn record_batches(data: &[u8]) {
     let limits = Limits {
         max_decompressed_bytes: 1 << 20,

@@ -65,8 +65,16 @@ fn is_ours(name: &str) -> bool {
 
 /// Third parties, the crates that may name them, and why no other.
 const HOMES: [(&str, &[&str], &str); 9] = [
-    ("rdkafka", &["millrace-kafka", "millrace-integration"], "only engine/kafka speaks to Kafka"),
-    ("kafka-protocol", &["millrace-kafka", "millrace-integration"], "only engine/kafka speaks to Kafka"),
+    (
+        "rdkafka",
+        &["millrace-kafka", "millrace-integration", "millrace-benches"],
+        "only engine/kafka speaks to Kafka, but for what it is compared with",
+    ),
+    (
+        "kafka-protocol",
+        &["millrace-kafka", "millrace-integration"],
+        "only engine/kafka speaks to Kafka",
+    ),
     ("axum", &["millrace-runtime"], "only runtime/src/rest serves HTTP"),
     (
         "sqlx",
@@ -88,7 +96,11 @@ const HOMES: [(&str, &[&str], &str); 9] = [
         &["millrace-converters", "millrace-lake"],
         "Avro is read and written in one place",
     ),
-    ("clap", &["millrace"], "only the binary has a command line"),
+    (
+        "clap",
+        &["millrace", "millrace-benches"],
+        "only the binary and what measures it have a command line",
+    ),
     (
         "testcontainers-modules",
         &["millrace-integration"],

@@ -186,8 +186,9 @@ impl Stamp {
         Self { producer_id: -1, producer_epoch: -1, base_sequence: -1, is_transactional: false };
 }
 
-/// Gives a [closed](super::Writer::close) batch its producer and its checksum. It may be sealed again, for
-/// one that sends it again with another epoch or sequence number: the records stay as they are.
+/// Gives a [closed](super::Writer::close) batch its producer and its checksum. It may be sealed
+/// again, for one that sends it again with another epoch or sequence number: the records stay as
+/// they are.
 ///
 /// # Panics
 ///

@@ -221,8 +221,8 @@ impl Reader {
         Ok(header.length)
     }
 
-    /// The checksum is compared here as well, whatever is in it: one flipped bit could otherwise hide a batch of
-    /// records.
+    /// The checksum is compared here as well, whatever is in it: one flipped bit could otherwise
+    /// hide a batch of records.
     fn read_control(
         &mut self,
         batches: &Bytes,

@@ -29,8 +29,8 @@ pub(super) fn read(bytes: &[u8], position: &mut usize) -> Option<i64> {
 /// How many bytes [`read_short`] looks at, wherever it begins.
 const WINDOW: usize = 32;
 
-/// Reads an integer of at most three bytes that begins in the window at `position`, and moves over it; none
-/// when it is longer. Five of them and a byte between fit a window: nothing is checked.
+/// Reads an integer of at most three bytes that begins in the window at `position`, and moves over
+/// it; none when it is longer. Five of them and a byte between fit a window: nothing is checked.
 #[inline(always)]
 pub(super) fn read_short(window: &[u8; WINDOW], position: &mut usize) -> Option<i32> {
     let byte = |at: usize| u32::from(window[at % WINDOW]);

@@ -1,7 +1,7 @@
 //! The APIs whose messages come from or go to a network, for golden tests and fuzz targets.
 
-/// Calls the macro `$each` with the name and the request of each API. The corpora of the fuzz targets count them
-/// from the first: new ones go to the end.
+/// Calls the macro `$each` with the name and the request of each API. The corpora of the fuzz
+/// targets count them from the first: new ones go to the end.
 macro_rules! apis {
     ($each:ident) => {
         $each! {

@@ -44,8 +44,8 @@ fn hex(text: &str) -> Bytes {
     (0..text.len()).step_by(2).map(byte).collect()
 }
 
-/// What our side makes of a message: how it prints, and its bytes when it is written again. None where
-/// `kafka-protocol` does not have this version.
+/// What our side makes of a message: how it prints, and its bytes when it is written again. None
+/// where `kafka-protocol` does not have this version.
 type Ours = Option<Result<(String, Bytes), String>>;
 
 fn ours<R: Request<Response: Debug> + Debug>(golden: &Golden<'_>) -> Ours {
@@ -83,8 +83,8 @@ macro_rules! define {
 
 apis::apis!(define);
 
-/// Whether the text of a message gives this field this value. Types such as `TopicName("s4")` are around some values,
-/// and bytes print as text.
+/// Whether the text of a message gives this field this value. Types such as `TopicName("s4")` are
+/// around some values, and bytes print as text.
 fn says(text: &str, name: &str, value: &str) -> bool {
     let name = format!(" {}: ", name.trim_end_matches('_'));
     let quoted = format!("\"{value}\"");
