@@ -3,8 +3,9 @@
 //!
 //! The way of a record: [`NativeProducer::send`] chooses its partition and copies it, once, from
 //! its column into the open batch there (`buffer`). Full batches are compressed by the caller, whose
-//! time it is. The `sender` puts them into requests (`request`), in the order that `partition` and
-//! `sequences` keep; `verdict` reads the answers, and `batch` tells whom they belong to.
+//! time it is. The `sender` puts them into requests (`dispatch`, `request`), in the order that `partition`
+//! and `sequences` keep; `outcome` and `verdict` read the answers, and `batch` tells whom they
+//! belong to.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -29,6 +30,7 @@ use crate::{Acknowledge, Outgoing, Producer};
 mod answer;
 mod batch;
 mod buffer;
+mod dispatch;
 mod outcome;
 mod partition;
 mod request;
@@ -188,8 +190,11 @@ impl NativeProducer {
         let room =
             Room { batch_bytes: most.min(limit), record_bytes: self.settings.max_request_bytes };
         let began = Instant::now();
-        let Appended { rows: appended, stop } =
-            open.writer.append_rows(run.records, rows.iter(), now_ms(), room);
+        let (records, now) = (run.records, now_ms());
+        let Appended { rows: appended, stop } = match rows {
+            Rows::All(rows) => open.writer.append_rows(records, rows, now, room),
+            Rows::Some(rows) => open.writer.append_rows(records, rows.iter().copied(), now, room),
+        };
         let mut returned = Returned { records: appended, ..Returned::default() };
         if appended > 0 {
             open.since.get_or_insert(began);
@@ -367,14 +372,6 @@ impl<'a> Rows<'a> {
             Self::All(range) => Rows::All(range.start + index..range.end),
             Self::Some(rows) => Rows::Some(&rows[index..]),
         }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = usize> + use<'a> {
-        let (range, rows) = match self {
-            Self::All(range) => (range.clone(), &[][..]),
-            Self::Some(rows) => (0..0, *rows),
-        };
-        range.chain(rows.iter().copied())
     }
 }
 

@@ -26,11 +26,14 @@ impl Sender {
             match batch {
                 Ok((batch, spare)) => {
                     self.buffer.shrink(before, batch.len(), spare);
+                    // It had nothing to send meanwhile.
+                    self.active.insert(slot);
                     self.partitions[slot].push(batch);
                 }
                 Err(_) => self.buffer.release(before, records, None),
             }
             for later in self.compressing.remove(&slot).unwrap_or_default() {
+                self.active.insert(slot);
                 self.partitions[slot].push(later);
             }
         }
@@ -219,9 +222,10 @@ impl Sender {
         let mut compressor = Compressor::new(codec, level);
         let partition = &mut self.partitions[part.slot];
         match partition.split(&part.sent, ids, &mut compressor) {
-            Ok(Some(raw_bytes)) => {
+            Ok(Some(split)) => {
                 tracing::warn!("a batch for {} is too large and is split", partition.name);
-                self.buffer.limit_batches(part.slot, raw_bytes);
+                self.buffer.shrink(split.before, split.after, None);
+                self.buffer.limit_batches(part.slot, split.most_bytes);
                 true
             }
             Ok(None) => false,

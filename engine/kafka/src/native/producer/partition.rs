@@ -70,6 +70,17 @@ pub(super) struct Sent {
 /// A batch whose fate is known.
 pub(super) type Settled = (Batch, Result<(), Rejection>);
 
+/// What splitting a batch has brought.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Split {
+    /// Its bytes.
+    pub(super) before: usize,
+    /// Those of its parts.
+    pub(super) after: usize,
+    /// Half of what it had before compression.
+    pub(super) most_bytes: usize,
+}
+
 /// How batches are sent again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
@@ -247,13 +258,13 @@ impl Partition {
     }
 
     /// Puts two batches in the place of one that was too large, if it has two records. Its answer
-    /// is dealt with then. Says how many bytes its records had before compression.
+    /// is dealt with then. Says how it was split.
     pub(super) fn split(
         &mut self,
         sent: &Sent,
         ids: [u64; 2],
         compressor: &mut Compressor,
-    ) -> Result<Option<usize>, Error> {
+    ) -> Result<Option<Split>, Error> {
         let Some(at) = self.unacknowledged.iter().position(|batch| batch.id == sent.id) else {
             return Ok(None);
         };
@@ -261,11 +272,13 @@ impl Partition {
         if batch.records < 2 {
             return Ok(None);
         }
-        let ([first, second], bytes) = batch.split(ids, compressor)?;
+        let before = batch.len();
+        let ([first, second], most_bytes) = batch.split(ids, compressor)?;
+        let split = Split { before, after: first.len() + second.len(), most_bytes };
         self.unacknowledged[at] = second;
         self.unacknowledged.insert(at, first);
         self.in_flight -= 1;
-        Ok(Some(bytes))
+        Ok(Some(split))
     }
 
     /// Gives up what is older than `delivery.timeout.ms`.

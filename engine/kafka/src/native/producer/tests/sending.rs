@@ -170,7 +170,7 @@ impl Cluster {
                 let bytes = part.records.unwrap();
                 let records = open(&bytes).0.count as usize;
                 all += records;
-                let code = self.append(&name, part.index, &bytes, records, fate);
+                let code = self.append((&name, part.index), &bytes, fate);
                 PartitionProduceResponse::default()
                     .with_index(part.index)
                     .with_error_code(code.map_or(0, |code| code.code()))
@@ -185,18 +185,11 @@ impl Cluster {
         ProduceResponse::default().with_responses(responses)
     }
 
-    fn append(
-        &self,
-        topic: &str,
-        partition: i32,
-        bytes: &Bytes,
-        records: usize,
-        fate: Fate,
-    ) -> Option<Code> {
+    fn append(&self, (topic, partition): (&str, i32), bytes: &Bytes, fate: Fate) -> Option<Code> {
         if let Fate::Refused(code) = fate {
             return Some(code);
         }
-        if records > *self.most_records.lock().unwrap() {
+        if open(bytes).0.count as usize > *self.most_records.lock().unwrap() {
             return Some(Code::MessageTooLarge);
         }
         let mut logs = self.logs.lock().unwrap();
