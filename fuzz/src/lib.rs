@@ -11,8 +11,11 @@ use millrace_kafka::record_batch::{Compression, HEADER_LENGTH, Limits, Reader};
 #[path = "../../engine/kafka/tests/messages/apis.rs"]
 mod apis;
 
-/// The targets by name.
-pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+/// A decoder by its name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [Target; 8] = [
     ("gzip", gzip),
     ("headers", headers),
     ("lz4", lz4),

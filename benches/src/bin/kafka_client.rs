@@ -1,6 +1,7 @@
 //! A client that moves records and nothing else, for `benches/kafka`: through `trait Cluster`, as
 //! the worker does, or through librdkafka's batch calls alone, as the best that it can do. It
 //! prints what it moved; who started it reads the clocks.
+#![allow(clippy::print_stdout, reason = "what it prints is what its driver reads")]
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

@@ -49,7 +49,7 @@ impl Broker {
 fn record(n: usize) -> Record {
     Record {
         key: Some(format!("key-{n}").into_bytes()),
-        value: (n % 7 != 0).then(|| format!("a value, number {n}").into_bytes()),
+        value: (!n.is_multiple_of(7)).then(|| format!("a value, number {n}").into_bytes()),
         headers: vec![("h".to_owned(), Some(vec![b'1'])), ("h".to_owned(), None)],
         ..Record::default()
     }

@@ -46,14 +46,17 @@ enum End {
 impl End {
     /// Only what somebody should look into is told in a log that nobody asked for more.
     fn tell(&self, peer: &str) {
-        match self {
-            Self::Slow => tracing::warn!(peer, "a client does not read its answer: closed"),
-            Self::Malformed(malformed) => {
-                tracing::warn!(peer, cause = %malformed, "a request cannot be read: closed");
-            }
-            Self::Closed => tracing::debug!(peer, "a client has closed its connection"),
-            Self::Idle => tracing::debug!(peer, "an idle connection is closed"),
-            Self::Failed(error) => tracing::debug!(peer, %error, "a connection has failed"),
+        let (is_usual, why) = match self {
+            Self::Slow => (false, "it does not read its answer".to_owned()),
+            Self::Malformed(malformed) => (false, format!("a request cannot be read: {malformed}")),
+            Self::Closed => (true, "it has closed it".to_owned()),
+            Self::Idle => (true, "it was idle".to_owned()),
+            Self::Failed(error) => (true, error.to_string()),
+        };
+        if is_usual {
+            tracing::debug!(peer, why, "a client's connection is closed");
+        } else {
+            tracing::warn!(peer, why, "a client's connection is closed");
         }
     }
 }

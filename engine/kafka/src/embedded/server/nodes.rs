@@ -16,12 +16,14 @@ pub(crate) fn host(node: i32) -> String {
     format!("node-{node}")
 }
 
+/// The leaders of partitions that have moved, and the epochs of these.
+type Moved = HashMap<(Arc<str>, i32), (i32, i32)>;
+
 /// The nodes of a cluster. All serve the same logs.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     count: i32,
-    /// Partitions that have moved: their leaders and the epochs of these.
-    moved: Mutex<HashMap<(Arc<str>, i32), (i32, i32)>>,
+    moved: Mutex<Moved>,
 }
 
 impl Nodes {
@@ -73,7 +75,7 @@ impl Nodes {
         }
     }
 
-    fn moved(&self) -> MutexGuard<'_, HashMap<(Arc<str>, i32), (i32, i32)>> {
+    fn moved(&self) -> MutexGuard<'_, Moved> {
         self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

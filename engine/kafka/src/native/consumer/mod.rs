@@ -1,8 +1,8 @@
 //! Decides what a consumer's poll brings.
 //!
 //! `fetch` asks each broker for records, in a `session`, and `answer` says what it sent;
-//! `partitions` knows where each `partition` is read next, and `chunk` makes bytes into records when the caller polls.
-//! `upkeep` keeps metadata and positions, `budget` bounds the memory.
+//! `partitions` knows where each `partition` is read next, and `chunk` makes bytes into records
+//! when the caller polls. `upkeep` keeps metadata and positions, `budget` bounds the memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};

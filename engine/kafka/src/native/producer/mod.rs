@@ -2,10 +2,10 @@
 //! waits for (Java's `KafkaProducer`).
 //!
 //! The way of a record: [`NativeProducer::send`] chooses its partition and copies it, once, from
-//! its column into the open batch there (`buffer`). Full batches are compressed by the caller, whose
-//! time it is. The `sender` puts them into requests (`dispatch`, `request`), in the order that `partition`
-//! and `sequences` keep; `outcome` and `verdict` read the answers, and `batch` tells whom they
-//! belong to.
+//! its column into the open batch there (`buffer`). Full batches are compressed by the caller: the
+//! time is the caller's. The `sender` puts them into requests (`dispatch`, `request`), in the order
+//! that `partition` and `sequences` keep; `outcome` and `verdict` read the answers, and `batch`
+//! tells whom they belong to.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -3,8 +3,8 @@
 //!
 //! The sender is one task on the I/O runtime. It waits for nothing but what may happen next: every
 //! question to a broker is a task of its own that comes back as a [`Done`]. Batches that are full
-//! were compressed by the caller; those that were not, but have lingered long enough, are compressed
-//! on a thread that may block, so that no heartbeat on this runtime waits for a codec.
+//! were compressed by the caller; those that were not, but have lingered long enough, are
+//! compressed on a thread that may block: no heartbeat on this runtime waits for a codec.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

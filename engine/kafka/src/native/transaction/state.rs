@@ -167,7 +167,7 @@ impl State {
         self.wanted.clear();
     }
 
-    /// Whether a batch may be sent to a partition now. One that was not added is wanted from now on.
+    /// Whether a batch may be sent to a partition now. One not yet added is wanted from now on.
     pub(super) fn admits(&mut self, partition: &TopicPartition) -> bool {
         if !matches!(self.phase, Phase::Open | Phase::Committing) {
             return false;

@@ -1,7 +1,7 @@
 //! What producing costs, against the broker that `MILLRACE_TEST_BOOTSTRAP` names: into the topic
 //! `MILLRACE_COST_TOPIC`, which must be there, with the settings in `MILLRACE_COST_SETTINGS`.
 //!
-//! `cargo test --release -p millrace-kafka --lib -- --ignored --nocapture what_a_record_costs_to_send`
+//! `cargo test --release -p millrace-kafka --lib -- --ignored --nocapture what_a_record_costs`
 
 use std::fs;
 use std::sync::Arc;
