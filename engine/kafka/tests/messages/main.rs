@@ -3,6 +3,10 @@
 //!
 //! `messages.txt` is what `Messages.java` printed; every field has a value of its own, so that two
 //! that change places are noticed.
+#![allow(
+    clippy::unwrap_used,
+    reason = "tests may, but clippy only sees those that are not shared between tests"
+)]
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

@@ -198,16 +198,22 @@ impl Worker {
     }
 }
 
+/// The first worker of a group leads it and assigns to itself.
+async fn alone_in(broker: &Broker, group: &str) -> Worker {
+    let mut worker = Worker::new(broker, group).await;
+    let joined = worker.join().await;
+    assert_eq!((joined.error_code, joined.members.len()), (0, 1));
+    assert_eq!((&joined.leader, &joined.protocol_name), (&worker.id, &Some(text("sessioned"))));
+    let id = worker.id.clone();
+    assert_eq!(&worker.sync(&[(&id, "first")]).await.assignment[..], b"first");
+    assert_eq!(worker.state().await, ("Stable".to_owned(), "sessioned".to_owned(), 1));
+    worker
+}
+
 pub(super) async fn a_group_of_type_connect_goes_through_its_generations(broker: &Broker) {
     let group = unique("workers");
-    let mut a = Worker::new(broker, &group).await;
+    let mut a = alone_in(broker, &group).await;
     let mut b = Worker::new(broker, &group).await;
-    let joined = a.join().await;
-    assert_eq!((joined.error_code, joined.members.len()), (0, 1));
-    assert_eq!((&joined.leader, &joined.protocol_name), (&a.id, &Some(text("sessioned"))));
-    let id = a.id.clone();
-    assert_eq!(&a.sync(&[(&id, "first")]).await.assignment[..], b"first");
-    assert_eq!(a.state().await, ("Stable".to_owned(), "sessioned".to_owned(), 1));
     let old = a.generation;
 
     // While the second joins, the first is told to join again.
