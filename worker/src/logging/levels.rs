@@ -16,10 +16,10 @@ const OURS: &str = "millrace";
 /// package stands for all of its classes.
 const NAMES: &[(&str, &str)] = &[
     ("org.apache.kafka.clients", "millrace_kafka"),
-    ("org.apache.kafka.clients.NetworkClient", "millrace_kafka::librdkafka"),
-    ("org.apache.kafka.clients.admin.KafkaAdminClient", "millrace_kafka::librdkafka::admin"),
-    ("org.apache.kafka.clients.consumer.KafkaConsumer", "millrace_kafka::librdkafka::consumer"),
-    ("org.apache.kafka.clients.producer.KafkaProducer", "millrace_kafka::librdkafka::producer"),
+    ("org.apache.kafka.clients.NetworkClient", "millrace_kafka::native::net"),
+    ("org.apache.kafka.clients.admin.KafkaAdminClient", "millrace_kafka::native::admin"),
+    ("org.apache.kafka.clients.consumer.KafkaConsumer", "millrace_kafka::native::consumer"),
+    ("org.apache.kafka.clients.producer.KafkaProducer", "millrace_kafka::native::producer"),
     ("org.apache.kafka.connect.cli.ConnectStandalone", "millrace::commands::standalone"),
     ("org.apache.kafka.connect.runtime.SubmittedRecords", "millrace_runtime::task::offsets"),
     ("org.apache.kafka.connect.runtime.Worker", "millrace_runtime::worker"),
