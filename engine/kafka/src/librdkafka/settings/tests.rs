@@ -155,6 +155,7 @@ fn producer_settings_change_their_names() {
             retry.backoff.ms=1
             batch.size=1
             linger.ms=0
+            delivery.timeout.ms=60000
             acks=1
             retries=0
             enable.idempotence=false
