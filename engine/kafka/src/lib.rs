@@ -22,6 +22,7 @@ pub mod embedded;
 pub mod guard;
 #[cfg(feature = "rdkafka")]
 pub mod librdkafka;
+mod lock;
 mod matcher;
 pub mod native;
 pub mod partitioner;

@@ -17,7 +17,8 @@ use millrace_api::{Error, Result};
 use super::log::Log;
 use super::producers::Producers;
 use super::segment::{Segment, Store, failed};
-use super::{directory, lock, now_ms};
+use super::{directory, now_ms};
+use crate::lock::lock;
 use crate::record_batch::{
     Batch, BatchHeader, Compression, Headers, Record, Row, TRANSACTIONAL, Writer, restamp,
     set_base_offset,

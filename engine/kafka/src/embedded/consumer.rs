@@ -9,10 +9,11 @@ use millrace_api::{Error, ErrorKind, Result, TopicPartition};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::Shared;
 use super::group::{Joining, MemberId, Step};
 use super::partition::{Partition, Start};
 use super::settings::ConsumerSettings;
-use super::{Shared, lock};
+use crate::lock::lock;
 use crate::matcher::Matcher;
 use crate::{Consumer, Fetched, Polled, Subscription};
 

@@ -14,7 +14,8 @@ use super::producers::{self, Appended, Producers, Refusal, Verdict};
 use super::recovery::{Checks, Damage};
 use super::segment::{self, Segment};
 use super::settings::{Isolation, Settings, TopicSettings};
-use super::{compaction, lock, now_ms};
+use super::{compaction, now_ms};
+use crate::lock::lock;
 use crate::record_batch::{BatchHeader, LOG_APPEND_TIME, Limits, restamp, set_base_offset};
 
 mod reading;

@@ -18,13 +18,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use millrace_api::{Error, ErrorKind, Result, TopicPartition};
 use tokio::time::Instant;
 
+use crate::lock::lock;
 use crate::{
     Cluster, ClusterDescription, Consumer, Isolation, NewTopic, OffsetSpec, Producer, Properties,
 };
@@ -580,10 +581,4 @@ fn check_name(name: &str) -> Result<()> {
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Locks. A panic elsewhere does not make the data worse: every change here is complete or undone
-/// before anything can panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::Directory;
 use super::log::{Log, Read};
+use super::now_ms;
 use super::settings::{Isolation, Settings, TopicSettings};
-use super::{lock, now_ms};
+use crate::lock::lock;
 use crate::record_batch::{Columns, Compression, Record, Writer};
 
 /// The topic Kafka keeps them in. Here it is no topic that can be read or written.

@@ -13,8 +13,9 @@ use proptest::prelude::*;
 use super::compaction::compact;
 use super::directory::{Directory, segment_files};
 use super::log::{Log, Read};
+use super::now_ms;
 use super::settings::{Isolation, Settings, TopicSettings};
-use super::{lock, now_ms};
+use crate::lock::lock;
 use crate::record_batch::{Compression, Headers, Limits, Record, Writer};
 
 fn settings(segment_bytes: u64, delete_retention_ms: i64) -> TopicSettings {

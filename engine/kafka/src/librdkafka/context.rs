@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{CStr, CString};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use millrace_api::Result;
@@ -12,6 +12,7 @@ use rdkafka::types::RDKafkaRespErr as Code;
 
 use super::error;
 use super::rebalance::Rebalance;
+use crate::lock::lock;
 
 /// What librdkafka's callbacks leave for us.
 #[derive(Debug, Default)]
@@ -31,10 +32,6 @@ const TELL: Duration = Duration::from_secs(10);
 
 /// There are fewer kinds.
 const MAX_KINDS: usize = 64;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 impl Context {
     pub(super) fn new(bootstrap_servers: CString) -> Self {

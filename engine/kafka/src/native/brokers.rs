@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::backoff::{Backoff, BackoffSettings};
 use super::error::{Failure, FailureKind};
 use super::net::{Address, Connection, ConnectionSettings, Dialer};
+use crate::lock::lock;
 
 /// What a connection is for. Answers come in the order of the requests, so what may wait long must
 /// not stand before what is urgent.
@@ -94,11 +95,6 @@ impl Brokers {
             lock(&self.slots).retain(|(peer, _), _| *peer != Peer::Node(id));
             known.insert(id, address);
         }
-    }
-
-    /// Forgets every broker: the next search begins at `bootstrap.servers` (KIP-899).
-    pub(crate) fn rebootstrap(&self) {
-        self.update(HashMap::new());
     }
 
     /// The connection to a broker; opens it if needed, and waits for its back-off first.
@@ -212,8 +208,4 @@ async fn open(brokers: &Brokers, address: Address, name: String) -> Result<Conne
         Ok(opened) => opened,
         Err(e) => Err(Failure::new(FailureKind::Disconnected, format!("it cannot be opened: {e}"))),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
@@ -20,7 +20,7 @@ use millrace_api::{Error, Result, TopicPartition};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::brokers::{Brokers, Lane};
@@ -28,6 +28,7 @@ use super::error::{self, Failure, Permission};
 use super::metadata::Metadata;
 use super::net::{Address, Connection, Dialer};
 use super::settings::ClientSettings;
+use crate::lock::lock;
 
 /// What the coordinator coordinates (the key types of FindCoordinator).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -155,7 +156,7 @@ impl Client {
     }
 
     fn interest(&self) -> std::sync::MutexGuard<'_, Interest> {
-        self.interest.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.interest)
     }
 
     /// Whether metadata is older than `metadata.max.age.ms`, or missing.
@@ -245,16 +246,6 @@ impl Client {
         self.brokers.any(Lane::Control).await?.call(build).await
     }
 
-    /// Asks a certain broker.
-    pub(crate) async fn call<R: Request>(
-        &self,
-        id: i32,
-        lane: Lane,
-        build: impl FnOnce(i16) -> R,
-    ) -> Result<R::Response, Failure> {
-        self.connection(id, lane).await?.call(build).await
-    }
-
     /// Finds the broker that coordinates a group or a transactional id, by one question.
     pub(crate) async fn find_coordinator(
         &self,
@@ -277,30 +268,6 @@ impl Client {
         Ok(id)
     }
 
-    /// Repeats a call while its error is one that passes and time is left.
-    pub(crate) async fn retrying<T, F>(
-        &self,
-        deadline: Instant,
-        mut call: impl FnMut() -> F,
-    ) -> Result<T, CallError>
-    where
-        F: Future<Output = Result<T, CallError>>,
-    {
-        let mut backoff = Backoff::new(self.settings.retry_backoff);
-        loop {
-            match call().await {
-                Err(error) if error.is_passing() => {
-                    let wait = backoff.next();
-                    if Instant::now() + wait >= deadline {
-                        return Err(error);
-                    }
-                    sleep(wait).await;
-                }
-                done => return done,
-            }
-        }
-    }
-
     /// When a call that begins now has to be done (`default.api.timeout.ms`).
     pub(crate) fn api_deadline(&self) -> Instant {
         Instant::now() + self.settings.api_timeout
@@ -314,11 +281,6 @@ impl Client {
     /// How long a request waits for its answer.
     pub(crate) fn request_timeout(&self) -> Duration {
         self.settings.request_timeout
-    }
-
-    /// Forgets all brokers and begins again at `bootstrap.servers` (KIP-899).
-    pub(crate) fn rebootstrap(&self) {
-        self.brokers.rebootstrap();
     }
 }
 

@@ -39,6 +39,7 @@ impl Failure {
         self
     }
 
+    #[cfg(test)]
     pub(crate) fn kind(&self) -> FailureKind {
         self.kind
     }

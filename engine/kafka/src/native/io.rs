@@ -1,9 +1,10 @@
 //! Decides on which threads the sockets of all clients live: threads of their own, so that neither
 //! tasks nor REST keep a heartbeat waiting.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread::available_parallelism;
 
+use crate::lock::lock;
 use millrace_api::{Error, Result};
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -14,7 +15,7 @@ const MOST: usize = 4;
 /// long as the process.
 pub(super) fn handle() -> Result<Handle> {
     static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
-    let mut runtime = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut runtime = lock(&RUNTIME);
     if let Some(runtime) = &*runtime {
         return Ok(runtime.handle().clone());
     }

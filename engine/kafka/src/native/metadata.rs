@@ -54,7 +54,6 @@ pub(crate) struct Partition {
     pub(crate) leader_epoch: i32,
     pub(crate) replicas: Vec<i32>,
     pub(crate) offline: Vec<i32>,
-    pub(crate) error: Option<ResponseError>,
 }
 
 impl Metadata {
@@ -142,7 +141,6 @@ fn read_topic(answer: &MetadataResponseTopic, known: Option<&Topic>) -> Topic {
             leader_epoch: partition.leader_epoch,
             replicas: partition.replica_nodes.iter().map(|id| id.0).collect(),
             offline: partition.offline_replicas.iter().map(|id| id.0).collect(),
-            error: ResponseError::try_from_code(partition.error_code),
         }
     });
     Topic {

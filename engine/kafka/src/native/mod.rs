@@ -3,9 +3,8 @@
 //!
 //! From the socket up: `net` has connections, `brokers` one per broker and purpose, `client` asks
 //! the cluster and keeps `metadata`. Producers, consumers and administration stand on `client`.
-//! All that waits for sockets runs on threads of its own ([`io`]): a task that keeps its thread
+//! All that waits for sockets runs on threads of its own (`io`): a task that keeps its thread
 //! busy costs no heartbeat.
-#![allow(dead_code, reason = "producers, consumers and administration are being built on it")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,9 +31,6 @@ mod net;
 mod producer;
 mod settings;
 mod transaction;
-
-#[cfg(test)]
-mod tests;
 
 use client::Client;
 use consumer::NativeConsumer;
@@ -68,6 +64,7 @@ enum Dialing {
     /// Over TCP, each with its own security settings.
     Tcp,
     /// As a test wants.
+    #[cfg(any(test, feature = "simulation"))]
     Given(Arc<dyn Dialer>),
 }
 
@@ -219,6 +216,7 @@ impl Dialing {
             Self::Tcp => {
                 Arc::new(TcpDialer::new(settings.socket.clone(), settings.security.tls.clone()))
             }
+            #[cfg(any(test, feature = "simulation"))]
             Self::Given(dialer) => dialer.clone(),
         }
     }

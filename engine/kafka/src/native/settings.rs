@@ -7,7 +7,7 @@ use millrace_api::{Error, Result};
 
 use super::backoff::BackoffSettings;
 use super::brokers::BrokersSettings;
-use super::net::{Address, ConnectionSettings, DnsLookup, Security, SocketSettings};
+use super::net::{Address, ConnectionSettings, Security, SocketSettings};
 use crate::Properties;
 use crate::properties::{Backend, Reader, Role, assignors, invalid, millis, servers};
 use crate::record_batch::Compression;
@@ -15,10 +15,8 @@ use crate::record_batch::Compression;
 /// What all clients have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientSettings {
-    pub(crate) role: Role,
     pub(crate) client_id: String,
     pub(crate) bootstrap: Vec<Address>,
-    pub(crate) dns_lookup: DnsLookup,
     pub(crate) socket: SocketSettings,
     /// `security.protocol`, `ssl.*` and `sasl.*`
     pub(crate) security: Security,
@@ -71,12 +69,12 @@ impl ClientSettings {
             None => return Err(crate::properties::missing("bootstrap.servers")),
         };
         let lookups = ["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"];
-        let dns_lookup = match reader.choice("client.dns.lookup", &lookups)? {
-            Some("resolve_canonical_bootstrap_servers_only") => {
-                DnsLookup::ResolveCanonicalBootstrapServersOnly
-            }
-            _ => DnsLookup::UseAllDnsIps,
-        };
+        if reader.choice("client.dns.lookup", &lookups)? == Some(lookups[1]) {
+            tracing::warn!(
+                "client.dns.lookup={} has no effect: only Kerberos needs canonical names",
+                lookups[1]
+            );
+        }
         let client_id = reader.text("client.id").filter(|id| !id.is_empty());
         let (default_api, default_idle) = match role {
             // Java's producer has no such key.
@@ -91,10 +89,8 @@ impl ClientSettings {
         let idle = reader.number("connections.max.idle.ms", i64::MIN)?.unwrap_or(default_idle);
         let setup = reader.number("socket.connection.setup.timeout.ms", i64::MIN)?;
         Ok(Self {
-            role,
             client_id: client_id.unwrap_or("millrace").to_owned(),
             bootstrap,
-            dns_lookup,
             socket: SocketSettings {
                 send_buffer: buffer(reader, "send.buffer.bytes")?,
                 receive_buffer: buffer(reader, "receive.buffer.bytes")?,

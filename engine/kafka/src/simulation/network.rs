@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use fastrand::Rng;
 use tokio::sync::watch;
 
 use super::{Chances, Fate, Request};
+use crate::lock::lock;
 
 /// The longest that chance makes an answer late.
 const LATEST_MS: u64 = 1_000;
@@ -95,7 +96,7 @@ impl Network {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

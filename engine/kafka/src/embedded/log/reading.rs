@@ -4,10 +4,11 @@
 use bytes::Bytes;
 use millrace_api::{Error, Result};
 
-use super::{Bounds, Log, lock};
+use super::{Bounds, Log};
 use crate::embedded::producers::Aborted;
 use crate::embedded::segment::Chunk;
 use crate::embedded::settings::Isolation;
+use crate::lock::lock;
 use crate::record_batch::{BatchHeader, Columns, Corrupt, Limits, Reader};
 
 /// The answer to [`Log::read`].

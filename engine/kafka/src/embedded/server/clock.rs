@@ -6,7 +6,8 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-use crate::embedded::{Shared, lock};
+use crate::embedded::Shared;
+use crate::lock::lock;
 
 /// A cluster's clock. It runs while anybody holds a [`Running`].
 #[derive(Debug, Default)]

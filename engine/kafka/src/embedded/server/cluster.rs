@@ -21,7 +21,8 @@ use super::api::{self, Call};
 use super::error::{Refused, code};
 use super::topics::{by_id, name_of};
 use crate::embedded::topic_id::TopicId;
-use crate::embedded::{Topic, check_name, lock};
+use crate::embedded::{Topic, check_name};
+use crate::lock::lock;
 
 /// Kafka's own limit for a time-out, and its word for the transactions of KIP-890.
 const TRANSACTION_FEATURE: StrBytes = StrBytes::from_static_str("transaction.version");

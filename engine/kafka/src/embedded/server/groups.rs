@@ -28,8 +28,9 @@ use tokio::time::Instant;
 use super::api::Call;
 use super::error::Refused;
 use super::topics::name_of;
+use crate::embedded::Shared;
 use crate::embedded::coordinator::{Description, Identity, Join, Joined, State, Sync, Synced};
-use crate::embedded::{Shared, lock};
+use crate::lock::lock;
 
 /// Consumers' protocol type, and the state of their groups as tools call it.
 const CONSUMER: &str = "consumer";

@@ -18,7 +18,7 @@ use millrace_api::TopicPartition;
 
 use super::api::Call;
 use super::topics::name_of;
-use crate::embedded::lock;
+use crate::lock::lock;
 
 pub(super) fn producers(
     call: &Call<'_>,

@@ -2,11 +2,12 @@
 //! one has several, between which partitions move.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use kafka_protocol::ResponseError;
 
 use super::error::Refused;
+use crate::lock::lock;
 
 /// The id of the only node, or of the first.
 const FIRST: i32 = 1;
@@ -76,6 +77,6 @@ impl Nodes {
     }
 
     fn moved(&self) -> MutexGuard<'_, Moved> {
-        self.moved.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.moved)
     }
 }

@@ -26,10 +26,11 @@ use tokio::time::Instant;
 use super::api::Call;
 use super::error::Refused;
 use super::topics::name_of;
+use crate::embedded::Shared;
 use crate::embedded::coordinator::{Description, Identity};
 use crate::embedded::offsets::{Committed, MAX_METADATA};
-use crate::embedded::{Shared, lock};
 use crate::guard;
+use crate::lock::lock;
 
 /// A partition, and the code that a request got for it.
 type Codes = Vec<(i32, i16)>;

@@ -28,7 +28,8 @@ use super::error::{Refused, code};
 use super::{NODE_ID, configs};
 use crate::NewTopic;
 use crate::embedded::topic_id::TopicId;
-use crate::embedded::{Shared, Topic, check_name, lock};
+use crate::embedded::{Shared, Topic, check_name};
+use crate::lock::lock;
 
 /// A name as messages have it.
 pub(super) fn name_of(name: &str) -> TopicName {

@@ -26,11 +26,12 @@ use tokio::time::Instant;
 use super::api::Call;
 use super::error::Refused;
 use super::offsets;
+use crate::embedded::Shared;
 use crate::embedded::coordinator::Identity;
 use crate::embedded::log::NotAppended;
 use crate::embedded::offsets::Committed;
 use crate::embedded::transactions::{End, Init, Outcome, ProducerEpoch, Transactions};
-use crate::embedded::{Shared, lock};
+use crate::lock::lock;
 use crate::record_batch::BatchHeader;
 
 /// From this version on a batch adds its partition to the transaction (KIP-890, second part).

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
@@ -29,6 +29,7 @@ use tokio::runtime::Handle;
 use super::super::net::{Address, BoxedStream, Dialer};
 use super::super::settings::ClientSettings;
 use super::*;
+use crate::lock::lock;
 use crate::{Isolation, NewTopic, OffsetSpec, Properties};
 
 /// An encoded answer; none: the broker stays silent.
@@ -94,10 +95,6 @@ impl Played {
         }
         (self.script)(node, key, before)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap()
 }
 
 /// The newest of everything that these tests ask for.

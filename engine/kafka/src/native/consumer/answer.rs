@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::budget::Held;
 use super::chunk::{Batches, Chunk};
-use super::partition::{Asked, LogOffsets, place};
+use super::partition::{Asked, place};
 use super::partitions::Partitions;
 use super::session::{Session, Want};
 use crate::native::error;
@@ -93,12 +93,6 @@ fn accept(
     held: &Arc<Held>,
 ) {
     let tp = asked.partition;
-    let log = LogOffsets {
-        start: data.log_start_offset,
-        high_watermark: data.high_watermark,
-        last_stable: data.last_stable_offset,
-    };
-    partitions.set_log_offsets(tp, log);
     if data.preferred_read_replica.0 >= 0 {
         let until = asked.now + shared.settings.client.metadata_max_age;
         partitions.prefer(tp, data.preferred_read_replica.0, until);

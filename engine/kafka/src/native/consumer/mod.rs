@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,6 +20,7 @@ use super::group::{
     CommittedOffset, Coordinator, GroupConsumer, GroupEvent, Identity, commit, committed,
 };
 use super::settings::ConsumerSettings;
+use crate::lock::lock;
 use crate::record_batch::Limits;
 use crate::{Consumer, Fetched, Polled, Subscription};
 
@@ -120,12 +121,12 @@ impl Drop for Change<'_> {
 
 impl Shared {
     fn partitions(&self) -> Change<'_> {
-        let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let partitions = lock(&self.partitions);
         Change { partitions, shared: self }
     }
 
     fn fetchers(&self) -> MutexGuard<'_, Vec<Arc<Notify>>> {
-        self.fetchers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.fetchers)
     }
 
     fn add_fetcher(&self, wake: Arc<Notify>) {
@@ -225,7 +226,7 @@ impl Shared {
             state.push_error(&"".into(), failure.clone().doing(answer::WHAT));
             return;
         }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.told);
         if told.is_none_or(|at| at.elapsed() >= SILENCE) {
             *told = Some(Instant::now());
             tracing::warn!("{}: {failure}", answer::WHAT);

@@ -62,15 +62,6 @@ pub(super) struct Partition {
     /// Where the next request begins: after all that is held.
     pub(super) fetch: i64,
     pub(super) chunks: VecDeque<Chunk>,
-    pub(super) log: LogOffsets,
-}
-
-/// The ends of a partition's log, as the last answer had them; -1 before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LogOffsets {
-    pub(super) start: i64,
-    pub(super) high_watermark: i64,
-    pub(super) last_stable: i64,
 }
 
 /// What to ask about a partition before it can be read.

@@ -12,8 +12,7 @@ use uuid::Uuid;
 
 use super::chunk::Chunk;
 use super::partition::{
-    Ask, Asked, Bells, LogOffsets, Partition, Plan, Position, Question, Questions, Stage, Taken,
-    place,
+    Ask, Asked, Bells, Partition, Plan, Position, Question, Questions, Stage, Taken, place,
 };
 use super::session::Want;
 use crate::native::backoff::{Backoff, BackoffSettings};
@@ -69,7 +68,6 @@ impl Partitions {
             position: None,
             fetch: 0,
             chunks: VecDeque::new(),
-            log: LogOffsets { start: -1, high_watermark: -1, last_stable: -1 },
         };
         self.remove(&tp);
         self.holds_back |= is_held_back;
@@ -106,11 +104,6 @@ impl Partitions {
     /// Where the caller has got to; none while that has to be asked.
     pub(super) fn position(&self, tp: &TopicPartition) -> Option<Position> {
         self.all.get(tp)?.position
-    }
-
-    /// How far the log goes, as far as we were told.
-    pub(super) fn log_offsets(&self, tp: &TopicPartition) -> Option<LogOffsets> {
-        Some(self.all.get(tp)?.log)
     }
 
     /// From now on everything that was added may be asked about and read.
@@ -422,13 +415,6 @@ impl Partitions {
     fn is_next(&mut self, of: &Asked<'_>, offset: i64) -> bool {
         self.current(of.partition, of.incarnation)
             .is_some_and(|p| p.position.is_some_and(|position| position.offset == offset))
-    }
-
-    /// Where a log begins and ends.
-    pub(super) fn set_log_offsets(&mut self, tp: &TopicPartition, log: LogOffsets) {
-        if let Some(partition) = self.all.get_mut(tp) {
-            partition.log = log;
-        }
     }
 
     /// The leader recommends a replica (KIP-392).

@@ -1,12 +1,13 @@
 //! Decides which broker is asked about a group: the one that coordinates it, looked for again
 //! whenever it does not answer or says that it is another.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::protocol::Request;
 
+use crate::lock::lock;
 use crate::native::brokers::Lane;
 use crate::native::client::{CallError, Client, CoordinatorOf};
 
@@ -72,6 +73,6 @@ impl Coordinator {
     }
 
     fn known(&self) -> MutexGuard<'_, Option<i32>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }

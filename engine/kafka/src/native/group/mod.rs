@@ -120,11 +120,6 @@ impl GroupConsumer {
         self.events.next().await
     }
 
-    /// Who commits and asks for offsets at any time, as [`commit`] and [`committed`] want it.
-    pub(crate) fn identity(&self) -> watch::Receiver<Identity> {
-        self.identity.clone()
-    }
-
     /// Commits as this member. [`commit`] tells of waits and errors.
     pub(crate) async fn commit(
         &self,
@@ -134,6 +129,7 @@ impl GroupConsumer {
     }
 
     /// What the group has committed for these partitions, as [`committed`].
+    #[cfg(test)]
     pub(crate) async fn committed(
         &self,
         partitions: &[TopicPartition],

@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -25,6 +25,7 @@ use super::reauthentication::{self, Session};
 use super::sasl::{self, Asking, Sasl};
 use super::{ApiVersions, BoxedStream, tls};
 use crate::guard;
+use crate::lock::lock;
 use crate::native::error::{Failure, FailureKind};
 
 /// How many requests wait for the socket before callers do.
@@ -67,7 +68,6 @@ struct Shared {
     closed: OnceLock<Failure>,
     /// Until when the broker wants to hear nothing (KIP-219).
     throttled: Mutex<Option<Instant>>,
-    unanswered: AtomicUsize,
     /// Whether the broker has answered anything since the connection was set up.
     has_answered: AtomicBool,
 }
@@ -159,8 +159,9 @@ impl Connection {
     }
 
     /// How many requests have no answer yet.
+    #[cfg(test)]
     pub(crate) fn unanswered(&self) -> usize {
-        self.shared.unanswered.load(Ordering::Relaxed)
+        lock(&self.shared.in_flight).len()
     }
 
     /// Keeps requests back for so long, as a broker that throttles us asks.
@@ -267,8 +268,7 @@ impl Shared {
     fn close(&self, why: Failure) {
         // The first reason is the true one.
         let _ = self.closed.set(why);
-        let left: Vec<_> = lock(&self.in_flight).drain(..).collect();
-        self.unanswered.fetch_sub(left.len(), Ordering::Relaxed);
+        lock(&self.in_flight).clear();
     }
 
     /// Why an answer could not be read.
@@ -289,10 +289,6 @@ impl Shared {
         let lost = || Failure::new(FailureKind::Disconnected, "the connection was closed");
         self.closed.get().cloned().unwrap_or_else(lost)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The id of requests that set up or keep up a connection.
@@ -447,7 +443,6 @@ async fn write_requests(
         if let Some((correlation_id, longest, reply)) = frame.in_flight {
             let deadline = Instant::now() + longest;
             lock(&shared.in_flight).push_back(InFlight { correlation_id, deadline, reply });
-            shared.unanswered.fetch_add(1, Ordering::Relaxed);
             shared.asked.notify_one();
         }
         let mut pieces: Vec<_> = [frame.head].into_iter().chain(frame.pieces).collect();
@@ -538,7 +533,6 @@ fn answer(frame: Bytes, shared: &Shared) -> Result<i32, Failure> {
     let Some(oldest) = oldest.filter(|oldest| Some(oldest.correlation_id) == id) else {
         return Err(corrupt("it answers what was not asked".to_owned()));
     };
-    shared.unanswered.fetch_sub(1, Ordering::Relaxed);
     shared.asked.notify_one();
     // Who asked may have gone.
     let _ = oldest.reply.send(frame);

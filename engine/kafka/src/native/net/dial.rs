@@ -29,14 +29,6 @@ pub(crate) trait Dialer: fmt::Debug + Send + Sync {
     async fn dial(&self, address: &Address) -> Result<BoxedStream, Failure>;
 }
 
-/// `client.dns.lookup`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum DnsLookup {
-    #[default]
-    UseAllDnsIps,
-    ResolveCanonicalBootstrapServersOnly,
-}
-
 /// What a socket is set to.
 #[derive(Clone, Debug)]
 pub(crate) struct SocketSettings {

@@ -15,7 +15,7 @@ mod tls;
 mod versions;
 
 pub(crate) use connection::{Connection, ConnectionSettings, Pending};
-pub(crate) use dial::{BoxedStream, Dialer, DnsLookup, SocketSettings, TcpDialer};
+pub(crate) use dial::{BoxedStream, Dialer, SocketSettings, TcpDialer};
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use frame::FrameReader;
 pub(crate) use security::Security;

@@ -1,13 +1,14 @@
 //! Decides what the security properties of Kafka's Java clients mean to a connection: whether it is
 //! encrypted, and how the client proves who it is.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use millrace_api::Result;
 use millrace_tls::ClientTls;
 
 use super::sasl::{Algorithm, Allowed, Login, Plain, Sasl, Scram};
 use crate::Properties;
+use crate::lock::lock;
 use crate::properties::jaas::{self, Jaas};
 use crate::properties::{Reader, invalid};
 
@@ -113,7 +114,7 @@ fn refuse_other_handler(reader: &mut Reader<'_>) -> Result<()> {
 fn shared(key: Vec<(String, String)>, settings: super::sasl::LoginSettings) -> Arc<Login> {
     type Known = Vec<(Vec<(String, String)>, Weak<Login>)>;
     static LOGINS: Mutex<Known> = Mutex::new(Vec::new());
-    let mut logins = LOGINS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut logins = lock(&LOGINS);
     logins.retain(|(_, login)| login.strong_count() > 0);
     let known = logins.iter().find(|(of, _)| *of == key).and_then(|(_, login)| login.upgrade());
     known.unwrap_or_else(|| {

@@ -4,7 +4,7 @@
 //! The caller takes an open batch out while it appends to it, so that the lock is held for moments
 //! only; the sender takes one when its time has come and the caller has it not.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::batch::{Batch, Shares};
+use crate::lock::lock;
 use crate::record_batch::{Compression, Compressor, Writer};
 
 /// A batch that takes records.
@@ -144,7 +145,7 @@ impl Buffer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Adds partitions; returns the number of the first.

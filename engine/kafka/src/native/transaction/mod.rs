@@ -5,7 +5,7 @@
 //! question at a time, again and again until there is an answer that decides.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -33,6 +33,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use crate::lock::lock;
 pub(super) use state::Operation;
 use state::{Judgement, State};
 
@@ -70,7 +71,7 @@ impl Transaction {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Begins a transaction.
@@ -291,7 +292,7 @@ impl Transaction {
     }
 
     fn coordinator(&self) -> MutexGuard<'_, Option<i32>> {
-        self.coordinator.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.coordinator)
     }
 
     /// Waits before the next try, if there is to be one.

@@ -2,7 +2,7 @@
 //! knows the password, and neither shows it.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -12,6 +12,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::{digest, hmac, pbkdf2};
 
 use super::{Exchange, Secret, wrong};
+use crate::lock::lock;
 
 /// Fewer make passwords cheap to guess; Java's clients refuse them too.
 const LEAST_ITERATIONS: u32 = 4_096;
@@ -105,7 +106,7 @@ impl Scram {
 
     /// The password, salted as the server wants it.
     fn salted(&self, salt: &[u8], iterations: NonZeroU32) -> Vec<u8> {
-        let known = self.salted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = lock(&self.salted).clone();
         if let Some(known) = known
             && (known.salt.as_slice(), known.iterations) == (salt, iterations)
         {
@@ -115,7 +116,7 @@ impl Scram {
         let password = self.password.expose().as_bytes();
         pbkdf2::derive(self.algorithm.pbkdf2(), iterations, salt, password, &mut key);
         let new = Salted { salt: salt.to_vec(), iterations, key: key.clone() };
-        *self.salted.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+        *lock(&self.salted) = Some(new);
         key
     }
 
