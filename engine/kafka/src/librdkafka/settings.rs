@@ -9,7 +9,9 @@ use millrace_api::{Error, Result};
 
 use super::security;
 use crate::Properties;
+use crate::properties::producing::{self, Durability};
 use crate::properties::{Backend, Reader, Role, invalid, millis, missing, servers};
+use crate::record_batch::Compression;
 
 #[cfg(test)]
 mod tests;
@@ -197,7 +199,10 @@ fn producer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
     let id = reader.text("transactional.id");
     // librdkafka wants each record's end before that of its transaction.
     let longest = if id.is_some() { transaction } else { INT_MAX };
-    delivery_timeout(reader, out, linger + request, longest)?;
+    let delivery = producing::delivery_timeout(reader, millis(linger) + millis(request))?;
+    let delivery = i64::try_from(delivery.as_millis()).unwrap_or(INT_MAX);
+    // 0 means for ever to librdkafka, and the wait must be longer than linger.ms.
+    keep(out, "delivery.timeout.ms", delivery.clamp(10, longest));
     settings.pace.requests_in_flight = durability(reader, out)?;
     if let Some(batch) = reader.number("batch.size", 0)? {
         settings.pace.batch_bytes = usize::try_from(batch).unwrap_or(0).max(1);
@@ -229,73 +234,22 @@ fn producer(reader: &mut Reader<'_>, settings: &mut Settings) -> Result<()> {
         keep(out, "transactional.id", id);
         keep(out, "transaction.timeout.ms", transaction);
     }
-    // Keyless runs are placed by our own partitioner, which sees whole runs.
     push(out, "partitioner.class", "sticky.partitioning.linger.ms", 0);
-    match reader.text("partitioner.class") {
-        None | Some("" | "org.apache.kafka.clients.producer.internals.DefaultPartitioner") => {}
-        Some(class) => {
-            tracing::warn!("partitioner.class={class} is ignored: Kafka's default is used");
-        }
-    }
-    Ok(())
-}
-
-fn delivery_timeout(
-    reader: &mut Reader<'_>,
-    out: &mut Vec<Setting>,
-    least: i64,
-    longest: i64,
-) -> Result<()> {
-    const KEY: &str = "delivery.timeout.ms";
-    let timeout = match reader.number(KEY, 0)? {
-        Some(timeout) if timeout < least => {
-            return Err(Error::config(format!(
-                "{KEY} should be equal to or larger than linger.ms + request.timeout.ms"
-            ))
-            .context(KEY, timeout)
-            .context("linger.ms + request.timeout.ms", least));
-        }
-        Some(timeout) => timeout,
-        None => least.max(120_000),
-    };
-    // 0 means for ever to librdkafka, and the wait must be longer than linger.ms.
-    keep(out, KEY, timeout.clamp(10, longest));
+    producing::warn_of_partitioner(reader);
     Ok(())
 }
 
 /// `acks`, idempotence and what they ask of each other. Returns how many requests of a partition
 /// may be in flight.
 fn durability(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<usize> {
-    let acks = reader.choice("acks", &["all", "-1", "0", "1"])?.unwrap_or("all");
-    let retries = reader.number("retries", 0)?.unwrap_or(INT_MAX);
-    let in_flight = reader.number("max.in.flight.requests.per.connection", 1)?.unwrap_or(5);
-    let wanted = reader.boolean("enable.idempotence")?;
-    let conflict = if !matches!(acks, "all" | "-1") {
-        Some(
-            "Must set acks to all in order to use the idempotent producer. \
-             Otherwise we cannot guarantee idempotence.",
-        )
-    } else if retries == 0 {
-        Some("Must set retries to non-zero when using the idempotent producer.")
-    } else if in_flight > 5 {
-        Some(
-            "Must set max.in.flight.requests.per.connection to at most 5 \
-             to use the idempotent producer.",
-        )
-    } else {
-        None
-    };
-    let idempotent = match (wanted, conflict) {
-        (Some(true), Some(conflict)) => return Err(Error::config(conflict)),
-        (_, Some(_)) => false,
-        // Java keeps the order of a producer that has one request in flight, which is how Connect
-        // sets it up. librdkafka prepares the next request while it waits, and sends it before the
-        // repetition of one that failed; only idempotence makes it keep the order.
-        (Some(wanted), None) => wanted || in_flight == 1,
-        (None, None) => true,
-    };
-    keep(out, "acks", if acks == "-1" { "all" } else { acks });
-    keep(out, "retries", retries);
+    let wanted = Durability::read(reader)?;
+    let in_flight = wanted.in_flight;
+    // Java keeps the order of a producer that has one request in flight, which is how Connect sets
+    // it up. librdkafka prepares the next request while it waits, and sends it before the
+    // repetition of one that failed; only idempotence makes it keep the order.
+    let idempotent = wanted.is_idempotent() || (wanted.can_be_idempotent && in_flight == 1);
+    keep(out, "acks", if wanted.acks == -1 { "all".to_owned() } else { wanted.acks.to_string() });
+    keep(out, "retries", wanted.retries);
     let key = "max.in.flight.requests.per.connection";
     keep(out, key, in_flight.min(1_000_000));
     keep(out, "enable.idempotence", idempotent);
@@ -304,27 +258,15 @@ fn durability(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<usize> 
 }
 
 fn compression(reader: &mut Reader<'_>, out: &mut Vec<Setting>) -> Result<()> {
-    const KEY: &str = "compression.type";
-    let codec = reader.choice(KEY, &["none", "gzip", "snappy", "lz4", "zstd"])?.unwrap_or("none");
-    keep(out, KEY, codec);
-    for (name, key, lowest, highest) in [
-        ("gzip", "compression.gzip.level", -1, 9),
-        ("lz4", "compression.lz4.level", 1, 17),
-        ("zstd", "compression.zstd.level", -131_072, 22),
-    ] {
-        let Some(level) = reader.number(key, lowest)? else {
-            continue;
-        };
-        if level > highest || (name == "gzip" && level == 0) {
-            return Err(invalid(
-                key,
-                &level.to_string(),
-                &format!("Value must be no more than {highest}"),
-            ));
-        }
-        if codec == name {
-            push(out, key, "compression.level", level.clamp(-1, 12));
-        }
+    let (codec, level) = producing::compression(reader)?;
+    keep(out, "compression.type", codec.name());
+    let key = match codec {
+        Compression::Gzip => "compression.gzip.level",
+        Compression::Lz4 => "compression.lz4.level",
+        _ => "compression.zstd.level",
+    };
+    if let Some(level) = level {
+        push(out, key, "compression.level", level.clamp(-1, 12));
     }
     Ok(())
 }

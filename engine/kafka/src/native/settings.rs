@@ -9,6 +9,7 @@ use super::backoff::BackoffSettings;
 use super::brokers::BrokersSettings;
 use super::net::{Address, ConnectionSettings, Security, SocketSettings};
 use crate::Properties;
+use crate::properties::producing::{self, Durability};
 use crate::properties::{Backend, Reader, Role, assignors, invalid, millis, servers};
 use crate::record_batch::Compression;
 
@@ -144,11 +145,12 @@ impl ProducerSettings {
     fn read(reader: &mut Reader<'_>) -> Result<Self> {
         let client = ClientSettings::read(Role::Producer, reader)?;
         let linger = millis(reader.number("linger.ms", 0)?.unwrap_or(5));
-        let (acks, retries, in_flight, idempotent) = durability(reader)?;
+        let durability = Durability::read(reader)?;
+        let idempotent = durability.is_idempotent();
         let max_request = reader.number("max.request.size", 0)?.unwrap_or(1_048_576);
         let max_request = bytes(max_request).max(1_000);
         let buffer = bytes(reader.number("buffer.memory", 0)?.unwrap_or(33_554_432));
-        let (compression, compression_level) = compression(reader)?;
+        let (compression, compression_level) = producing::compression(reader)?;
         let timeout = reader.number("transaction.timeout.ms", i64::MIN)?.unwrap_or(60_000);
         let transactional_id = reader.text("transactional.id").map(str::to_owned);
         if transactional_id.is_some() && !idempotent {
@@ -156,13 +158,13 @@ impl ProducerSettings {
                 "Cannot set a transactional.id without also enabling idempotence.",
             ));
         }
-        partitioner(reader);
+        producing::warn_of_partitioner(reader);
         Ok(Self {
-            delivery_timeout: delivery_timeout(reader, linger + client.request_timeout)?,
-            acks,
+            delivery_timeout: producing::delivery_timeout(reader, linger + client.request_timeout)?,
+            acks: durability.acks,
             idempotent,
-            retries,
-            in_flight,
+            retries: u32::try_from(durability.retries).unwrap_or(u32::MAX),
+            in_flight: usize::try_from(durability.in_flight).unwrap_or(1),
             linger,
             batch_bytes: bytes(reader.number("batch.size", 0)?.unwrap_or(DEFAULT_BATCH)),
             compression,
@@ -181,85 +183,6 @@ impl ProducerSettings {
 /// Java's 16 KiB would cost a request for each 160 records of 100 bytes and buy nothing: what
 /// arrives later than `linger.ms` never waits for a batch to fill.
 const DEFAULT_BATCH: i64 = 1_000_000;
-
-fn partitioner(reader: &mut Reader<'_>) {
-    match reader.text("partitioner.class") {
-        None | Some("" | "org.apache.kafka.clients.producer.internals.DefaultPartitioner") => {}
-        Some(class) => {
-            tracing::warn!("partitioner.class={class} is ignored: Kafka's default is used");
-        }
-    }
-}
-
-fn delivery_timeout(reader: &mut Reader<'_>, least: Duration) -> Result<Duration> {
-    const KEY: &str = "delivery.timeout.ms";
-    match reader.number(KEY, 0)?.map(millis) {
-        Some(timeout) if timeout < least => Err(Error::config(format!(
-            "{KEY} should be equal to or larger than linger.ms + request.timeout.ms"
-        ))
-        .context(KEY, timeout.as_millis())
-        .context("linger.ms + request.timeout.ms", least.as_millis())),
-        Some(timeout) => Ok(timeout),
-        None => Ok(least.max(Duration::from_secs(120))),
-    }
-}
-
-/// `acks`, `retries`, requests in flight, and whether the producer is idempotent.
-fn durability(reader: &mut Reader<'_>) -> Result<(i16, u32, usize, bool)> {
-    let acks = match reader.choice("acks", &["all", "-1", "0", "1"])? {
-        Some("0") => 0,
-        Some("1") => 1,
-        _ => -1,
-    };
-    let retries = reader.number("retries", 0)?.unwrap_or(i64::from(i32::MAX));
-    let in_flight = reader.number("max.in.flight.requests.per.connection", 1)?.unwrap_or(5);
-    let wanted = reader.boolean("enable.idempotence")?;
-    let conflict = if acks != -1 {
-        Some(
-            "Must set acks to all in order to use the idempotent producer. \
-             Otherwise we cannot guarantee idempotence.",
-        )
-    } else if retries == 0 {
-        Some("Must set retries to non-zero when using the idempotent producer.")
-    } else if in_flight > 5 {
-        Some(
-            "Must set max.in.flight.requests.per.connection to at most 5 \
-             to use the idempotent producer.",
-        )
-    } else {
-        None
-    };
-    let idempotent = match (wanted, conflict) {
-        (Some(true), Some(conflict)) => return Err(Error::config(conflict)),
-        (wanted, conflict) => wanted.unwrap_or(true) && conflict.is_none(),
-    };
-    let retries = u32::try_from(retries).unwrap_or(u32::MAX);
-    Ok((acks, retries, usize::try_from(in_flight).unwrap_or(1), idempotent))
-}
-
-fn compression(reader: &mut Reader<'_>) -> Result<(Compression, Option<i32>)> {
-    let names = Compression::ALL.map(Compression::name);
-    let name = reader.choice("compression.type", &names)?.unwrap_or("none");
-    let mut chosen = None;
-    for (codec, key, lowest, highest) in [
-        ("gzip", "compression.gzip.level", -1, 9),
-        ("lz4", "compression.lz4.level", 1, 17),
-        ("zstd", "compression.zstd.level", -131_072, 22),
-    ] {
-        let Some(level) = reader.number(key, lowest)? else {
-            continue;
-        };
-        if level > highest || (codec == "gzip" && level == 0) {
-            let why = format!("Value must be no more than {highest}");
-            return Err(invalid(key, &level.to_string(), &why));
-        }
-        if codec == name {
-            chosen = i32::try_from(level).ok();
-        }
-    }
-    let compression = Compression::from_name(name).expect("the choice was among their names");
-    Ok((compression, chosen))
-}
 
 /// Where a partition without a committed offset begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

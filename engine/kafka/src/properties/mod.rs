@@ -6,6 +6,7 @@ use std::time::Duration;
 mod assignor;
 pub(crate) mod jaas;
 pub(crate) mod keys;
+pub(crate) mod producing;
 mod reader;
 pub(crate) mod servers;
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
