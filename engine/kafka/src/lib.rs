@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::BinaryViewArray;
+use arrow::array::{Array, BinaryViewArray};
 use arrow::buffer::ScalarBuffer;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -84,6 +84,20 @@ pub struct Outgoing {
     pub timestamps: Option<ScalarBuffer<i64>>,
     /// Empty when no record has headers, else one entry a record.
     pub headers: Vec<RawHeaders>,
+}
+
+impl Outgoing {
+    /// Refuses columns that do not fit each other.
+    pub(crate) fn check_columns(&self) -> Result<()> {
+        let rows = self.values.len();
+        let fits = self.keys.len() == rows
+            && self.timestamps.as_ref().is_none_or(|timestamps| timestamps.len() == rows)
+            && (self.headers.is_empty() || self.headers.len() == rows);
+        if fits {
+            return Ok(());
+        }
+        Err(Error::fatal("the columns of a run differ in length").context("topic", &self.topic))
+    }
 }
 
 /// Learns what became of a run handed to [`Producer::send`].

@@ -130,22 +130,10 @@ fn cell(array: &BinaryViewArray, row: usize) -> Option<&[u8]> {
     array.is_valid(row).then(|| array.value(row))
 }
 
-/// Refuses runs whose columns do not fit each other.
-fn check(records: &Outgoing) -> Result<()> {
-    let rows = records.values.len();
-    let fits = records.keys.len() == rows
-        && records.timestamps.as_ref().is_none_or(|timestamps| timestamps.len() == rows)
-        && (records.headers.is_empty() || records.headers.len() == rows);
-    if fits {
-        return Ok(());
-    }
-    Err(Error::fatal("the columns of a run differ in length").context("topic", &records.topic))
-}
-
 #[async_trait]
 impl Producer for EmbeddedProducer {
     async fn send(&mut self, records: &Outgoing, ack: Arc<dyn Acknowledge>) -> Result<()> {
-        check(records)?;
+        records.check_columns()?;
         // A caller that sends in a loop must let others run as well.
         tokio::task::coop::consume_budget().await;
         let rows = records.values.len();

@@ -31,6 +31,8 @@ mod net;
 mod producer;
 mod settings;
 mod transaction;
+#[cfg(test)]
+mod usage;
 
 use client::Client;
 use consumer::NativeConsumer;

@@ -104,25 +104,10 @@ impl Cluster for Mixed {
 
 /// The cluster to test against, if there is one.
 fn cluster() -> Option<Mixed> {
-    let Ok(servers) = std::env::var("MILLRACE_TEST_BOOTSTRAP") else {
-        eprintln!("skipped: MILLRACE_TEST_BOOTSTRAP=host:port is not set");
-        return None;
-    };
-    let properties = properties(&[("bootstrap.servers", &servers)]);
+    let properties = broker()?;
     let writes = RdKafkaCluster::new(&properties).expect("the properties are legal");
-    Some(Mixed {
-        writes,
-        reads: NativeCluster::new(&properties).expect("the properties are legal"),
-    })
-}
-
-macro_rules! cluster_or_skip {
-    () => {
-        match cluster() {
-            Some(cluster) => cluster,
-            None => return,
-        }
-    };
+    let reads = NativeCluster::new(&properties).expect("the properties are legal");
+    Some(Mixed { writes, reads })
 }
 
 conformance!(cluster_or_skip!();

@@ -47,6 +47,25 @@ impl Holder for Arc<dyn Cluster> {
     }
 }
 
+/// What reaches the broker that `MILLRACE_TEST_BOOTSTRAP` names, if it does.
+pub(crate) fn broker() -> Option<Properties> {
+    let Ok(servers) = std::env::var("MILLRACE_TEST_BOOTSTRAP") else {
+        eprintln!("skipped: MILLRACE_TEST_BOOTSTRAP=host:port is not set");
+        return None;
+    };
+    Some(properties(&[("bootstrap.servers", &servers)]))
+}
+
+/// The module's `cluster()`, or the end of the test.
+macro_rules! cluster_or_skip {
+    () => {
+        match cluster() {
+            Some(cluster) => cluster,
+            None => return,
+        }
+    };
+}
+
 /// One record, owned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Row {

@@ -7,6 +7,8 @@
 #[macro_use]
 mod conformance;
 #[macro_use]
+mod fixture;
+#[macro_use]
 mod transactions;
 #[cfg(feature = "rdkafka")]
 mod broker;
@@ -16,7 +18,6 @@ mod consumers;
 mod embedded;
 #[cfg(feature = "rdkafka")]
 mod faults;
-mod fixture;
 mod native;
 #[cfg(feature = "rdkafka")]
 mod real;

@@ -10,21 +10,7 @@ use crate::fixture::*;
 
 /// The cluster to test against, if there is one.
 fn cluster() -> Option<Arc<dyn Cluster>> {
-    let Ok(servers) = std::env::var("MILLRACE_TEST_BOOTSTRAP") else {
-        eprintln!("skipped: MILLRACE_TEST_BOOTSTRAP=host:port is not set");
-        return None;
-    };
-    let properties = properties(&[("bootstrap.servers", &servers)]);
-    Some(Arc::new(NativeCluster::new(&properties).expect("the properties are legal")))
-}
-
-macro_rules! cluster_or_skip {
-    () => {
-        match cluster() {
-            Some(cluster) => cluster,
-            None => return,
-        }
-    };
+    Some(Arc::new(NativeCluster::new(&broker()?).expect("the properties are legal")))
 }
 
 conformance!(cluster_or_skip!());

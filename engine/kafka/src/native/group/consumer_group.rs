@@ -16,7 +16,7 @@ use super::assignor::{Assignor, Member, Topics};
 use super::changed;
 use super::classic::{JoinedMember, Membership, MembershipEvent};
 use super::consumer_protocol::{Assignment, Subscription};
-use super::handover::{Caller, GroupEvent};
+use super::handover::{Caller, GroupEvent, warn_of_silence};
 use super::subscribed::{self, Subscribed};
 use crate::native::client::Client;
 
@@ -318,12 +318,7 @@ impl ConsumerGroup {
 
     /// Leaves, so that others go on with the work, and joins when the caller polls again.
     async fn expire(&mut self) {
-        tracing::warn!(
-            "the consumer has not polled for max.poll.interval.ms={}: it leaves its group until \
-             it polls again. Raise the interval, or let it have fewer records at once \
-             (max.poll.records)",
-            self.taking.max_poll_interval.as_millis()
-        );
+        warn_of_silence(self.taking.max_poll_interval);
         self.joined_for = None;
         self.membership.leave("consumer poll timeout has expired").await;
         self.lose().await;

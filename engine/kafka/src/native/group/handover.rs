@@ -168,6 +168,16 @@ impl Caller {
     }
 }
 
+/// Says that a member leaves because its caller was [silent](Caller::silent_for) for so long.
+pub(super) fn warn_of_silence(longest: Duration) {
+    tracing::warn!(
+        "the consumer has not polled for max.poll.interval.ms={}: it leaves its group until it \
+         polls again. Raise the interval, or let it have fewer records at once \
+         (max.poll.records)",
+        longest.as_millis()
+    );
+}
+
 /// Waits for the caller to do something; for ever when it has gone.
 async fn until(mut polling: watch::Receiver<Polling>, does: impl FnMut(&Polling) -> bool) {
     if polling.wait_for(does).await.is_err() {

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
-use super::handover::{Caller, GroupEvent};
+use super::handover::{Caller, GroupEvent, warn_of_silence};
 use super::subscribed::Subscribed;
 use super::{Coordinator, Identity, changed, text};
 use crate::native::backoff::Backoff;
@@ -342,12 +342,7 @@ impl ModernConsumer {
 
     /// Leaves, so that others go on with the work, and joins when the caller polls again.
     async fn expire(&mut self) {
-        tracing::warn!(
-            "the consumer has not polled for max.poll.interval.ms={}: it leaves its group until \
-             it polls again. Raise the interval, or let it have fewer records at once \
-             (max.poll.records)",
-            self.taking.max_poll_interval.as_millis()
-        );
+        warn_of_silence(self.taking.max_poll_interval);
         self.leave().await;
         self.lose().await;
         self.caller.polls().await;

@@ -378,7 +378,7 @@ impl<'a> Rows<'a> {
 #[async_trait]
 impl Producer for NativeProducer {
     async fn send(&mut self, records: &Outgoing, ack: Arc<dyn Acknowledge>) -> Result<()> {
-        check_columns(records)?;
+        records.check_columns()?;
         self.check_pending()?;
         self.buffer.check()?;
         if let Some(transaction) = &self.transaction {
@@ -477,18 +477,6 @@ impl Drop for NativeProducer {
         }
         self.buffer.close();
     }
-}
-
-/// Refuses runs whose columns do not fit each other.
-fn check_columns(records: &Outgoing) -> Result<()> {
-    let rows = records.values.len();
-    let fits = records.keys.len() == rows
-        && records.timestamps.as_ref().is_none_or(|timestamps| timestamps.len() == rows)
-        && (records.headers.is_empty() || records.headers.len() == rows);
-    if fits {
-        return Ok(());
-    }
-    Err(Error::fatal("the columns of a run differ in length").context("topic", &records.topic))
 }
 
 /// A time that is so far away, or as far as matters.

@@ -10,25 +10,8 @@ use millrace_api::TopicPartition;
 use tokio::time::Instant;
 
 use crate::native::NativeCluster;
+use crate::native::usage::{cpu, memory};
 use crate::{Cluster, Consumer, Polled, Properties};
-
-/// User and system time of this process, to 10 ms.
-fn cpu() -> (Duration, Duration) {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks = |i: usize| Duration::from_millis(10 * fields[i].parse::<u64>().unwrap());
-    (ticks(11), ticks(12))
-}
-
-/// Resident and most resident memory in KiB.
-fn memory() -> (u64, u64) {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-    };
-    (field("VmRSS:"), field("VmHWM:"))
-}
 
 async fn consume(cluster: &NativeCluster, topic: &str, settings: &Properties) {
     let partitions = cluster.describe_topics(Some(&[topic])).await.unwrap()[topic];

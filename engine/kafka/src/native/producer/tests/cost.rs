@@ -13,6 +13,7 @@ use millrace_api::Error;
 use tokio::time::Instant;
 
 use crate::native::NativeCluster;
+use crate::native::usage::{cpu, memory};
 use crate::{Acknowledge, Cluster, Outgoing, Producer, Properties};
 
 const RECORDS: usize = 5_000_000;
@@ -32,24 +33,6 @@ impl Acknowledge for Acks {
     fn failed(&self, _: usize, error: &Error) {
         panic!("{error}");
     }
-}
-
-/// User and system time of this process, to 10 ms.
-fn cpu() -> (Duration, Duration) {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks = |i: usize| Duration::from_millis(10 * fields[i].parse::<u64>().unwrap());
-    (ticks(11), ticks(12))
-}
-
-/// Resident and most resident memory in KiB.
-fn memory() -> (u64, u64) {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-    };
-    (field("VmRSS:"), field("VmHWM:"))
 }
 
 /// Runs of values that compress about as text does.
