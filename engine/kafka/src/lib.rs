@@ -345,9 +345,10 @@ pub trait Consumer: Send {
     /// Reads these partitions from these offsets, outside any group.
     async fn assign(&mut self, partitions: &[(TopicPartition, i64)]) -> Result<()>;
 
-    /// The next records or rebalance event. Waits at most `timeout`; then the answer is
-    /// `Records` without any. At most `max.poll.records` records come at once. Cancel-safe: a
-    /// poll that is dropped has consumed nothing.
+    /// The next records or rebalance event. Waits at most `timeout`; then, or sooner where the
+    /// position moved over what nobody sees, the answer is `Records` without any. At most
+    /// `max.poll.records` records come at once. Cancel-safe: a poll that is dropped has consumed
+    /// nothing.
     async fn poll(&mut self, timeout: Duration) -> Result<Polled>;
 
     /// Where each partition will be read next: the committed offset, or what

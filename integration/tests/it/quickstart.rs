@@ -133,6 +133,9 @@ fn kept_running_until_control_c() {
     let address = address.split('/').next().unwrap();
     let answer = rest::request("GET", &format!("http://{address}/connectors"), None).unwrap();
     assert_eq!(answer.body.as_array().map(Vec::len), Some(2), "{answer:?}");
+    let port = log.rsplit_once("kcat -b ").unwrap().1.split_whitespace().next().unwrap();
+    let topics = millrace_integration::topic::names(port);
+    assert!(topics.iter().any(|name| name.starts_with("quickstart")), "{topics:?}");
     process.signal("INT");
     let status = process.wait(Duration::from_secs(20));
     assert_eq!(status.code(), Some(0), "{}", process.log());

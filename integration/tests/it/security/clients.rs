@@ -9,7 +9,7 @@ use millrace_integration::security::{Listener, PASSWORD};
 use millrace_integration::site::properties;
 use millrace_integration::topic::{self, Record};
 use millrace_integration::{block_on, traffic};
-use millrace_kafka::{Cluster, Polled};
+use millrace_kafka::{Acknowledge, Cluster, Polled};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -133,6 +133,35 @@ fn refusals_are_told_at_once_and_not_tried_all_the_time() {
             assert!(took < SOON, "{client}, {what}: {took:?}");
         }
     }
+}
+
+/// Sends until the producer fails.
+async fn send(cluster: &dyn Cluster, client: Client, pairs: &[(&str, &str)]) -> Result<(), Error> {
+    struct Nobody;
+    impl Acknowledge for Nobody {
+        fn acknowledged(&self, _records: usize) {}
+        fn failed(&self, _records: usize, _error: &Error) {}
+    }
+    let record = Record { value: Some(b"one".to_vec()), ..Record::default() };
+    let run = traffic::pack("secure-refused", Some(0), &[record]);
+    let mut producer = cluster.producer(&client.properties(pairs)).await?;
+    let deadline = Instant::now() + SOON;
+    while Instant::now() < deadline {
+        producer.send(&run, Arc::new(Nobody)).await?;
+        producer.flush(SOON).await?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_producer_that_is_refused_ends() {
+    let properties = client_properties(Listener::Sasl, &[login("PLAIN", "not the password")]);
+    let pairs = super::pairs(&properties);
+    let cluster = opened(Client::Native, &properties).expect("the settings are legal");
+    let error = block_on(send(&*cluster, Client::Native, &pairs)).expect_err("it is refused");
+    let told = error.trace();
+    assert!(told.contains("Authentication failed"), "{told}");
+    assert!(!error.is_retriable() && !told.contains("not the password"), "{told}");
 }
 
 /// Brokers close connections whose session has ended: 3 s here, while records are read for 12 s.
