@@ -77,7 +77,7 @@ impl Writer {
                 appended.stop = stop;
                 break;
             }
-            self.make_room(most);
+            self.make_room_within(most, batch_bytes);
             self.put_next(&record);
             appended.rows += 1;
         }

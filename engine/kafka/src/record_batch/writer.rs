@@ -88,6 +88,8 @@ impl Headers<'_> {
 pub(super) const PREFIX: usize = 5 + 1 + 10 + 5;
 /// The most bytes of a length.
 const LONGEST_LENGTH: usize = 5;
+/// The most bytes by which [`Record::max_length`] is more than what a record takes, or a bit more.
+const SLACK: usize = 64;
 
 /// Writes records into one batch after the other.
 #[derive(Debug)]
@@ -186,17 +188,36 @@ impl Writer {
 
     /// Reserves memory for so many bytes more.
     #[inline(always)]
-    pub(super) fn make_room(&mut self, bytes: usize) {
+    fn make_room(&mut self, bytes: usize) {
+        self.make_room_within(bytes, usize::MAX);
+    }
+
+    /// The same in a batch that ends at `batch_bytes`: it does not double what it has for its last
+    /// record.
+    #[inline(always)]
+    pub(super) fn make_room_within(&mut self, bytes: usize, batch_bytes: usize) {
         if self.buffer.is_empty() {
             self.open();
         }
-        self.buffer.reserve(bytes);
+        if self.buffer.capacity() - self.buffer.len() < bytes {
+            self.grow(bytes, batch_bytes);
+        }
     }
 
     #[cold]
     fn open(&mut self) {
-        self.buffer.reserve(self.expected.max(HEADER_LENGTH));
+        if self.buffer.capacity() < HEADER_LENGTH {
+            self.buffer.reserve(self.expected.max(HEADER_LENGTH));
+        }
         self.buffer.extend_from_slice(&[0; HEADER_LENGTH]);
+    }
+
+    #[cold]
+    fn grow(&mut self, bytes: usize, batch_bytes: usize) {
+        let doubled = (2 * self.buffer.capacity()).min(batch_bytes.saturating_add(SLACK));
+        let mut grown = BytesMut::with_capacity(doubled.max(self.buffer.len() + bytes));
+        grown.extend_from_slice(&self.buffer);
+        self.buffer = grown;
     }
 
     /// Appends a record that is known to fit.
@@ -279,6 +300,11 @@ impl Writer {
     /// The bytes of the open batch, before compression.
     pub fn len(&self) -> usize {
         self.buffer.len().max(HEADER_LENGTH)
+    }
+
+    /// The bytes of memory that the open batch has.
+    pub fn capacity(&self) -> usize {
+        self.buffer.capacity()
     }
 
     /// Whether the open batch has no records.

@@ -132,6 +132,7 @@ pub(super) struct Batch {
     /// Why it was not taken the last time.
     pub(super) trouble: Option<String>,
     bytes: Bytes,
+    memory: usize,
     stamp: Option<Stamp>,
 }
 
@@ -146,6 +147,7 @@ impl Batch {
             place: Place::Waiting(created),
             sequence: None,
             trouble: None,
+            memory: bytes.capacity(),
             bytes: bytes.freeze(),
             stamp: None,
         }
@@ -153,6 +155,11 @@ impl Batch {
 
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The bytes of memory that it takes.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
     }
 
     /// Its bytes as they are to be sent. The checksum is made anew only for another stamp.

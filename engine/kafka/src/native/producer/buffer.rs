@@ -1,5 +1,6 @@
 //! Decides how records wait between the caller and the sender: rows go into the open batch of their
-//! partition, as long as `buffer.memory` has room.
+//! partition, as long as `buffer.memory` has room and the caller is not further ahead of the broker
+//! than helps.
 //!
 //! The caller takes an open batch out while it appends to it, so that the lock is held for moments
 //! only; the sender takes one when its time has come and the caller has it not.
@@ -13,6 +14,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::batch::{Batch, Shares};
+use super::pace::{PATIENCE, Pace};
+use super::spare::Spare;
 use crate::lock::lock;
 use crate::record_batch::{Compression, Compressor, Writer};
 
@@ -22,7 +25,7 @@ pub(super) struct Open {
     pub(super) shares: Shares,
     /// When its first record came.
     pub(super) since: Option<Instant>,
-    /// How much memory the batch before it had.
+    /// How much memory it gets, as the batch before it shows.
     expected: usize,
 }
 
@@ -32,29 +35,40 @@ impl Open {
         Self { writer, shares, since: None, expected: 0 }
     }
 
-    /// What it takes of the budget.
+    /// What it takes of the budget: the memory it has, used or not.
     pub(super) fn charge(&self) -> usize {
+        self.writer.capacity()
+    }
+
+    /// How many of its bytes are records and a header for them.
+    fn used(&self) -> usize {
         if self.writer.is_empty() { 0 } else { self.writer.len() }
     }
 
-    /// The closed batch, and memory that it no longer needs. The open one is empty then.
-    pub(super) fn close(
-        &mut self,
-        id: u64,
-        compressor: &mut Compressor,
-    ) -> Result<(Batch, Option<BytesMut>)> {
+    /// What the next batch is to have: as much as this one, unless that was more than half in vain.
+    fn next_expected(&self) -> usize {
+        let (used, memory) = (self.writer.len(), self.writer.capacity());
+        if memory / 2 > used { used } else { memory }
+    }
+
+    /// The closed batch. The open one is empty then.
+    pub(super) fn close(&mut self, id: u64, compressor: &mut Compressor) -> Result<Batch> {
         let since = self.since.take().unwrap_or_else(Instant::now);
         let shares = std::mem::take(&mut self.shares);
-        self.expected = self.writer.len();
-        let closed = self.writer.close_with(compressor);
-        let spare = Some(self.writer.take_buffer()).filter(|spare| spare.capacity() > 0);
-        match closed {
-            Ok(bytes) => Ok((Batch::new(id, bytes, shares, since), spare)),
+        self.expected = self.next_expected();
+        match self.writer.close_with(compressor) {
+            Ok(bytes) => Ok(Batch::new(id, bytes, shares, since)),
             Err(error) => {
                 shares.failed(&error.copied().into());
                 Err(error)
             }
         }
+    }
+
+    /// The memory of an empty batch, for others.
+    pub(super) fn take_spare(&mut self) -> Option<BytesMut> {
+        let has_spare = self.writer.is_empty() && self.writer.capacity() > 0;
+        has_spare.then(|| self.writer.take_buffer())
     }
 }
 
@@ -68,6 +82,8 @@ struct Slot {
     is_wanted: bool,
     /// The most bytes of a batch here, once one was too large for the broker.
     most_bytes: Option<usize>,
+    /// How far the caller is ahead of the broker.
+    pace: Pace,
 }
 
 #[derive(Default)]
@@ -77,11 +93,12 @@ struct State {
     closed: Vec<(usize, Batch)>,
     /// Those whose open batch has records.
     open: Vec<usize>,
+    /// The memory of open and closed batches.
     used: usize,
     /// Records that nobody has heard of yet.
     unsettled: usize,
-    spare: Vec<BytesMut>,
-    spare_bytes: usize,
+    /// Memory of batches that are gone.
+    spare: Spare,
     next_id: u64,
     is_flushing: bool,
     is_exhausted: bool,
@@ -98,24 +115,41 @@ pub(in crate::native) struct Buffer {
     progress: Notify,
     /// `buffer.memory`
     limit: usize,
+    /// How many bytes one partition may have waiting before its caller waits too.
+    ahead: usize,
     linger: Duration,
+}
+
+/// Why the caller has to wait.
+enum Wait {
+    /// There is no room.
+    Room,
+    /// Enough is waiting for the broker.
+    Broker,
 }
 
 /// An open batch in the hands of the caller.
 pub(super) struct Lent {
     pub(super) open: Open,
-    /// How many bytes it may grow by.
-    pub(super) room: usize,
+    /// The most bytes for which there is memory.
+    pub(super) limit: usize,
     /// The most bytes of a batch here, once one was too large for the broker.
     pub(super) most_bytes: Option<usize>,
 }
 
 /// What has become of a batch that was lent.
-#[derive(Default)]
 pub(super) struct Returned {
     pub(super) closed: Option<Batch>,
-    pub(super) spare: Option<BytesMut>,
     pub(super) records: usize,
+    /// It was empty before.
+    pub(super) is_begun: bool,
+}
+
+/// What a settled batch had.
+pub(super) struct Freed {
+    pub(super) bytes: usize,
+    pub(super) records: usize,
+    pub(super) spare: Option<BytesMut>,
 }
 
 /// What the sender finds.
@@ -139,9 +173,9 @@ pub(super) struct OpenBatch {
 }
 
 impl Buffer {
-    pub(super) fn new(limit: usize, linger: Duration) -> Arc<Self> {
+    pub(super) fn new(limit: usize, ahead: usize, linger: Duration) -> Arc<Self> {
         let (state, work, progress) = (Mutex::default(), Notify::new(), Notify::new());
-        Arc::new(Self { state, work, progress, limit, linger })
+        Arc::new(Self { state, work, progress, limit, ahead, linger })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -159,6 +193,7 @@ impl Buffer {
             is_listed: false,
             is_wanted: false,
             most_bytes: None,
+            pace: Pace::new(self.ahead),
         };
         state.slots.resize_with(slots, new);
         first
@@ -172,41 +207,60 @@ impl Buffer {
         needed: usize,
         deadline: Instant,
     ) -> Result<Option<Lent>> {
+        let patience = Instant::now() + PATIENCE;
         let mut progress = std::pin::pin!(self.progress.notified());
         loop {
             progress.as_mut().enable();
-            if let Some(lent) = self.try_lend(slot, needed)? {
-                return Ok(Some(lent));
-            }
-            if Instant::now() >= deadline {
-                self.state().is_exhausted = false;
-                return Ok(None);
-            }
+            let until = match self.try_lend(slot, needed)? {
+                Ok(lent) => return Ok(Some(lent)),
+                Err(Wait::Room) => deadline,
+                Err(Wait::Broker) => patience.min(deadline),
+            };
             self.work.notify_one();
-            let _ = timeout_at(deadline, progress.as_mut()).await;
+            if timeout_at(until, progress.as_mut()).await.is_err() {
+                let mut state = self.state();
+                state.is_exhausted = false;
+                if until == deadline {
+                    return Ok(None);
+                }
+                state.slots[slot].pace.give_up_waiting();
+            }
             progress.set(self.progress.notified());
         }
     }
 
-    fn try_lend(&self, slot: usize, needed: usize) -> Result<Option<Lent>> {
+    fn try_lend(&self, slot: usize, needed: usize) -> Result<std::result::Result<Lent, Wait>> {
         let mut state = self.state();
+        let state = &mut *state;
         if let Some(broken) = &state.broken {
             return Err(broken.copied());
         }
-        let room = self.limit.saturating_sub(state.used);
+        state.is_exhausted = false;
+        let place = &mut state.slots[slot];
+        if place.pace.has_to_wait() {
+            return Ok(Err(Wait::Broker));
+        }
+        let open = place.open.as_ref().expect("the caller is one");
+        let (charged, used) = (open.charge(), open.used());
+        let room = (self.limit + charged).saturating_sub(state.used + used);
         // What is bigger than all of the buffer has it for itself.
-        state.is_exhausted = room < needed && state.used > 0;
-        if state.is_exhausted {
-            return Ok(None);
+        if room < needed && (used > 0 || state.used > charged) {
+            state.is_exhausted = true;
+            return Ok(Err(Wait::Room));
         }
-        let most_bytes = state.slots[slot].most_bytes;
-        let mut open = state.slots[slot].open.take().expect("the caller is one");
-        if open.writer.is_empty()
-            && let Some(spare) = state.take_spare(open.expected)
-        {
-            open.writer.reuse(spare);
+        let mut open = place.open.take().expect("the caller is one");
+        if charged == 0 {
+            let new = || BytesMut::with_capacity(open.expected.min(room));
+            let memory = state.spare.take(open.expected).unwrap_or_else(new);
+            state.used += memory.capacity();
+            open.writer.reuse(memory);
         }
-        Ok(Some(Lent { open, room: room.max(needed), most_bytes }))
+        let left = self.limit.saturating_sub(state.used);
+        if left < needed + state.spare.bytes() {
+            state.spare.clear();
+        }
+        let limit = (open.charge() + left - state.spare.bytes()).max(used + needed);
+        Ok(Ok(Lent { open, limit, most_bytes: place.most_bytes }))
     }
 
     /// The number of a new batch.
@@ -217,20 +271,26 @@ impl Buffer {
     }
 
     /// Takes an open batch back, which was `charged` so much when it was lent.
-    pub(super) fn give_back(&self, slot: usize, open: Open, charged: usize, returned: Returned) {
+    pub(super) fn give_back(
+        &self,
+        slot: usize,
+        mut open: Open,
+        charged: usize,
+        returned: Returned,
+    ) {
+        let spare = open.take_spare();
         let mut state = self.state();
-        let closed = returned.closed.as_ref().map_or(0, Batch::len);
+        let closed = returned.closed.as_ref().map_or(0, Batch::memory);
         state.used = (state.used + open.charge() + closed).saturating_sub(charged);
         state.unsettled += returned.records;
-        let mut is_new = returned.closed.is_some();
-        state.closed.extend(returned.closed.into_iter().map(|batch| (slot, batch)));
-        if let Some(spare) = returned.spare {
-            state.give_spare(spare, self.limit);
-        }
         let is_open = !open.writer.is_empty();
+        let mut is_new = returned.closed.is_some() || (is_open && returned.is_begun);
+        state.closed.extend(returned.closed.into_iter().map(|batch| (slot, batch)));
+        state.keep(spare, self.limit);
         let place = &mut state.slots[slot];
+        place.pace.add(closed);
         place.open = Some(open);
-        is_new |= std::mem::take(&mut place.is_wanted) || (is_open && charged == 0);
+        is_new |= std::mem::take(&mut place.is_wanted);
         if is_open && !place.is_listed {
             place.is_listed = true;
             state.open.push(slot);
@@ -274,25 +334,29 @@ impl Buffer {
     /// Takes a partition's open batch to send it, if it has records and the caller has it not.
     pub(super) fn take_open(&self, slot: usize) -> Option<Open> {
         let mut state = self.state();
-        let Slot { open, is_wanted, .. } = &mut state.slots[slot];
+        let Slot { open, is_wanted, pace, .. } = &mut state.slots[slot];
         let Some(batch) = open.as_mut() else {
             *is_wanted = true;
             return None;
         };
         batch.since?;
-        let new = Open { expected: batch.writer.len(), ..Open::new() };
+        pace.add(batch.charge());
+        let new = Open { expected: batch.next_expected(), ..Open::new() };
         Some(std::mem::replace(batch, new))
     }
 
     /// A batch that the sender has compressed takes less of the budget from now on.
-    pub(super) fn shrink(&self, before: usize, now: usize, spare: Option<BytesMut>) {
+    pub(super) fn shrink(&self, slot: usize, before: usize, now: usize, spare: Option<BytesMut>) {
         let mut state = self.state();
         state.used = (state.used + now).saturating_sub(before);
-        if let Some(spare) = spare {
-            state.give_spare(spare, self.limit);
-        }
+        let pace = &mut state.slots[slot].pace;
+        pace.add(now);
+        let may_go_on = pace.settle(before) || state.is_exhausted;
+        state.keep(spare, self.limit);
         drop(state);
-        self.progress.notify_waiters();
+        if may_go_on {
+            self.progress.notify_waiters();
+        }
     }
 
     /// Batches of a partition were too large for the broker: the next ones are smaller.
@@ -300,21 +364,22 @@ impl Buffer {
         self.state().slots[slot].most_bytes = Some(most_bytes);
     }
 
-    /// Records are settled, and their bytes are free.
-    pub(super) fn release(&self, bytes: usize, records: usize, spare: Option<BytesMut>) {
+    /// A batch is settled, and its memory is free.
+    pub(super) fn release(&self, slot: usize, freed: Freed) {
+        let Freed { bytes, records, spare } = freed;
         let mut state = self.state();
         state.used = state.used.saturating_sub(bytes);
+        let may_go_on = state.slots[slot].pace.settle(bytes) || state.is_exhausted;
+        state.keep(spare, self.limit);
         state.unsettled -= records;
-        if let Some(spare) = spare {
-            state.give_spare(spare, self.limit);
-        }
-        if state.unsettled == 0 {
-            // Who rests keeps a batch's memory, not a buffer's.
-            state.spare.truncate(1);
-            state.spare_bytes = state.spare.iter().map(BytesMut::capacity).sum();
+        let is_settled = state.unsettled == 0;
+        if is_settled {
+            state.spare.rest();
         }
         drop(state);
-        self.progress.notify_waiters();
+        if may_go_on || is_settled {
+            self.progress.notify_waiters();
+        }
     }
 
     pub(super) fn unsettled(&self) -> usize {
@@ -364,6 +429,13 @@ impl Buffer {
         }
     }
 
+    /// The memory of all batches, and what is kept for others.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.used, state.spare.bytes())
+    }
+
     /// The caller is gone.
     pub(super) fn close(&self) {
         self.state().is_closed = true;
@@ -372,21 +444,11 @@ impl Buffer {
 }
 
 impl State {
-    /// Memory for a batch like the last one, which had so many bytes.
-    fn take_spare(&mut self, expected: usize) -> Option<BytesMut> {
-        let fits = |spare: &BytesMut| {
-            spare.capacity() / 2 <= expected && expected / 4 * 3 <= spare.capacity()
-        };
-        let at = self.spare.iter().rposition(fits)?;
-        let spare = self.spare.swap_remove(at);
-        self.spare_bytes -= spare.capacity();
-        Some(spare)
-    }
-
-    fn give_spare(&mut self, spare: BytesMut, limit: usize) {
-        if self.spare_bytes + spare.capacity() <= limit / 4 {
-            self.spare_bytes += spare.capacity();
-            self.spare.push(spare);
+    /// Keeps memory for the batches to come, within the budget.
+    fn keep(&mut self, memory: Option<BytesMut>, limit: usize) {
+        if let Some(memory) = memory {
+            let most = (limit / 4).min(limit.saturating_sub(self.used));
+            self.spare.give(memory, most);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use millrace_api::Result;
 use tokio::time::Instant;
@@ -201,7 +202,7 @@ impl Sender {
             };
             let id = self.buffer.next_id();
             // Without a codec there is nothing that fails.
-            if let Ok((batch, _)) = open.close(id, &mut none) {
+            if let Ok(batch) = open.close(id, &mut none) {
                 bytes += batch.len();
                 self.active.insert(slot);
                 self.partitions[slot].push(batch);
@@ -236,7 +237,7 @@ impl Sender {
             let done = jobs.into_iter().map(|Job { slot, mut open, id }| {
                 let (before, records) = (open.charge(), open.shares.records());
                 let batch = open.close(id, &mut compressor);
-                Compressed { slot, before, records, batch }
+                Compressed { slot, before, records, batch, spare: open.take_spare() }
             });
             let done = done.collect();
             Done::Compressed(compressor, done)
@@ -255,9 +256,9 @@ impl Sender {
             _ => false,
         };
         let longest = self.client.request_timeout();
-        let request = Request { node, connection, parts };
+        let mut request = Request { node, connection, parts };
         self.tasks.spawn(async move {
-            let started = start(&request, &terms, is_first_version, longest).await;
+            let started = start(&mut request, &terms, is_first_version, longest).await;
             Done::Started(request, started)
         });
     }
@@ -265,7 +266,7 @@ impl Sender {
 
 /// Hands a request over.
 async fn start(
-    request: &Request,
+    request: &mut Request,
     terms: &Terms,
     is_first_version: bool,
     longest: Duration,
@@ -279,6 +280,8 @@ async fn start(
         version = version.min(request::TOPIC_IDS - 1);
     }
     let body = request::encode(version, terms, &request.parts);
+    // From here on the body alone has them besides the batch, which gets its memory back whole.
+    request.parts.iter_mut().for_each(|part| part.sent.bytes = Bytes::new());
     if terms.acks == 0 {
         connection.send_unanswered::<ProduceRequest>(version, body).await?;
         return Ok(None);

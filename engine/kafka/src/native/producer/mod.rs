@@ -2,10 +2,11 @@
 //! waits for (Java's `KafkaProducer`).
 //!
 //! The way of a record: [`NativeProducer::send`] chooses its partition and copies it, once, from
-//! its column into the open batch there (`buffer`). Full batches are compressed by the caller: the
-//! time is the caller's. The `sender` puts them into requests (`dispatch`, `request`), in the order
-//! that `partition` and `sequences` keep; `outcome` and `verdict` read the answers, and `batch`
-//! tells whom they belong to.
+//! its column into the open batch there (`buffer`), whose memory may be `spare`. It waits when the
+//! partition is too far ahead of the broker (`pace`), or there is no room. Full batches are
+//! compressed by the caller: the time is the caller's. The `sender` puts them into requests
+//! (`dispatch`, `request`), in the order that `partition` and `sequences` keep; `outcome` and
+//! `verdict` read the answers, and `batch` tells whom they belong to.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -32,17 +33,19 @@ mod batch;
 mod buffer;
 mod dispatch;
 mod outcome;
+mod pace;
 mod partition;
 mod request;
 mod sender;
 mod sequences;
+mod spare;
 mod verdict;
 
 #[cfg(test)]
 mod tests;
 
 pub(in crate::native) use buffer::Buffer;
-use buffer::{Lent, Returned};
+use buffer::{Freed, Lent, Returned};
 use sender::Sender;
 pub(in crate::native) use sequences::ProducerId;
 
@@ -65,7 +68,8 @@ pub(super) struct NativeProducer {
 impl NativeProducer {
     /// A producer that has sent nothing. It asks no broker until it has something to send.
     pub(super) fn new(client: Arc<Client>, settings: ProducerSettings) -> Self {
-        let buffer = Buffer::new(settings.buffer_bytes, settings.linger);
+        let ahead = pace::most_ahead(&settings);
+        let buffer = Buffer::new(settings.buffer_bytes, ahead, settings.linger);
         let transaction = settings
             .transactional_id
             .clone()
@@ -183,10 +187,9 @@ impl NativeProducer {
 
     /// Appends as many rows as there is room for in one batch; says how many were dealt with.
     fn fill(&mut self, slot: usize, lent: Lent, run: &mut Run<'_>, rows: Rows<'_>) -> usize {
-        let Lent { mut open, room, most_bytes } = lent;
+        let Lent { mut open, limit, most_bytes } = lent;
         let charged = open.charge();
         let most = most_bytes.unwrap_or(usize::MAX).min(self.settings.batch_bytes);
-        let limit = charged.saturating_add(room);
         let room =
             Room { batch_bytes: most.min(limit), record_bytes: self.settings.max_request_bytes };
         let began = Instant::now();
@@ -195,7 +198,8 @@ impl NativeProducer {
             Rows::All(rows) => open.writer.append_rows(records, rows, now, room),
             Rows::Some(rows) => open.writer.append_rows(records, rows.iter().copied(), now, room),
         };
-        let mut returned = Returned { records: appended, ..Returned::default() };
+        let is_begun = open.since.is_none();
+        let mut returned = Returned { closed: None, records: appended, is_begun };
         if appended > 0 {
             open.since.get_or_insert(began);
             open.shares.add(&run.ack, appended);
@@ -212,17 +216,14 @@ impl NativeProducer {
             Stop::Full => {
                 let records = open.shares.records();
                 match open.close(self.buffer.next_id(), &mut self.compressor) {
-                    Ok((batch, spare)) => {
-                        returned.closed = Some(batch);
-                        returned.spare = spare;
-                    }
+                    Ok(batch) => returned.closed = Some(batch),
                     Err(_) => unwritten = records,
                 }
             }
         }
         self.buffer.give_back(slot, open, charged, returned);
         if unwritten > 0 {
-            self.buffer.release(0, unwritten, None);
+            self.buffer.release(slot, Freed { bytes: 0, records: unwritten, spare: None });
         }
         run.left -= dealt_with;
         dealt_with

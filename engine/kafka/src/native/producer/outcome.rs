@@ -8,6 +8,7 @@ use millrace_api::{Error, Result};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
+use super::buffer::Freed;
 use super::partition::{Settled, Verdict};
 use super::request::Part;
 use super::sender::{Compressed, Done, Identity, Request, Sender};
@@ -20,17 +21,17 @@ use crate::record_batch::{Compression, Compressor};
 
 impl Sender {
     fn compressed(&mut self, done: Vec<Compressed>) {
-        for Compressed { slot, before, records, batch } in done {
+        for Compressed { slot, before, records, batch, spare } in done {
             // While all it had was being compressed it looked idle.
             self.active.insert(slot);
             match batch {
-                Ok((batch, spare)) => {
-                    self.buffer.shrink(before, batch.len(), spare);
+                Ok(batch) => {
+                    self.buffer.shrink(slot, before, batch.memory(), spare);
                     // It had nothing to send meanwhile.
                     self.active.insert(slot);
                     self.partitions[slot].push(batch);
                 }
-                Err(_) => self.buffer.release(before, records, None),
+                Err(_) => self.buffer.release(slot, Freed { bytes: before, records, spare }),
             }
             for later in self.compressing.remove(&slot).unwrap_or_default() {
                 self.active.insert(slot);
@@ -224,7 +225,7 @@ impl Sender {
         match partition.split(&part.sent, ids, &mut compressor) {
             Ok(Some(split)) => {
                 tracing::warn!("a batch for {} is too large and is split", partition.name);
-                self.buffer.shrink(split.before, split.after, None);
+                self.buffer.shrink(part.slot, split.before, split.after, None);
                 self.buffer.limit_batches(part.slot, split.most_bytes);
                 true
             }
@@ -250,12 +251,12 @@ impl Sender {
     pub(super) fn report(&mut self, slot: usize, settled: Vec<Settled>) {
         let is_plain = self.settings.compression == Compression::None;
         for (batch, outcome) in settled {
-            let (bytes, records) = (batch.len(), batch.records);
+            let (bytes, records) = (batch.memory(), batch.records);
             if let Err(rejection) = &outcome {
                 tracing::debug!("{records} records were not written: {}", rejection.error);
             }
             let spare = batch.settle(&outcome).filter(|_| is_plain);
-            self.buffer.release(bytes, records, spare);
+            self.buffer.release(slot, Freed { bytes, records, spare });
         }
         self.active.insert(slot);
     }
@@ -280,7 +281,7 @@ impl Sender {
             let settled = self.partitions[slot].give_up_all(error);
             self.settle(slot, settled);
             if let Some(open) = self.buffer.take_open(slot) {
-                self.fail_open(open, error);
+                self.fail_open(slot, open, error);
             }
         }
     }

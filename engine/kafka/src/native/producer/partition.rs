@@ -73,9 +73,9 @@ pub(super) type Settled = (Batch, Result<(), Rejection>);
 /// What splitting a batch has brought.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Split {
-    /// Its bytes.
+    /// The memory it had.
     pub(super) before: usize,
-    /// Those of its parts.
+    /// That of its parts.
     pub(super) after: usize,
     /// Half of what it had before compression.
     pub(super) most_bytes: usize,
@@ -272,9 +272,9 @@ impl Partition {
         if batch.records < 2 {
             return Ok(None);
         }
-        let before = batch.len();
+        let before = batch.memory();
         let ([first, second], most_bytes) = batch.split(ids, compressor)?;
-        let split = Split { before, after: first.len() + second.len(), most_bytes };
+        let split = Split { before, after: first.memory() + second.memory(), most_bytes };
         self.unacknowledged[at] = second;
         self.unacknowledged.insert(at, first);
         self.in_flight -= 1;

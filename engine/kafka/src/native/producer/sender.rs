@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::batch::Batch;
-use super::buffer::{Buffer, Found, Open};
+use super::buffer::{Buffer, Found, Freed, Open};
 use super::partition::{Partition, Rules};
 use super::request::{Part, Terms};
 use super::sequences::ProducerId;
@@ -97,7 +97,9 @@ pub(super) struct Compressed {
     pub(super) slot: usize,
     pub(super) before: usize,
     pub(super) records: usize,
-    pub(super) batch: Result<(Batch, Option<BytesMut>)>,
+    pub(super) batch: Result<Batch>,
+    /// The memory that it had before.
+    pub(super) spare: Option<BytesMut>,
 }
 
 /// What has come to an end.
@@ -291,7 +293,7 @@ impl Sender {
         };
         for slot in 0..self.partitions.len() {
             if let Some(open) = self.buffer.take_open(slot) {
-                self.fail_open(open, &error);
+                self.fail_open(slot, open, &error);
             }
             let (settled, has_gap) = self.partitions[slot].give_up_unsent(&error);
             if has_gap {
@@ -301,10 +303,10 @@ impl Sender {
         }
     }
 
-    pub(super) fn fail_open(&self, open: Open, error: &Error) {
+    pub(super) fn fail_open(&self, slot: usize, open: Open, error: &Error) {
         let (bytes, records) = (open.charge(), open.shares.records());
         open.shares.failed(&error.copied().into());
-        self.buffer.release(bytes, records, None);
+        self.buffer.release(slot, Freed { bytes, records, spare: None });
     }
 
     /// Gives a new epoch to partitions whose numbers have a gap.

@@ -38,7 +38,7 @@ const PARTITIONS: i32 = 4;
 
 /// What becomes of a produce request.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
+pub(super) enum Fate {
     Good,
     /// The connection breaks before the broker has it.
     Lost,
@@ -51,10 +51,10 @@ enum Fate {
 
 /// A cluster of one broker that knows every topic.
 #[derive(Debug)]
-struct Cluster {
+pub(super) struct Cluster {
     /// The newest version of Produce.
     produce: i16,
-    fates: Mutex<VecDeque<Fate>>,
+    pub(super) fates: Mutex<VecDeque<Fate>>,
     logs: Mutex<BTreeMap<(String, i32), Leader>>,
     /// Batches with more records are too large.
     most_records: Mutex<usize>,
@@ -72,7 +72,7 @@ impl std::fmt::Debug for Leader {
 }
 
 impl Cluster {
-    fn new(produce: i16, slowness: Duration) -> Arc<Self> {
+    pub(super) fn new(produce: i16, slowness: Duration) -> Arc<Self> {
         Arc::new(Self {
             produce,
             fates: Mutex::default(),
@@ -259,7 +259,7 @@ fn metadata(names: impl Iterator<Item = StrBytes>) -> MetadataResponse {
     MetadataResponse::default().with_brokers(vec![broker]).with_topics(topics.collect())
 }
 
-fn producer(cluster: &Arc<Cluster>, more: &[(&str, &str)]) -> NativeProducer {
+pub(super) fn producer(cluster: &Arc<Cluster>, more: &[(&str, &str)]) -> NativeProducer {
     let mut properties = Properties::from([("bootstrap.servers".into(), "broker:1".into())]);
     properties.extend(more.iter().map(|(key, value)| ((*key).into(), (*value).into())));
     let settings = ProducerSettings::new(&properties).unwrap();
@@ -269,7 +269,7 @@ fn producer(cluster: &Arc<Cluster>, more: &[(&str, &str)]) -> NativeProducer {
 }
 
 /// A run of numbers for one partition.
-fn run(partition: i32, numbers: std::ops::Range<u32>) -> Outgoing {
+pub(super) fn run(partition: i32, numbers: std::ops::Range<u32>) -> Outgoing {
     let values: Vec<_> = numbers.clone().map(|n| Some(n.to_be_bytes())).collect();
     Outgoing {
         topic: "t".into(),
@@ -282,14 +282,14 @@ fn run(partition: i32, numbers: std::ops::Range<u32>) -> Outgoing {
 }
 
 #[derive(Debug, Default)]
-struct Acks {
+pub(super) struct Acks {
     good: AtomicUsize,
     failed: AtomicUsize,
     errors: Mutex<Vec<Error>>,
 }
 
 impl Acks {
-    fn counts(&self) -> (usize, usize) {
+    pub(super) fn counts(&self) -> (usize, usize) {
         (self.good.load(Ordering::SeqCst), self.failed.load(Ordering::SeqCst))
     }
 }
@@ -305,10 +305,10 @@ impl Acknowledge for Acks {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(600);
+pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Connect's own settings.
-const CONNECT: [(&str, &str); 3] = [
+pub(super) const CONNECT: [(&str, &str); 3] = [
     ("enable.idempotence", "false"),
     ("max.in.flight.requests.per.connection", "1"),
     ("delivery.timeout.ms", "2147483647"),
