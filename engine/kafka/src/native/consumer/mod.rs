@@ -35,7 +35,7 @@ mod session;
 mod upkeep;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use partition::{Position, place};
 use partitions::Partitions;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::{Consumer, Polled};
 
 mod cost;
-mod played;
+pub(in crate::native) mod played;
 
 use played::{Fault, Played, batch, control};
 

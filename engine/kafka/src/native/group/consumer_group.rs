@@ -155,7 +155,7 @@ impl ConsumerGroup {
             }
             MembershipEvent::Lost => {
                 self.lose().await;
-                self.join("the coordinator did not know the member").await;
+                self.join_anew("the coordinator did not know the member").await;
                 Ok(())
             }
         }
@@ -201,6 +201,13 @@ impl ConsumerGroup {
             () = self.caller.acknowledged() => Ok(()),
             () = self.caller.silent_for(self.taking.max_poll_interval) => Err(Stop::Expired),
         }
+    }
+
+    /// Joins after a loss, as soon as the caller is done with it. Until then there is no member to
+    /// commit as: another may have the partitions that the caller still believes to be its own.
+    async fn join_anew(&mut self, reason: &str) {
+        self.caller.acknowledged().await;
+        self.join(reason).await;
     }
 
     async fn join(&mut self, reason: &str) {
@@ -323,7 +330,7 @@ impl ConsumerGroup {
         self.membership.leave("consumer poll timeout has expired").await;
         self.lose().await;
         self.caller.polls().await;
-        self.join("the consumer polls again").await;
+        self.join_anew("the consumer polls again").await;
     }
 }
 

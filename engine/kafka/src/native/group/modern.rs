@@ -146,7 +146,7 @@ impl ModernConsumer {
             let is_revoking = !self.caller.has_acknowledged();
             let happened = tokio::select! {
                 answer = answered(&mut self.asked) => self.on_answer(answer).await,
-                () = sleep_until(self.next_beat), if self.asked.is_none() => {
+                () = sleep_until(self.next_beat), if self.may_beat() => {
                     self.beat();
                     Ok(())
                 }
@@ -173,6 +173,13 @@ impl ModernConsumer {
     fn news(&self) -> Known {
         let topics = self.taking.subscribed.topics(&self.coordinator.client().metadata());
         Known { topics, owned: self.owned.clone() }
+    }
+
+    /// Whether a heartbeat may be sent. Who has lost everything joins only once the caller is done
+    /// with the loss. Until then there is no member to commit as: another may have the partitions
+    /// that the caller still believes to be its own.
+    fn may_beat(&self) -> bool {
+        self.asked.is_none() && (self.epoch != JOINING || self.caller.has_acknowledged())
     }
 
     fn beat(&mut self) {
@@ -326,7 +333,7 @@ impl ModernConsumer {
         self.beat_for_news();
     }
 
-    /// The group knows this member no more. It joins anew.
+    /// The group knows this member no more. It joins anew once the caller knows.
     async fn lose(&mut self) {
         self.epoch = JOINING;
         self.publish();

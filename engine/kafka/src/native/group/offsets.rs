@@ -71,12 +71,14 @@ pub(crate) struct CommittedOffset {
 /// Commits offsets, within `default.api.timeout.ms`. While the group is being rebalanced it waits:
 /// a member that keeps partitions over a rebalance may commit for them in the new generation only.
 ///
-/// `who` is asked before each try. Cancel-safe in that the offsets may be committed or not.
+/// `who` is asked before each try. A member that has lost its partitions is absent until its caller
+/// knows, so that no try is made in a membership that began after the loss. Cancel-safe in that the
+/// offsets may be committed or not.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Conflict`] when the group does not take `who` for a member
-/// of its generation.
+/// [`ErrorKind::Conflict`] when the group does not take `who` for a member of its generation, or
+/// `who` is absent.
 pub(crate) async fn commit(
     coordinator: &Coordinator,
     who: impl Fn() -> Identity,

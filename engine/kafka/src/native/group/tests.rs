@@ -22,6 +22,9 @@ use crate::native::settings::ClientSettings;
 use crate::native::{Dialing, admin};
 use crate::{NewTopic, Properties};
 
+mod played;
+mod rebalances;
+
 /// A real broker takes seconds to let a group begin.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -111,8 +114,7 @@ impl Scene {
         all.extend(more);
         let settings = ConsumerSettings::new(&properties(&all).unwrap()).unwrap();
         let client = client(settings.client.clone());
-        let group = GroupConsumer::subscribe(&client, &settings, subscription).unwrap();
-        Reader { group, owned: BTreeSet::new(), events: Vec::new() }
+        Reader::new(&client, &settings, subscription)
     }
 
     fn partitions(&self, count: i32) -> BTreeSet<TopicPartition> {
@@ -132,6 +134,11 @@ struct Reader {
 }
 
 impl Reader {
+    fn new(client: &Arc<Client>, settings: &ConsumerSettings, wanted: &Subscription) -> Self {
+        let group = GroupConsumer::subscribe(client, settings, wanted).unwrap();
+        Self { group, owned: BTreeSet::new(), events: Vec::new() }
+    }
+
     /// One poll.
     async fn poll(&mut self) {
         let _polling = self.group.poll();

@@ -550,14 +550,18 @@ impl Dialer for Played {
 }
 
 /// A request and its correlation id.
-fn read<R: Request>(bytes: &mut Bytes, version: i16) -> (i32, R) {
+pub(in crate::native) fn read<R: Request>(bytes: &mut Bytes, version: i16) -> (i32, R) {
     let header = RequestHeader::decode(bytes, R::header_version(version)).unwrap();
     let request = R::decode(bytes, version).unwrap();
     assert!(bytes.is_empty(), "the request is longer than its version");
     (header.correlation_id, request)
 }
 
-fn written<R: Encodable + HeaderVersion>(id: i32, version: i16, response: &R) -> BytesMut {
+pub(in crate::native) fn written<R: Encodable + HeaderVersion>(
+    id: i32,
+    version: i16,
+    response: &R,
+) -> BytesMut {
     let mut frame = BytesMut::new();
     let header = ResponseHeader::default().with_correlation_id(id);
     header.encode(&mut frame, R::header_version(version)).unwrap();
