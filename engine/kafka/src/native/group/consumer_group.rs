@@ -51,9 +51,10 @@ pub(super) struct ConsumerGroup {
     generation: Option<i32>,
     /// The last assignment that sticky assignors are told of, and its generation.
     last: Option<(Vec<TopicPartition>, i32)>,
-    /// The topics it joined for; none while it is joining.
-    joined_for: Option<BTreeSet<Arc<str>>>,
-    joining_for: BTreeSet<Arc<str>>,
+    /// The topics it joined for last.
+    joined_for: BTreeSet<Arc<str>>,
+    /// Whether it has its assignment since.
+    is_assigned: bool,
     /// What this member, leading, assigned last.
     led: Option<Led>,
 }
@@ -94,8 +95,8 @@ impl ConsumerGroup {
             owned: BTreeSet::new(),
             generation: None,
             last: None,
-            joined_for: None,
-            joining_for: BTreeSet::new(),
+            joined_for: BTreeSet::new(),
+            is_assigned: false,
             led: None,
         }
     }
@@ -211,13 +212,13 @@ impl ConsumerGroup {
     }
 
     async fn join(&mut self, reason: &str) {
-        self.joining_for = self.taking.subscribed.topics(&self.client.metadata());
-        self.joined_for = None;
+        self.joined_for = self.taking.subscribed.topics(&self.client.metadata());
+        self.is_assigned = false;
         let last =
             self.last.as_ref().map(|(partitions, generation)| (&partitions[..], *generation));
         let offers = self.taking.assignors.iter().map(|assignor| {
             let subscription = Subscription {
-                topics: self.joining_for.iter().cloned().collect(),
+                topics: self.joined_for.iter().cloned().collect(),
                 user_data: assignor.user_data(last),
                 owned: self.owned.iter().cloned().collect(),
                 generation: self.generation,
@@ -275,7 +276,7 @@ impl ConsumerGroup {
     async fn on_assigned(&mut self, generation: i32, assignment: Bytes) -> Result<(), Stop> {
         let assigned: BTreeSet<_> =
             Assignment::decode(assignment)?.partitions.into_iter().collect();
-        self.joined_for = Some(std::mem::take(&mut self.joining_for));
+        self.is_assigned = true;
         if let Some(tp) = assigned.iter().find(|tp| !self.taking.subscribed.matches(&tp.topic)) {
             tracing::warn!("the group's leader assigned {tp}, which is not subscribed to");
             return self.rejoin("it was assigned what it has not subscribed to").await;
@@ -299,11 +300,11 @@ impl ConsumerGroup {
 
     /// Makes the group meet again when there is something else to assign.
     async fn on_metadata(&mut self) -> Result<(), Stop> {
-        let metadata = self.client.metadata();
-        let Some(joined_for) = &self.joined_for else {
+        if !self.is_assigned {
             return Ok(());
-        };
-        if self.taking.subscribed.topics(&metadata) != *joined_for {
+        }
+        let metadata = self.client.metadata();
+        if self.taking.subscribed.topics(&metadata) != self.joined_for {
             return self.rejoin("the topics it subscribes to have changed").await;
         }
         let has_changed = self.led.as_ref().is_some_and(|led| {
@@ -316,6 +317,7 @@ impl ConsumerGroup {
     }
 
     async fn lose(&mut self) {
+        self.is_assigned = false;
         self.generation = None;
         let lost: Vec<_> = std::mem::take(&mut self.owned).into_iter().collect();
         if !lost.is_empty() {
@@ -326,7 +328,6 @@ impl ConsumerGroup {
     /// Leaves, so that others go on with the work, and joins when the caller polls again.
     async fn expire(&mut self) {
         warn_of_silence(self.taking.max_poll_interval);
-        self.joined_for = None;
         self.membership.leave("consumer poll timeout has expired").await;
         self.lose().await;
         self.caller.polls().await;

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
-use millrace_api::Result;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::state::{Action, State};
-use super::{Assignments, Command, MembershipEvent, MembershipSettings, awaited, requests};
+use super::{Assignments, Command, MembershipSettings, Told, awaited, requests};
 use crate::native::backoff::Backoff;
 use crate::native::brokers::Lane;
 use crate::native::client::{CallError, check};
@@ -56,7 +55,7 @@ impl Keeper {
     pub(super) async fn run(
         mut self,
         mut commands: mpsc::Receiver<Command>,
-        events: mpsc::Sender<Result<MembershipEvent>>,
+        events: mpsc::Sender<Told>,
     ) {
         loop {
             let is_due = self.state.is_alive() && self.beat.is_none();
@@ -93,7 +92,8 @@ impl Keeper {
                     Action::Fail(error) => Err(error.context("group.id", &self.settings.group)),
                 };
                 self.publish();
-                if events.send(event).await.is_err() {
+                let told = Told { event, joins: self.state.joins };
+                if events.send(told).await.is_err() {
                     return self.leave("the member is closed").await;
                 }
             }

@@ -93,10 +93,19 @@ pub enum MembershipEvent {
 #[derive(Debug)]
 pub struct Membership {
     commands: mpsc::Sender<Command>,
-    events: mpsc::Receiver<Result<MembershipEvent>>,
+    events: mpsc::Receiver<Told>,
     identity: watch::Receiver<Identity>,
     /// How many losses the owner has heard of.
     losses: u64,
+    /// How often the owner has joined.
+    joins: u64,
+}
+
+/// An event, and how often the owner had joined when it happened.
+#[derive(Debug)]
+struct Told {
+    event: Result<MembershipEvent>,
+    joins: u64,
 }
 
 /// What the leader says to each member, by id.
@@ -137,15 +146,17 @@ impl Membership {
         let client = coordinator.client().clone();
         let keeper = Keeper::new(coordinator, settings, told);
         client.spawn(keeper.run(commanded, sender));
-        Self { commands, events, identity, losses: 0 }
+        Self { commands, events, identity, losses: 0, joins: 0 }
     }
 
     /// Joins the group, or makes it meet again: when [`MembershipEvent::Prepare`] asks for it,
     /// after a loss, or when what the member offers has changed. `reason` is for the broker's log.
     ///
-    /// While the member is joining already, this counts for the time after.
-    pub async fn join(&self, protocols: Vec<(Arc<str>, Bytes)>, reason: impl Into<String>) {
+    /// While the member is joining already, it is [called](MembershipEvent::Prepare) once it has
+    /// its assignment: what it offers may depend on that.
+    pub async fn join(&mut self, protocols: Vec<(Arc<str>, Bytes)>, reason: impl Into<String>) {
         let offer = Offer { protocols, reason: reason.into() };
+        self.joins += 1;
         // Nobody listens only after the runtime has ended.
         let _ = self.commands.send(Command::Join { offer, losses: self.losses }).await;
     }
@@ -163,14 +174,18 @@ impl Membership {
     /// The group will not have this member: another has its instance id, it may not read the
     /// group, nobody shares a protocol with it. Joining again is possible and seldom helps.
     pub async fn next_event(&mut self) -> Result<MembershipEvent> {
-        match self.events.recv().await {
-            Some(Ok(MembershipEvent::Lost)) => {
-                self.losses += 1;
-                Ok(MembershipEvent::Lost)
+        while let Some(told) = self.events.recv().await {
+            match told.event {
+                // It has joined since, for a reason of its own.
+                Ok(MembershipEvent::Prepare) if told.joins < self.joins => {}
+                Ok(MembershipEvent::Lost) => {
+                    self.losses += 1;
+                    return Ok(MembershipEvent::Lost);
+                }
+                event => return event,
             }
-            Some(event) => event,
-            None => Err(Error::fatal("the runtime that keeps the membership has ended")),
         }
+        Err(Error::fatal("the runtime that keeps the membership has ended"))
     }
 
     /// Leaves at once: the group need not wait for the session to end. A static member keeps its
@@ -182,8 +197,8 @@ impl Membership {
         if self.commands.send(leave).await.is_ok() {
             let _ = left.await;
         }
-        while let Ok(event) = self.events.try_recv() {
-            self.losses += u64::from(matches!(event, Ok(MembershipEvent::Lost)));
+        while let Ok(told) = self.events.try_recv() {
+            self.losses += u64::from(matches!(told.event, Ok(MembershipEvent::Lost)));
         }
     }
 

@@ -52,8 +52,11 @@ pub(super) struct State {
     /// What the members agreed on in this generation, and who leads it.
     pub(super) protocol: Arc<str>,
     leader: Arc<str>,
-    /// The owner wants to join while it is joining already.
+    /// The owner has wanted to join since the last JoinGroup. It is called once it has its
+    /// assignment, since what it offers then is not what it offers now.
     joins_again: bool,
+    /// How often the owner wanted to join.
+    pub(super) joins: u64,
     /// How often the owner was told of a loss.
     losses: u64,
 }
@@ -69,6 +72,7 @@ impl State {
             protocol: "".into(),
             leader: "".into(),
             joins_again: false,
+            joins: 0,
             losses: 0,
         }
     }
@@ -80,6 +84,7 @@ impl State {
 
     /// The owner wants to join, as somebody who has heard of so many losses.
     pub(super) fn join(&mut self, offer: Offer, losses: u64) -> Vec<Action> {
+        self.joins += 1;
         if losses < self.losses {
             // It offers what it has lost. It will hear of that, and join again.
             return Vec::new();
@@ -96,6 +101,7 @@ impl State {
 
     fn rejoin(&mut self, backs_off: bool) -> Vec<Action> {
         self.phase = Phase::Joining;
+        self.joins_again = false;
         vec![Action::Join { backs_off }]
     }
 
@@ -187,8 +193,8 @@ impl State {
                     leader: self.leader.clone(),
                     assignment: answer.assignment,
                 })];
-                if std::mem::take(&mut self.joins_again) {
-                    actions.extend(self.rejoin(false));
+                if self.joins_again {
+                    actions.extend(self.called());
                 }
                 return actions;
             }
@@ -224,9 +230,7 @@ impl State {
 
     fn called(&mut self) -> Vec<Action> {
         self.phase = Phase::Called;
-        if std::mem::take(&mut self.joins_again) {
-            return self.rejoin(false);
-        }
+        self.joins_again = false;
         vec![Action::Tell(MembershipEvent::Prepare)]
     }
 

@@ -3,11 +3,14 @@
 
 use kafka_protocol::ResponseError as Code;
 
-use super::played::{Played, Said};
+use super::played::{Played, Said, settings};
 use super::*;
+use crate::native::group::classic::MembershipEvent;
+use crate::native::group::consumer_protocol;
 
 const PROTOCOLS: [(&str, &str); 2] =
     [("group.protocol", "classic"), ("group.protocol", "consumer")];
+const COOPERATIVE: (&str, &str) = ("partition.assignment.strategy", "cooperative-sticky");
 
 fn partitions(numbers: &[i32]) -> BTreeSet<TopicPartition> {
     numbers.iter().map(|number| TopicPartition::new("t", *number)).collect()
@@ -71,4 +74,48 @@ async fn a_commit_does_not_outlive_the_membership_it_began_in() {
         let said = cluster.world().said.clone();
         assert!(said.contains(&Said::Commit(1)) && !said.contains(&Said::Commit(2)), "{said:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rebalance_is_joined_once_also_if_it_was_called_for_meanwhile() {
+    let cluster = Played::new(&[0, 1]);
+    let mut member = owner(&cluster, &[COOPERATIVE]).await;
+    cluster.world().given = vec![0];
+    cluster.world().refuses_heartbeats = Some(Code::RebalanceInProgress);
+    until(&mut [&mut member], |readers| readers[0].has_given_up()).await;
+    assert_eq!(cluster.world().joins().len(), 2);
+    // It is still giving up when another joins first.
+    cluster.world().refuses_heartbeats = Some(Code::RebalanceInProgress);
+    sleep(Duration::from_secs(5)).await;
+    polling(&mut member, Duration::from_secs(60)).await;
+    let joins = cluster.world().joins();
+    assert_eq!(joins.len(), 3);
+    let offered = consumer_protocol::Subscription::decode(joins[2].clone()).unwrap();
+    assert_eq!(offered.owned, [TopicPartition::new("t", 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_while_joining_is_asked_again_for_what_it_offers() {
+    let cluster = Played::new(&[0]);
+    let client = cluster.client(&settings(&[]));
+    let membership = MembershipSettings {
+        group: "g".to_owned(),
+        protocol_type: "connect".to_owned(),
+        instance: None,
+        session_timeout: Duration::from_secs(10),
+        rebalance_timeout: Duration::from_secs(60),
+        heartbeat_interval: Duration::from_millis(200),
+    };
+    let mut member = Membership::new(Arc::new(Coordinator::new(client, "g")), membership);
+    let offer =
+        |words: &'static str| vec![("p".into(), bytes::Bytes::from_static(words.as_bytes()))];
+    member.join(offer("nothing"), "begins").await;
+    member.join(offer("still nothing"), "its address has changed").await;
+    let event = member.next_event().await.unwrap();
+    assert!(matches!(event, MembershipEvent::Assigned { generation: 1, .. }), "{event:?}");
+    assert_eq!(member.next_event().await.unwrap(), MembershipEvent::Prepare);
+    member.join(offer("what it was assigned"), "called").await;
+    let event = member.next_event().await.unwrap();
+    assert!(matches!(event, MembershipEvent::Assigned { generation: 2, .. }), "{event:?}");
+    assert_eq!(cluster.world().joins(), ["nothing", "what it was assigned"]);
 }
