@@ -185,7 +185,7 @@ impl ConsumerGroup {
         }
         self.tell(GroupEvent::Revoked(partitions.clone())).await?;
         let given_up = self.acknowledged().await;
-        // Even who did not answer was told.
+        // Even who did not answer was told, or will be told that it has lost them.
         self.owned.retain(|tp| !partitions.contains(tp));
         given_up
     }
@@ -319,10 +319,8 @@ impl ConsumerGroup {
     async fn lose(&mut self) {
         self.is_assigned = false;
         self.generation = None;
-        let lost: Vec<_> = std::mem::take(&mut self.owned).into_iter().collect();
-        if !lost.is_empty() {
-            self.caller.tell(Ok(GroupEvent::Lost(lost))).await;
-        }
+        let lost = std::mem::take(&mut self.owned);
+        self.caller.lose(lost.into_iter().collect()).await;
     }
 
     /// Leaves, so that others go on with the work, and joins when the caller polls again.

@@ -7,6 +7,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use millrace_api::{Error, Result, TopicPartition};
@@ -36,19 +37,30 @@ struct Polling {
     acknowledged: u64,
 }
 
+/// An event, and how many losses came before it.
+#[derive(Debug)]
+struct Told {
+    event: Result<GroupEvent>,
+    losses: u64,
+}
+
 /// The caller's end.
 #[derive(Debug)]
 pub(crate) struct Events {
-    events: mpsc::Receiver<Result<GroupEvent>>,
+    events: mpsc::Receiver<Told>,
     polling: Arc<watch::Sender<Polling>>,
-    is_outstanding: bool,
+    losses: Arc<AtomicU64>,
+    /// How many events were handed to the caller.
+    received: u64,
 }
 
 /// The membership's end.
 #[derive(Debug)]
 pub(super) struct Caller {
-    events: mpsc::Sender<Result<GroupEvent>>,
+    events: mpsc::Sender<Told>,
     polling: watch::Receiver<Polling>,
+    /// How often the member has lost everything.
+    losses: Arc<AtomicU64>,
     told: u64,
 }
 
@@ -57,8 +69,9 @@ pub(super) fn handover() -> (Caller, Events) {
     let (sender, events) = mpsc::channel(WAITING);
     let now = Polling { is_polling: false, since: Instant::now(), acknowledged: 0 };
     let (polling, seen) = watch::channel(now);
-    let caller = Caller { events: sender, polling: seen, told: 0 };
-    (caller, Events { events, polling: Arc::new(polling), is_outstanding: false })
+    let (polling, losses) = (Arc::new(polling), Arc::new(AtomicU64::new(0)));
+    let caller = Caller { events: sender, polling: seen, losses: losses.clone(), told: 0 };
+    (caller, Events { events, polling, losses, received: 0 })
 }
 
 /// A poll that is going on, for as long as it lives.
@@ -76,22 +89,30 @@ impl Events {
 
     /// The caller has done what the last event asks for: the group may go on.
     pub(crate) fn acknowledge(&mut self) {
-        if std::mem::take(&mut self.is_outstanding) {
-            self.polling.send_modify(|polling| polling.acknowledged += 1);
-        }
+        let received = self.received;
+        self.polling.send_if_modified(|polling| {
+            let is_news = polling.acknowledged < received;
+            polling.acknowledged = received;
+            is_news
+        });
     }
 
     /// The next event, however long it takes. Cancel-safe. The one before must have been
-    /// acknowledged.
+    /// acknowledged. What was to be given up and is lost by now is told as lost: to flush it would
+    /// be in vain (as Java's `onJoinPrepare` without a generation).
     ///
     /// # Errors
     ///
     /// When the membership has ended for good.
     pub(crate) async fn next(&mut self) -> Result<GroupEvent> {
         match self.events.recv().await {
-            Some(event) => {
-                self.is_outstanding = true;
-                event
+            Some(Told { event, losses }) => {
+                self.received += 1;
+                let is_past = losses < self.losses.load(Ordering::Acquire);
+                match event? {
+                    GroupEvent::Revoked(partitions) if is_past => Ok(GroupEvent::Lost(partitions)),
+                    event => Ok(event),
+                }
             }
             None => Err(Error::fatal("the consumer is no member of its group any more")),
         }
@@ -117,8 +138,18 @@ impl Caller {
     /// Hands an event over. Who has gone hears nothing.
     pub(super) async fn tell(&mut self, event: Result<GroupEvent>) {
         self.told += 1;
+        let told = Told { event, losses: self.losses.load(Ordering::Relaxed) };
         // Nobody to tell is no reason to stop: the membership ends by `gone`.
-        let _ = self.events.send(event).await;
+        let _ = self.events.send(told).await;
+    }
+
+    /// The member has lost everything, this too, and what the caller has not heard yet that it is
+    /// to give up.
+    pub(super) async fn lose(&mut self, partitions: Vec<TopicPartition>) {
+        self.losses.fetch_add(1, Ordering::Release);
+        if !partitions.is_empty() {
+            self.tell(Ok(GroupEvent::Lost(partitions))).await;
+        }
     }
 
     /// Whether the caller has acknowledged everything it was told.
@@ -208,6 +239,18 @@ mod tests {
         assert!(!caller.has_acknowledged());
         drop(events);
         caller.gone().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_to_be_given_up_before_a_loss_is_lost() {
+        let (mut caller, mut events) = handover();
+        let partitions = |number| vec![TopicPartition::new("t", number)];
+        caller.tell(Ok(GroupEvent::Revoked(partitions(0)))).await;
+        caller.lose(partitions(1)).await;
+        caller.tell(Ok(GroupEvent::Revoked(partitions(2)))).await;
+        assert_eq!(events.next().await.unwrap(), GroupEvent::Lost(partitions(0)));
+        assert_eq!(events.next().await.unwrap(), GroupEvent::Lost(partitions(1)));
+        assert_eq!(events.next().await.unwrap(), GroupEvent::Revoked(partitions(2)));
     }
 
     #[tokio::test(start_paused = true)]

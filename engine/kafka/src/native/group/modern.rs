@@ -341,10 +341,8 @@ impl ModernConsumer {
         self.asked = None;
         self.target.clear();
         self.revoking.clear();
-        let lost: Vec<_> = std::mem::take(&mut self.owned).into_keys().collect();
-        if !lost.is_empty() {
-            self.caller.tell(Ok(GroupEvent::Lost(lost))).await;
-        }
+        let lost = std::mem::take(&mut self.owned);
+        self.caller.lose(lost.into_keys().collect()).await;
     }
 
     /// Leaves, so that others go on with the work, and joins when the caller polls again.

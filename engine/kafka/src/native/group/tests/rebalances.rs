@@ -10,6 +10,7 @@ use crate::native::group::consumer_protocol;
 
 const PROTOCOLS: [(&str, &str); 2] =
     [("group.protocol", "classic"), ("group.protocol", "consumer")];
+const MODERN: (&str, &str) = PROTOCOLS[1];
 const COOPERATIVE: (&str, &str) = ("partition.assignment.strategy", "cooperative-sticky");
 
 fn partitions(numbers: &[i32]) -> BTreeSet<TopicPartition> {
@@ -118,4 +119,27 @@ async fn who_joins_while_joining_is_asked_again_for_what_it_offers() {
     let event = member.next_event().await.unwrap();
     assert!(matches!(event, MembershipEvent::Assigned { generation: 2, .. }), "{event:?}");
     assert_eq!(cluster.world().joins(), ["nothing", "what it was assigned"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_silent_when_it_was_to_give_up_hears_of_a_loss() {
+    for protocol in [PROTOCOLS[0]] {
+        let cluster = Played::new(&[0, 1]);
+        let mut member = owner(&cluster, &[protocol, ("max.poll.interval.ms", "2000")]).await;
+        match protocol {
+            MODERN => cluster.world().given = vec![0],
+            _ => cluster.world().refuses_heartbeats = Some(Code::RebalanceInProgress),
+        }
+        sleep(Duration::from_secs(10)).await;
+        while !member.owned.is_empty() {
+            assert!(is_conflict(&member).await, "{protocol:?}");
+            member.poll().await;
+            let told = member.events.last();
+            assert!(matches!(told, Some(GroupEvent::Lost(_))), "{protocol:?}: {told:?}");
+        }
+        assert!(is_conflict(&member).await, "{protocol:?}");
+        assert_eq!(cluster.world().commits(), 0, "{protocol:?}");
+        let given = partitions(&cluster.world().given.clone());
+        until(&mut [&mut member], |readers| readers[0].owned == given).await;
+    }
 }
