@@ -340,8 +340,11 @@ impl ModernConsumer {
         self.known = None;
         self.asked = None;
         self.target.clear();
-        self.revoking.clear();
-        let lost = std::mem::take(&mut self.owned);
+        let mut lost = std::mem::take(&mut self.owned);
+        // The caller knows already, or will hear of it as lost.
+        for tp in std::mem::take(&mut self.revoking) {
+            lost.remove(&tp);
+        }
         self.caller.lose(lost.into_keys().collect()).await;
     }
 

@@ -123,7 +123,7 @@ async fn who_joins_while_joining_is_asked_again_for_what_it_offers() {
 
 #[tokio::test(start_paused = true)]
 async fn who_was_silent_when_it_was_to_give_up_hears_of_a_loss() {
-    for protocol in [PROTOCOLS[0]] {
+    for protocol in PROTOCOLS {
         let cluster = Played::new(&[0, 1]);
         let mut member = owner(&cluster, &[protocol, ("max.poll.interval.ms", "2000")]).await;
         match protocol {
@@ -141,5 +141,26 @@ async fn who_was_silent_when_it_was_to_give_up_hears_of_a_loss() {
         assert_eq!(cluster.world().commits(), 0, "{protocol:?}");
         let given = partitions(&cluster.world().given.clone());
         until(&mut [&mut member], |readers| readers[0].owned == given).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_being_given_up_is_not_lost_as_well() {
+    for protocol in [MODERN, COOPERATIVE] {
+        let cluster = Played::new(&[0, 1]);
+        let mut member = owner(&cluster, &[protocol]).await;
+        cluster.world().given = vec![0];
+        if protocol != MODERN {
+            cluster.world().refuses_heartbeats = Some(Code::RebalanceInProgress);
+        }
+        until(&mut [&mut member], |readers| readers[0].has_given_up()).await;
+        cluster.world().refuses_heartbeats = Some(Code::UnknownMemberId);
+        sleep(Duration::from_secs(5)).await;
+        assert!(is_conflict(&member).await, "{protocol:?}");
+        let heard = member.events.len();
+        until(&mut [&mut member], |readers| readers[0].events.len() == heard + 2).await;
+        let lost = GroupEvent::Lost(vec![TopicPartition::new("t", 0)]);
+        assert_eq!(member.events[heard], lost, "{protocol:?}");
+        assert_eq!(member.owned, partitions(&[0]), "{protocol:?}");
     }
 }
