@@ -66,6 +66,8 @@ pub(super) struct ModernConsumer {
     revoking: Vec<TopicPartition>,
     /// What the coordinator wants this member to own.
     target: BTreeSet<(Uuid, i32)>,
+    /// Whether the coordinator may have this member, known or still joining.
+    has_joined: bool,
     /// What the coordinator knows of this member; none: tell it everything.
     known: Option<Known>,
     asked: Option<(Known, Asked)>,
@@ -106,6 +108,7 @@ impl ModernConsumer {
             owned: Partitions::new(),
             revoking: Vec::new(),
             target: BTreeSet::new(),
+            has_joined: false,
             known: None,
             asked: None,
             next_beat: Instant::now(),
@@ -121,12 +124,10 @@ impl ModernConsumer {
             () = gone => None,
             error = self.take_part() => Some(error),
         };
-        match error {
-            Some(error) => {
-                self.lose().await;
-                self.caller.tell(Err(error)).await;
-            }
-            None => self.leave().await,
+        self.leave().await;
+        if let Some(error) = error {
+            self.lose().await;
+            self.caller.tell(Err(error)).await;
         }
     }
 
@@ -192,6 +193,7 @@ impl ModernConsumer {
             check(answer.error_code, answer.error_message.as_ref())?;
             Ok(answer)
         });
+        self.has_joined = true;
         self.asked = Some((news, asked));
     }
 
@@ -336,6 +338,7 @@ impl ModernConsumer {
     /// The group knows this member no more. It joins anew once the caller knows.
     async fn lose(&mut self) {
         self.epoch = JOINING;
+        self.has_joined = false;
         self.publish();
         self.known = None;
         self.asked = None;
@@ -360,7 +363,7 @@ impl ModernConsumer {
     /// Static members keep their place until the session ends.
     async fn leave(&mut self) {
         self.asked = None;
-        if self.epoch == JOINING && self.known.is_none() {
+        if !std::mem::take(&mut self.has_joined) {
             return;
         }
         let epoch = match self.taking.instance {

@@ -164,3 +164,20 @@ async fn what_is_being_given_up_is_not_lost_as_well() {
         assert_eq!(member.owned, partitions(&[0]), "{protocol:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_closed_while_it_joins_leaves() {
+    let cluster = Played::new(&[0, 1]);
+    let member = cluster.member(&[MODERN]);
+    until_joined(&cluster).await;
+    member.group.leave().await;
+    assert_eq!(cluster.world().said, [Said::Join(bytes::Bytes::new()), Said::Leave(-1)]);
+}
+
+/// Waits until the coordinator has a member, which does not know it yet.
+async fn until_joined(cluster: &Played) {
+    cluster.world().delay = Duration::from_secs(2);
+    while cluster.world().joins().is_empty() {
+        sleep(Duration::from_millis(10)).await;
+    }
+}
