@@ -66,6 +66,9 @@ pub(super) struct ModernConsumer {
     revoking: Vec<TopicPartition>,
     /// What the coordinator wants this member to own.
     target: BTreeSet<(Uuid, i32)>,
+    /// The names of the target's topics. They are kept even if a broker does not know a topic any
+    /// more: it may answer from yesterday, and the coordinator says itself what is over.
+    names: BTreeMap<Uuid, Arc<str>>,
     /// Whether the coordinator may have this member, known or still joining.
     has_joined: bool,
     /// What the coordinator knows of this member; none: tell it everything.
@@ -108,6 +111,7 @@ impl ModernConsumer {
             owned: Partitions::new(),
             revoking: Vec::new(),
             target: BTreeSet::new(),
+            names: BTreeMap::new(),
             has_joined: false,
             known: None,
             asked: None,
@@ -283,10 +287,15 @@ impl ModernConsumer {
     }
 
     /// What of the target has a name yet.
-    fn named_target(&self) -> Partitions {
+    fn named_target(&mut self) -> Partitions {
         let metadata = self.coordinator.client().metadata();
+        let names = self.target.iter().filter_map(|(id, _)| {
+            let name = metadata.names.get(id).or_else(|| self.names.get(id))?;
+            Some((*id, name.clone()))
+        });
+        self.names = names.collect();
         let named = self.target.iter().filter_map(|(id, number)| {
-            let name = metadata.names.get(id)?;
+            let name = self.names.get(id)?;
             Some((TopicPartition::new(name.clone(), *number), *id))
         });
         named.collect()

@@ -181,3 +181,12 @@ async fn until_joined(cluster: &Played) {
         sleep(Duration::from_millis(10)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_does_not_know_the_topic_takes_nothing_away() {
+    let cluster = Played::new(&[0, 1]);
+    let mut member = owner(&cluster, &[MODERN]).await;
+    cluster.world().has_topic = false;
+    polling(&mut member, Duration::from_secs(60)).await;
+    assert!(!member.has_given_up(), "{:?}", member.events);
+}
