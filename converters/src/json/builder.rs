@@ -16,7 +16,7 @@ use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal256Type, Float32Type, Float64Type, Int8Type,
     Int16Type, Int32Type, Int64Type, Time32MillisecondType, TimestampMillisecondType, i256,
 };
-use millrace_api::data::json::{Number, Reader, SyntaxError, Token};
+use millrace_api::data::json::{Number, Reader, SyntaxError, Token, WrittenName};
 use millrace_api::data::{Decimal, Kind, SchemaRef, Value};
 use num_bigint::{BigInt, Sign};
 
@@ -74,19 +74,15 @@ enum Cells {
 struct Names {
     places: HashMap<Arc<str>, usize>,
     /// Each as most writers put it before a value; none where something in it has to be escaped.
-    written: Vec<Option<Box<str>>>,
+    written: Vec<Option<WrittenName>>,
 }
 
 impl Names {
     fn new(schema: &SchemaRef) -> Self {
         let names = || schema.fields().iter().map(|field| &field.name);
-        let is_plain = |c: char| c >= ' ' && c != '"' && c != '\\';
-        let written = |name: &Arc<str>| {
-            name.chars().all(is_plain).then(|| format!("\"{name}\":").into_boxed_str())
-        };
         Self {
             places: names().cloned().zip(0..).collect(),
-            written: names().map(written).collect(),
+            written: names().map(|name| WrittenName::of(name)).collect(),
         }
     }
 
@@ -99,7 +95,7 @@ impl Names {
         first: &mut bool,
     ) -> Result<Option<Named>, Odd> {
         if let Some(Some(name)) = self.written.get(expected)
-            && reader.take_expected_name(name, first)
+            && reader.take_written_name(name, first)
         {
             return Ok(Some(Named::Field(expected)));
         }
@@ -142,36 +138,38 @@ impl Bytes {
 }
 
 impl Builder {
-    /// For columns of this schema; none when Arrow cannot hold it.
-    pub(crate) fn new(schema: &SchemaRef, options: JsonOptions) -> Option<Self> {
+    /// For columns of this schema with about so many rows; none when Arrow cannot hold it.
+    pub(crate) fn new(schema: &SchemaRef, options: JsonOptions, rows: usize) -> Option<Self> {
         let data_type = schema.arrow_type()?;
-        let inner = |schema: Option<&SchemaRef>| Some(Box::new(Self::new(schema?, options)?));
-        let bytes = || Bytes { ends: vec![0], bytes: Vec::new() };
+        let inner = |schema: Option<&SchemaRef>| Some(Box::new(Self::new(schema?, options, rows)?));
+        let bytes = || Bytes { ends: from_zero(rows), bytes: Vec::new() };
         let cells = match (schema.kind(), logical_of(schema)) {
-            (_, Some("Date")) => Cells::Date(Vec::new()),
-            (_, Some("Time")) => Cells::Time(Vec::new()),
-            (_, Some("Timestamp")) => Cells::Timestamp(Vec::new()),
-            (_, Some(_)) => Cells::Decimal(Vec::new(), schema.decimal_scale()?),
-            (Kind::Int8, _) => Cells::Int8(Vec::new()),
-            (Kind::Int16, _) => Cells::Int16(Vec::new()),
-            (Kind::Int32, _) => Cells::Int32(Vec::new()),
-            (Kind::Int64, _) => Cells::Int64(Vec::new()),
-            (Kind::Float32, _) => Cells::Float32(Vec::new()),
-            (Kind::Float64, _) => Cells::Float64(Vec::new()),
-            (Kind::Boolean, _) => Cells::Boolean(Vec::new()),
+            (_, Some("Date")) => Cells::Date(Vec::with_capacity(rows)),
+            (_, Some("Time")) => Cells::Time(Vec::with_capacity(rows)),
+            (_, Some("Timestamp")) => Cells::Timestamp(Vec::with_capacity(rows)),
+            (_, Some(_)) => Cells::Decimal(Vec::with_capacity(rows), schema.decimal_scale()?),
+            (Kind::Int8, _) => Cells::Int8(Vec::with_capacity(rows)),
+            (Kind::Int16, _) => Cells::Int16(Vec::with_capacity(rows)),
+            (Kind::Int32, _) => Cells::Int32(Vec::with_capacity(rows)),
+            (Kind::Int64, _) => Cells::Int64(Vec::with_capacity(rows)),
+            (Kind::Float32, _) => Cells::Float32(Vec::with_capacity(rows)),
+            (Kind::Float64, _) => Cells::Float64(Vec::with_capacity(rows)),
+            (Kind::Boolean, _) => Cells::Boolean(Vec::with_capacity(rows)),
             (Kind::String, _) => Cells::Text(bytes()),
             (Kind::Bytes, _) => Cells::Bytes(bytes()),
-            (Kind::Array, _) => Cells::List(vec![0], inner(schema.value_schema())?),
+            (Kind::Array, _) => Cells::List(from_zero(rows), inner(schema.value_schema())?),
             (Kind::Map, _) => {
-                Cells::Map(vec![0], inner(schema.key_schema())?, inner(schema.value_schema())?)
+                let (keys, values) = (inner(schema.key_schema())?, inner(schema.value_schema())?);
+                Cells::Map(from_zero(rows), keys, values)
             }
             (Kind::Struct, _) => {
                 let fields = schema.fields();
-                let columns = fields.iter().map(|f| Self::new(&f.schema, options));
+                let columns = fields.iter().map(|f| Self::new(&f.schema, options, rows));
                 Cells::Struct(columns.collect::<Option<_>>()?, Names::new(schema))
             }
         };
-        Some(Self { schema: Arc::clone(schema), data_type, options, valid: Vec::new(), cells })
+        let valid = Vec::with_capacity(rows);
+        Some(Self { schema: Arc::clone(schema), data_type, options, valid, cells })
     }
 
     /// How many cells there are.
@@ -494,6 +492,13 @@ fn map(
 
 fn primitive<T: ArrowPrimitiveType>(cells: Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
     Arc::new(PrimitiveArray::<T>::new(cells.into(), nulls))
+}
+
+/// Offsets of so many cells, which start with zero.
+fn from_zero<T: Default>(rows: usize) -> Vec<T> {
+    let mut offsets = Vec::with_capacity(rows + 1);
+    offsets.push(T::default());
+    offsets
 }
 
 fn offset(len: usize) -> Result<i32, Odd> {

@@ -33,14 +33,27 @@ pub(crate) enum Schemas {
     Envelope {
         /// By their text.
         by_text: Lru<Box<str>, Option<SchemaRef>>,
-        /// What the last envelope began with, up to the payload, and its schema.
-        last: Option<(Box<str>, Option<SchemaRef>)>,
     },
+}
+
+/// What the last envelope began with, up to the payload, and its schema.
+struct LastEnvelope {
+    prefix: Box<str>,
+    schema: Option<SchemaRef>,
+}
+
+impl LastEnvelope {
+    /// What follows the same beginning.
+    fn rest<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let bare = bytes.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(bytes);
+        bare.strip_prefix(self.prefix.as_bytes())
+    }
 }
 
 /// Reads rows of one converter.
 pub(crate) struct Decoder {
     schemas: Schemas,
+    last: Option<LastEnvelope>,
     options: JsonOptions,
     /// Runs of fewer rows become a value a row.
     columns_from: usize,
@@ -78,8 +91,9 @@ enum Payload<'a> {
     /// Valid JSON, or blank with a fixed schema.
     Checked(&'a str),
     /// The envelope from the payload on. It began as the last one did, so it probably goes on like
-    /// it: whoever reads the payload finds out, and spares the row a second reading.
-    Rest(&'a str),
+    /// it: whoever reads the payload finds out, and spares the row a second reading. Whether it is
+    /// text is asked then too, when its bytes are near.
+    Rest(&'a [u8]),
 }
 
 /// An envelope is not made like the last one after all.
@@ -89,14 +103,18 @@ impl<'a> Payload<'a> {
     fn checked(self) -> Result<&'a str, Unlike> {
         match self {
             Self::Checked(payload) => Ok(payload),
-            Self::Rest(rest) => only_member(rest).ok_or(Unlike),
+            Self::Rest(rest) => only_member(text(rest)?).ok_or(Unlike),
         }
     }
 }
 
+fn text(rest: &[u8]) -> Result<&str, Unlike> {
+    std::str::from_utf8(rest).map_err(|_| Unlike)
+}
+
 impl Decoder {
     pub(crate) fn new(schemas: Schemas, options: JsonOptions) -> Self {
-        Self { schemas, options, columns_from: 16 }
+        Self { schemas, last: None, options, columns_from: 16 }
     }
 
     /// Sets from how many rows on a run becomes Arrow, so that tests can compare both ways.
@@ -118,34 +136,27 @@ impl Decoder {
 
     /// Reads all rows. As many rows come out, those null that fail.
     pub(crate) fn columns(&mut self, rows: &Serialized, failed: &mut Failures<'_>) -> Vec<Column> {
-        let texts = Texts::of(rows);
         if matches!(self.schemas, Schemas::None) {
-            return vec![Column::Json(schemaless(rows, texts, failed))];
+            return vec![Column::Json(schemaless(rows, Texts::of(rows), failed))];
         }
         let failed_before = failed.rows.len();
-        if let Ok(columns) = self.read(rows, &texts, Self::guess, failed) {
+        if let Ok(columns) = self.read(rows, Self::guess, failed) {
             return columns;
         }
         failed.rows.truncate(failed_before);
-        let checked = self.read(rows, &texts, Self::split_checked, failed);
+        let checked = self.read(rows, Self::split_checked, failed);
         checked.unwrap_or_else(|Unlike| unreachable!("every payload was checked"))
     }
 
     fn read(
         &mut self,
         rows: &Serialized,
-        texts: &Texts<'_>,
-        split: for<'a> fn(&mut Self, &'a str) -> Result<Split<Payload<'a>>, Fault>,
+        split: for<'s, 'a> fn(&'s mut Self, &'a [u8]) -> Result<Split<'s, Payload<'a>>, Fault>,
         failed: &mut Failures<'_>,
     ) -> Result<Vec<Column>, Unlike> {
         let mut runs: Vec<Run<'_>> = Vec::new();
-        for row in 0..rows.len() {
-            let split = match texts.row(row) {
-                None => None,
-                Some(Ok(text)) => Some(split(self, text)),
-                Some(Err(bytes)) => Some(utf8(bytes).map(|text| (None, Payload::Checked(text)))),
-            };
-            match split {
+        for (row, bytes) in rows.iter().enumerate() {
+            match bytes.map(|bytes| split(self, bytes)) {
                 Some(Ok((schema, payload))) => add(&mut runs, row, schema, payload),
                 Some(Err(fault)) => {
                     failed.push(row, fault);
@@ -161,22 +172,21 @@ impl Decoder {
     }
 
     /// A row's schema, and its payload as far as the envelope's beginning tells.
-    fn guess<'a>(&mut self, text: &'a str) -> Result<Split<Payload<'a>>, Fault> {
-        let bare = without_mark(text);
-        if let Schemas::Envelope { last: Some((prefix, schema)), .. } = &self.schemas
-            && let Some(rest) = bare.strip_prefix(&**prefix)
-        {
-            return Ok((schema.clone(), Payload::Rest(rest)));
-        }
-        self.split_checked(text)
+    fn guess<'a>(&mut self, bytes: &'a [u8]) -> Result<Split<'_, Payload<'a>>, Fault> {
+        let Some(rest) = self.last.as_ref().and_then(|last| last.rest(bytes)) else {
+            return self.split_checked(bytes);
+        };
+        let last = self.last.as_ref().expect("its beginning was compared");
+        Ok((Cow::Borrowed(&last.schema), Payload::Rest(rest)))
     }
 
-    fn split_checked<'a>(&mut self, text: &'a str) -> Result<Split<Payload<'a>>, Fault> {
-        self.split(text).map(|(schema, payload)| (schema, Payload::Checked(payload)))
+    fn split_checked<'a>(&mut self, bytes: &'a [u8]) -> Result<Split<'_, Payload<'a>>, Fault> {
+        let (schema, payload) = self.split(utf8(bytes)?)?;
+        Ok((Cow::Owned(schema), Payload::Checked(payload)))
     }
 
     /// A row's schema and payload. The payload is checked JSON, or blank with a fixed schema.
-    fn split<'a>(&mut self, text: &'a str) -> Result<Split<&'a str>, Fault> {
+    fn split<'a>(&mut self, text: &'a str) -> Result<(Option<SchemaRef>, &'a str), Fault> {
         let text = without_mark(text);
         match &mut self.schemas {
             Schemas::None => {
@@ -187,7 +197,7 @@ impl Decoder {
                 check(text)?;
                 Ok((Some(Arc::clone(schema)), text))
             }
-            Schemas::Envelope { by_text, last } => {
+            Schemas::Envelope { by_text } => {
                 let parts = split_envelope(text)?;
                 let schema = match by_text.get(parts.schema) {
                     Some(schema) => schema,
@@ -199,7 +209,8 @@ impl Decoder {
                     }
                 };
                 if let Some(prefix) = parts.prefix {
-                    *last = Some((prefix.into(), schema.clone()));
+                    self.last =
+                        Some(LastEnvelope { prefix: prefix.into(), schema: schema.clone() });
                 }
                 Ok((schema, parts.payload))
             }
@@ -246,7 +257,7 @@ impl Decoder {
         failed: &mut Failures<'_>,
     ) -> Result<Option<Column>, Unlike> {
         let failed_before = failed.rows.len();
-        let Some(mut builder) = Builder::new(schema, self.options) else {
+        let Some(mut builder) = Builder::new(schema, self.options, run.payloads.len()) else {
             return Ok(None);
         };
         for (row, payload) in (run.first..).zip(&run.payloads) {
@@ -256,7 +267,7 @@ impl Decoder {
                     continue;
                 }
                 Some(Payload::Checked(text)) => builder.append_text(text),
-                Some(Payload::Rest(rest)) => builder.append_last_member(rest),
+                Some(Payload::Rest(rest)) => builder.append_last_member(text(rest)?),
             };
             let (Err(Odd), Some(payload)) = (appended, payload) else {
                 continue;
@@ -278,12 +289,14 @@ impl Decoder {
     }
 }
 
-/// A row's schema and payload.
-type Split<P> = (Option<SchemaRef>, P);
+/// A row's schema, borrowed where the last envelope had it too, and payload.
+type Split<'s, P> = (Cow<'s, Option<SchemaRef>>, P);
+
+const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// Without a byte order mark.
 fn without_mark(text: &str) -> &str {
-    text.strip_prefix('\u{feff}').unwrap_or(text)
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
@@ -293,19 +306,27 @@ fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
     })
 }
 
-fn add<'a>(runs: &mut Vec<Run<'a>>, row: usize, schema: Option<SchemaRef>, payload: Payload<'a>) {
+fn add<'a>(
+    runs: &mut Vec<Run<'a>>,
+    row: usize,
+    schema: Cow<'_, Option<SchemaRef>>,
+    payload: Payload<'a>,
+) {
     let same = |a: &Option<SchemaRef>, b: &Option<SchemaRef>| match (a, b) {
         (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
         (a, b) => a.is_none() && b.is_none(),
     };
     match runs.last_mut() {
         Some(run) if !run.is_known => {
-            run.schema = schema;
+            run.schema = schema.into_owned();
             run.is_known = true;
             run.payloads.push(Some(payload));
         }
         Some(run) if same(&run.schema, &schema) => run.payloads.push(Some(payload)),
-        _ => runs.push(Run { schema, is_known: true, first: row, payloads: vec![Some(payload)] }),
+        _ => {
+            let (schema, payloads) = (schema.into_owned(), vec![Some(payload)]);
+            runs.push(Run { schema, is_known: true, first: row, payloads });
+        }
     }
 }
 

@@ -135,7 +135,7 @@ impl JsonConverter {
         let schemas = match fixed {
             _ if !config.schemas_enable => Schemas::None,
             Some(schema) => Schemas::Fixed(schema),
-            None => Schemas::Envelope { by_text: Lru::new(capacity), last: None },
+            None => Schemas::Envelope { by_text: Lru::new(capacity) },
         };
         Ok(Self {
             schemas_enable: config.schemas_enable,

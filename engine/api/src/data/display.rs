@@ -60,12 +60,40 @@ const PLAIN: std::ops::Range<f64> = 1e-3..1e7;
 
 /// Appends the text of [`java_double`].
 pub fn append_java_double(number: f64, out: &mut Vec<u8>) {
+    if append_few_places(number, out) {
+        return;
+    }
     let mut buffer = ryu::Buffer::new();
     let shortest = buffer.format(number);
     if number.abs() < 2e-322 && has_one_digit(shortest) {
         return append_exponential(&format!("{number:.1e}"), out);
     }
     append_java_float(number, shortest, out);
+}
+
+/// Appends a number that needs at most three digits behind the point, as amounts do; false leaves
+/// all others. No two numbers of so few digits are the same double, so there is no shorter text.
+fn append_few_places(number: f64, out: &mut Vec<u8>) -> bool {
+    let magnitude = number.abs();
+    if !PLAIN.contains(&magnitude) {
+        return false;
+    }
+    let thousandths = (magnitude * 1000.0 + 0.5) as i64;
+    if thousandths as f64 / 1000.0 != magnitude {
+        return false;
+    }
+    if number < 0.0 {
+        out.push(b'-');
+    }
+    append_integer(thousandths / 1000, out);
+    let fraction = (thousandths % 1000) as u32;
+    let digit = |unit: u32| b'0' + (fraction / unit % 10) as u8;
+    let text = [b'.', digit(100), digit(10), digit(1)];
+    let zeros = if fraction % 100 == 0 { 2 } else { usize::from(fraction % 10 == 0) };
+    // Taking some of it back costs less than copying a number of bytes that nobody foresees.
+    out.extend_from_slice(&text);
+    out.truncate(out.len() - zeros);
+    true
 }
 
 /// Appends the text of [`java_single`].
@@ -213,14 +241,15 @@ pub(super) fn append_java_date(millis: i64, out: &mut Vec<u8>) {
         FIRST_GREGORIAN_DAY.. => civil_from_days(days),
         _ => julian_from_days(days),
     };
-    out.extend_from_slice(WEEKDAYS[days.rem_euclid(7) as usize]);
-    out.extend_from_slice(MONTHS[month as usize - 1]);
-    for (number, after) in
-        [(day, b' '), (seconds / 3600, b':'), (seconds / 60 % 60, b':'), (seconds % 60, b' ')]
-    {
-        out.extend_from_slice(&[b'0' + (number / 10) as u8, b'0' + (number % 10) as u8, after]);
-    }
-    out.extend_from_slice(b"UTC ");
+    let two = |number: u32| [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+    let mut text = *b"Thu Jan 01 00:00:00 UTC ";
+    text[..4].copy_from_slice(WEEKDAYS[days.rem_euclid(7) as usize]);
+    text[4..8].copy_from_slice(MONTHS[month as usize - 1]);
+    text[8..10].copy_from_slice(&two(day));
+    text[11..13].copy_from_slice(&two(seconds / 3600));
+    text[14..16].copy_from_slice(&two(seconds / 60 % 60));
+    text[17..19].copy_from_slice(&two(seconds % 60));
+    out.extend_from_slice(&text);
     append_integer(if year > 0 { year } else { 1 - year }, out);
 }
 

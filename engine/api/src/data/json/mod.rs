@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use number::Number;
-pub use reader::{Checked, Reader, SyntaxError, Token, check};
+pub use reader::{Checked, Reader, SyntaxError, Token, WrittenName, check};
 
 use crate::data::Value;
 use crate::{Error, Result};

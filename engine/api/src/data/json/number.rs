@@ -8,7 +8,20 @@ use crate::data::Decimal;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number<'a> {
     text: &'a str,
-    is_integer: bool,
+    form: NumberForm,
+    /// The low 64 bits of all digits before the exponent, read as one number.
+    digits: u64,
+}
+
+/// How a number is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NumberForm {
+    /// `12`
+    Integer,
+    /// `12.34`
+    Point { places: usize },
+    /// `12.34e5`
+    Exponent,
 }
 
 /// `12.34e5`: the digits before and after the point, and the exponent.
@@ -20,26 +33,27 @@ struct Parts<'a> {
 }
 
 impl<'a> Number<'a> {
-    pub(super) fn new(text: &'a str, is_integer: bool) -> Self {
-        Self { text, is_integer }
+    pub(super) fn new(text: &'a str, form: NumberForm, digits: u64) -> Self {
+        Self { text, form, digits }
     }
 
     /// Whether there is neither point nor exponent.
     pub fn is_integer(self) -> bool {
-        self.is_integer
+        self.form == NumberForm::Integer
+    }
+
+    fn is_negative(self) -> bool {
+        self.text.starts_with('-')
     }
 
     /// The low 64 bits of the number without its fraction (`longValue`).
     pub fn to_i64(self) -> i64 {
-        let (negative, digits) = match self.text.as_bytes() {
-            [b'-', digits @ ..] => (true, digits),
-            digits => (false, digits),
-        };
-        let magnitude = if self.is_integer { low_bits(digits) } else { self.truncated() };
-        if negative { magnitude.wrapping_neg() } else { magnitude }
+        let magnitude = if self.is_integer() { self.digits } else { self.truncated() };
+        let magnitude = magnitude.cast_signed();
+        if self.is_negative() { magnitude.wrapping_neg() } else { magnitude }
     }
 
-    fn truncated(self) -> i64 {
+    fn truncated(self) -> u64 {
         let parts = self.parts();
         let digits = parts.whole.bytes().chain(parts.fraction.bytes());
         let count = parts.whole.len() + parts.fraction.len();
@@ -48,20 +62,45 @@ impl<'a> Number<'a> {
         };
         // From 64 zeros on, nothing is left of the low 64 bits.
         let zeros = kept.saturating_sub(count).min(64);
-        let digits: Vec<u8> = digits.take(kept).chain(std::iter::repeat_n(b'0', zeros)).collect();
-        low_bits(&digits)
+        let digits = digits.take(kept).chain(std::iter::repeat_n(b'0', zeros));
+        digits.fold(0, |n: u64, d| n.wrapping_mul(10).wrapping_add(u64::from(d - b'0')))
     }
 
     /// The number if it is an integer within 32 bits (`isInt`).
     pub fn to_i32_exact(self) -> Option<i32> {
         let in_range = || self.text.trim_start_matches(['-', '0']).len() <= 10;
-        (self.is_integer && in_range()).then(|| self.to_i64()).and_then(|n| n.try_into().ok())
+        (self.is_integer() && in_range()).then(|| self.to_i64()).and_then(|n| n.try_into().ok())
     }
 
     /// The nearest `double`; there is no negative zero in a `BigDecimal`.
     pub fn to_f64(self) -> f64 {
+        if let Some(number) = self.short_to_f64() {
+            return number;
+        }
         let number: f64 = self.text.parse().expect("Rust reads every JSON number");
         if number == 0.0 && self.is_zero() { 0.0 } else { number }
+    }
+
+    /// The number if it is a quotient of two that a `double` holds exactly: then the processor's
+    /// division gives the nearest one.
+    fn short_to_f64(self) -> Option<f64> {
+        /// Digits, point and sign of a number that cannot have lost bits in `digits`.
+        const WHOLE: usize = 18;
+        const LARGEST_EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
+        const POWERS: [f64; WHOLE] = [
+            1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+            1e16, 1e17,
+        ];
+        let places = match self.form {
+            NumberForm::Integer => 0,
+            NumberForm::Point { places } => places,
+            NumberForm::Exponent => return None,
+        };
+        if self.text.len() > WHOLE || self.digits > LARGEST_EXACT {
+            return None;
+        }
+        let magnitude = self.digits as f64 / POWERS[places];
+        Some(if self.is_negative() && self.digits > 0 { -magnitude } else { magnitude })
     }
 
     /// The nearest `float`.
@@ -103,41 +142,64 @@ impl<'a> Number<'a> {
     }
 }
 
-fn low_bits(digits: &[u8]) -> i64 {
-    let mut chunks = digits.chunks_exact(8);
-    let mut number = 0i64;
-    for chunk in &mut chunks {
-        let eight = eight_digits(chunk.try_into().expect("the chunk has eight bytes"));
-        number = number.wrapping_mul(100_000_000).wrapping_add(eight);
-    }
-    let rest = chunks.remainder();
-    rest.iter().fold(number, |n, d| n.wrapping_mul(10).wrapping_add(i64::from(d - b'0')))
+/// Appends the digits that `text` begins with to those of `number`, and gives their count.
+pub(super) fn append_leading_digits(number: &mut u64, text: [u8; 8]) -> usize {
+    const POWERS: [u64; 9] =
+        [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+    let word = u64::from_le_bytes(text) ^ 0x3030_3030_3030_3030;
+    // The high bit of each byte that is more than nine.
+    let others =
+        (((word & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
+    let count = others.trailing_zeros() / 8;
+    // What follows the digits goes, and zeros come before them.
+    let digits = word.checked_shl(64 - 8 * count).unwrap_or(0);
+    *number = number.wrapping_mul(POWERS[count as usize]).wrapping_add(eight_digits(digits));
+    count as usize
 }
 
-/// Eight digits at once: neighbours become pairs, pairs fours, fours the number.
-fn eight_digits(digits: [u8; 8]) -> i64 {
-    let digits = u64::from_le_bytes(digits) & 0x0f0f_0f0f_0f0f_0f0f;
+/// Eight digits at once, a byte each: neighbours become pairs, pairs fours, fours the number.
+fn eight_digits(digits: u64) -> u64 {
     let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
-    let eight = (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff;
-    i64::try_from(eight).expect("it has eight digits")
+    (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Reader;
-    use super::low_bits;
+
+    /// What follows a number, so that its digits end within eight bytes and at the text's end.
+    const AFTER: [&str; 4] = ["", ",", "]  ,", "/:;0123456789"];
 
     #[test]
     fn digits_are_read_eight_at_a_time_as_one_by_one() {
-        for number in [0, 7, 12_345_678, 123_456_789, 90_000_001, 99_999_999, i64::MAX] {
+        let numbers = [0, 7, 12_345_678, 123_456_789, 90_000_001, 99_999_999, i64::MAX];
+        for (number, after) in numbers.iter().flat_map(|n| AFTER.map(|after| (*n, after))) {
             for zeros in 0..9 {
-                let text = format!("{}{number}", "0".repeat(zeros));
-                assert_eq!(low_bits(text.as_bytes()), number, "{text}");
+                let digits = format!("{}{number}", "0".repeat(zeros));
+                let text = format!("{digits}{after}");
+                let mut reader = Reader::new(&text);
+                assert_eq!(reader.take_number().unwrap().to_i64(), number, "{text}");
+                assert_eq!(reader.position(), digits.len(), "{text}");
             }
         }
         // Of more than 64 bits the low ones are left.
-        assert_eq!(low_bits(b"18446744073709551617"), 1);
+        let long = Reader::new("18446744073709551617").take_number().unwrap();
+        assert_eq!(long.to_i64(), 1);
+    }
+
+    #[test]
+    fn doubles_are_the_nearest() {
+        let digits = ["0", "1", "9007199254740991", "9007199254740993", "123456789012345678"];
+        for digits in digits.into_iter().chain(["99999999999999999", "4503599627370497", "35"]) {
+            for places in 0..=digits.len() {
+                let (whole, fraction) = digits.split_at(digits.len() - places);
+                let point = if places == 0 { "" } else { "." };
+                let text = format!("0{whole}{point}{fraction}");
+                let number = Reader::new(&text).take_number().unwrap().to_f64();
+                assert_eq!(number.to_bits(), text.parse::<f64>().unwrap().to_bits(), "{text}");
+            }
+        }
     }
 
     #[test]

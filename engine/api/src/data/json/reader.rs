@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::data::json::Number;
+use crate::data::json::number::{NumberForm, append_leading_digits};
 
 /// Why a text is not JSON, and where. Says nothing of what the text holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,42 @@ pub fn check(text: &str) -> Result<Checked> {
     reader.skip()?;
     let trailing = reader.finish(token)?;
     Ok(if trailing || reader.saw_leading_zeros { Checked::Lenient } else { Checked::Strict })
+}
+
+/// A member's name as most writers put it between two values: quoted, with a comma and a colon, and
+/// without blanks.
+#[derive(Clone, Debug)]
+pub struct WrittenName {
+    text: Box<str>,
+    /// The text as a number, if it is no longer than that, and ones in place of its bits: comparing
+    /// two numbers costs less than comparing a number of bytes that nobody foresees.
+    word: Option<(u128, u128)>,
+}
+
+impl WrittenName {
+    /// None when something in the name has to be escaped.
+    pub fn of(name: &str) -> Option<Self> {
+        if name.chars().any(|c| c < ' ' || c == '"' || c == '\\') {
+            return None;
+        }
+        let text = format!(",\"{name}\":").into_boxed_str();
+        let word = (text.len() <= 16).then(|| {
+            let bytes = text.bytes().rev();
+            let word = bytes.fold(0, |word, byte| word << 8 | u128::from(byte));
+            (word, u128::MAX >> (128 - 8 * text.len()))
+        });
+        Some(Self { text, word })
+    }
+
+    /// Whether this, but for so many bytes, is what `rest` begins with.
+    fn begins(&self, rest: &[u8], but: usize) -> bool {
+        match (self.word, rest.first_chunk()) {
+            (Some((word, ones)), Some(start)) => {
+                u128::from_le_bytes(*start) & ones >> (8 * but) == word >> (8 * but)
+            }
+            _ => rest.starts_with(&self.text.as_bytes()[but..]),
+        }
+    }
 }
 
 /// A place in a JSON text. Values are taken from it one after the other; whoever takes a container
@@ -159,34 +196,47 @@ impl<'a> Reader<'a> {
             self.at += 1;
         }
         let leading_zero = self.byte() == Some(b'0');
-        let digits = self.take_digits("expected a digit")?;
-        self.saw_leading_zeros |= leading_zero && digits > 1;
-        let mut is_integer = true;
+        let mut digits = 0;
+        let whole = self.take_digits(&mut digits, "expected a digit")?;
+        self.saw_leading_zeros |= leading_zero && whole > 1;
+        let mut form = NumberForm::Integer;
         let mut fraction = 0;
         if self.byte() == Some(b'.') {
             self.at += 1;
-            is_integer = false;
-            fraction = self.take_digits("expected a digit after the point")?;
+            fraction = self.take_digits(&mut digits, "expected a digit after the point")?;
+            form = NumberForm::Point { places: fraction };
         }
         if let Some(b'e' | b'E') = self.byte() {
-            is_integer = false;
             self.take_exponent(fraction)?;
+            form = NumberForm::Exponent;
         }
         if self.at - start > Self::MAX_NUMBER {
             return self.fail("number is too long");
         }
-        Ok(Number::new(&self.text[start..self.at], is_integer))
+        Ok(Number::new(&self.text[start..self.at], form, digits))
     }
 
-    fn take_digits(&mut self, missing: &'static str) -> Result<usize> {
+    /// Takes digits, at least one, and appends them to those of `number`. Gives their count.
+    fn take_digits(&mut self, number: &mut u64, missing: &'static str) -> Result<usize> {
+        let bytes = self.text.as_bytes();
         let start = self.at;
-        while let Some(b'0'..=b'9') = self.byte() {
+        while let Some(chunk) = bytes.get(self.at..self.at + 8) {
+            let chunk = chunk.try_into().expect("the chunk has eight bytes");
+            let count = append_leading_digits(number, chunk);
+            self.at += count;
+            if count < 8 {
+                return self.some_digits(start, missing);
+            }
+        }
+        while let Some(digit @ b'0'..=b'9') = self.byte() {
+            *number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
             self.at += 1;
         }
-        if self.at == start {
-            return self.fail(missing);
-        }
-        Ok(self.at - start)
+        self.some_digits(start, missing)
+    }
+
+    fn some_digits(&self, start: usize, missing: &'static str) -> Result<usize> {
+        if self.at == start { self.fail(missing) } else { Ok(self.at - start) }
     }
 
     /// The scale, which is the count of digits after the point less the exponent, must be an int.
@@ -196,7 +246,7 @@ impl<'a> Reader<'a> {
             self.at += 1;
         }
         let start = self.at;
-        self.take_digits("expected a digit of the exponent")?;
+        self.take_digits(&mut 0, "expected a digit of the exponent")?;
         let digits = self.text[start..self.at].trim_start_matches('0');
         let size: i64 = match digits {
             "" => 0,
@@ -358,15 +408,15 @@ impl<'a> Reader<'a> {
         Ok(Some(name))
     }
 
-    /// Takes the next member's name if it is written just as in `name`: quoted, with its colon, and
-    /// without blanks. False leaves everything as it was, for [`next_name`](Self::next_name).
-    pub fn take_expected_name(&mut self, name: &str, first: &mut bool) -> bool {
+    /// Takes the next member's name if it is written just like this one. False leaves everything as
+    /// it was, for [`next_name`](Self::next_name).
+    pub fn take_written_name(&mut self, name: &WrittenName, first: &mut bool) -> bool {
         let rest = &self.text.as_bytes()[self.at..];
-        let rest = if *first { Some(rest) } else { rest.strip_prefix(b",") };
-        let Some(rest) = rest.and_then(|rest| rest.strip_prefix(name.as_bytes())) else {
+        let comma = usize::from(*first);
+        if !name.begins(rest, comma) {
             return false;
-        };
-        self.at = self.text.len() - rest.len();
+        }
+        self.at += name.text.len() - comma;
         *first = false;
         true
     }
