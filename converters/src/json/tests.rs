@@ -303,26 +303,26 @@ fn runs_follow_the_schemas() {
 #[test]
 fn envelopes_that_only_begin_alike_are_read_as_if_alone() {
     let schema = r#"{"schema":{"type":"int32","optional":true},"payload":"#;
-    let rows: Vec<String> = [
-        "1}",
-        r#"2,"more":3}"#,
-        r#"4,"payload":5}"#,
-        r#"6,"schema":{"type":"string","optional":true},"payload":"7"}"#,
-        "8",
-        "[9]}",
-        " 10 } and so on",
-        "}",
-        "11}",
-    ]
-    .map(|rest| format!("{schema}{rest}"))
-    .to_vec();
-    let together = Serialized::from_iter(rows.iter().map(|row| Some(row.as_bytes())));
+    let rests: [&[u8]; 10] = [
+        b"1}",
+        br#"2,"more":3}"#,
+        br#"4,"payload":5}"#,
+        br#"6,"schema":{"type":"string","optional":true},"payload":"7"}"#,
+        b"8",
+        b"\"\xff\"}",
+        b"[9]}",
+        b" 10 } and so on",
+        b"}",
+        b"11}",
+    ];
+    let rows = rests.map(|rest| [schema.as_bytes(), rest].concat());
+    let together = Serialized::from_iter(rows.iter().map(Some));
     for mut together_by in converters(&[]) {
         let [mut alone_by, _] = converters(&[]);
         let read_together = read(&mut together_by, &together);
         for (row, found) in rows.iter().zip(read_together) {
-            let alone = Serialized::from_iter([Some(row.as_bytes())]);
-            assert_eq!(found, read(&mut alone_by, &alone).remove(0), "{row}");
+            let alone = Serialized::from_iter([Some(row)]);
+            assert_eq!(found, read(&mut alone_by, &alone).remove(0), "{}", row.escape_ascii());
         }
     }
 }

@@ -89,7 +89,7 @@ fn append_few_places(number: f64, out: &mut Vec<u8>) -> bool {
     let fraction = (thousandths % 1000) as u32;
     let digit = |unit: u32| b'0' + (fraction / unit % 10) as u8;
     let text = [b'.', digit(100), digit(10), digit(1)];
-    let zeros = if fraction % 100 == 0 { 2 } else { usize::from(fraction % 10 == 0) };
+    let zeros = [10, 100].into_iter().filter(|unit| fraction.is_multiple_of(*unit)).count();
     // Taking some of it back costs less than copying a number of bytes that nobody foresees.
     out.extend_from_slice(&text);
     out.truncate(out.len() - zeros);
@@ -358,6 +358,19 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn amounts_print_without_a_search_as_with_one(
+            units in -10_000_000_000..10_000_000_000i64,
+            places in 3..6,
+            neighbour in -1..=1i64,
+        ) {
+            let amount = units as f64 / 10f64.powi(places);
+            let number = f64::from_bits(amount.to_bits().saturating_add_signed(neighbour));
+            prop_assume!(PLAIN.contains(&number.abs()));
+            let mut searched = ryu::Buffer::new();
+            prop_assert_eq!(java_double(number), searched.format(number));
+        }
 
         #[test]
         fn floats_read_back_and_none_is_longer_than_need_be(

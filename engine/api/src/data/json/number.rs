@@ -33,20 +33,24 @@ struct Parts<'a> {
 }
 
 impl<'a> Number<'a> {
+    #[inline]
     pub(super) fn new(text: &'a str, form: NumberForm, digits: u64) -> Self {
         Self { text, form, digits }
     }
 
     /// Whether there is neither point nor exponent.
+    #[inline]
     pub fn is_integer(self) -> bool {
         self.form == NumberForm::Integer
     }
 
+    #[inline]
     fn is_negative(self) -> bool {
         self.text.starts_with('-')
     }
 
     /// The low 64 bits of the number without its fraction (`longValue`).
+    #[inline]
     pub fn to_i64(self) -> i64 {
         let magnitude = if self.is_integer() { self.digits } else { self.truncated() };
         let magnitude = magnitude.cast_signed();
@@ -73,16 +77,19 @@ impl<'a> Number<'a> {
     }
 
     /// The nearest `double`; there is no negative zero in a `BigDecimal`.
+    #[inline]
     pub fn to_f64(self) -> f64 {
-        if let Some(number) = self.short_to_f64() {
-            return number;
-        }
+        self.short_to_f64().unwrap_or_else(|| self.long_to_f64())
+    }
+
+    fn long_to_f64(self) -> f64 {
         let number: f64 = self.text.parse().expect("Rust reads every JSON number");
         if number == 0.0 && self.is_zero() { 0.0 } else { number }
     }
 
     /// The number if it is a quotient of two that a `double` holds exactly: then the processor's
     /// division gives the nearest one.
+    #[inline]
     fn short_to_f64(self) -> Option<f64> {
         /// Digits, point and sign of a number that cannot have lost bits in `digits`.
         const WHOLE: usize = 18;
@@ -143,6 +150,7 @@ impl<'a> Number<'a> {
 }
 
 /// Appends the digits that `text` begins with to those of `number`, and gives their count.
+#[inline]
 pub(super) fn append_leading_digits(number: &mut u64, text: [u8; 8]) -> usize {
     const POWERS: [u64; 9] =
         [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
@@ -158,6 +166,7 @@ pub(super) fn append_leading_digits(number: &mut u64, text: [u8; 8]) -> usize {
 }
 
 /// Eight digits at once, a byte each: neighbours become pairs, pairs fours, fours the number.
+#[inline]
 fn eight_digits(digits: u64) -> u64 {
     let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;

@@ -92,6 +92,7 @@ impl WrittenName {
     }
 
     /// Whether this, but for so many bytes, is what `rest` begins with.
+    #[inline]
     fn begins(&self, rest: &[u8], but: usize) -> bool {
         match (self.word, rest.first_chunk()) {
             (Some((word, ones)), Some(start)) => {
@@ -103,7 +104,8 @@ impl WrittenName {
 }
 
 /// A place in a JSON text. Values are taken from it one after the other; whoever takes a container
-/// goes through its items to the end.
+/// goes through its items to the end. What is called for each value is inlined: results that travel
+/// through memory cost more than making them.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     text: &'a str,
@@ -134,6 +136,7 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    #[inline]
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -142,6 +145,7 @@ impl<'a> Reader<'a> {
         Err(SyntaxError { what, at: self.at })
     }
 
+    #[inline]
     fn skip_blanks(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.byte() {
             self.at += 1;
@@ -155,6 +159,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What value comes next.
+    #[inline]
     pub fn peek(&mut self) -> Result<Token> {
         self.skip_blanks();
         match self.byte() {
@@ -190,6 +195,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a number.
+    #[inline]
     pub fn take_number(&mut self) -> Result<Number<'a>> {
         let start = self.at;
         if self.byte() == Some(b'-') {
@@ -217,6 +223,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes digits, at least one, and appends them to those of `number`. Gives their count.
+    #[inline]
     fn take_digits(&mut self, number: &mut u64, missing: &'static str) -> Result<usize> {
         let bytes = self.text.as_bytes();
         let start = self.at;
@@ -264,6 +271,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Where the next byte is that ends a string or needs a closer look.
+    #[inline]
     fn plain_end(&self, from: usize) -> usize {
         const ONES: u64 = 0x0101_0101_0101_0101;
         const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -291,23 +299,27 @@ impl<'a> Reader<'a> {
 
     /// Takes a string. It is borrowed from the text unless something in it is escaped. Half a
     /// surrogate pair, which Rust's strings cannot hold, becomes U+FFFD.
+    #[inline]
     pub fn take_text(&mut self) -> Result<Cow<'a, str>> {
         let start = self.at + 1;
-        let end = self.plain_end(start);
-        let plain = &self.text[start..end];
-        self.at = end;
+        self.at = self.plain_end(start);
+        let plain = &self.text[start..self.at];
         if self.byte() == Some(b'"') {
             self.at += 1;
             return Ok(Cow::Borrowed(plain));
         }
-        let mut text = plain.to_owned();
+        self.take_escaped_text(plain.to_owned()).map(Cow::Owned)
+    }
+
+    /// Takes what follows the plain beginning of a string.
+    fn take_escaped_text(&mut self, mut text: String) -> Result<String> {
         while !self.at_quote()? {
             text.push(self.take_escape()?);
             let start = self.at;
             self.at = self.plain_end(start);
             text.push_str(&self.text[start..self.at]);
         }
-        Ok(Cow::Owned(text))
+        Ok(text)
     }
 
     fn skip_text(&mut self) -> Result<()> {
@@ -410,6 +422,7 @@ impl<'a> Reader<'a> {
 
     /// Takes the next member's name if it is written just like this one. False leaves everything as
     /// it was, for [`next_name`](Self::next_name).
+    #[inline]
     pub fn take_written_name(&mut self, name: &WrittenName, first: &mut bool) -> bool {
         let rest = &self.text.as_bytes()[self.at..];
         let comma = usize::from(*first);
