@@ -11,6 +11,7 @@ use crate::wait_until;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -246,6 +247,25 @@ impl Brokers {
             .set("socket.connection.setup.timeout.ms", "1000")
             .create()
             .expect("the client's settings are right")
+    }
+
+    /// Writes down what each broker has of a topic's log, batch by batch, and of the coordinators'
+    /// of transactions. Gives the files.
+    pub fn dump(&self, topic: &str) -> Vec<PathBuf> {
+        let tool = "/opt/kafka/bin/kafka-java org.apache.kafka.tools.DumpLogSegments";
+        let logs = "/tmp/kraft-combined-logs";
+        let script = format!(
+            "for file in {logs}/{topic}-*/*.log; do {tool} --print-data-log --files $file; done; \
+             for file in {logs}/__transaction_state-*/*.log; do \
+             {tool} --transaction-log-decoder --files $file; done"
+        );
+        let dump = |node: &Node| {
+            let file = std::env::temp_dir().join(format!("{}-{topic}.txt", node.name));
+            let printed = output(&["exec", &node.name, "bash", "-c", &script]).stdout;
+            std::fs::write(&file, printed).expect("temporary files can be written");
+            file
+        };
+        self.nodes.iter().map(dump).collect()
     }
 
     /// Runs a Java program of Kafka's in a container of its own, told of the brokers, and gives what

@@ -326,6 +326,9 @@ impl Crew {
             Err(panic) => self.tally.violation(format!("the reader failed: {panic}")),
         }
         self.ask_witnesses(brokers);
+        if !self.tally.violations().is_empty() {
+            say(&format!("what the brokers have: {:?}", brokers.dump(&self.transactions.topic)));
+        }
     }
 
     /// What others find in the topics.

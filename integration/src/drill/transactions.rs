@@ -4,7 +4,7 @@
 use super::tally::Tally;
 use super::{PATIENCE, Stop};
 use crate::client::Client;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -92,7 +92,7 @@ impl Transactions {
         let done = self.done();
         // How many records of each transaction were found; none is found twice, as each must follow
         // the one before it.
-        let mut seen: HashMap<(u32, u64), usize> = HashMap::new();
+        let mut seen: HashMap<(u32, u64), BTreeSet<usize>> = HashMap::new();
         let mut last: HashMap<(i32, u32), (u64, usize)> = HashMap::new();
         for (partition, value) in found {
             let Some((producer, transaction, index)) = parse(value) else {
@@ -110,19 +110,27 @@ impl Transactions {
             if before.is_some_and(|before| before >= at) {
                 self.tally.violation(format!("{who} sees {value} after {before:?}"));
             }
-            *seen.entry((producer, transaction)).or_default() += 1;
+            seen.entry((producer, transaction)).or_default().insert(index);
         }
         for (id, transaction) in &*done {
-            let (seen, all) = (seen.get(id).copied().unwrap_or(0), transaction.partitions.len());
+            let seen = seen.remove(id).unwrap_or_default();
+            let all = transaction.partitions.len();
             let right = match transaction.fate {
-                Fate::Committed => seen == all,
-                Fate::Unknown => seen == all || seen == 0,
-                Fate::Aborted | Fate::Fenced => seen == 0,
+                Fate::Committed => seen.len() == all,
+                Fate::Unknown => seen.len() == all || seen.is_empty(),
+                Fate::Aborted | Fate::Fenced => seen.is_empty(),
             };
             if !right {
-                let fate = transaction.fate;
-                self.tally
-                    .violation(format!("{who} sees {seen} of {all} records of {id:?}, {fate:?}"));
+                let missing = (0..all).filter(|index| !seen.contains(index));
+                let missing: Vec<_> = missing
+                    .map(|index| format!("{index} in {}", transaction.partitions[index]))
+                    .collect();
+                self.tally.violation(format!(
+                    "{who} sees {} of {all} records of {id:?}, {:?}, and not {}",
+                    seen.len(),
+                    transaction.fate,
+                    missing.join(", ")
+                ));
             }
         }
     }
