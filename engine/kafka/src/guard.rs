@@ -29,7 +29,7 @@ pub fn decode<T: Decodable>(bytes: &mut Bytes, version: i16) -> Result<T, String
     let mut guarded =
         Guarded { bytes: bytes.clone(), is_small, rest: 0, withheld: None, is_altered: false };
     let message = T::decode(&mut guarded, version).map_err(|e| e.to_string())?;
-    guarded.check().map_err(|e| e.to_string())?;
+    guarded.end().map_err(|e| e.to_string())?;
     if guarded.is_altered {
         return T::decode(bytes, version).map_err(|e| e.to_string());
     }
@@ -43,17 +43,34 @@ struct Guarded {
     is_small: bool,
     /// How many bytes of a variable-length number are still to come.
     rest: usize,
-    /// A length that was read as 0: so many bytes have to be taken next.
-    withheld: Option<usize>,
+    /// What was read as 0 and may be a length: so many bytes would be taken next.
+    withheld: Option<Withheld>,
     /// Whether a number was read as another: a count would have failed since.
     is_altered: bool,
+}
+
+/// A number that was read as 0.
+#[derive(Clone, Copy)]
+enum Withheld {
+    /// Of four bytes: it may mean something else, such as the id of a request or a session.
+    Number(usize),
+    /// Of as many as it needs: it is a length or a count.
+    Length(usize),
+}
+
+impl Withheld {
+    fn length(self) -> usize {
+        match self {
+            Self::Number(length) | Self::Length(length) => length,
+        }
+    }
 }
 
 impl Guarded {
     /// What reads as a count: `value`, or less where so many elements cannot be.
     fn count(&mut self, value: usize) -> usize {
         if !self.is_small && value > MAX_ELEMENTS && value <= self.bytes.len() {
-            self.withheld = Some(value);
+            self.withheld = Some(Withheld::Number(value));
             return 0;
         }
         let most = self.bytes.len() + SLACK;
@@ -61,12 +78,25 @@ impl Guarded {
         value.min(most)
     }
 
-    /// A length that was withheld was no array's: whatever is read now would be its first element.
+    /// Something else is read than the bytes of a length that was withheld. An array's count would
+    /// have its first element here.
     fn check(&mut self) -> Result<(), TryGetError> {
         self.rest = 0;
+        if let Some(Withheld::Number(_)) = self.withheld {
+            // Read on as a number. Had it been a count, what follows would hardly be a message.
+            (self.withheld, self.is_altered) = (None, true);
+        }
+        self.end()
+    }
+
+    /// Whether the message may end here.
+    fn end(&self) -> Result<(), TryGetError> {
         match self.withheld {
             None => Ok(()),
-            Some(requested) => Err(TryGetError { requested, available: self.bytes.len() }),
+            Some(withheld) => {
+                let (requested, available) = (withheld.length(), self.bytes.len());
+                Err(TryGetError { requested, available })
+            }
         }
     }
 
@@ -124,7 +154,7 @@ impl Buf for Guarded {
         }
         if !self.is_small && count > MAX_ELEMENTS {
             self.bytes.advance(length);
-            self.withheld = Some(count);
+            self.withheld = Some(Withheld::Length(count));
             return Ok(1);
         }
         self.rest = length - 1;
@@ -154,7 +184,7 @@ impl ByteBuf for Guarded {
     fn try_get_bytes(&mut self, size: usize) -> Result<Bytes, NotEnoughBytesError> {
         self.rest = 0;
         let size = match self.withheld.take() {
-            Some(withheld) if size == 0 => withheld,
+            Some(withheld) if size == 0 => withheld.length(),
             Some(_) => return Err(NotEnoughBytesError),
             None => size,
         };
@@ -168,8 +198,11 @@ impl ByteBuf for Guarded {
 #[cfg(test)]
 mod tests {
     use bytes::{BufMut, BytesMut};
+    use kafka_protocol::messages::fetch_response::{self, FetchableTopicResponse};
     use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-    use kafka_protocol::messages::{MetadataRequest, ProduceRequest};
+    use kafka_protocol::messages::{
+        FetchResponse, MetadataRequest, ProduceRequest, ResponseHeader,
+    };
     use kafka_protocol::protocol::Encodable;
     use proptest::prelude::*;
 
@@ -191,6 +224,22 @@ mod tests {
                 let read = decode::<ProduceRequest>(&mut bytes.freeze(), version).unwrap();
                 assert_eq!(read, request);
             }
+        }
+    }
+
+    #[test]
+    fn large_numbers_are_no_counts() {
+        let records = Some(vec![7; SMALL + 5].into());
+        let data = fetch_response::PartitionData::default().with_records(records);
+        let topic = FetchableTopicResponse::default().with_partitions(vec![data]);
+        for version in [10, 12] {
+            let response = FetchResponse::default()
+                .with_session_id(5_000_000)
+                .with_responses(vec![topic.clone()]);
+            let mut bytes = BytesMut::new();
+            response.encode(&mut bytes, version).unwrap();
+            let mut bytes = bytes.freeze();
+            assert_eq!(decode::<FetchResponse>(&mut bytes, version).unwrap(), response);
         }
     }
 

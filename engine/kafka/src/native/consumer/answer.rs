@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::budget::Held;
-use super::chunk::{Batches, Chunk, Place};
+use super::chunk::{Batches, Chunk};
 use super::partition::{Asked, place};
 use super::partitions::Partitions;
 use super::session::{Session, Want};
@@ -101,9 +101,7 @@ fn accept(
     if records.is_empty() {
         return;
     }
-    let end = data.high_watermark;
-    let place = Place { from: want.offset, end, leader_epoch: want.leader_epoch };
-    let batches = match Batches::new(&records, place) {
+    let batches = match Batches::new(&records, want.offset) {
         Ok(batches) => batches,
         Err(corrupt) => return partitions.unreadable(asked, want.offset, corrupt.at(0)),
     };

@@ -36,50 +36,16 @@ pub(super) struct Batches {
     next_offset: i64,
 }
 
-/// Where the batches of a response can lie. What their headers say of it is in no checksum.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    /// The offset that was asked for.
-    pub(super) from: i64,
-    /// The high watermark, which no batch reaches; -1 when it was not told.
-    pub(super) end: i64,
-    /// The leader's epoch, which is no batch's future; -1 when it is not known.
-    pub(super) leader_epoch: i32,
-}
-
-impl Place {
-    /// Refuses a batch that cannot lie there, or not after the one before it. The first one may
-    /// begin before the offset that was asked for.
-    fn check(&self, header: &BatchHeader, after: Option<i64>) -> Result<(), Corrupt> {
-        let (first, last) = (header.base_offset, header.last_offset());
-        let begins = after.map_or(last >= self.from, |after| first >= after);
-        if !begins || (self.end >= 0 && last >= self.end) {
-            let Self { from, end, .. } = self;
-            return Err(Corrupt::new(format!(
-                "it says that it has the offsets {first} to {last}, where {from} was asked for and \
-                 the log ends at {end}"
-            )));
-        }
-        if self.leader_epoch >= 0 && header.leader_epoch > self.leader_epoch {
-            return Err(Corrupt::new(format!(
-                "it says that it was written under leader epoch {}, which has not come yet: the \
-                 leader's is {}",
-                header.leader_epoch, self.leader_epoch
-            )));
-        }
-        Ok(())
-    }
-}
-
 impl Batches {
     /// Finds the whole batches at the beginning of `records` by their headers: the broker cuts the
     /// last one off where its limit is.
     ///
     /// # Errors
     ///
-    /// When not even the first can be read, or lies where none was asked for.
-    pub(super) fn new(records: &Bytes, place: Place) -> Result<Self, Corrupt> {
-        let (mut parts, mut next_offset) = (Vec::<(usize, i32)>::new(), place.from);
+    /// When not even the first can be read, or lies before what was asked for. (An offset is in no
+    /// checksum. That of the high watermark is older than the records: it bounds nothing.)
+    pub(super) fn new(records: &Bytes, from: i64) -> Result<Self, Corrupt> {
+        let (mut parts, mut next_offset) = (Vec::<(usize, i32)>::new(), from);
         let mut end = 0;
         loop {
             let header = match BatchHeader::parse(&records[end..]) {
@@ -88,10 +54,14 @@ impl Batches {
                 // The next request begins with it, and says what is wrong with it.
                 _ => break,
             };
-            match place.check(&header, (end > 0).then_some(next_offset)) {
-                Err(corrupt) if end == 0 => return Err(corrupt),
-                Err(_) => break,
-                Ok(()) => {}
+            let (first, last) = (header.base_offset, header.last_offset());
+            if end == 0 && last < from {
+                return Err(Corrupt::new(format!(
+                    "it says that it has the offsets {first} to {last}, where {from} was asked for"
+                )));
+            }
+            if end > 0 && first < next_offset {
+                break;
             }
             end += header.length;
             next_offset = next_offset.max(header.last_offset() + 1);
@@ -217,8 +187,7 @@ mod tests {
     }
 
     fn chunk(records: Vec<u8>, from: i64, max_run_records: usize) -> Chunk {
-        let place = Place { from, end: 1_000, leader_epoch: 10 };
-        let batches = Batches::new(&records.into(), place).unwrap();
+        let batches = Batches::new(&records.into(), from).unwrap();
         let limits = Limits { max_run_records, ..Limits::default() };
         let held = Ration::new(Arc::new(Notify::new())).hold(1);
         Chunk::new(batches, Reader::new(limits), from, held)
@@ -272,8 +241,7 @@ mod tests {
     #[test]
     fn what_is_no_batch_is_refused() {
         let whole = batch(0, 0, 2, Compression::None);
-        let place = Place { from: 0, end: -1, leader_epoch: -1 };
-        let refused = |bytes: Vec<u8>| Batches::new(&bytes.into(), place).unwrap_err().to_string();
+        let refused = |bytes: Vec<u8>| Batches::new(&bytes.into(), 0).unwrap_err().to_string();
         assert!(refused(whole[..whole.len() - 1].to_vec()).contains("no whole batch"));
         for magic in [0, 1] {
             let mut old = whole.clone();
@@ -283,27 +251,15 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_lies_elsewhere_is_refused() {
-        let place = Place { from: 10, end: 20, leader_epoch: 3 };
-        let batches = |parts: &[(i64, i32)]| {
-            let batches =
-                parts.iter().map(|(first, epoch)| batch(*first, *epoch, 5, Compression::None));
-            Batches::new(&batches.collect::<Vec<_>>().concat().into(), place)
+    fn a_batch_before_its_place_is_refused() {
+        let batches = |firsts: &[i64]| {
+            let batches = firsts.iter().map(|first| batch(*first, 0, 5, Compression::None));
+            Batches::new(&batches.collect::<Vec<_>>().concat().into(), 10)
         };
-        for (first, epoch, why) in [
-            (5, 3, "the offsets 5 to 9"),
-            (16, 3, "the offsets 16 to 20"),
-            (i64::MAX - 10, 3, "where 10 was asked for and the log ends at 20"),
-            (10, 4, "leader epoch 4"),
-            (10, 1 << 30, "leader epoch 1073741824, which has not come yet: the leader's is 3"),
-        ] {
-            let refused = batches(&[(first, epoch)]).unwrap_err().to_string();
-            assert!(refused.contains(why), "{refused}");
-        }
+        let refused = batches(&[5]).unwrap_err().to_string();
+        assert!(refused.contains("the offsets 5 to 9, where 10 was asked for"), "{refused}");
         // Behind one that can be read, the next request finds it first.
-        for after in [(12, 3), (16, 3), (15, 4)] {
-            assert_eq!(batches(&[(10, 3), after]).unwrap().next_offset(), 15);
-        }
-        assert_eq!(batches(&[(6, 0), (15, 3)]).unwrap().next_offset(), 20);
+        assert_eq!(batches(&[10, 12]).unwrap().next_offset(), 15);
+        assert_eq!(batches(&[6, 15]).unwrap().next_offset(), 20);
     }
 }

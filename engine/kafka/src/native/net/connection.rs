@@ -320,7 +320,9 @@ pub(super) fn decode<R: Decodable + HeaderVersion>(
     bytes: &mut Bytes,
     version: i16,
 ) -> Result<R, Failure> {
-    let decoded = guard::decode::<ResponseHeader>(bytes, R::header_version(version))
+    // It has no counts that memory is reserved for, and an id that is as large as one may be.
+    let decoded = ResponseHeader::decode(bytes, R::header_version(version))
+        .map_err(|e| e.to_string())
         .and_then(|_| guard::decode(bytes, version));
     match decoded {
         Ok(response) if !bytes.has_remaining() => Ok(response),
