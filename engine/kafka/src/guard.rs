@@ -200,9 +200,7 @@ mod tests {
     use bytes::{BufMut, BytesMut};
     use kafka_protocol::messages::fetch_response::{self, FetchableTopicResponse};
     use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-    use kafka_protocol::messages::{
-        FetchResponse, MetadataRequest, ProduceRequest, ResponseHeader,
-    };
+    use kafka_protocol::messages::{FetchResponse, MetadataRequest, ProduceRequest};
     use kafka_protocol::protocol::Encodable;
     use proptest::prelude::*;
 

@@ -309,7 +309,7 @@ impl Reader {
         let mut headers = RawHeaders::new();
         for _ in 0..row.header_count {
             let name = nullable(record, &mut position).flatten().ok_or_else(malformed)?;
-            let name = self.name(name.of(record)).ok_or_else(malformed)?;
+            let name = self.name(name.of(record));
             let value = nullable(record, &mut position).ok_or_else(malformed)?;
             headers.push((name, value.map(|span| buffer.slice(span.range()))));
         }
@@ -322,16 +322,17 @@ impl Reader {
         Ok(())
     }
 
-    /// The header name with these bytes, shared with the records before; none: not UTF-8.
-    fn name(&mut self, bytes: &[u8]) -> Option<Arc<str>> {
+    /// The header name with these bytes, shared with the records before. As in Java, what is not
+    /// UTF-8 becomes U+FFFD.
+    fn name(&mut self, bytes: &[u8]) -> Arc<str> {
         if let Some(name) = self.names.iter().find(|name| name.as_bytes() == bytes) {
-            return Some(name.clone());
+            return name.clone();
         }
-        let name: Arc<str> = std::str::from_utf8(bytes).ok()?.into();
+        let name: Arc<str> = String::from_utf8_lossy(bytes).into();
         if self.names.len() < NAMES {
             self.names.push(name.clone());
         }
-        Some(name)
+        name
     }
 
     /// Forgets every record from the one with this index on.

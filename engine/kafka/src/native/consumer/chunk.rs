@@ -156,7 +156,11 @@ impl Chunk {
         self.decoded_bytes = self.reader.run_bytes();
         let end = Position { offset: next_offset, epoch };
         match self.reader.is_empty() {
-            true => self.position = end,
+            true => {
+                // Bytes of records that nobody sees count as well, up to here.
+                let _ = self.reader.take();
+                self.position = end;
+            }
             false => self.rest = Some((self.reader.take(), end)),
         }
         Ok(())
@@ -261,5 +265,22 @@ mod tests {
         // Behind one that can be read, the next request finds it first.
         assert_eq!(batches(&[10, 12]).unwrap().next_offset(), 15);
         assert_eq!(batches(&[6, 15]).unwrap().next_offset(), 20);
+    }
+
+    #[test]
+    fn what_lies_before_the_position_does_not_fill_a_run() {
+        let mut records = batch(0, 0, 4, Compression::None);
+        // Compaction took the last records away: the batch reaches over the position.
+        records[23..27].copy_from_slice(&9_i32.to_be_bytes());
+        let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &records[21..]) as u32;
+        records[17..21].copy_from_slice(&crc.to_be_bytes());
+        records.extend(batch(10, 0, 2, Compression::None));
+        let batches = Batches::new(&records.into(), 8).unwrap();
+        let limits = Limits { max_run_bytes: 50, ..Limits::default() };
+        let held = Ration::new(Arc::new(Notify::new())).hold(1);
+        let mut chunk = Chunk::new(batches, Reader::new(limits), 8, held);
+        assert!(chunk.take(100).unwrap().is_none());
+        assert_eq!(chunk.position(), at(10, 0));
+        assert_eq!(chunk.take(100).unwrap().unwrap().len(), 2);
     }
 }

@@ -142,7 +142,9 @@ impl Partition {
     pub(super) fn has_to_validate(&self) -> bool {
         let read_under = self.position.map_or(-1, |position| position.epoch);
         let present = self.leader.map_or(-1, |(_, epoch)| epoch);
-        self.stage == Stage::Read && read_under >= 0 && present > read_under
+        matches!(self.stage, Stage::Read | Stage::Validate)
+            && read_under >= 0
+            && present > read_under
     }
 
     pub(super) fn is_fetchable(&self) -> bool {

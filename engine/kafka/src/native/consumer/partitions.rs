@@ -509,3 +509,47 @@ impl Partitions {
         self.errors.pop_front().map(|(_, error)| error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::metadata_response::{
+        MetadataResponsePartition, MetadataResponseTopic,
+    };
+    use kafka_protocol::messages::{BrokerId, MetadataResponse, TopicName};
+    use kafka_protocol::protocol::StrBytes;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn led_by(leader: i32, epoch: i32) -> Metadata {
+        let partition = MetadataResponsePartition::default()
+            .with_leader_id(BrokerId(leader))
+            .with_leader_epoch(epoch);
+        let topic = MetadataResponseTopic::default()
+            .with_name(Some(TopicName(StrBytes::from_static_str("t"))))
+            .with_topic_id(Uuid::from_u128(7))
+            .with_partitions(vec![partition]);
+        Metadata::default().updated(&MetadataResponse::default().with_topics(vec![topic]))
+    }
+
+    #[tokio::test]
+    async fn each_leader_is_compared_with_what_was_read() {
+        let wait = Duration::from_millis(100);
+        let backoff = BackoffSettings { first: wait, longest: wait };
+        let mut partitions = Partitions::new(OffsetReset::Earliest, backoff);
+        let tp = TopicPartition::new("t", 0);
+        partitions.update(&led_by(1, 4));
+        partitions.add(tp.clone(), Some(Position { offset: 9, epoch: 4 }), false);
+        partitions.update(&led_by(2, 5));
+        let now = Instant::now();
+        let first = partitions.questions(now).leaders.remove(&2).unwrap().remove(0);
+        assert_eq!(first.ask, Ask::EndOfEpoch(4));
+        // The next leader comes before the answer of the last one.
+        partitions.update(&led_by(3, 6));
+        partitions.validated(&first.asked(now), Some(Position { offset: 9, epoch: 4 }));
+        let second = partitions.questions(now).leaders.remove(&3).unwrap().remove(0);
+        assert_eq!(second.ask, Ask::EndOfEpoch(4));
+        partitions.validated(&second.asked(now), Some(Position { offset: 9, epoch: 4 }));
+        assert!(partitions.questions(now).leaders.is_empty());
+    }
+}

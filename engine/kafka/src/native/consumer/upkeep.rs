@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
-use millrace_api::TopicPartition;
+use millrace_api::{Error, TopicPartition};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Shared;
@@ -17,7 +17,7 @@ use super::fetch::Fetcher;
 use super::offsets;
 use super::partition::{Asked, Position, Questions};
 use crate::native::backoff::Backoff;
-use crate::native::error;
+use crate::native::error::{self, Failure};
 use crate::native::metadata::Metadata;
 
 /// Runs until the consumer closes.
@@ -27,6 +27,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         backoff: shared.client.backoff(),
         not_before: Instant::now(),
         is_wanted: false,
+        is_refreshing: false,
         missing: BTreeSet::new(),
         fetchers: BTreeMap::new(),
         tasks: JoinSet::new(),
@@ -44,12 +45,22 @@ struct Upkeep {
     backoff: Backoff,
     /// What was last said of the cluster turned out wrong, or not all there is.
     is_wanted: bool,
+    /// The cluster is being asked.
+    is_refreshing: bool,
     /// Metadata is not asked for again before.
     not_before: Instant,
     /// Topics of which the log says that they are missing.
     missing: BTreeSet<Arc<str>>,
     fetchers: BTreeMap<i32, Arc<Notify>>,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<Done>,
+}
+
+/// What has come to an end.
+enum Done {
+    /// The cluster was asked.
+    Refreshed(Result<Arc<Metadata>, Failure>),
+    /// Something that has told what it found.
+    Told,
 }
 
 impl Upkeep {
@@ -66,23 +77,25 @@ impl Upkeep {
         let next = questions.next;
         self.ask(questions);
         let refresh_at = self.refresh_at(&metadata);
-        if refresh_at.is_some_and(|at| at <= Instant::now()) {
-            return self.refresh().await;
+        let is_due = refresh_at.is_some_and(|at| at <= Instant::now());
+        if is_due {
+            self.refresh();
         }
+        let refresh_at = refresh_at.filter(|_| !is_due);
         let next = [next, refresh_at].into_iter().flatten().min();
         tokio::select! {
             () = self.shared.work.notified() => {}
             // The sender lives in the client, which we hold.
             _ = self.metadata.changed() => {}
             () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
-            Some(_) = self.tasks.join_next() => {}
+            Some(done) = self.tasks.join_next() => self.joined(done),
         }
     }
 
     /// When to ask for metadata: when it is too old, and where it was wrong, with ever longer
     /// waits.
     fn refresh_at(&self, metadata: &Metadata) -> Option<Instant> {
-        if self.shared.partitions().is_empty() {
+        if self.is_refreshing || self.shared.partitions().is_empty() {
             return None;
         }
         match metadata.fetched_at {
@@ -93,12 +106,33 @@ impl Upkeep {
         }
     }
 
-    async fn refresh(&mut self) {
-        let refreshed = tokio::select! {
-            refreshed = self.shared.client.refresh() => refreshed,
-            () = self.shared.closing() => return,
-        };
-        self.is_wanted = false;
+    /// Asks beside everything else: a broker that hangs keeps nobody from reading of others.
+    fn refresh(&mut self) {
+        (self.is_refreshing, self.is_wanted) = (true, false);
+        let shared = self.shared.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                refreshed = shared.client.refresh() => Done::Refreshed(refreshed),
+                () = shared.closing() => Done::Told,
+            }
+        });
+    }
+
+    fn joined(&mut self, done: Result<Done, JoinError>) {
+        match done {
+            Ok(Done::Refreshed(refreshed)) => self.refreshed(refreshed),
+            Ok(Done::Told) => {}
+            // What it was to do is never done.
+            Err(e) if e.is_panic() => {
+                let error = Error::fatal("a task of the consumer has panicked").with_source(e);
+                self.shared.partitions().push_error(&"".into(), error);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn refreshed(&mut self, refreshed: Result<Arc<Metadata>, Failure>) {
+        self.is_refreshing = false;
         self.not_before = Instant::now() + self.backoff.next();
         match refreshed {
             Ok(metadata) => self.look_for_missing(&metadata),
@@ -113,7 +147,8 @@ impl Upkeep {
     fn look_for_missing(&mut self, metadata: &Metadata) {
         let mut partitions = self.shared.partitions();
         let topics: BTreeSet<_> = partitions.names().map(|tp| tp.topic.clone()).collect();
-        let mut is_all_there = true;
+        // An election may take long; the waits grow as if the topic were not there.
+        let mut is_all_there = partitions.names().all(|tp| metadata.leader(tp).is_some());
         for topic in topics {
             let error = match metadata.topics.get(&topic) {
                 None => Some(ResponseError::UnknownTopicOrPartition),
@@ -151,16 +186,17 @@ impl Upkeep {
             let wake = Arc::new(Notify::new());
             self.fetchers.insert(node, wake.clone());
             self.shared.add_fetcher(wake.clone());
-            self.tasks.spawn(Fetcher::new(self.shared.clone(), node, wake).run());
+            let fetcher = Fetcher::new(self.shared.clone(), node, wake);
+            self.tasks.spawn(told(fetcher.run()));
         }
     }
 
     fn ask(&mut self, questions: Questions) {
         for (leader, questions) in questions.leaders {
-            self.tasks.spawn(offsets::ask(self.shared.clone(), leader, questions));
+            self.tasks.spawn(told(offsets::ask(self.shared.clone(), leader, questions)));
         }
         if !questions.committed.is_empty() {
-            self.tasks.spawn(ask_group(self.shared.clone(), questions.committed));
+            self.tasks.spawn(told(ask_group(self.shared.clone(), questions.committed)));
         }
     }
 
@@ -171,6 +207,11 @@ impl Upkeep {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         let _ = timeout(LONGEST, all).await;
     }
+}
+
+async fn told(work: impl Future<Output = ()>) -> Done {
+    work.await;
+    Done::Told
 }
 
 /// Asks where the group was.

@@ -62,12 +62,15 @@ pub(crate) struct Connection {
 struct Shared {
     /// Requests that were written or are being written, oldest first.
     in_flight: Mutex<VecDeque<InFlight>>,
-    /// Rung when the first request is in flight.
+    /// Rung when a request is written or answered, for the writer and the reader: both are in one
+    /// task, so that whoever of them waits hears it.
     asked: Notify,
     /// Why it is closed.
     closed: OnceLock<Failure>,
     /// Until when the broker wants to hear nothing (KIP-219).
     throttled: Mutex<Option<Instant>>,
+    /// When a request was last written or answered; to prove again who the client is is no use.
+    last_used: Mutex<Option<Instant>>,
     /// Whether the broker has answered anything since the connection was set up.
     has_answered: AtomicBool,
 }
@@ -134,7 +137,8 @@ impl Connection {
         let shared = Arc::new(Shared::default());
         let (gate, next_id) = (Arc::new(AsyncMutex::new(())), AtomicI32::new(OF_SETUP + 1));
         let authenticating = reauthentication::keep(session, frames.downgrade(), gate.clone());
-        io.spawn(run(stream, queue, shared.clone(), settings.max_idle, authenticating));
+        let limits = (settings.request_timeout, settings.max_idle);
+        io.spawn(run(stream, queue, shared.clone(), limits, authenticating));
         Ok(Self { frames, gate, versions, settings, broker, next_id, shared })
     }
 
@@ -265,6 +269,14 @@ impl fmt::Debug for Connection {
 }
 
 impl Shared {
+    fn is_used(&self) {
+        *lock(&self.last_used) = Some(Instant::now());
+    }
+
+    fn last_used(&self) -> Instant {
+        *lock(&self.last_used).get_or_insert_with(Instant::now)
+    }
+
     fn close(&self, why: Failure) {
         // The first reason is the true one.
         let _ = self.closed.set(why);
@@ -418,23 +430,25 @@ async fn negotiate(stream: &mut BoxedStream, client_id: &str) -> Result<ApiVersi
 /// Owns the stream until it breaks, is idle for too long, or nobody needs it any more.
 async fn run(
     stream: BoxedStream,
-    queue: mpsc::Receiver<Frame>,
+    mut queue: mpsc::Receiver<Frame>,
     shared: Arc<Shared>,
-    max_idle: Option<Duration>,
+    (request_timeout, max_idle): (Duration, Option<Duration>),
     authenticating: impl Future<Output = Failure>,
 ) {
     let (from, to) = split(stream);
     let why = tokio::select! {
         why = authenticating => why,
-        why = write_requests(to, queue, &shared) => why,
+        why = write_requests(to, &mut queue, request_timeout, &shared) => why,
         why = read_answers(from, &shared, max_idle) => why,
     };
+    // Before the queue is dropped: who waits for it hears why.
     shared.close(why);
 }
 
 async fn write_requests(
     mut to: impl AsyncWrite + Unpin,
-    mut queue: mpsc::Receiver<Frame>,
+    queue: &mut mpsc::Receiver<Frame>,
+    longest: Duration,
     shared: &Shared,
 ) -> Failure {
     while let Some(frame) = queue.recv().await {
@@ -442,14 +456,22 @@ async fn write_requests(
         if let Some(until) = throttled {
             sleep_until(until).await;
         }
+        let is_of_setup = matches!(frame.in_flight, Some((OF_SETUP, ..)));
+        if !is_of_setup {
+            shared.is_used();
+        }
         if let Some((correlation_id, longest, reply)) = frame.in_flight {
             let deadline = Instant::now() + longest;
             lock(&shared.in_flight).push_back(InFlight { correlation_id, deadline, reply });
-            shared.asked.notify_one();
         }
+        shared.asked.notify_one();
         let mut pieces: Vec<_> = [frame.head].into_iter().chain(frame.pieces).collect();
-        if let Err(e) = write_all(&mut to, &mut pieces).await {
-            return tls::failure(&e);
+        match timeout(longest, write_all(&mut to, &mut pieces)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => return tls::failure(&e),
+            Err(_) => {
+                return Failure::new(FailureKind::TimedOut, "it has not taken a request in time");
+            }
         }
     }
     // Nobody will ask again. What was asked may still be answered.
@@ -496,8 +518,8 @@ async fn read_answers(
 ) -> Failure {
     const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
     let mut frames = FrameReader::default();
-    let mut idle_until = Instant::now() + max_idle.unwrap_or(FOR_EVER);
     loop {
+        let idle_until = shared.last_used() + max_idle.unwrap_or(FOR_EVER);
         let oldest = lock(&shared.in_flight).front().map(|oldest| oldest.deadline);
         tokio::select! {
             biased;
@@ -511,7 +533,7 @@ async fn read_answers(
                     Ok(OF_SETUP) => {}
                     Ok(_) => {
                         shared.has_answered.store(true, Ordering::Relaxed);
-                        idle_until = Instant::now() + max_idle.unwrap_or(FOR_EVER);
+                        shared.is_used();
                     }
                     Err(failure) => return failure,
                 }

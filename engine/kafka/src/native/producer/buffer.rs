@@ -167,6 +167,8 @@ pub(super) struct Found {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OpenBatch {
     pub(super) slot: usize,
+    /// When its first record came.
+    pub(super) since: Instant,
     /// When it has lingered long enough.
     pub(super) due: Instant,
     pub(super) bytes: usize,
@@ -315,6 +317,7 @@ impl Buffer {
             match batch.since {
                 Some(since) => open.push(OpenBatch {
                     slot: *slot,
+                    since,
                     due: since + linger,
                     bytes: batch.writer.len(),
                 }),
@@ -331,9 +334,13 @@ impl Buffer {
         }
     }
 
-    /// Takes a partition's open batch to send it, if it has records and the caller has it not.
+    /// Takes a partition's open batch to send it, if it has records, the caller has it not, and no
+    /// batch that was closed before it is still to be [looked for](Self::look).
     pub(super) fn take_open(&self, slot: usize) -> Option<Open> {
         let mut state = self.state();
+        if state.closed.iter().any(|(of, _)| *of == slot) {
+            return None;
+        }
         let Slot { open, is_wanted, pace, .. } = &mut state.slots[slot];
         let Some(batch) = open.as_mut() else {
             *is_wanted = true;
@@ -450,5 +457,43 @@ impl State {
             let most = (limit / 4).min(limit.saturating_sub(self.used));
             self.spare.give(memory, most);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::*;
+    use crate::record_batch::Record;
+
+    fn fill(buffer: &Buffer, records: Range<i64>, closes: bool) {
+        let Ok(Lent { mut open, .. }) = buffer.try_lend(0, 100).unwrap() else {
+            panic!("there is room");
+        };
+        let charged = open.charge();
+        let count = (records.end - records.start) as usize;
+        for at in records {
+            open.writer.push(&Record::new(at, None, Some(b"v"))).unwrap();
+        }
+        open.since.get_or_insert_with(Instant::now);
+        let mut none = Compressor::new(Compression::None, None);
+        let closed = closes.then(|| open.close(buffer.next_id(), &mut none).unwrap());
+        let returned = Returned { closed, records: count, is_begun: charged == 0 };
+        buffer.give_back(0, open, charged, returned);
+    }
+
+    /// The caller works on while the sender does what it has found.
+    #[tokio::test]
+    async fn an_open_batch_waits_for_those_closed_before_it() {
+        let buffer = Buffer::new(1 << 20, 1 << 20, Duration::ZERO);
+        buffer.add([TopicPartition::new("t", 0)].into_iter());
+        fill(&buffer, 0..1, false);
+        assert_eq!(buffer.look(0).open.len(), 1);
+        fill(&buffer, 1..2, true);
+        fill(&buffer, 2..3, false);
+        assert!(buffer.take_open(0).is_none(), "it would overtake the closed one");
+        assert_eq!(buffer.look(0).closed.len(), 1);
+        assert!(buffer.take_open(0).is_some());
     }
 }

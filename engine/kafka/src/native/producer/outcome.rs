@@ -16,6 +16,7 @@ use super::sequences::ProducerId;
 use super::{answer, verdict};
 use crate::native::client::CallError;
 use crate::native::error::Failure;
+use crate::native::metadata::Metadata;
 use crate::native::net::{Connection, Pending};
 use crate::record_batch::{Compression, Compressor};
 
@@ -57,7 +58,14 @@ impl Sender {
             Done::Started(request, started) => self.started(request, started),
             Done::Answered(request, answer) => self.answered(request, answer),
             Done::Refreshed(refreshed) => {
-                self.refreshing.end(refreshed.is_ok());
+                // An election may take long: the waits grow.
+                let has_leader = |metadata: &Metadata, slot: &usize| {
+                    metadata.leader(&self.partitions[*slot].name).is_some()
+                };
+                let is_good = refreshed.as_ref().is_ok_and(|metadata| {
+                    self.active.iter().all(|slot| has_leader(metadata, slot))
+                });
+                self.refreshing.end(is_good);
                 if let Err(failure) = refreshed {
                     self.wants_metadata = true;
                     self.trouble(failure, "the cluster cannot be asked for leaders");

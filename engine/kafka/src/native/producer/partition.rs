@@ -292,8 +292,12 @@ impl Partition {
         for at in 0..self.unacknowledged.len() {
             let batch = &self.unacknowledged[at];
             if is_late(batch) && !matches!(batch.place, Place::Done(_)) {
-                let rejection = expired(batch, &self.name, now).into();
-                self.give_up(at, rejection);
+                let age = now.duration_since(batch.created);
+                let mut error = expired(batch.records, &self.name, age);
+                if let Some(trouble) = &batch.trouble {
+                    error = error.context("last trouble", trouble);
+                }
+                self.give_up(at, error.into());
             }
         }
         self.settled()
@@ -367,15 +371,11 @@ impl Partition {
     }
 }
 
-/// Java's words, and what went wrong last.
-fn expired(batch: &Batch, name: &TopicPartition, now: Instant) -> Error {
-    let (records, age) = (batch.records, now.duration_since(batch.created).as_millis());
-    let error = Error::retriable(format!(
-        "Expiring {records} record(s) for {name}:{age} ms has passed since batch creation \
-         (delivery.timeout.ms)"
-    ));
-    match &batch.trouble {
-        Some(trouble) => error.context("last trouble", trouble),
-        None => error,
-    }
+/// Java's words.
+pub(super) fn expired(records: usize, name: &TopicPartition, age: Duration) -> Error {
+    Error::retriable(format!(
+        "Expiring {records} record(s) for {name}:{} ms has passed since batch creation \
+         (delivery.timeout.ms)",
+        age.as_millis()
+    ))
 }

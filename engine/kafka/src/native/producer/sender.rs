@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::batch::Batch;
-use super::buffer::{Buffer, Found, Freed, Open};
-use super::partition::{Partition, Rules};
+use super::buffer::{Buffer, Found, Freed, Open, OpenBatch};
+use super::partition::{Partition, Rules, expired};
 use super::request::{Part, Terms};
 use super::sequences::ProducerId;
 use crate::native::backoff::Backoff;
@@ -223,6 +223,7 @@ impl Sender {
         let found = self.adopt(found);
         self.follow_leaders();
         self.expire(now, &mut wake);
+        self.expire_open(&found, now, &mut wake);
         self.obey_transaction();
         self.repair();
         let may_send = self.identify(now, &mut wake);
@@ -279,6 +280,24 @@ impl Sender {
                 }
                 Some(at) => *wake = at.min(*wake),
                 None => {}
+            }
+        }
+    }
+
+    /// What is still open and older than `delivery.timeout.ms` is never sent: nothing says where
+    /// to.
+    fn expire_open(&mut self, found: &Found, now: Instant, wake: &mut Instant) {
+        for OpenBatch { slot, since, .. } in &found.open {
+            let at = *since + self.rules.delivery_timeout;
+            if at > now {
+                *wake = at.min(*wake);
+            } else if let Some(open) = self.buffer.take_open(*slot) {
+                let (name, records) = (&self.partitions[*slot].name, open.shares.records());
+                let error = expired(records, name, now.duration_since(*since));
+                if let Identity::Transactional { transaction, .. } = &self.identity {
+                    transaction.batch_failed(None, &error);
+                }
+                self.fail_open(*slot, open, &error);
             }
         }
     }

@@ -54,7 +54,8 @@ pub(super) struct Transaction {
     timeout: Duration,
     state: Mutex<State>,
     coordinator: Mutex<Option<i32>>,
-    /// Held while the coordinator is asked.
+    /// Held while something is asked of the coordinator, to its answer: what it knows does not
+    /// change meanwhile.
     asking: AsyncMutex<()>,
 }
 
@@ -131,14 +132,17 @@ impl Transaction {
     /// be run to its end.
     pub(super) async fn run(&self, operation: Operation, buffer: &Buffer) -> Result<()> {
         let done = match operation {
-            Operation::Init => self.register().await,
+            Operation::Init => {
+                let _asking = self.asking.lock().await;
+                self.register().await
+            }
             Operation::Commit => self.end(true, buffer).await,
             Operation::Abort => self.end(false, buffer).await,
         };
         done.map_err(|error| self.named(error))
     }
 
-    /// Registers the transactional id, or asks for the next epoch.
+    /// Registers the transactional id, or asks for the next epoch. The caller holds `asking`.
     async fn register(&self) -> Result<()> {
         let before = self.state().producer();
         let (id, epoch) = before.map_or((-1, -1), |producer| (producer.id, producer.epoch));
@@ -166,6 +170,8 @@ impl Transaction {
     async fn end(&self, commit: bool, buffer: &Buffer) -> Result<()> {
         let for_ever = Instant::now() + Duration::from_secs(365 * 24 * 3_600);
         buffer.settled(for_ever).await;
+        // Partitions that are being added are known to the coordinator, or not, from here on.
+        let _asking = self.asking.lock().await;
         self.state().check_operation()?;
         let Some(is_second_version) = self.state().end() else {
             return self.ended(None).await;
@@ -208,6 +214,7 @@ impl Transaction {
 
     /// Adds the partitions that are wanted to the transaction.
     pub(super) async fn add_partitions(&self) {
+        let _asking = self.asking.lock().await;
         let partitions = self.state().wanted().clone();
         let Some(producer) = self.producer().filter(|_| !partitions.is_empty()) else {
             return;
@@ -245,7 +252,7 @@ impl Transaction {
         TransactionalId(StrBytes::from_string(self.id.clone()))
     }
 
-    /// Asks the coordinator until it has decided.
+    /// Asks the coordinator until it has decided. The caller holds `asking`.
     async fn ask<R: Request>(
         &self,
         most: i16,
@@ -253,7 +260,7 @@ impl Transaction {
         read: &(dyn Fn(&R::Response) -> Result<(), CallError> + Sync),
         what: &'static str,
     ) -> Result<R::Response, Refusal> {
-        let _asking = self.asking.lock().await;
+        let is_adding = R::KEY == AddPartitionsToTxnRequest::KEY;
         let mut backoff = self.client.backoff();
         loop {
             let error = match self.ask_once(most, build).await {
@@ -264,7 +271,7 @@ impl Transaction {
                 Err(error) => error,
             };
             tracing::debug!("{what}: {error:?}");
-            self.wait(&error, &mut backoff, what).await?;
+            self.wait(&error, is_adding, &mut backoff, what).await?;
         }
     }
 
@@ -299,9 +306,14 @@ impl Transaction {
     async fn wait(
         &self,
         error: &CallError,
+        is_adding: bool,
         backoff: &mut Backoff,
         what: &'static str,
     ) -> Result<(), Refusal> {
+        if is_adding && self.state().gives_up().is_some() {
+            // Who aborts does not wait for partitions that may never be there.
+            return Err(Refusal::Abort(error.clone().doing(what)));
+        }
         let judgement = match error {
             CallError::Failed(failure) if failure.is_passing() => {
                 Judgement::Again { elsewhere: true }
@@ -317,9 +329,11 @@ impl Transaction {
         if elsewhere {
             *self.coordinator() = None;
         }
-        let is_first =
-            error.code() == Some(Code::ConcurrentTransactions) && !self.state().has_added();
-        sleep(if is_first { PREVIOUS_ENDS } else { backoff.next() }).await;
+        // The first partition is often too early by the end of the transaction before.
+        let is_early = is_adding
+            && error.code() == Some(Code::ConcurrentTransactions)
+            && !self.state().has_added();
+        sleep(if is_early { PREVIOUS_ENDS } else { backoff.next() }).await;
         Ok(())
     }
 }

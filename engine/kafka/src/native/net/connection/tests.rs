@@ -271,3 +271,32 @@ async fn an_old_broker_is_asked_in_its_own_words() {
     assert_eq!(versions.unwrap().of::<HeartbeatRequest>().unwrap(), 2);
     const { assert!(<HeartbeatRequest as Message>::VERSIONS.max > 2) };
 }
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_nobody_answers_keep_a_connection_open() {
+    let (connection, mut peer) = connected().await;
+    let version = connection.version_of::<HeartbeatRequest>().unwrap();
+    for _ in 0..5 {
+        tokio::time::sleep(MAX_IDLE / 2).await;
+        let body = vec![Bytes::from_static(b"body")];
+        connection.send_unanswered::<HeartbeatRequest>(version, body).await.unwrap();
+        peer.asked().await;
+    }
+    assert!(!connection.is_closed());
+    tokio::time::sleep(MAX_IDLE + Duration::from_secs(1)).await;
+    assert!(connection.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_is_given_up() {
+    let (connection, _peer) = connected().await;
+    let version = connection.version_of::<HeartbeatRequest>().unwrap();
+    let before = Instant::now();
+    // More than the stream holds.
+    let body = vec![Bytes::from(vec![0; 1 << 20])];
+    connection.send_unanswered::<HeartbeatRequest>(version, body).await.unwrap();
+    while !connection.is_closed() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(before.elapsed().as_secs(), REQUEST_TIMEOUT.as_secs());
+}

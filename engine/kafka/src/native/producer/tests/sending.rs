@@ -241,10 +241,11 @@ fn name_of(id: Uuid) -> String {
 
 fn metadata(names: impl Iterator<Item = StrBytes>) -> MetadataResponse {
     let topics = names.map(|name| {
+        let leader = if &*name == "headless" { -1 } else { 1 };
         let partitions = (0..PARTITIONS).map(|p| {
             MetadataResponsePartition::default()
                 .with_partition_index(p)
-                .with_leader_id(BrokerId(1))
+                .with_leader_id(BrokerId(leader))
                 .with_leader_epoch(0)
         });
         MetadataResponseTopic::default()
@@ -438,6 +439,21 @@ async fn what_a_silent_broker_keeps_expires() {
     producer.flush(PATIENCE).await.unwrap();
     assert_eq!(acks.counts(), (10, 10));
     assert!(cluster.records("t", 0).into_iter().eq(0..20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_leads_expires() {
+    let cluster = Cluster::new(13, Duration::ZERO);
+    let times = [("delivery.timeout.ms", "5000"), ("request.timeout.ms", "2000")];
+    let mut producer = producer(&cluster, &times);
+    let acks = Arc::new(Acks::default());
+    let records = Outgoing { topic: "headless".into(), ..run(0, 0..10) };
+    producer.send(&records, acks.clone()).await.unwrap();
+    producer.flush(Duration::from_secs(4)).await.unwrap_err();
+    producer.flush(Duration::from_secs(2)).await.unwrap();
+    assert_eq!(acks.counts(), (0, 10));
+    let error = acks.errors.lock().unwrap().remove(0).to_string();
+    assert!(error.starts_with("Expiring 10 record(s) for headless-0:5000 ms"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
