@@ -174,6 +174,18 @@ async fn who_is_closed_while_it_joins_leaves() {
     assert_eq!(cluster.world().said, [Said::Join(bytes::Bytes::new()), Said::Leave(-1)]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_fails_leaves() {
+    let cluster = Played::new(&[0, 1]);
+    let mut member = owner(&cluster, &[MODERN]).await;
+    cluster.world().refuses_heartbeats = Some(Code::GroupAuthorizationFailed);
+    assert!(matches!(member.group.next_event().await, Ok(GroupEvent::Lost(_))));
+    let error = member.group.next_event().await.unwrap_err();
+    assert!(error.to_string().contains("cannot be a member"), "{error}");
+    member.group.leave().await;
+    assert_eq!(cluster.world().said.last(), Some(&Said::Leave(-1)));
+}
+
 /// Waits until the coordinator has a member, which does not know it yet.
 async fn until_joined(cluster: &Played) {
     cluster.world().delay = Duration::from_secs(2);
