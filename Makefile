@@ -49,7 +49,8 @@ checks: ## The part of `make test` that needs no servers
 	$(call step,formatting,cargo fmt --all --check)
 	$(call step,lints,$(cargo) clippy --workspace --all-targets $(quiet) -- -D warnings)
 	$(call step,building the tests,$(cargo) test --workspace --exclude millrace-integration --no-run --quiet)
-	$(call step,tests without servers,$(cargo) test --workspace --exclude millrace-integration --no-fail-fast)
+	$(call step,tests without servers,MILLRACE_TEST_BOOTSTRAP=none MILLRACE_TEST_CONTAINER=none \
+	  $(cargo) test --workspace --exclude millrace-integration --no-fail-fast)
 	$(call step,documentation,RUSTDOCFLAGS='-D warnings' $(cargo) doc --workspace --no-deps $(quiet))
 	$(call step,build without optional features,$(cargo) check -p millrace --no-default-features $(quiet))
 
@@ -57,6 +58,7 @@ checks: ## The part of `make test` that needs no servers
 integration: servers ## The part of `make test` that runs against Kafka, Java Connect and PostgreSQL
 	$(call step,building for integration,$(cargo) build -p millrace --features rdkafka --quiet && \
 	  $(cargo) test -p millrace-integration --no-run --quiet)
+	$(call step,tests of engine/kafka on a broker,$(CARGO_TARGET_DIR)/debug/kafka-tests)
 	$(call step,tests of the rig in benches/e2e,python3 -m unittest discover -t benches/e2e -s benches/e2e/tests)
 	$(call step,tests with servers,$(cargo) test -p millrace-integration)
 

@@ -130,6 +130,11 @@ impl Brokers {
         format!("{}:9092", self.nodes[index].ip)
     }
 
+    /// The container of one broker, for `docker exec`.
+    pub fn container(&self, index: usize) -> &str {
+        &self.nodes[index].name
+    }
+
     /// The network that Java's clients join.
     pub fn network(&self) -> &str {
         self.network.name()

@@ -18,6 +18,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tokio::time::Instant;
 
 use crate::fixture::*;
+use crate::named::named;
 
 /// Writes with one client and reads with another.
 struct Mixed {
@@ -169,7 +170,7 @@ async fn a_position_outside_the_log_is_reset_by_policy() {
 
 /// Transactions of ten numbers each: the first and the third are committed, the others aborted.
 fn write_transactions(topic: &str) {
-    let servers = std::env::var("MILLRACE_TEST_BOOTSTRAP").unwrap();
+    let servers = named("MILLRACE_TEST_BOOTSTRAP").unwrap();
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", servers)
         .set("transactional.id", unique("transactional"))

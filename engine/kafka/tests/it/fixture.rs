@@ -17,6 +17,8 @@ use millrace_kafka::{
 };
 use tokio::time::{Instant, timeout_at};
 
+use crate::named::named;
+
 /// How long a test waits for anything. A real broker takes seconds to let a group begin.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -49,11 +51,7 @@ impl Holder for Arc<dyn Cluster> {
 
 /// What reaches the broker that `MILLRACE_TEST_BOOTSTRAP` names, if it does.
 pub(crate) fn broker() -> Option<Properties> {
-    let Ok(servers) = std::env::var("MILLRACE_TEST_BOOTSTRAP") else {
-        eprintln!("skipped: MILLRACE_TEST_BOOTSTRAP=host:port is not set");
-        return None;
-    };
-    Some(properties(&[("bootstrap.servers", &servers)]))
+    Some(properties(&[("bootstrap.servers", &named("MILLRACE_TEST_BOOTSTRAP")?)]))
 }
 
 /// The module's `cluster()`, or the end of the test.

@@ -18,6 +18,7 @@ mod consumers;
 mod embedded;
 #[cfg(feature = "rdkafka")]
 mod faults;
+mod named;
 mod native;
 #[cfg(feature = "rdkafka")]
 mod real;

@@ -22,8 +22,12 @@ use crate::native::settings::ClientSettings;
 use crate::native::{Dialing, admin};
 use crate::{NewTopic, Properties};
 
+#[path = "../../../tests/it/named.rs"]
+mod named;
 mod played;
 mod rebalances;
+
+use named::named;
 
 /// A real broker takes seconds to let a group begin.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -52,7 +56,7 @@ pub(super) fn bytes(request: &impl Encodable, version: i16) -> Vec<u8> {
 }
 
 fn properties(more: &[(&str, &str)]) -> Option<Properties> {
-    let servers = std::env::var("MILLRACE_TEST_BOOTSTRAP").ok()?;
+    let servers = named("MILLRACE_TEST_BOOTSTRAP")?;
     let mut properties = Properties::from([("bootstrap.servers".to_owned(), servers)]);
     properties.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     Some(properties)
@@ -384,8 +388,8 @@ struct Java {
 
 impl Java {
     fn new(scene: &Scene) -> Option<Self> {
-        let container = std::env::var("MILLRACE_TEST_CONTAINER").ok()?;
-        let servers = std::env::var("MILLRACE_TEST_BOOTSTRAP").ok()?;
+        let container = named("MILLRACE_TEST_CONTAINER")?;
+        let servers = named("MILLRACE_TEST_BOOTSTRAP")?;
         let marker = unique("java");
         let mut command = Command::new("docker");
         command.args(["exec", &container, "/opt/kafka/bin/kafka-tool", "console-consumer"]);

@@ -10,8 +10,8 @@ use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    DescribeGroupsRequest, GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
-    LeaveGroupRequest, SyncGroupRequest, SyncGroupResponse,
+    DescribeGroupsRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest,
+    JoinGroupResponse, LeaveGroupRequest, SyncGroupRequest, SyncGroupResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
@@ -89,6 +89,27 @@ fn member(consumer: &BaseConsumer, read: &AtomicUsize, count: usize) -> usize {
 
 const PROTOCOLS: [(&str, &str); 3] = [("sessioned", "v2"), ("compatible", "v1"), ("default", "v0")];
 
+/// A new broker makes its coordinators when somebody asks for one.
+async fn wait_for_coordinator(wire: &mut Wire, group: &str) {
+    let find = FindCoordinatorRequest::default().with_key(text(group));
+    let describe = DescribeGroupsRequest::default().with_groups(vec![GroupId(text(group))]);
+    let coming = [
+        ResponseError::CoordinatorLoadInProgress,
+        ResponseError::CoordinatorNotAvailable,
+        ResponseError::NotCoordinator,
+    ];
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        wire.call_as(&find, 3).await;
+        let code = wire.call(&describe).await.groups[0].error_code;
+        if coming.iter().all(|error| error.code() != code) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{group} has no coordinator");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// A member of a group as Connect's workers form it.
 struct Worker {
     wire: Wire,
@@ -101,8 +122,10 @@ struct Worker {
 
 impl Worker {
     async fn new(broker: &Broker, group: &str) -> Self {
+        let mut wire = Wire::connect(&broker.bootstrap).await;
+        wait_for_coordinator(&mut wire, group).await;
         Self {
-            wire: Wire::connect(&broker.bootstrap).await,
+            wire,
             group: GroupId(text(group)),
             id: StrBytes::new(),
             instance: None,

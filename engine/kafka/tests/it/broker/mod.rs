@@ -10,6 +10,7 @@ mod wire;
 use millrace_kafka::embedded::EmbeddedCluster;
 
 use crate::fixture::{create, properties, unique};
+use crate::named::named;
 use crate::served::Served;
 
 /// Where a broker is, and what has to live as long as it.
@@ -26,11 +27,7 @@ impl Broker {
 
     /// The real one, where there is one.
     pub(crate) fn real() -> Option<Self> {
-        let Ok(bootstrap) = std::env::var("MILLRACE_TEST_BOOTSTRAP") else {
-            eprintln!("skipped: MILLRACE_TEST_BOOTSTRAP=host:port is not set");
-            return None;
-        };
-        Some(Self { bootstrap, served: None })
+        Some(Self { bootstrap: named("MILLRACE_TEST_BOOTSTRAP")?, served: None })
     }
 
     /// A topic under a unique name.
