@@ -84,7 +84,7 @@ impl Backend {
         }
     }
 
-    /// All records of a topic, by partition and offset.
+    /// All records of a topic, by partition.
     pub fn contents(&self, topic: &str) -> Vec<Record> {
         match self {
             Self::Kafka(bootstrap, _) => topic::contents(bootstrap, topic),
@@ -184,6 +184,5 @@ async fn read(cluster: &EmbeddedCluster, topic: &str) -> Vec<Record> {
             other => panic!("a consumer outside groups sees no rebalance: {other:?}"),
         }
     }
-    records.sort_by_key(|record| (record.partition, record.offset));
-    records
+    topic::by_partition(records)
 }

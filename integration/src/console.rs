@@ -3,7 +3,7 @@
 
 use crate::docker;
 use crate::leash::Leash;
-use crate::topic::Record;
+use crate::topic::{self, Record};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
@@ -29,7 +29,7 @@ pub struct Reading<'a> {
     pub most: usize,
 }
 
-/// All records of a topic as `ConsoleConsumer` sees them, by partition and offset.
+/// All records of a topic as `ConsoleConsumer` sees them, by partition.
 #[track_caller]
 pub fn read(reading: &Reading<'_>) -> Vec<Record> {
     let isolation = ["read_uncommitted", "read_committed"][usize::from(reading.committed)];
@@ -49,9 +49,7 @@ pub fn read(reading: &Reading<'_>) -> Vec<Record> {
         arguments.extend(["--formatter-property", property]);
     }
     let printed = tool(reading.network, &arguments, &[]);
-    let mut records: Vec<Record> = split(&printed, LINE).into_iter().map(record).collect();
-    records.sort_by_key(|record| (record.partition, record.offset));
-    records
+    topic::by_partition(split(&printed, LINE).into_iter().map(record).collect())
 }
 
 /// Appends records as `ConsoleProducer` does: partition and timestamp are Java's choice. Keys,

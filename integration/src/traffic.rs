@@ -1,7 +1,7 @@
 //! Decides how tests read and write topics through the trait, with either of our clients.
 
 use crate::client::Client;
-use crate::topic::Record;
+use crate::topic::{self, Record};
 use arrow::array::{Array as _, BinaryViewArray};
 use arrow::buffer::ScalarBuffer;
 use millrace_api::{Error, TopicPartition};
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// later one, is the last.
 pub type Spans = BTreeMap<i32, (i64, i64)>;
 
-/// Reads a topic outside any group, by partition and offset.
+/// Reads a topic outside any group, by partition.
 ///
 /// # Panics
 /// When the ends do not come within a minute, with what came.
@@ -32,7 +32,7 @@ pub async fn read(
     reader.poll_for(PATIENCE).await;
     let (open, records) = (reader.open, reader.records);
     assert!(open.is_empty(), "{client}: {topic} does not reach {open:?}: {} came", records.len());
-    sorted(records)
+    topic::by_partition(records)
 }
 
 /// The same, as far as it comes in this time.
@@ -45,12 +45,7 @@ pub async fn glance(
 ) -> Vec<Record> {
     let mut reader = Reader::open(client, bootstrap, topic, spans, properties).await;
     reader.poll_for(time).await;
-    sorted(reader.records)
-}
-
-fn sorted(mut records: Vec<Record>) -> Vec<Record> {
-    records.sort_by_key(|record| (record.partition, record.offset));
-    records
+    topic::by_partition(reader.records)
 }
 
 struct Reader {
