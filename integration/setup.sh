@@ -41,6 +41,7 @@ missing_rdkafka_packages() {
 missing_server_packages() {
   missing_rdkafka_packages
   has python3 || echo python3
+  has kcat || echo kcat
   engine_answers || { has docker && has dockerd; } || echo docker.io
   has_postgres || echo postgresql
   image_is_current && return

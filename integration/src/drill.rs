@@ -350,20 +350,14 @@ impl Crew {
             texts(console::read(&reading))
         };
         let kcat = |name: &str| java::read_by_kcat(&bootstrap, name);
-        let mut witnesses = vec![
-            (
-                "java",
-                java(&self.numbers.topic, numbers.len()),
-                java(&self.transactions.topic, transactions.len()),
-            ),
-            ("librdkafka", numbers, transactions),
-        ];
-        if let (Some(numbers), Some(transactions)) =
-            (kcat(&self.numbers.topic), kcat(&self.transactions.topic))
-        {
-            witnesses.push(("kcat", numbers, transactions));
-        }
-        for (who, numbers, transactions) in &witnesses {
+        let kcat = (kcat(&self.numbers.topic), kcat(&self.transactions.topic));
+        let java = (
+            java(&self.numbers.topic, numbers.len()),
+            java(&self.transactions.topic, transactions.len()),
+        );
+        let librdkafka = (numbers, transactions);
+        let witnesses = [("java", java), ("librdkafka", librdkafka), ("kcat", kcat)];
+        for (who, (numbers, transactions)) in &witnesses {
             for (partition, offset, value) in numbers {
                 self.numbers.check_record(*partition, *offset, Some(value.as_bytes()), who);
             }

@@ -125,12 +125,14 @@ impl Java {
     }
 }
 
-/// What a topic holds as kcat sees it, when the machine has it: partition, offset, and value.
-pub(super) fn read_by_kcat(bootstrap: &str, topic: &str) -> Option<Vec<(i32, i64, String)>> {
+/// What a topic holds as kcat sees it: partition, offset, and value.
+pub(super) fn read_by_kcat(bootstrap: &str, topic: &str) -> Vec<(i32, i64, String)> {
     let mut command = Command::new("kcat");
     command.args(["-C", "-q", "-e", "-b", bootstrap, "-t", topic, "-o", "beginning"]);
     command.args(["-X", "isolation.level=read_committed", "-f", "%p\\t%o\\t%s\\n"]);
-    let output = command.output().ok()?;
+    let output = command.output().expect("kcat: `integration/setup.sh servers` installs it");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "kcat cannot read {topic}: {complaint}");
     let line = |line: &str| {
         let mut fields = line.splitn(3, '\t');
         let partition = fields.next()?.parse().ok()?;
@@ -139,8 +141,8 @@ pub(super) fn read_by_kcat(bootstrap: &str, topic: &str) -> Option<Vec<(i32, i64
     };
     let printed = String::from_utf8_lossy(&output.stdout);
     let mut records: Vec<_> = printed.lines().filter_map(line).collect();
-    records.sort();
-    Some(records)
+    records.sort_by_key(|(partition, ..)| *partition);
+    records
 }
 
 /// How many of these records each partition holds.

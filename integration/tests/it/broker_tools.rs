@@ -215,11 +215,6 @@ fn javas_transactional_producer_commits() {
 
 #[test]
 fn kcat_lists_writes_and_reads() {
-    let installed = Command::new("kcat").arg("-V").output();
-    if !installed.is_ok_and(|output| output.status.success()) {
-        println!("skipped: kcat is not installed");
-        return;
-    }
     let site = Site::embedded();
     let broker = Broker::start(&site);
     let lines: String = (0..1000).map(|n| format!("line {n}\n")).collect();
@@ -227,7 +222,7 @@ fn kcat_lists_writes_and_reads() {
     let kcat = |arguments: &[&str]| {
         let mut command = Command::new("kcat");
         command.args(["-b", &broker.bootstrap]).args(arguments);
-        let output = command.output().unwrap();
+        let output = command.output().expect("kcat: `integration/setup.sh servers` installs it");
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{arguments:?}: {errors}");
         String::from_utf8(output.stdout).unwrap()
