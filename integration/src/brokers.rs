@@ -10,6 +10,8 @@ use crate::docker::{self, Network, docker, output};
 use crate::wait_until;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::metadata::Metadata;
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::Command;
@@ -200,10 +202,12 @@ impl Brokers {
     }
 
     /// Makes another broker the leader of each partition whose replicas are all in sync, the
-    /// coordinators' included. Gives how many moved.
+    /// coordinators' included. Gives how many have another leader than before.
+    #[track_caller]
     pub fn move_leaders(&self) -> usize {
         let metadata = self.client();
         let metadata = metadata.fetch_metadata(None, PATIENCE).expect("a whole cluster answers");
+        let before = leaders(&metadata);
         let mut rotated = Vec::new();
         for topic in metadata.topics() {
             for partition in topic.partitions() {
@@ -217,7 +221,14 @@ impl Brokers {
             }
         }
         wire::prefer(&self.address(0), &rotated);
-        rotated.len()
+        let client = self.client();
+        wait_until("other leaders", PATIENCE, || {
+            let after = leaders(&client.fetch_metadata(None, Duration::from_secs(1)).ok()?);
+            let moved = before.iter().filter(|(partition, leader)| {
+                after.get(*partition).is_some_and(|after| after > &0 && after != *leader)
+            });
+            Some(moved.count()).filter(|moved| *moved > 0)
+        })
     }
 
     /// Stops and starts each broker in turn, the next one when the cluster is whole.
@@ -285,6 +296,16 @@ impl Brokers {
         all.extend(arguments);
         docker(&all)
     }
+}
+
+/// The leader of each partition.
+fn leaders(metadata: &Metadata) -> BTreeMap<(String, i32), i32> {
+    let topics = metadata.topics().iter();
+    let partitions = topics.flat_map(|topic| {
+        let partitions = topic.partitions().iter();
+        partitions.map(|p| ((topic.name().to_owned(), p.id()), p.leader()))
+    });
+    partitions.collect()
 }
 
 impl Cut {

@@ -36,6 +36,14 @@ pub(super) fn prefer(address: &str, preferred: &Preferred) {
         .with_topics(merged(topics));
     let answer = call(address, 0, &request);
     assert_eq!(answer.error_code, 0, "reassignment: {:?}", answer.error_message);
+    for (topic, partition) in answer
+        .responses
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.name.as_str(), partition)))
+    {
+        let (index, why) = (partition.partition_index, &partition.error_message);
+        assert_eq!(partition.error_code, 0, "reassignment of {topic}-{index}: {why:?}");
+    }
     let topics = preferred.iter().map(|(topic, partition, _)| {
         TopicPartitions::default().with_topic(name(topic)).with_partitions(vec![*partition])
     });

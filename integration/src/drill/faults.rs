@@ -1,5 +1,6 @@
 //! Decides which faults a drill has, in which order, and how each is done and undone.
 
+use super::say;
 use crate::brokers::Brokers;
 use crate::wait_until;
 use std::fmt;
@@ -74,7 +75,7 @@ impl Fault {
                 hold(time);
                 brokers.join(broker);
             }
-            MoveLeaders => drop(brokers.move_leaders()),
+            MoveLeaders => say(&format!("{} leaders moved", brokers.move_leaders())),
             Roll => brokers.roll(),
         }
     }
