@@ -7,6 +7,7 @@
 //!
 //! A drill that cannot fail shows nothing: [`Weakness`] builds a mistake in, which it must find.
 
+mod commits;
 pub mod coverage;
 pub mod faults;
 mod java;
@@ -51,6 +52,10 @@ pub enum Weakness {
     NotIdempotent,
     /// Members commit a record that they do not process.
     CommitsAhead,
+    /// Members go on committing what they have no more.
+    CommitsAfterLost,
+    /// Members take for committed what they did not send.
+    ForgetsCommits,
 }
 
 /// What happens in a drill.
@@ -256,7 +261,7 @@ impl Crew {
             bootstrap: brokers.bootstrap(),
             id: format!("group-{}", self.client),
             protocol: plan.protocol,
-            commits_ahead: plan.weakness == Some(Weakness::CommitsAhead),
+            weakness: plan.weakness,
         };
         let Workers { stop, tasks, threads } = &mut self.consumers;
         for slot in 0..OWN_MEMBERS {
@@ -315,8 +320,8 @@ impl Crew {
             block_on(async { tokio::time::sleep(Duration::from_millis(50)).await });
         }
         self.consumers.end(&self.tally);
-        for gap in self.numbers.gaps() {
-            self.tally.violation(gap);
+        for wrong in self.numbers.gaps().into_iter().chain(self.numbers.contradictions()) {
+            self.tally.violation(wrong);
         }
         let reader = self.reader.take().expect("the crew was started");
         match block_on(reader) {

@@ -2,6 +2,7 @@
 //! programs tell what a topic holds.
 
 use super::Stop;
+use super::commits::Holding;
 use super::members::Protocol;
 use super::numbers::Numbers;
 use crate::docker::{self, output};
@@ -32,10 +33,15 @@ impl Members {
             let life = Duration::from_millis(random.u64(15_000..30_000));
             let mut java = self.start();
             let lines = BufReader::new(java.child.stdout.take().expect("its output is a pipe"));
+            let mut member = Life {
+                numbers: &self.numbers,
+                holding: Holding::new(self.numbers.clone(), &java.name),
+                consumed: 0,
+            };
             std::thread::scope(|scope| {
-                scope.spawn(|| {
+                scope.spawn(move || {
                     for line in lines.lines().map_while(Result::ok) {
-                        self.hear(&line);
+                        member.hear(&line);
                     }
                 });
                 let start = Instant::now();
@@ -66,41 +72,75 @@ impl Members {
         });
         Java::start(&self.network, "org.apache.kafka.tools.VerifiableConsumer", &options)
     }
+}
 
+/// One member, as it tells of itself.
+struct Life<'a> {
+    numbers: &'a Numbers,
+    holding: Holding,
+    /// When it was last given records: it commits them afterwards.
+    consumed: i64,
+}
+
+impl Life<'_> {
     /// A line that `VerifiableConsumer` printed.
-    fn hear(&self, line: &str) {
+    fn hear(&mut self, line: &str) {
         let Ok(told) = serde_json::from_str::<Value>(line) else {
             return;
         };
+        let at = number(&told, "timestamp");
+        let each = |list: &str| told[list].as_array().cloned().unwrap_or_default();
         let tally = &self.numbers.tally;
         match told["name"].as_str() {
             Some("startup_complete") => tally.joined(),
-            Some("partitions_assigned") => tally.assigned(),
-            Some("partitions_revoked") => tally.revoked(),
-            Some("offsets_committed") if told["success"] == true => tally.committed(),
+            Some("partitions_assigned") => {
+                tally.assigned();
+                let assigned = each("partitions");
+                assigned.iter().for_each(|part| self.holding.assigned(partition(part), at));
+            }
+            Some("partitions_revoked") => {
+                tally.revoked();
+                let revoked = each("partitions");
+                revoked.iter().for_each(|part| self.holding.gone(partition(part)));
+            }
             Some("offsets_committed") => {
-                let error = told["error"].as_str().unwrap_or_default();
-                tally.refused_with("java: commit", "refused", error);
+                let offsets = each("offsets");
+                let offsets = offsets.iter().map(|part| (partition(part), number(part, "offset")));
+                let accepted = (told["success"] == true).then_some(at);
+                self.holding.committed(&offsets.collect(), self.consumed, accepted);
+                match accepted {
+                    Some(_) => tally.committed(),
+                    None => {
+                        let error = told["error"].as_str().unwrap_or_default();
+                        tally.refused_with("java: commit", "refused", error);
+                    }
+                }
             }
             Some("records_consumed") => {
-                for part in told["partitions"].as_array().into_iter().flatten() {
-                    self.given(part);
-                }
+                self.consumed = at;
+                each("partitions").iter().for_each(|part| self.given(part));
             }
             _ => {}
         }
     }
 
-    fn given(&self, part: &Value) {
-        let number = |key: &str| part[key].as_i64().unwrap_or(-1);
-        let (first, last) = (number("minOffset"), number("maxOffset"));
-        let partition = i32::try_from(number("partition")).unwrap_or(-1);
-        if number("count") != last - first + 1 {
-            let tally = &self.numbers.tally;
-            tally.violation(format!("java: {} of {first}..={last}", number("count")));
+    fn given(&mut self, part: &Value) {
+        let (first, last) = (number(part, "minOffset"), number(part, "maxOffset"));
+        let count = number(part, "count");
+        if count != last - first + 1 {
+            self.numbers.tally.violation(format!("java: {count} of {first}..={last}"));
         }
-        self.numbers.deliver(partition, first..last + 1);
+        self.holding.given(partition(part), first, last);
+        self.numbers.deliver(partition(part), first..last + 1);
     }
+}
+
+fn number(told: &Value, key: &str) -> i64 {
+    told[key].as_i64().unwrap_or(-1)
+}
+
+fn partition(told: &Value) -> i32 {
+    i32::try_from(number(told, "partition")).unwrap_or(-1)
 }
 
 /// A Java program in a container.

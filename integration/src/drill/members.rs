@@ -1,12 +1,13 @@
 //! Decides how members of a group come and go, and what each must be given: from where it begins,
 //! record after record.
 
+use super::commits::{Holding, now};
 use super::numbers::Numbers;
-use super::{Stop, Tally};
+use super::{Stop, Tally, Weakness};
 use crate::client::Client;
 use millrace_api::{ErrorKind, TopicPartition};
 use millrace_kafka::{Consumer, Polled, Subscription};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -19,9 +20,8 @@ pub(super) struct Group {
     pub(super) bootstrap: String,
     pub(super) id: String,
     pub(super) protocol: Protocol,
-    /// Whether members commit what they are about to process, and leave before they have: the
-    /// mistake that the drill has to find.
-    pub(super) commits_ahead: bool,
+    /// The mistake that the drill has to find.
+    pub(super) weakness: Option<Weakness>,
 }
 
 /// How a group shares partitions out.
@@ -100,8 +100,8 @@ impl Group {
             return tally.refused(&format!("{name}: subscribe"), &error);
         }
         tally.joined();
-        let mut member =
-            Member { group: self, name, next: HashMap::new(), committed: Instant::now() };
+        let holding = Holding::new(self.numbers.clone(), name);
+        let mut member = Member { group: self, name, holding, committed: Instant::now() };
         while Instant::now() < until && !stop.is_set() {
             match consumer.poll(Duration::from_millis(200)).await {
                 Ok(polled) => member.take(polled, consumer.as_mut()).await,
@@ -124,8 +124,7 @@ impl Group {
 struct Member<'a> {
     group: &'a Group,
     name: &'a str,
-    /// The next offset of each partition that was read since it was assigned.
-    next: HashMap<TopicPartition, i64>,
+    holding: Holding,
     committed: Instant,
 }
 
@@ -144,7 +143,8 @@ impl Member<'_> {
             }
             Polled::Assigned(partitions) => {
                 tally.assigned();
-                self.forget(&partitions);
+                let at = now();
+                partitions.iter().for_each(|tp| self.holding.assigned(tp.partition, at));
             }
             Polled::Revoked(partitions) => {
                 tally.revoked();
@@ -159,7 +159,9 @@ impl Member<'_> {
     }
 
     fn forget(&mut self, partitions: &[TopicPartition]) {
-        self.next.retain(|partition, _| !partitions.contains(partition));
+        if self.group.weakness != Some(Weakness::CommitsAfterLost) {
+            partitions.iter().for_each(|tp| self.holding.gone(tp.partition));
+        }
     }
 
     /// Each record follows the one before it.
@@ -167,29 +169,35 @@ impl Member<'_> {
         let (Some(&first), Some(&last)) = (offsets.first(), offsets.last()) else {
             return;
         };
-        let expected = *self.next.get(partition).unwrap_or(&first);
-        let steps = offsets.windows(2).all(|pair| pair[1] == pair[0] + 1);
-        if first != expected || !steps {
+        if !offsets.windows(2).all(|pair| pair[1] == pair[0] + 1) {
             let name = self.name;
-            self.group.numbers.tally.violation(format!(
-                "{name}: {partition} goes on at {first} up to {last}, {expected} comes next"
-            ));
+            let what = format!("{name}: {partition} jumps between {first} and {last}");
+            self.group.numbers.tally.violation(what);
         }
-        self.next.insert(partition.clone(), last + 1);
+        self.holding.given(partition.partition, first, last);
         // The weakened member commits the last record, and does not get round to processing it.
-        let processed = last + i64::from(!self.group.commits_ahead);
+        let processed = last + i64::from(self.group.weakness != Some(Weakness::CommitsAhead));
         self.group.numbers.deliver(partition.partition, first..processed);
     }
 
     async fn commit(&mut self, consumer: &mut dyn Consumer) {
         self.committed = Instant::now();
-        let offsets: BTreeMap<_, _> =
-            self.next.iter().map(|(p, next)| (p.clone(), *next)).collect();
-        if offsets.is_empty() {
+        let positions = self.holding.positions();
+        if positions.is_empty() {
             return;
         }
-        let tally = &self.group.numbers.tally;
-        match consumer.commit(&offsets).await {
+        let topic = &self.group.numbers.topic;
+        let offsets: BTreeMap<_, _> = positions
+            .iter()
+            .map(|(partition, next)| (TopicPartition::new(topic.as_str(), *partition), *next))
+            .collect();
+        let (tally, sent) = (&self.group.numbers.tally, now());
+        let done = match self.group.weakness {
+            Some(Weakness::ForgetsCommits) => Ok(()),
+            _ => consumer.commit(&offsets).await,
+        };
+        self.holding.committed(&positions, sent, done.is_ok().then(now));
+        match done {
             Ok(()) => tally.committed(),
             Err(error) => tally.refused(&format!("{}: commit", self.name), &error),
         }

@@ -4,6 +4,7 @@
 //! that however often it repeats a request. Each gap, repetition and change of order moves numbers
 //! off their offsets, so that every reader sees it at once.
 
+use super::commits::Commits;
 use super::coverage::Coverage;
 use super::{PATIENCE, Stop, Tally};
 use crate::client::Client;
@@ -24,6 +25,7 @@ const TICK: Duration = Duration::from_millis(20);
 pub(super) struct Numbers {
     pub(super) topic: String,
     partitions: Vec<Partition>,
+    pub(super) commits: Commits,
     pub(super) tally: Arc<Tally>,
 }
 
@@ -40,7 +42,7 @@ pub(super) struct Mark(Vec<u64>);
 impl Numbers {
     pub(super) fn new(topic: String, partitions: i32, tally: Arc<Tally>) -> Arc<Self> {
         let partitions = (0..partitions).map(|_| Partition::default()).collect();
-        Arc::new(Self { topic, partitions, tally })
+        Arc::new(Self { topic, partitions, commits: Commits::default(), tally })
     }
 
     /// Where producers are.
@@ -79,6 +81,12 @@ impl Numbers {
             }
         }
         gaps
+    }
+
+    /// What the group's members began with and committed although it cannot be, in words.
+    pub(super) fn contradictions(&self) -> Vec<String> {
+        let found = self.commits.contradictions();
+        found.into_iter().map(|what| format!("{}-{what}", self.topic)).collect()
     }
 
     /// How many records were acknowledged.

@@ -53,6 +53,8 @@ fn long() {
         "" => None,
         "not-idempotent" => Some(Weakness::NotIdempotent),
         "commits-ahead" => Some(Weakness::CommitsAhead),
+        "commits-after-lost" => Some(Weakness::CommitsAfterLost),
+        "forgets-commits" => Some(Weakness::ForgetsCommits),
         other => panic!("no such weakness: {other}"),
     };
     let faults = Fault::schedule(rounds, brokers, seed);
