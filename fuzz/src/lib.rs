@@ -15,7 +15,8 @@ mod apis;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
+    ("consumer_protocol", consumer_protocol),
     ("gzip", gzip),
     ("headers", headers),
     ("lz4", lz4),
@@ -73,6 +74,11 @@ fn compressed(compression: Compression, records: &[u8]) {
     batch[60] = 2; // the count
     batch.extend_from_slice(records);
     record_batches(&batch);
+}
+
+/// What members of a group tell each other through the broker.
+pub fn consumer_protocol(data: &[u8]) {
+    millrace_kafka::read_each_kind(&Bytes::copy_from_slice(data));
 }
 
 /// Headers of requests and responses; the first byte says which, and their version.

@@ -34,6 +34,9 @@ pub mod simulation;
 pub use admin::{ClusterDescription, GroupDescription, GroupMember, Isolation, Node, OffsetSpec};
 pub use connect::connect;
 
+#[doc(hidden)] // For a fuzz target.
+pub use native::group::consumer_protocol::read_each_kind;
+
 /// Membership in groups of any protocol type, as a group of workers needs it:
 /// [`NativeCluster::membership`](native::NativeCluster::membership).
 pub mod group {

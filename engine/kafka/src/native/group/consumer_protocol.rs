@@ -228,5 +228,25 @@ impl Input {
     }
 }
 
+/// Reads bytes of another member as each kind of them, for a fuzz target: what can be read stays
+/// what it is when it is written and read again.
+///
+/// # Panics
+///
+/// When it does not.
+pub fn read_each_kind(bytes: &Bytes) {
+    stays(bytes, Subscription::decode, Subscription::encode);
+    stays(bytes, Assignment::decode, Assignment::encode);
+    stays(bytes, StickyUserData::decode, StickyUserData::encode);
+}
+
+fn stays<T>(bytes: &Bytes, decode: fn(Bytes) -> Result<T>, encode: fn(&T) -> Bytes) {
+    if let Ok(read) = decode(bytes.clone()) {
+        let written = encode(&read);
+        let again = decode(written.clone()).map(|read| encode(&read));
+        assert_eq!(again.ok(), Some(written), "what we write");
+    }
+}
+
 #[cfg(test)]
 mod tests;
