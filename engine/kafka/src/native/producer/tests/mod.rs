@@ -6,3 +6,4 @@ mod cost;
 mod memory;
 mod order;
 mod sending;
+mod transactions;

@@ -9,15 +9,19 @@ use arrow::array::BinaryViewArray;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::ResponseError as Code;
+use kafka_protocol::messages::add_partitions_to_txn_response::{
+    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
+};
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsResponse, BrokerId, InitProducerIdResponse, MetadataRequest,
-    MetadataResponse, ProduceRequest, ProduceResponse, ProducerId as WireId, RequestHeader,
-    ResponseHeader,
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ApiKey, ApiVersionsResponse, BrokerId,
+    EndTxnRequest, EndTxnResponse, FindCoordinatorResponse, InitProducerIdResponse,
+    MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, ProducerId as WireId,
+    RequestHeader, ResponseHeader,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use millrace_api::{Error, ErrorKind};
@@ -61,6 +65,10 @@ pub(super) struct Cluster {
     /// Records of each request.
     requests: Mutex<Vec<usize>>,
     producers: AtomicUsize,
+    /// What the coordinator says when partitions are added to a transaction, and after how long.
+    pub(super) adding: Mutex<VecDeque<(Option<Code>, Duration)>>,
+    /// How transactions were ended: whether they were committed.
+    pub(super) ended: Mutex<Vec<bool>>,
     /// How long an answer takes.
     slowness: Duration,
 }
@@ -80,6 +88,8 @@ impl Cluster {
             most_records: Mutex::new(usize::MAX),
             requests: Mutex::default(),
             producers: AtomicUsize::new(0),
+            adding: Mutex::default(),
+            ended: Mutex::default(),
             slowness,
         })
     }
@@ -138,13 +148,47 @@ impl Cluster {
                     }
                     matches!(fate, Fate::Silent)
                 }
-                other => panic!("{other:?} is asked"),
+                _ => {
+                    self.coordinate(key, (id, version), frame, &mut stream).await;
+                    false
+                }
             };
             if is_silent {
                 // Whoever waits for the next answer waits in vain as well.
                 let _ = stream.read_to_end(&mut Vec::new()).await;
                 return;
             }
+        }
+    }
+
+    /// What is asked about transactions.
+    async fn coordinate(
+        &self,
+        key: ApiKey,
+        (id, version): (i32, i16),
+        mut request: Bytes,
+        stream: &mut DuplexStream,
+    ) {
+        match key {
+            ApiKey::FindCoordinator => {
+                let said = FindCoordinatorResponse::default()
+                    .with_node_id(BrokerId(1))
+                    .with_host(StrBytes::from_static_str("broker"))
+                    .with_port(1);
+                answer(stream, id, version, &said).await;
+            }
+            ApiKey::AddPartitionsToTxn => {
+                let request = AddPartitionsToTxnRequest::decode(&mut request, version).unwrap();
+                let (code, wait) = self.added();
+                sleep(wait).await;
+                answer(stream, id, version, &added(request, code)).await;
+            }
+            ApiKey::EndTxn => {
+                let request = EndTxnRequest::decode(&mut request, version).unwrap();
+                self.ended.lock().unwrap().push(request.committed);
+                answer(stream, id, version, &EndTxnResponse::default()).await;
+            }
+            other => panic!("{other:?} is asked"),
         }
     }
 
@@ -156,7 +200,20 @@ impl Cluster {
             api(ApiKey::Metadata, 12),
             api(ApiKey::ApiVersions, 3),
             api(ApiKey::InitProducerId, 4),
+            api(ApiKey::FindCoordinator, 3),
+            api(ApiKey::AddPartitionsToTxn, 3),
+            api(ApiKey::EndTxn, 3),
         ])
+    }
+
+    /// What is said next; the last word is repeated.
+    fn added(&self) -> (Option<Code>, Duration) {
+        let mut adding = self.adding.lock().unwrap();
+        let next = adding.front().copied().unwrap_or_default();
+        if adding.len() > 1 {
+            adding.pop_front();
+        }
+        next
     }
 
     fn produced(&self, request: ProduceRequest, version: i16, fate: Fate) -> ProduceResponse {
@@ -213,6 +270,21 @@ impl Dialer for Dial {
         tokio::spawn(self.0.clone().serve(theirs));
         Ok(Box::new(ours))
     }
+}
+
+fn added(request: AddPartitionsToTxnRequest, code: Option<Code>) -> AddPartitionsToTxnResponse {
+    let code = code.map_or(0, |code| code.code());
+    let topics = request.v3_and_below_topics.into_iter().map(|topic| {
+        let results = topic.partitions.iter().map(|partition| {
+            AddPartitionsToTxnPartitionResult::default()
+                .with_partition_index(*partition)
+                .with_partition_error_code(code)
+        });
+        AddPartitionsToTxnTopicResult::default()
+            .with_name(topic.name.clone())
+            .with_results_by_partition(results.collect())
+    });
+    AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(topics.collect())
 }
 
 async fn answer<R>(stream: &mut DuplexStream, id: i32, version: i16, said: &R)
