@@ -255,6 +255,20 @@ impl Brokers {
         });
     }
 
+    /// Who leads each partition and is in sync with it, in words.
+    pub fn leaders(&self) -> String {
+        let metadata = match self.client().fetch_metadata(None, Duration::from_secs(5)) {
+            Ok(metadata) => metadata,
+            Err(error) => return format!("no broker answers: {error}"),
+        };
+        let topics = metadata.topics().iter().map(|topic| {
+            let partitions = topic.partitions().iter();
+            let partitions = partitions.map(|p| format!("{} of {:?}", p.leader(), p.isr()));
+            format!("{}: {}", topic.name(), partitions.collect::<Vec<_>>().join(", "))
+        });
+        topics.collect::<Vec<_>>().join("; ")
+    }
+
     fn client(&self) -> BaseConsumer {
         ClientConfig::new()
             .set("bootstrap.servers", self.bootstrap())

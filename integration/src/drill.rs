@@ -121,7 +121,7 @@ pub fn run(plan: &Plan) -> Report {
     let mut crews: Vec<Crew> =
         crews.map(|(&client, index)| Crew::start(plan, &brokers, client, index)).collect();
     for crew in &crews {
-        crew.is_at_work("the beginning", Instant::now());
+        crew.is_at_work("the beginning", Instant::now(), &brokers);
     }
     for (number, fault) in (1..).zip(&plan.faults) {
         let start = Instant::now();
@@ -130,7 +130,7 @@ pub fn run(plan: &Plan) -> Report {
         let mut line = format!("{number}. {fault}, undone after {:.1?};", healed - start);
         let marks: Vec<_> = crews.iter().map(Crew::mark).collect();
         for (crew, mark) in crews.iter().zip(&marks) {
-            line.push_str(&crew.recover(&fault.to_string(), mark, healed));
+            line.push_str(&crew.recover(&fault.to_string(), mark, healed, &brokers));
         }
         brokers.wait_until_whole();
         say(&format!("{line} whole after {:.1?}", healed.elapsed()));
@@ -288,16 +288,23 @@ impl Crew {
         Mark { numbers: self.numbers.mark(), committed: self.transactions.committed() }
     }
 
-    fn is_at_work(&self, when: &str, since: Instant) {
-        let line = self.recover(when, &self.mark(), since);
+    fn is_at_work(&self, when: &str, since: Instant, brokers: &Brokers) {
+        let line = self.recover(when, &self.mark(), since, brokers);
         say(&format!("{when}:{line}"));
     }
 
     /// Waits until all have got on since the mark, and says how long after `healed` each had.
-    fn recover(&self, fault: &str, mark: &Mark, healed: Instant) -> String {
+    fn recover(&self, fault: &str, mark: &Mark, healed: Instant, brokers: &Brokers) -> String {
         let what = format!("{} to go on after {fault}", self.client);
         let after = |who: &str, condition: &dyn Fn() -> bool| {
-            wait_until(&format!("{who} of {what}"), 2 * PATIENCE, || condition().then_some(()));
+            let (what, start) = (format!("{who} of {what}"), Instant::now());
+            let mut is_told = false;
+            wait_until(&what, 2 * PATIENCE, || {
+                if start.elapsed() > PATIENCE && !std::mem::replace(&mut is_told, true) {
+                    say(&format!("waiting for {what}: {}{}", self.summary(), brokers.leaders()));
+                }
+                condition().then_some(())
+            });
             healed.elapsed().as_secs_f64()
         };
         let produced = after("the producer", &|| self.numbers.is_produced_after(&mark.numbers));
