@@ -327,6 +327,29 @@ fn envelopes_that_only_begin_alike_are_read_as_if_alone() {
     }
 }
 
+/// A number that Arrow cannot hold comes late, when much of the run has become a column.
+#[test]
+fn long_runs_read_as_columns_and_as_rows_alike() {
+    let schema = r#"{"schema":{"type":"bytes","optional":true,"version":1,"parameters":{"scale":"0"},
+        "name":"org.apache.kafka.connect.data.Decimal"},"payload":"#;
+    let vast = format!("\"{}\"", "f39/".repeat(12));
+    for vast_at in [150, 1000] {
+        let payload = |row| match row {
+            row if row == vast_at => &vast,
+            row if row % 50 == 7 => "true",
+            row if row % 9 == 0 => "null",
+            _ => "\"AQ==\"",
+        };
+        let rows = (0..200).map(|row| Some(format!("{schema}{}}}", payload(row))));
+        let rows: Serialized = rows.collect();
+        let [mut by_column, mut by_row] = converters(&[]);
+        let found = read(&mut by_column, &rows);
+        assert_eq!(found, read(&mut by_row, &rows));
+        let failed: Vec<_> = (0..200).filter(|row| found[*row].is_err()).collect();
+        assert_eq!(failed, [7, 57, 107, 157]);
+    }
+}
+
 #[test]
 fn schemaless_text_is_not_copied() {
     let long = br#"{"name":"a text that is longer than a view"}"#;
