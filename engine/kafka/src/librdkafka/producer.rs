@@ -266,6 +266,10 @@ impl Producer for RdKafkaProducer {
     }
 
     async fn abort_transaction(&mut self, timeout: Duration) -> Result<()> {
+        // Where the coordinator is still ending the transaction before, it has not yet taken the
+        // partitions of this one: librdkafka would ask it to end what it does not know, and be over
+        // (INVALID_TXN_STATE). Records that are written are known; others go with the abort.
+        let _ = self.flush(timeout.min(transaction::SHORTEST)).await;
         transaction::run(&self.client, Operation::Abort, timeout).await
     }
 }

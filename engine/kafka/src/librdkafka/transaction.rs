@@ -10,6 +10,11 @@ use rdkafka::types::RDKafkaRespErr as Code;
 use super::error::{self, rd_kafka_error_code, text};
 use super::native::{Client, off_thread};
 
+/// A commit is given so long at least. One whose answer comes while nobody waits for it librdkafka
+/// takes for an abort (`rd_kafka_txn_endtxn_complete` looks at the call that is under way), and has
+/// the next call fail for good.
+pub(super) const SHORTEST: Duration = Duration::from_secs(1);
+
 /// What is asked of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
@@ -32,6 +37,10 @@ pub(super) async fn run(
     operation: Operation,
     timeout: Duration,
 ) -> Result<()> {
+    let timeout = match operation {
+        Operation::Commit => timeout.max(SHORTEST),
+        Operation::Init | Operation::Abort => timeout,
+    };
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     let client = client.clone();
     let call = move || {
