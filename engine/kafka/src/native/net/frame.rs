@@ -18,6 +18,16 @@ const LONGEST_OF_SETUP: usize = 16 << 20;
 /// Answers longer than this get their memory as they arrive: a length is not yet a frame.
 const TRUSTED: usize = 64 << 20;
 
+/// Frames of these lengths are read into memory that earlier ones had, once nobody holds those any
+/// more: to have pages given back and made anew costs more than to read into them.
+const LENDING: std::ops::RangeInclusive<usize> = 64 << 10..=4 << 20;
+
+/// How many frames lend their memory: two are fetched ahead, and records of one are in hand.
+const LENT: usize = 3;
+
+/// What memory for frames is a multiple of, so that a somewhat longer one fits as well.
+const STEP: usize = 256 << 10;
+
 /// Reads frames from a stream. What was read of one stays when [`next`](Self::next) is dropped.
 #[derive(Debug)]
 pub(crate) struct FrameReader {
@@ -25,11 +35,14 @@ pub(crate) struct FrameReader {
     prefix: [u8; 4],
     prefix_read: usize,
     body: BytesMut,
+    /// Frames whose memory comes back.
+    lent: Vec<Bytes>,
 }
 
 impl Default for FrameReader {
     fn default() -> Self {
-        Self { longest: LONGEST, prefix: [0; 4], prefix_read: 0, body: BytesMut::new() }
+        let (body, lent) = (BytesMut::new(), Vec::new());
+        Self { longest: LONGEST, prefix: [0; 4], prefix_read: 0, body, lent }
     }
 }
 
@@ -49,8 +62,8 @@ impl FrameReader {
             self.prefix_read += read;
         }
         let length = self.length()?;
-        if self.body.is_empty() {
-            self.body.reserve(length.min(TRUSTED));
+        if self.body.capacity() == 0 {
+            self.body = self.memory(length);
         }
         while self.body.len() < length {
             let left = length - self.body.len();
@@ -60,7 +73,27 @@ impl FrameReader {
             }
         }
         self.prefix_read = 0;
-        Ok(std::mem::take(&mut self.body).freeze())
+        let frame = std::mem::take(&mut self.body).freeze();
+        if LENDING.contains(&length) && self.lent.len() < LENT {
+            self.lent.push(frame.clone());
+        }
+        Ok(frame)
+    }
+
+    /// Memory for a frame. When short ones come there is not much to read, and none is kept.
+    fn memory(&mut self, length: usize) -> BytesMut {
+        if !LENDING.contains(&length) {
+            self.lent.clear();
+            return BytesMut::with_capacity(length.min(TRUSTED));
+        }
+        let free = self.lent.iter().position(Bytes::is_unique).map(|at| self.lent.swap_remove(at));
+        if let Some(Ok(mut memory)) = free.map(Bytes::try_into_mut) {
+            memory.clear();
+            if memory.capacity() >= length {
+                return memory;
+            }
+        }
+        BytesMut::with_capacity(length.next_multiple_of(STEP))
     }
 
     fn length(&self) -> io::Result<usize> {
@@ -106,6 +139,31 @@ mod tests {
             let end = reader.next(&mut chained).await.unwrap_err();
             assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof);
         }
+    }
+
+    #[tokio::test]
+    async fn memory_comes_back_when_nobody_holds_it() {
+        let mut bytes = Vec::new();
+        for length in [100_000, 120_000, 110_000, 90_000, 10] {
+            bytes.extend(i32::to_be_bytes(length));
+            bytes.resize(bytes.len() + length as usize, 7);
+        }
+        let mut bytes = io::Cursor::new(bytes);
+        let mut reader = FrameReader::default();
+        let first = reader.next(&mut bytes).await.unwrap();
+        let of_first = first.as_ptr();
+        let second = reader.next(&mut bytes).await.unwrap();
+        assert_ne!(second.as_ptr(), of_first, "somebody holds it");
+        let slice = first.slice(5..10);
+        drop(first);
+        let third = reader.next(&mut bytes).await.unwrap();
+        assert_ne!(third.as_ptr(), of_first, "somebody holds a part of it");
+        drop(slice);
+        let fourth = reader.next(&mut bytes).await.unwrap();
+        assert_eq!((fourth.as_ptr(), fourth.len()), (of_first, 90_000));
+        assert!(fourth.iter().all(|byte| *byte == 7));
+        assert_eq!(reader.next(&mut bytes).await.unwrap().len(), 10);
+        assert!(reader.lent.is_empty(), "nothing is kept for short ones");
     }
 
     #[tokio::test]
