@@ -1,8 +1,8 @@
 //! Decides what a drill is: clients at work while brokers fail, and what must hold at its end.
 //!
-//! A crew works for each client: an idempotent producer of numbered records ([`numbers`]), a group
-//! whose members come and go, Java's among them ([`members`], [`java`]), producers of transactions
-//! that are committed, aborted and fenced ([`transactions`]), and a reader of the committed ones.
+//! A crew works for each client: an idempotent producer of numbered records (`numbers`), a group
+//! whose members come and go, Java's among them (`members`, `java`), producers of transactions
+//! that are committed, aborted and fenced (`transactions`), and a reader of the committed ones.
 //! All crews share one cluster, and each of its [`faults`].
 //!
 //! A drill that cannot fail shows nothing: [`Weakness`] builds a mistake in, which it must find.

@@ -41,7 +41,7 @@ pub enum Listener {
     Renewed,
 }
 
-/// After so long the listener [`Renewed`](Listener::Renewed) wants a client to say again who it is.
+/// After so long the listener [`Listener::Renewed`] wants a client to say again who it is.
 pub const SESSION: Duration = Duration::from_secs(3);
 
 use Listener::{Elsewhere, Expired, Mutual, OAuth, Plaintext, Renewed, Sasl, SaslTls, Tls};
