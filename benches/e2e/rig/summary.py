@@ -135,12 +135,12 @@ def _share(scenario: str, metric: Metric, part: int, text: str) -> Claim:
 
 
 CLAIMS = (
-    _share("file-source", CPU, 3, "File source, CPU a record"),
-    _share("file-sink", CPU, 3, "File sink, CPU a record"),
-    _share("json-sink", CPU, 10, "JSON sink, CPU a record"),
-    _share("file-source", PEAK, 10, "File source, peak memory"),
-    _share("file-sink", PEAK, 10, "File sink, peak memory"),
-    _share("json-sink", PEAK, 10, "JSON sink, peak memory"),
+    _share("file-source", CPU, 10, "File source, CPU a record"),
+    _share("file-sink", CPU, 10, "File sink, CPU a record"),
+    _share("json-sink", CPU, 15, "JSON sink, CPU a record"),
+    _share("file-source", PEAK, 15, "File source, peak memory"),
+    _share("file-sink", PEAK, 15, "File sink, peak memory"),
+    _share("json-sink", PEAK, 15, "JSON sink, peak memory"),
     Claim("Start-up: under 0.5 s", "start-up", START, 0.5, False),
     Claim("Idle without connectors: under 40 MB", "idle", RESIDENT, 40, False),
 )

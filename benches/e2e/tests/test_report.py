@@ -37,7 +37,7 @@ class Reports(unittest.TestCase):
     def test_markdown_shows_medians_claims_and_failures(self) -> None:
         text = markdown.render(self.report)
         self.assertIn("| java-tuned | warm | 2 | **5.00** | 4.00–6.00 |", text)
-        self.assertIn("at most 1/3 of Java's | 1/10.0 |", text)
+        self.assertIn("at most 1/10 of Java's | 1/10.0 |", text)
         self.assertIn("**10.0×**", text)
         self.assertIn("file-source, millrace-tuned, run 3, job 1: WRONG RESULT", text)
         self.assertIn("A QUICK RUN", text)
