@@ -32,6 +32,8 @@ pub(super) struct State {
     producer: Option<ProducerId>,
     /// Partitions need not be added, and every end gives a new epoch (KIP-890).
     is_second_version: bool,
+    /// The same of the next transaction: as the coordinator last said.
+    offers_second_version: bool,
     /// Whether the coordinator gives a new epoch when it is asked (KIP-360).
     can_bump: bool,
     /// Brokers may miss sequence numbers, so the next transaction needs a new epoch.
@@ -66,6 +68,7 @@ impl State {
             phase: Phase::New,
             producer: None,
             is_second_version: false,
+            offers_second_version: false,
             can_bump: false,
             needs_bump: false,
             has_begun: false,
@@ -77,10 +80,7 @@ impl State {
     /// Takes note of what the coordinator can do.
     pub(super) fn coordinator_speaks(&mut self, is_second_version: bool, can_bump: bool) {
         self.can_bump = can_bump;
-        // A transaction ends in the version in which it began.
-        if matches!(self.phase, Phase::New | Phase::Ready) {
-            self.is_second_version = is_second_version;
-        }
+        self.offers_second_version = is_second_version;
     }
 
     /// Checks whether this may begin, and begins it.
@@ -104,6 +104,8 @@ impl State {
     pub(super) fn begin(&mut self) -> Result<()> {
         match &self.phase {
             Phase::Ready => {
+                // It ends in the version in which it begins.
+                self.is_second_version = self.offers_second_version;
                 self.phase = Phase::Open;
                 Ok(())
             }

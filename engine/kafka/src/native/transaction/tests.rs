@@ -59,6 +59,8 @@ fn the_second_version_adds_nothing_and_changes_the_epoch() {
     let next = ProducerId { epoch: 1, ..FIRST };
     assert!(!state.ended(Some(next)));
     assert_eq!(state.producer(), Some(next));
+    state.begin().unwrap();
+    assert!(!state.is_second_version(), "the next one goes as the coordinator has said");
 }
 
 #[test]
