@@ -381,6 +381,11 @@ pub(super) unsafe extern "C" fn on_partition(
         let key = unsafe { std::slice::from_raw_parts(key.cast::<u8>(), key_length) };
         return partition_of(key, partitions);
     }
+    // Records that have waited for the topic's metadata follow the first of their run, whatever
+    // partitions have found a leader since.
+    if let chosen @ 0.. = run.partition() {
+        return chosen;
+    }
     let first = run.keyless.rem_euclid(partitions);
     let mut candidates = (first..partitions).chain(0..first);
     // SAFETY: librdkafka allows this call from a partitioner, and only there.
