@@ -135,7 +135,7 @@ fn kept_running_until_control_c() {
     assert_eq!(answer.body.as_array().map(Vec::len), Some(2), "{answer:?}");
     let port = log.rsplit_once("kcat -b ").unwrap().1.split_whitespace().next().unwrap();
     let topics = millrace_integration::topic::names(port);
-    assert!(topics.iter().any(|name| name.starts_with("quickstart")), "{topics:?}");
+    assert!(topics.iter().any(|name| name.ends_with("orders")), "{topics:?}");
     process.signal("INT");
     let status = process.wait(Duration::from_secs(20));
     assert_eq!(status.code(), Some(0), "{}", process.log());

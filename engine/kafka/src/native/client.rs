@@ -106,6 +106,8 @@ pub(crate) struct Client {
     interest: Mutex<Interest>,
     /// Held by who is asking for metadata.
     refreshing: AsyncMutex<()>,
+    /// When the log was last told that no broker can be reached.
+    told: Mutex<Option<Instant>>,
     io: Handle,
 }
 
@@ -114,8 +116,9 @@ impl Client {
     pub(crate) fn new(settings: ClientSettings, dialer: Arc<dyn Dialer>, io: Handle) -> Arc<Self> {
         let brokers = Brokers::new(settings.brokers(), dialer, io.clone());
         let (metadata, _) = watch::channel(Arc::default());
-        let (interest, refreshing) = (Mutex::default(), AsyncMutex::default());
-        Arc::new(Self { settings, brokers, metadata, interest, refreshing, io })
+        let (interest, refreshing, told) =
+            (Mutex::default(), AsyncMutex::default(), Mutex::default());
+        Arc::new(Self { settings, brokers, metadata, interest, refreshing, told, io })
     }
 
     pub(crate) fn settings(&self) -> &ClientSettings {
@@ -203,7 +206,7 @@ impl Client {
             });
             topics.collect()
         });
-        let connection = self.brokers.any(Lane::Control).await?;
+        let connection = self.any_broker().await?;
         let auto_create = self.settings.allow_auto_create;
         let answer = connection.call(|version| {
             let request = MetadataRequest::default().with_topics(topics);
@@ -238,12 +241,29 @@ impl Client {
         self.brokers.connection(id, lane).await
     }
 
+    /// A connection to any broker. Who waits for one for long is told in the log why.
+    async fn any_broker(&self) -> Result<Arc<Connection>, Failure> {
+        const QUIET: Duration = Duration::from_secs(10);
+        let found = self.brokers.any(Lane::Control).await;
+        if let Err(failure) = &found
+            && failure.is_passing()
+        {
+            let mut told = lock(&self.told);
+            if told.is_none_or(|at| at.elapsed() >= QUIET) {
+                *told = Some(Instant::now());
+                let id = &self.settings.client_id;
+                tracing::warn!("client {id} reaches no broker, and goes on trying: {failure}");
+            }
+        }
+        found
+    }
+
     /// Asks any broker.
     pub(crate) async fn call_any<R: Request>(
         &self,
         build: impl FnOnce(i16) -> R,
     ) -> Result<R::Response, Failure> {
-        self.brokers.any(Lane::Control).await?.call(build).await
+        self.any_broker().await?.call(build).await
     }
 
     /// Finds the broker that coordinates a group or a transactional id, by one question.

@@ -148,7 +148,7 @@ impl ProducerSettings {
         let durability = Durability::read(reader)?;
         let idempotent = durability.is_idempotent();
         let max_request = reader.number("max.request.size", 0)?.unwrap_or(1_048_576);
-        let max_request = bytes(max_request).max(1_000);
+        let max_request = bytes(max_request).max(1);
         let buffer = bytes(reader.number("buffer.memory", 0)?.unwrap_or(33_554_432));
         let (compression, compression_level) = producing::compression(reader)?;
         let timeout = reader.number("transaction.timeout.ms", i64::MIN)?.unwrap_or(60_000);
@@ -350,6 +350,12 @@ fn group(reader: &mut Reader<'_>) -> Result<Option<GroupSettings>> {
     };
     let protocol = match protocol {
         Some("consumer") => GroupProtocol::Consumer { remote_assignor },
+        _ if heartbeat >= session => {
+            let why = "Heartbeat must be set lower than the session timeout";
+            return Err(Error::config(why)
+                .context("heartbeat.interval.ms", heartbeat)
+                .context("session.timeout.ms", session));
+        }
         _ => GroupProtocol::Classic {
             session_timeout: millis(session),
             heartbeat_interval: millis(heartbeat),
@@ -417,6 +423,24 @@ mod tests {
                 }
                 assert_eq!(reader.has_read(name), has_meaning, "{name} of the {role:?}");
             }
+        }
+    }
+
+    #[test]
+    fn heartbeats_come_before_the_session_ends() {
+        let consumer = |heartbeat: &str| {
+            let pairs = [
+                ("bootstrap.servers", "h:9092"),
+                ("group.id", "g"),
+                ("session.timeout.ms", "6000"),
+                ("heartbeat.interval.ms", heartbeat),
+            ];
+            ConsumerSettings::new(&pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).into())
+        };
+        assert!(consumer("5999").is_ok());
+        let error = consumer("6000").unwrap_err().to_string();
+        for word in ["Heartbeat must be set lower", "heartbeat.interval.ms: 6000"] {
+            assert!(error.contains(word), "{error}");
         }
     }
 

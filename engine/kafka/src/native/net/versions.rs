@@ -31,7 +31,14 @@ impl ApiVersions {
         let name =
             ApiKey::try_from(R::KEY).map_or_else(|_| R::KEY.to_string(), |k| format!("{k:?}"));
         let Some((least, most)) = self.apis.get(&R::KEY) else {
-            let why = format!("it does not know {name} requests; Kafka 2.1 or newer is needed");
+            let remedy = match ApiKey::try_from(R::KEY) {
+                Ok(ApiKey::ConsumerGroupHeartbeat) => {
+                    "group.protocol=consumer needs Kafka 4.0 or newer; set group.protocol=classic"
+                }
+                Ok(ApiKey::SaslHandshake) => "it takes no SASL on this port: see security.protocol",
+                _ => "Kafka 2.1 or newer is needed",
+            };
+            let why = format!("it does not know {name} requests: {remedy}");
             return Err(Failure::new(FailureKind::Unsupported, why));
         };
         let version = ours.max.min(*most);
