@@ -307,17 +307,26 @@ impl Sender {
         let Identity::Transactional { transaction, .. } = &self.identity else {
             return;
         };
-        let (transaction, Some(error)) = (transaction.clone(), transaction.gives_up()) else {
+        let (mut open, mut settled) = (Vec::new(), Vec::new());
+        let (buffer, partitions) = (&self.buffer, &mut self.partitions);
+        let given_up = transaction.take_given_up(|error| {
+            let mut lost_numbers = false;
+            for (slot, partition) in partitions.iter_mut().enumerate() {
+                open.extend(buffer.take_open(slot).map(|open| (slot, open)));
+                let (given_up, has_gap) = partition.give_up_unsent(error);
+                lost_numbers |= has_gap;
+                settled.push((slot, given_up));
+            }
+            lost_numbers
+        });
+        let Some(error) = given_up else {
             return;
         };
-        for slot in 0..self.partitions.len() {
-            if let Some(open) = self.buffer.take_open(slot) {
-                self.fail_open(slot, open, &error);
-            }
-            let (settled, has_gap) = self.partitions[slot].give_up_unsent(&error);
-            if has_gap {
-                transaction.lost_numbers();
-            }
+        // Only now may the caller hear of it: with the last of it the transaction can end.
+        for (slot, open) in open {
+            self.fail_open(slot, open, &error);
+        }
+        for (slot, settled) in settled {
             self.report(slot, settled);
         }
     }

@@ -109,9 +109,16 @@ impl Transaction {
         !self.state().wanted().is_empty()
     }
 
-    /// Why nothing that is still buffered will be sent.
-    pub(super) fn gives_up(&self) -> Option<Error> {
-        self.state().gives_up().map(|error| self.named(error))
+    /// Has what is still buffered taken out when none of it will be sent, and says why. No
+    /// transaction begins meanwhile, so nothing of the next one is taken. `take` says whether
+    /// sequence numbers went with it.
+    pub(super) fn take_given_up(&self, take: impl FnOnce(&Error) -> bool) -> Option<Error> {
+        let mut state = self.state();
+        let error = state.gives_up().map(|error| self.named(error))?;
+        if take(&error) {
+            state.lost_numbers();
+        }
+        Some(error)
     }
 
     /// A batch was not written.
@@ -293,8 +300,8 @@ impl Transaction {
         let connection = self.client.connection(node, Lane::Coordinator).await?;
         let versions = connection.versions();
         let can_bump = versions.of::<InitProducerIdRequest>().is_ok_and(|v| v >= EPOCH_BUMP);
-        let is_second_version = versions.feature("transaction.version") >= 2;
-        self.state().coordinator_speaks(is_second_version, can_bump);
+        let is_second_version = self.client.feature("transaction.version") >= 2;
+        self.state().cluster_speaks(is_second_version, can_bump);
         Ok(call(&connection, most, build, self.client.request_timeout()).await?)
     }
 
