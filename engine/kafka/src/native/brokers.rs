@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::backoff::{Backoff, BackoffSettings};
 use super::error::{Failure, FailureKind};
-use super::net::{Address, Connection, ConnectionSettings, Dialer};
+use super::net::{Address, Connection, ConnectionSettings, Dialer, Features};
 use crate::lock::lock;
 
 /// What a connection is for. Answers come in the order of the requests, so what may wait long must
@@ -56,6 +56,7 @@ pub(crate) struct Brokers {
     io: Handle,
     nodes: Mutex<HashMap<i32, Address>>,
     slots: Mutex<HashMap<(Peer, Lane), Arc<Slot>>>,
+    features: Mutex<Features>,
     /// Where the next search for any broker begins.
     turn: AtomicUsize,
 }
@@ -74,8 +75,13 @@ struct SlotState {
 impl Brokers {
     pub(crate) fn new(settings: BrokersSettings, dialer: Arc<dyn Dialer>, io: Handle) -> Self {
         let turn = AtomicUsize::new(fastrand::usize(..));
-        let (nodes, slots) = (Mutex::default(), Mutex::default());
-        Self { settings, dialer, io, nodes, slots, turn }
+        let (nodes, slots, features) = Default::default();
+        Self { settings, dialer, io, nodes, slots, features, turn }
+    }
+
+    /// The level of a feature of the cluster, as the broker said that knew most; 0 when it is off.
+    pub(crate) fn feature(&self, name: &str) -> i16 {
+        lock(&self.features).level(name)
     }
 
     /// What the cluster last said of its brokers. Connections to brokers that moved are forgotten.
@@ -190,6 +196,7 @@ impl Slot {
         sleep_until(state.not_before).await;
         state.not_before = Instant::now() + state.backoff.next();
         let opened = open(brokers, address.clone(), name).await?;
+        lock(&brokers.features).learn(opened.versions().features());
         Ok(state.connection.insert(Arc::new(opened)).clone())
     }
 }

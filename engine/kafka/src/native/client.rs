@@ -241,6 +241,11 @@ impl Client {
         self.brokers.connection(id, lane).await
     }
 
+    /// The level of a feature of the cluster; 0 when it is off.
+    pub(crate) fn feature(&self, name: &str) -> i16 {
+        self.brokers.feature(name)
+    }
+
     /// A connection to any broker. Who waits for one for long is told in the log why.
     async fn any_broker(&self) -> Result<Arc<Connection>, Failure> {
         const QUIET: Duration = Duration::from_secs(10);

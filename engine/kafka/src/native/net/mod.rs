@@ -19,7 +19,7 @@ pub(crate) use dial::{BoxedStream, Dialer, SocketSettings, TcpDialer};
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use frame::FrameReader;
 pub(crate) use security::Security;
-pub(crate) use versions::ApiVersions;
+pub(crate) use versions::{ApiVersions, Features};
 
 /// Where a broker listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

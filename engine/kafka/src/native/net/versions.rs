@@ -1,4 +1,5 @@
-//! Decides which version of an API a client and its broker speak (KIP-35, KIP-511, KIP-584).
+//! Decides which version of an API a client and its broker speak (KIP-35, KIP-511), and which
+//! features the cluster has (KIP-584).
 
 use std::collections::BTreeMap;
 
@@ -12,17 +13,45 @@ use crate::native::error::{Failure, FailureKind};
 pub(crate) struct ApiVersions {
     /// From and to, by API key.
     apis: BTreeMap<i16, (i16, i16)>,
-    /// The finalized features and their levels, such as `transaction.version`.
-    features: BTreeMap<String, i16>,
+    features: Features,
+}
+
+/// The finalized features of a cluster, as one broker knows them.
+#[derive(Clone, Debug)]
+pub(crate) struct Features {
+    /// Greater the more the broker knew; -1 when it has just started and knew nothing.
+    epoch: i64,
+    /// By name, such as `transaction.version`.
+    levels: BTreeMap<String, i16>,
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Self { epoch: -1, levels: BTreeMap::new() }
+    }
+}
+
+impl Features {
+    /// Takes over what a broker knows, unless another has known more.
+    pub(crate) fn learn(&mut self, other: &Self) {
+        if other.epoch > self.epoch {
+            self.clone_from(other);
+        }
+    }
+
+    /// The level of a feature; 0 when it is off.
+    pub(crate) fn level(&self, name: &str) -> i16 {
+        self.levels.get(name).copied().unwrap_or(0)
+    }
 }
 
 impl ApiVersions {
     pub(crate) fn new(answer: &ApiVersionsResponse) -> Self {
         let apis = answer.api_keys.iter();
         let apis = apis.map(|api| (api.api_key, (api.min_version, api.max_version))).collect();
-        let features = answer.finalized_features.iter();
-        let features = features.map(|one| (one.name.to_string(), one.max_version_level)).collect();
-        Self { apis, features }
+        let levels = answer.finalized_features.iter();
+        let levels = levels.map(|one| (one.name.to_string(), one.max_version_level)).collect();
+        Self { apis, features: Features { epoch: answer.finalized_features_epoch, levels } }
     }
 
     /// The newest version of a request that both sides know.
@@ -57,15 +86,15 @@ impl ApiVersions {
         self.of::<R>().is_ok()
     }
 
-    /// The finalized level of a feature; 0 when it is off.
-    pub(crate) fn feature(&self, name: &str) -> i16 {
-        self.features.get(name).copied().unwrap_or(0)
+    /// What it knew of the cluster's features.
+    pub(crate) fn features(&self) -> &Features {
+        &self.features
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use kafka_protocol::messages::api_versions_response::ApiVersion;
+    use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey};
     use kafka_protocol::messages::{FetchRequest, ProduceRequest};
 
     use super::*;
@@ -86,5 +115,29 @@ mod tests {
         assert_eq!(error.kind(), FailureKind::Unsupported);
         assert!(error.to_string().contains("Fetch in versions 90 to 99"), "{error}");
         assert!(!versions.has::<kafka_protocol::messages::EndTxnRequest>());
+    }
+
+    #[test]
+    fn a_broker_that_has_just_started_takes_no_feature_away() {
+        let knows = |epoch, level: i16| {
+            let feature = FinalizedFeatureKey::default()
+                .with_name("transaction.version".into())
+                .with_max_version_level(level);
+            let answer = ApiVersionsResponse::default()
+                .with_finalized_features_epoch(epoch)
+                .with_finalized_features(vec![feature]);
+            ApiVersions::new(&answer)
+        };
+        let mut features = Features::default();
+        for (broker, expected) in [
+            (ApiVersions::new(&ApiVersionsResponse::default()), 0),
+            (knows(90, 2), 2),
+            (ApiVersions::new(&ApiVersionsResponse::default()), 2),
+            (knows(40, 1), 2),
+            (knows(91, 1), 1),
+        ] {
+            features.learn(broker.features());
+            assert_eq!(features.level("transaction.version"), expected, "{broker:?}");
+        }
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct State {
     producer: Option<ProducerId>,
     /// Partitions need not be added, and every end gives a new epoch (KIP-890).
     is_second_version: bool,
-    /// The same of the next transaction: as the coordinator last said.
+    /// The same of the next transaction.
     offers_second_version: bool,
     /// Whether the coordinator gives a new epoch when it is asked (KIP-360).
     can_bump: bool,
@@ -77,8 +77,8 @@ impl State {
         }
     }
 
-    /// Takes note of what the coordinator can do.
-    pub(super) fn coordinator_speaks(&mut self, is_second_version: bool, can_bump: bool) {
+    /// Takes note of what the cluster and the coordinator can do.
+    pub(super) fn cluster_speaks(&mut self, is_second_version: bool, can_bump: bool) {
         self.can_bump = can_bump;
         self.offers_second_version = is_second_version;
     }
@@ -104,8 +104,6 @@ impl State {
     pub(super) fn begin(&mut self) -> Result<()> {
         match &self.phase {
             Phase::Ready => {
-                // It ends in the version in which it begins.
-                self.is_second_version = self.offers_second_version;
                 self.phase = Phase::Open;
                 Ok(())
             }
@@ -155,7 +153,9 @@ impl State {
             self.producer = Some(producer);
             self.needs_bump = false;
         }
-        if self.needs_bump {
+        // Nothing holds records of the second version back until the transaction before has ended
+        // everywhere: with the epoch they had in the first, they would be taken for its records.
+        if self.needs_bump || self.offers_second_version && !self.is_second_version {
             return true;
         }
         self.clear();
@@ -164,6 +164,7 @@ impl State {
 
     fn clear(&mut self) {
         self.phase = Phase::Ready;
+        self.is_second_version = self.offers_second_version;
         (self.needs_bump, self.has_begun) = (false, false);
         self.added.clear();
         self.wanted.clear();

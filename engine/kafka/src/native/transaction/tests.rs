@@ -19,7 +19,7 @@ fn partition() -> TopicPartition {
 fn ready(is_second_version: bool) -> State {
     let mut state = State::new();
     state.begin_operation(Operation::Init).unwrap();
-    state.coordinator_speaks(is_second_version, true);
+    state.cluster_speaks(is_second_version, true);
     state.registered(FIRST);
     state
 }
@@ -53,14 +53,27 @@ fn the_second_version_adds_nothing_and_changes_the_epoch() {
     assert!(state.admits(&partition()));
     assert_eq!(state.end(), Some(true));
     // A feature that is switched off meanwhile does not change a transaction that is open.
-    state.coordinator_speaks(false, true);
+    state.cluster_speaks(false, true);
     assert_eq!(state.end(), Some(true));
     state.begin_operation(Operation::Commit).unwrap();
     let next = ProducerId { epoch: 1, ..FIRST };
     assert!(!state.ended(Some(next)));
     assert_eq!(state.producer(), Some(next));
     state.begin().unwrap();
-    assert!(!state.is_second_version(), "the next one goes as the coordinator has said");
+    assert!(!state.is_second_version(), "the next one goes as the cluster has said");
+}
+
+#[test]
+fn between_the_first_version_and_the_second_is_an_epoch() {
+    let mut state = open(false);
+    state.added(BTreeSet::from([partition()]));
+    state.cluster_speaks(true, true);
+    assert_eq!(state.end(), Some(false), "an open transaction ends as it began");
+    state.begin_operation(Operation::Commit).unwrap();
+    assert!(state.ended(None), "the partitions may not know yet that it has ended");
+    state.registered(ProducerId { epoch: 1, ..FIRST });
+    state.begin().unwrap();
+    assert!(state.is_second_version());
 }
 
 #[test]
