@@ -51,7 +51,7 @@ fn read<M: Measurement>(
     let mut failed = Vec::new();
     group.throughput(Throughput::Elements(rows.len() as u64));
     group.bench_function(id, |b| {
-        b.iter(|| converter.to_connect_data(TOPIC, black_box(rows), &mut failed));
+        b.iter(|| converter.to_connect_data(TOPIC, black_box(rows), &[], &mut failed));
     });
     assert!(failed.is_empty(), "every row is good");
 }

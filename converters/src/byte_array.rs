@@ -6,7 +6,9 @@ use arrow::array::AsArray;
 use bytes::Bytes;
 use millrace_api::config::{Config, ConfigDef, Props};
 use millrace_api::data::{Column, Kind, RowError, Schema, SchemaRef, Value};
-use millrace_api::{Converter, ConverterRole, Error, HeaderConverter, Result, Serialized};
+use millrace_api::{
+    Converter, ConverterRole, Error, HeaderConverter, RawHeaders, Result, Serialized,
+};
 
 use crate::role::{RoleConfig, with_role};
 use crate::row_buffer::RowBuffer;
@@ -85,6 +87,7 @@ impl Converter for ByteArrayConverter {
         &mut self,
         _topic: &str,
         rows: &Serialized,
+        _headers: &[RawHeaders],
         _failed: &mut Vec<RowError>,
     ) -> Result<Vec<Column>> {
         Ok(vec![Column::Typed { schema: Schema::bytes(true), array: Arc::new(rows.clone()) }])
@@ -124,7 +127,7 @@ mod tests {
     fn bytes_pass_through() {
         let rows = Serialized::from_iter([Some(&b"more than twelve bytes"[..]), None]);
         let mut failed = Vec::new();
-        let columns = ByteArrayConverter.to_connect_data("t", &rows, &mut failed).unwrap();
+        let columns = ByteArrayConverter.to_connect_data("t", &rows, &[], &mut failed).unwrap();
         let back = ByteArrayConverter.from_connect_data("t", &columns[0], &mut failed).unwrap();
         assert_eq!(back.value(0).as_ptr(), rows.value(0).as_ptr());
         assert_eq!(back, rows);

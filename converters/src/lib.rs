@@ -10,6 +10,7 @@ mod oracle;
 mod primitive;
 #[cfg(test)]
 mod recorded;
+mod registry;
 mod role;
 mod row_buffer;
 mod simple_header;

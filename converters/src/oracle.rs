@@ -69,7 +69,7 @@ impl Converters {
         let rows = Serialized::from_iter([Some(bytes)]);
         let mut failed = Vec::new();
         let converter = self.by_mode.get_mut(mode).unwrap();
-        let columns = converter.to_connect_data("t", &rows, &mut failed).unwrap();
+        let columns = converter.to_connect_data("t", &rows, &[], &mut failed).unwrap();
         if let Some(failed) = failed.pop() {
             let cause = failed.error.trace();
             let cause = cause.rsplit_once("SerializationException: ").unwrap().1;
@@ -85,7 +85,7 @@ impl Converters {
         let [with_schemas, without] = &mut self.json;
         let json = if text.starts_with(b"{\"schema\":") { with_schemas } else { without };
         let rows = Serialized::from_iter([Some(text)]);
-        let columns = json.to_connect_data("t", &rows, &mut Vec::new())?;
+        let columns = json.to_connect_data("t", &rows, &[], &mut Vec::new())?;
         Ok((columns[0].schema().cloned(), columns[0].value(0)?))
     }
 }

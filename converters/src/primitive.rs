@@ -11,7 +11,9 @@ use arrow::buffer::ScalarBuffer;
 use bytes::Bytes;
 use millrace_api::config::{Config, Props};
 use millrace_api::data::{Column, Kind, RowError, Schema, SchemaRef, Value};
-use millrace_api::{Converter, ConverterRole, Error, HeaderConverter, Plugin, Result, Serialized};
+use millrace_api::{
+    Converter, ConverterRole, Error, HeaderConverter, Plugin, RawHeaders, Result, Serialized,
+};
 
 use crate::role::{RoleConfig, with_role};
 
@@ -255,6 +257,7 @@ impl<P: Primitive> Converter for PrimitiveConverter<P> {
         &mut self,
         topic: &str,
         rows: &Serialized,
+        _headers: &[RawHeaders],
         failed: &mut Vec<RowError>,
     ) -> Result<Vec<Column>> {
         let cells = rows.iter().map(|bytes| bytes.map(read).transpose());
@@ -306,7 +309,7 @@ mod tests {
     fn refused_to_read<P: Primitive>(bytes: &'static [u8]) -> String {
         let rows = Serialized::from_iter([Some(bytes), None]);
         let mut failed = Vec::new();
-        let columns = open::<P>().to_connect_data("t", &rows, &mut failed).unwrap();
+        let columns = open::<P>().to_connect_data("t", &rows, &[], &mut failed).unwrap();
         assert!(columns[0].is_null(0) && columns[0].is_null(1));
         assert_eq!((failed.len(), failed[0].row), (1, 0));
         failed[0].error.trace()

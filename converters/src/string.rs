@@ -7,7 +7,9 @@ use arrow::array::{Array, AsArray, StringViewArray};
 use bytes::Bytes;
 use millrace_api::config::{Config, ConfigDef, Props};
 use millrace_api::data::{Column, RowError, Schema, SchemaRef, Value};
-use millrace_api::{Converter, ConverterRole, Error, HeaderConverter, Result, Serialized};
+use millrace_api::{
+    Converter, ConverterRole, Error, HeaderConverter, RawHeaders, Result, Serialized,
+};
 
 use crate::charset::Charset;
 use crate::role::{RoleConfig, with_role};
@@ -120,6 +122,7 @@ impl Converter for StringConverter {
         &mut self,
         _topic: &str,
         rows: &Serialized,
+        _headers: &[RawHeaders],
         _failed: &mut Vec<RowError>,
     ) -> Result<Vec<Column>> {
         Ok(vec![Column::Typed { schema: Schema::string(true), array: Arc::new(self.texts(rows)) }])
@@ -163,7 +166,7 @@ mod tests {
 
     fn read(converter: &mut StringConverter, rows: &Serialized) -> Column {
         let mut failed = Vec::new();
-        let mut columns = converter.to_connect_data("t", rows, &mut failed).unwrap();
+        let mut columns = converter.to_connect_data("t", rows, &[], &mut failed).unwrap();
         assert!(failed.is_empty());
         assert_eq!(columns.len(), 1);
         columns.remove(0)

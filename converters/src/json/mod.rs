@@ -19,7 +19,9 @@ mod tests;
 use bytes::Bytes;
 use millrace_api::config::{Config, ConfigDef, ConfigEnum, Props};
 use millrace_api::data::{Column, RowError, SchemaRef, Value};
-use millrace_api::{Converter, ConverterRole, Error, HeaderConverter, Result, Serialized};
+use millrace_api::{
+    Converter, ConverterRole, Error, HeaderConverter, RawHeaders, Result, Serialized,
+};
 
 use crate::json::decoder::{Decoder, Failures, Schemas};
 use crate::json::encoder::Encoders;
@@ -206,6 +208,7 @@ impl Converter for JsonConverter {
         &mut self,
         topic: &str,
         rows: &Serialized,
+        _headers: &[RawHeaders],
         failed: &mut Vec<RowError>,
     ) -> Result<Vec<Column>> {
         let mut failed = Failures::new(topic, failed);

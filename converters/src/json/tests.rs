@@ -35,7 +35,7 @@ type Row = std::result::Result<(Option<SchemaRef>, Value), String>;
 /// All rows as values; the message of those that fail.
 fn read(converter: &mut JsonConverter, rows: &Serialized) -> Vec<Row> {
     let mut failed = Vec::new();
-    let columns = converter.to_connect_data("t", rows, &mut failed).unwrap();
+    let columns = converter.to_connect_data("t", rows, &[], &mut failed).unwrap();
     let mut out: Vec<Row> = Vec::new();
     for column in &columns {
         let values = column.rows().unwrap().into_owned();
@@ -280,7 +280,7 @@ fn runs_follow_the_schemas() {
     );
     for mut converter in converters(&[]) {
         let mut failed = Vec::new();
-        let columns = converter.to_connect_data("t", &rows, &mut failed).unwrap();
+        let columns = converter.to_connect_data("t", &rows, &[], &mut failed).unwrap();
         let lengths: Vec<_> = columns.iter().map(Column::len).collect();
         assert_eq!(lengths, [5, 1, 2]);
         assert_eq!(failed.len(), 1);
@@ -357,7 +357,7 @@ fn schemaless_text_is_not_copied() {
     let rows =
         Serialized::from_iter([Some(&long[..]), None, Some(b"[1"), Some(lenient), Some(b"")]);
     let mut failed = Vec::new();
-    let columns = columnar(OFF).to_connect_data("t", &rows, &mut failed).unwrap();
+    let columns = columnar(OFF).to_connect_data("t", &rows, &[], &mut failed).unwrap();
     let [Column::Json(texts)] = &columns[..] else { panic!("one column of text") };
     assert_eq!(texts.value(0).as_ptr(), rows.value(0).as_ptr());
     assert_eq!(texts.value(3), r#"{"number":7}"#);
@@ -365,7 +365,7 @@ fn schemaless_text_is_not_copied() {
     assert_eq!(failed.iter().map(|f| f.row).collect::<Vec<_>>(), [2]);
 
     let good = rows.slice(0, 2);
-    let columns = columnar(OFF).to_connect_data("t", &good, &mut failed).unwrap();
+    let columns = columnar(OFF).to_connect_data("t", &good, &[], &mut failed).unwrap();
     let [Column::Json(texts)] = &columns[..] else { panic!("one column of text") };
     assert_eq!(texts.value(0).as_ptr(), rows.value(0).as_ptr());
 }
@@ -482,7 +482,7 @@ fn depth_fits_the_stack_of_a_worker_thread() {
     let test = move || {
         let rows = Serialized::from_iter([Some(deep.as_bytes()); 20]);
         let mut off = columnar(OFF);
-        let column = off.to_connect_data("t", &rows, &mut Vec::new()).unwrap().remove(0);
+        let column = off.to_connect_data("t", &rows, &[], &mut Vec::new()).unwrap().remove(0);
         assert_eq!(write(&mut off, &column)[0], Ok(Some(deep.into_bytes())));
         for mut converter in converters(&[]) {
             for text in &good {

@@ -16,7 +16,7 @@ pub use connector::{
     Connector, ConnectorContext, ConnectorRequests, ErrantRecordReporter, OffsetReader, Offsets,
     SinkContext, SinkTask, SinkWishes, SourceContext, SourceTask,
 };
-pub use converter::{Converter, ConverterRole, HeaderConverter, Serialized};
+pub use converter::{Converter, ConverterRole, HeaderConverter, RawHeaders, Serialized};
 pub use error::{Error, ErrorKind, Result};
 pub use plugin::{AlteredOffset, OffsetControl, Open, Plugin, PluginKind, Sink, Source};
 pub use topic_partition::TopicPartition;

@@ -12,7 +12,6 @@ use std::time::Duration;
 use arrow::array::{Array, BinaryViewArray};
 use arrow::buffer::ScalarBuffer;
 use async_trait::async_trait;
-use bytes::Bytes;
 use millrace_api::{Error, Result, TopicPartition};
 
 mod admin;
@@ -33,6 +32,7 @@ pub mod simulation;
 
 pub use admin::{ClusterDescription, GroupDescription, GroupMember, Isolation, Node, OffsetSpec};
 pub use connect::connect;
+pub use millrace_api::RawHeaders;
 
 #[doc(hidden)] // For a fuzz target.
 pub use native::group::consumer_protocol::read_each_kind;
@@ -67,9 +67,6 @@ pub struct Fetched {
     /// Empty when no record has headers, else one entry a record.
     pub headers: Vec<RawHeaders>,
 }
-
-/// A record's headers in order; keys may repeat, values may be null.
-pub type RawHeaders = Vec<(Arc<str>, Option<Bytes>)>;
 
 /// Records for one topic, to be appended in order.
 #[derive(Clone, Debug)]

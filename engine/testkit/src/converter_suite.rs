@@ -76,7 +76,7 @@ fn assert_none_failed(failed: &[RowError]) {
 fn read(converter: &mut dyn Converter, rows: &Serialized) -> (Vec<Cell>, Vec<usize>) {
     let mut failed = Vec::new();
     let columns = converter
-        .to_connect_data(TOPIC, rows, &mut failed)
+        .to_connect_data(TOPIC, rows, &[], &mut failed)
         .expect("a converter blames rows, it does not give up");
     let cells: Vec<Cell> = columns.iter().flat_map(cells).collect();
     assert_eq!(cells.len(), rows.len(), "as many rows come out as went in");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, BinaryViewArray};
 use millrace_api::config::{ConfigDef, Props};
 use millrace_api::data::{Column, RowError, Schema, Value};
-use millrace_api::{Converter, Error, Plugin, Result, Serialized};
+use millrace_api::{Converter, Error, Plugin, RawHeaders, Result, Serialized};
 use millrace_testkit::arbitrary::Shape;
 use millrace_testkit::converter_suite;
 use millrace_testkit::converter_suite::{Cell, ConverterFixture};
@@ -38,6 +38,7 @@ impl Converter for Bytes {
         &mut self,
         _topic: &str,
         rows: &Serialized,
+        _headers: &[RawHeaders],
         failed: &mut Vec<RowError>,
     ) -> Result<Vec<Column>> {
         let mut sound = Vec::with_capacity(rows.len());

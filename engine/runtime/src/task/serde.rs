@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow::array::{Array, BinaryViewArray};
 use arrow::compute::filter;
 use millrace_api::data::{Column, Header, Headers, Records, RowError};
-use millrace_api::{Converter, HeaderConverter, Result};
-use millrace_kafka::{Fetched, Outgoing, RawHeaders};
+use millrace_api::{Converter, HeaderConverter, RawHeaders, Result};
+use millrace_kafka::{Fetched, Outgoing};
 
 use crate::task::errors::{Stage, survivors};
 
@@ -97,10 +97,10 @@ impl Converters {
         let topic = &*run.topic_partition.topic;
         let mut stages = Failed::default();
         let keys = stages.collect(Stage::KeyConverter, self.key.class, |failed| {
-            self.key.converter.to_connect_data(topic, &run.keys, failed)
+            self.key.converter.to_connect_data(topic, &run.keys, &run.headers, failed)
         })?;
         let values = stages.collect(Stage::ValueConverter, self.value.class, |failed| {
-            self.value.converter.to_connect_data(topic, &run.values, failed)
+            self.value.converter.to_connect_data(topic, &run.values, &run.headers, failed)
         })?;
         let headers = self.deserialize_headers(run, &mut stages)?;
         let mut runs = join(run, &keys, &values, &headers);
@@ -293,6 +293,7 @@ mod tests {
             &mut self,
             _topic: &str,
             rows: &Serialized,
+            _headers: &[RawHeaders],
             failed: &mut Vec<RowError>,
         ) -> Result<Vec<Column>> {
             let mut columns: Vec<(u8, Vec<Value>)> = Vec::new();

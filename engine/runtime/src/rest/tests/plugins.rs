@@ -9,8 +9,8 @@ use millrace_api::config::validators::non_empty_string;
 use millrace_api::data::{Column, RowError, SchemaRef, SinkRecords, SourceRecords, Value};
 use millrace_api::{
     Config, ConfigDef, Connector, ConnectorContext, Converter, Error, HeaderConverter, Offsets,
-    Plugin, Props, Result, Serialized, Sink, SinkContext, SinkTask, Source, SourceContext,
-    SourceTask,
+    Plugin, Props, RawHeaders, Result, Serialized, Sink, SinkContext, SinkTask, Source,
+    SourceContext, SourceTask,
 };
 
 pub(super) const STRING_CONVERTER: &str = "org.apache.kafka.connect.storage.StringConverter";
@@ -174,6 +174,7 @@ impl Converter for Text {
         &mut self,
         _: &str,
         _: &Serialized,
+        _: &[RawHeaders],
         _: &mut Vec<RowError>,
     ) -> Result<Vec<Column>> {
         Err(Error::fatal("no records are expected"))

@@ -1,0 +1,84 @@
+//! What a format of payloads has to know, so that a registry can keep its schemas: Avro, Protobuf
+//! and JSON Schema implement this, and nothing of them knows of ids, subjects or requests.
+
+use std::sync::Arc;
+
+use millrace_api::data::{Column, RowError, SchemaRef};
+use millrace_api::{Result, Serialized};
+
+/// A schema as a registry keeps it, with all it refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SchemaText {
+    /// In the format's own language.
+    pub(crate) text: Arc<str>,
+    /// What it refers to, and what that refers to: each after those it needs itself.
+    pub(crate) references: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// What Connect data become in a format.
+#[derive(Clone, Debug)]
+pub(crate) struct Described {
+    pub(crate) schema: SchemaText,
+    /// The full name of the record or message; some strategies name subjects by it.
+    pub(crate) record_name: Option<Arc<str>>,
+}
+
+/// A schema that a format has compiled, by the order in which it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Compiled(pub(crate) usize);
+
+/// A row to be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row<'a> {
+    /// Its writer's schema.
+    pub(crate) schema: Compiled,
+    /// What follows the id; none is a tombstone, or a row that failed before.
+    pub(crate) payload: Option<&'a [u8]>,
+}
+
+/// Payloads with a schema, between bytes and columns.
+///
+/// Bounded: what is compiled stays for the life of a converter, which sees as many schemas as its
+/// topics have.
+pub(crate) trait Format: Send {
+    /// Compiles what reads payloads that were written with this schema. `version` is the one it has
+    /// in its subject, if that is known: the schema of the columns gets it.
+    ///
+    /// # Errors
+    ///
+    /// When the schema does not parse, or has no likeness in Connect: every row with it fails.
+    fn compile_reader(&mut self, schema: &SchemaText, version: Option<i32>) -> Result<Compiled>;
+
+    /// Reads rows into columns, one a run of rows with the same Connect schema; as many rows come
+    /// out. Rows that fail are null in whatever column they fall into, and cost only themselves.
+    fn read(&mut self, rows: &[Row<'_>], failed: &mut Vec<RowError>) -> Result<Vec<Column>>;
+
+    /// The schema of Connect data in this format.
+    fn describe(&mut self, schema: Option<&SchemaRef>) -> Result<Described>;
+
+    /// Compiles what writes columns of a Connect schema with a schema of this format: the one that
+    /// [`describe`](Self::describe) gave, or another that the registry prescribes.
+    ///
+    /// # Errors
+    ///
+    /// When such data do not fit that schema.
+    fn compile_writer(
+        &mut self,
+        connect: Option<&SchemaRef>,
+        schema: &SchemaText,
+    ) -> Result<Compiled>;
+
+    /// Writes a column, each row after a prefix; null rows of optional or missing schemas are
+    /// tombstones.
+    fn write(
+        &mut self,
+        writer: Compiled,
+        column: &Column,
+        prefix: &[u8],
+        failed: &mut Vec<RowError>,
+    ) -> Result<Serialized>;
+
+    /// Whether data that this format describes as `ours` may be written with the subject's latest
+    /// schema (`latest.compatibility.strict`): what reads the latest must be able to read ours.
+    fn is_compatible(&self, ours: &SchemaText, latest: &SchemaText) -> Result<bool>;
+}
