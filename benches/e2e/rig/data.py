@@ -7,6 +7,7 @@ digests that a right copy must have.
 import json
 import os
 import random
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from rig.batches import zigzag
 from rig.digest import Digest, Summing
 
 _CHUNK = 10_000
@@ -43,6 +45,7 @@ class Orders:
     payloads: Digest  # the envelopes' payloads alone
     structs: Digest  # as FileStreamSink prints a Struct
     structs_bytes: int
+    avro: Path  # Avro bodies, each after its length in four bytes
 
     @property
     def count(self) -> int:
@@ -68,6 +71,23 @@ _SCHEMA = {
         },
         {"type": "string", "optional": True, "field": "country"},
         {"type": "string", "optional": True, "field": "note"},
+    ],
+}
+
+# What Connect's schema becomes.
+AVRO_SCHEMA = {
+    "type": "record",
+    "name": "Order",
+    "namespace": "bench",
+    "fields": [
+        {"name": "id", "type": "long"},
+        {"name": "customer", "type": "string"},
+        {"name": "amount", "type": "double"},
+        {"name": "quantity", "type": ["null", "int"], "default": None},
+        {"name": "active", "type": "boolean"},
+        {"name": "created_at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "country", "type": ["null", "string"], "default": None},
+        {"name": "note", "type": ["null", "string"], "default": None},
     ],
 }
 
@@ -110,8 +130,9 @@ def orders(folder: Path, count: int) -> Orders:
     """The files of `count` orders, made when they are not there."""
     envelopes = folder / f"orders-{count}.json"
     copy_text = folder / f"orders-{count}.copy"
-    if not (_is_made(envelopes) and copy_text.exists()):
-        _make_orders(envelopes, copy_text, count)
+    avro = folder / f"orders-{count}.avro"
+    if not (_is_made(envelopes) and copy_text.exists() and avro.exists()):
+        _make_orders(envelopes, copy_text, avro, count)
     facts = json.loads(_facts_path(envelopes).read_text())
     return Orders(
         envelopes=_lines(envelopes, "envelopes"),
@@ -119,10 +140,11 @@ def orders(folder: Path, count: int) -> Orders:
         payloads=Digest(*facts["payloads"][:2]),
         structs=Digest(*facts["structs"][:2]),
         structs_bytes=facts["structs"][2],
+        avro=avro,
     )
 
 
-def _make_orders(envelopes: Path, copy_text: Path, count: int) -> None:
+def _make_orders(envelopes: Path, copy_text: Path, avro: Path, count: int) -> None:
     chance = random.Random(42)
     forms: dict[str, Callable[[_Order], str]] = {
         "envelopes": lambda order: f"{_ENVELOPE}{order.payload()}}}\n",
@@ -131,11 +153,18 @@ def _make_orders(envelopes: Path, copy_text: Path, count: int) -> None:
         "structs": lambda order: order.struct() + "\n",
     }
     made = {form: Summing() for form in forms}
-    with _being_made(envelopes) as first, _being_made(copy_text) as second:
+    with (
+        _being_made(avro) as bodies,
+        _being_made(envelopes) as first,
+        _being_made(copy_text) as second,
+    ):
         files = {"envelopes": first, "copy_text": second}
         for base in range(1, count + 1, _CHUNK):
             last = min(base + _CHUNK, count + 1)
             chunk = [_Order.of(i, chance) for i in range(base, last)]
+            for order in chunk:
+                body = order.avro()
+                bodies.write(struct.pack(">i", len(body)) + body)
             for form, write in forms.items():
                 written = [write(order).encode() for order in chunk]
                 made[form].add(written)
@@ -178,6 +207,22 @@ class _Order:
             f'"created_at":{self.created_at_ms},"country":{country},"note":"{self.note}"}}'
         )
 
+    def avro(self) -> bytes:
+        quantity = b"\0" if self.quantity is None else b"\2" + zigzag(self.quantity)
+        country = b"\0" if self.country is None else b"\2" + _avro_text(self.country)
+        return b"".join(
+            (
+                zigzag(self.id),
+                _avro_text(self.customer),
+                struct.pack("<d", self.amount),
+                quantity,
+                b"\1" if self.active else b"\0",
+                zigzag(self.created_at_ms),
+                country,
+                b"\2" + _avro_text(self.note),
+            )
+        )
+
     def struct(self) -> str:
         """As Java prints it: fields that are null are left out, dates without milliseconds."""
         date = time.gmtime(self.created_at_ms // 1000)
@@ -206,6 +251,23 @@ class _Order:
                 self.note,
             ]
         )
+
+
+def _avro_text(text: str) -> bytes:
+    return zigzag(len(text)) + text.encode()
+
+
+def avro_bodies(orders: Orders, many: int) -> Iterator[list[bytes]]:
+    """The orders in Avro, so many at a time."""
+    with orders.avro.open("rb") as file:
+        bodies = []
+        while length := file.read(4):
+            bodies.append(file.read(*struct.unpack(">i", length)))
+            if len(bodies) == many:
+                yield bodies
+                bodies = []
+        if bodies:
+            yield bodies
 
 
 @contextmanager
