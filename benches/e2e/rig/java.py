@@ -24,9 +24,17 @@ KAFKA_JVM = (
 _PLUGINS = {
     "mirror": ["-DincludeArtifactIds=connect-mirror,connect-mirror-client"],
     "debezium-postgres": [],
+    # Kafka's own are on the worker's class path, with a newer Jackson.
+    "apicurio-avro": [
+        "-DexcludeArtifactIds=connect-json,connect-api,kafka-clients,"
+        "jackson-core,jackson-databind,jackson-annotations,jackson-datatype-jdk8,jackson-module-blackbird"
+    ],
     # With a Jackson of its own, the plugin and the worker disagree on what a Module is.
     "debezium-jdbc": ["-DexcludeArtifactIds=jackson-core,jackson-databind,jackson-annotations"],
 }
+
+# Plugins that are found only by a scan of their classes.
+UNLISTED = {"apicurio-avro"}
 
 _LOGGING = """\
 appender.stdout.type = Console

@@ -11,6 +11,7 @@ from rig.kafka import Kafka
 from rig.peer import Programs
 from rig.postgres import Postgres
 from rig.process import Process
+from rig.registry import Registry
 
 _SETTLED = 0.05  # of a core
 
@@ -50,6 +51,8 @@ class Site:
             path.mkdir(parents=True, exist_ok=True)
         self.broker = Broker(programs.java, self.scratch)
         self._postgres: Postgres | None = None
+        self._registry: Registry | None = None
+        self._work = work
 
     @property
     def kafka(self) -> Kafka:
@@ -60,6 +63,12 @@ class Site:
         if self._postgres is None:
             self._postgres = Postgres(self.scratch)
         return self._postgres
+
+    @property
+    def registry(self) -> Registry:
+        if self._registry is None:
+            self._registry = Registry(self._work, self.scratch)
+        return self._registry
 
     @property
     def database(self) -> Process | None:
@@ -84,4 +93,6 @@ class Site:
         self.broker.stop()
         if self._postgres:
             self._postgres.stop()
+        if self._registry:
+            self._registry.stop()
         shutil.rmtree(self.scratch, ignore_errors=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rig import proc
+from rig.java import UNLISTED
 from rig.meter import Meter
 from rig.peer import Peer
 from rig.process import Failure, Process, free_port
@@ -48,7 +49,7 @@ class Worker:
             "offset.storage.file.filename": str(site.scratch / f"{tag}.offsets"),
             "offset.flush.interval.ms": "10000",
             "plugin.path": site.programs.java.plugin_path(plugins),
-            **peer.worker_settings,
+            **({} if UNLISTED & set(plugins) else peer.worker_settings),
         }
         file = site.folder / "logs" / f"{tag}.properties"
         file.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))

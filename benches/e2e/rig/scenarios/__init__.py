@@ -1,5 +1,6 @@
 """What is measured, one subject a module."""
 
+from rig.scenarios.avro import AvroSink
 from rig.scenarios.database import PostgresSink, PostgresSource
 from rig.scenarios.files import FileSink, FileSource, JsonSink
 from rig.scenarios.mirror import Mirror
@@ -11,6 +12,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     FileSource(),
     FileSink(),
     JsonSink(),
+    AvroSink(),
     PostgresSource(),
     PostgresSink(),
     Mirror(),

@@ -13,7 +13,7 @@ from rig.site import Site
 from rig.worker import Job
 
 _SOURCE = "org.apache.kafka.connect.file.FileStreamSourceConnector"
-_SINK = "org.apache.kafka.connect.file.FileStreamSinkConnector"
+SINK = "org.apache.kafka.connect.file.FileStreamSinkConnector"
 _STRINGS = {"key.converter": STRING, "value.converter": STRING}
 
 
@@ -88,7 +88,7 @@ class _ToFile(Copy):
         expected, size = self.expected()
         return Job(
             config={
-                "connector.class": _SINK,
+                "connector.class": SINK,
                 "tasks.max": "1",
                 "file": str(file),
                 "topics": self._topic,
