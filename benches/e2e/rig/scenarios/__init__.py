@@ -1,6 +1,6 @@
 """What is measured, one subject a module."""
 
-from rig.scenarios.avro import AvroSink
+from rig.scenarios.avro import AvroLake, AvroSink
 from rig.scenarios.database import PostgresSink, PostgresSource
 from rig.scenarios.files import FileSink, FileSource, JsonSink
 from rig.scenarios.mirror import Mirror
@@ -13,6 +13,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     FileSink(),
     JsonSink(),
     AvroSink(),
+    AvroLake(),
     PostgresSource(),
     PostgresSink(),
     Mirror(),

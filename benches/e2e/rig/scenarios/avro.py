@@ -1,5 +1,6 @@
 """Avro values of a topic, whose schema is in a registry, into a file."""
 
+import shutil
 import struct
 import time
 
@@ -7,6 +8,7 @@ from rig import data
 from rig.batches import batch
 from rig.digest import digest_file
 from rig.floor import Floor, consume
+from rig.parquet import rows
 from rig.peer import Peer
 from rig.process import Failure
 from rig.scenarios.files import SINK
@@ -89,4 +91,46 @@ class AvroSink(Copy):
             bytes=self._bytes,
             check=lambda: f"{self._orders.count:,} values",
             clear=lambda: file.unlink(missing_ok=True),
+        )
+
+
+class AvroLake(AvroSink):
+    name = "avro-lake"
+    title = "Avro into Parquet"
+    about = (
+        "The topic of the Avro sink into Parquet files, snappy, a quarter of the records each. "
+        "Java has no such sink on Maven Central: compare with its Avro sink, which prints lines."
+    )
+    programs = ("millrace", "before")
+    has_floor = False
+
+    def job(self, site: Site, peer: Peer, tag: str) -> Job:
+        folder = site.scratch / tag
+        files = [0, 0]  # seen, and rows in them
+        each = max(self._orders.count // 4, 1)
+        goal = self._orders.count // each * each
+
+        def progress() -> int:
+            found = sorted(folder.rglob("*.parquet"))
+            if len(found) != files[0]:
+                files[:] = [len(found), sum(map(rows, found))]
+            return files[1]
+
+        return Job(
+            config={
+                "connector.class": "io.millrace.connect.lake.LakeSinkConnector",
+                "tasks.max": "1",
+                "store.url": f"file://{folder}",
+                "flush.size": str(each),
+                "topics": self._topic,
+                "key.converter": STRING,
+                **self._converter(site, peer),
+                **peer.consumer_settings,
+            },
+            progress=progress,
+            goal=goal,
+            records=goal,
+            bytes=self._bytes,
+            check=lambda: f"{progress():,} rows",
+            clear=lambda: shutil.rmtree(folder, ignore_errors=True),
         )
