@@ -3,7 +3,6 @@
 //!
 //! [`to_value`]: crate::json::read::to_value
 
-use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -16,13 +15,16 @@ use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal256Type, Float32Type, Float64Type, Int8Type,
     Int16Type, Int32Type, Int64Type, Time32MillisecondType, TimestampMillisecondType, i256,
 };
-use millrace_api::data::json::{Number, Reader, SyntaxError, Token, WrittenName};
+use millrace_api::data::json::{Number, Reader, SyntaxError, Token};
 use millrace_api::data::{Decimal, Kind, SchemaRef, Value};
 use num_bigint::{BigInt, Sign};
 
-use crate::json::JsonOptions;
+use crate::json::names::{Named, Names};
+use crate::json::node::Node;
+use crate::json::read::{check_nulls, may_be_missing, to_value};
 use crate::json::text::decode_base64;
-use crate::json::value::logical_of;
+use crate::json::value::{is_object, is_union, logical_of};
+use crate::json::{Dialect, Rules};
 
 const MILLIS_A_DAY: i32 = 86_400_000;
 
@@ -46,7 +48,9 @@ pub(crate) struct Unfit;
 pub(crate) struct Builder {
     schema: SchemaRef,
     data_type: DataType,
-    options: JsonOptions,
+    options: Rules,
+    /// Whether each value is read as a tree: what is rare has no other way.
+    as_tree: bool,
     valid: Vec<bool>,
     cells: Cells,
 }
@@ -68,47 +72,6 @@ enum Cells {
     List(Vec<i32>, Box<Builder>),
     Map(Vec<i32>, Box<Builder>, Box<Builder>),
     Struct(Vec<Builder>, Names),
-}
-
-/// Where a struct's fields are.
-struct Names {
-    places: HashMap<Arc<str>, usize>,
-    /// Each as most writers put it before a value; none where something in it has to be escaped.
-    written: Vec<Option<WrittenName>>,
-}
-
-impl Names {
-    fn new(schema: &SchemaRef) -> Self {
-        let names = || schema.fields().iter().map(|field| &field.name);
-        Self {
-            places: names().cloned().zip(0..).collect(),
-            written: names().map(|name| WrittenName::of(name)).collect(),
-        }
-    }
-
-    /// The field whose name comes next, which is probably the one at `expected`; none at the end of
-    /// the object.
-    fn next(
-        &self,
-        reader: &mut Reader<'_>,
-        expected: usize,
-        first: &mut bool,
-    ) -> Result<Option<Named>, Odd> {
-        if let Some(Some(name)) = self.written.get(expected)
-            && reader.take_written_name(name, first)
-        {
-            return Ok(Some(Named::Field(expected)));
-        }
-        let name = reader.next_name(first)?;
-        Ok(name.map(|name| self.places.get(&*name).map_or(Named::Nothing, |p| Named::Field(*p))))
-    }
-}
-
-/// What a member's name stands for.
-enum Named {
-    Field(usize),
-    /// Nothing in the schema.
-    Nothing,
 }
 
 /// Variable-length cells: where each ends, and all bytes.
@@ -139,7 +102,7 @@ impl Bytes {
 
 impl Builder {
     /// For columns of this schema with about so many rows; none when Arrow cannot hold it.
-    pub(crate) fn new(schema: &SchemaRef, options: JsonOptions, rows: usize) -> Option<Self> {
+    pub(crate) fn new(schema: &SchemaRef, options: Rules, rows: usize) -> Option<Self> {
         let data_type = schema.arrow_type()?;
         let inner = |schema: Option<&SchemaRef>| Some(Box::new(Self::new(schema?, options, rows)?));
         let bytes = || Bytes { ends: from_zero(rows), bytes: Vec::new() };
@@ -169,7 +132,10 @@ impl Builder {
             }
         };
         let valid = Vec::with_capacity(rows);
-        Some(Self { schema: Arc::clone(schema), data_type, options, valid, cells })
+        let as_tree = is_union(schema, options)
+            || (options.dialect == Dialect::JsonSchema
+                && schema.key_schema().is_some_and(|key| !is_object(key, options)));
+        Some(Self { schema: Arc::clone(schema), data_type, options, as_tree, valid, cells })
     }
 
     /// How many cells there are.
@@ -201,6 +167,9 @@ impl Builder {
         if token == Token::Null {
             reader.take_word(token)?;
             return self.append_missing();
+        }
+        if self.as_tree {
+            return self.append_tree(reader);
         }
         match (&mut self.cells, token) {
             (Cells::Struct(..), Token::Object) => self.append_struct(reader)?,
@@ -244,6 +213,13 @@ impl Builder {
         Ok(())
     }
 
+    fn append_tree(&mut self, reader: &mut Reader<'_>) -> Result<(), Odd> {
+        let node = Node::read(reader)?;
+        let value = to_value(&self.schema, Some(&node), self.options).map_err(|_| Odd)?;
+        check_nulls(&value, &self.schema, &String::new).map_err(|_| Odd)?;
+        self.append_value(&value).map_err(|Unfit| Odd)
+    }
+
     fn append_struct(&mut self, reader: &mut Reader<'_>) -> Result<(), Odd> {
         let Cells::Struct(columns, names) = &mut self.cells else {
             unreachable!("the caller matched a struct")
@@ -266,7 +242,12 @@ impl Builder {
             next = place + 1;
         }
         for column in columns {
-            if column.len() == row {
+            if column.len() > row {
+                continue;
+            }
+            if may_be_missing(&column.schema, column.options) {
+                column.append_null();
+            } else {
                 column.append_missing()?;
             }
         }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use millrace_api::data::append_integer;
 use millrace_api::data::json::{Reader, SyntaxError, Token, parse};
 
-use crate::json::JsonOptions;
+use crate::json::Rules;
 use crate::json::fault::Fault;
 use crate::json::text::{append_boolean, append_double, append_text};
 use crate::json::value::append_value;
@@ -25,7 +25,7 @@ pub(crate) fn append_canonical(text: &str, out: &mut Vec<u8>) -> Result<(), Faul
         Err(Stop::Duplicate) => {
             out.truncate(start);
             let value = parse(text).map_err(|e| Fault::new(e.message().to_owned()))?;
-            append_value(None, &value, JsonOptions::default(), out)
+            append_value(None, &value, Rules::default(), out)
         }
         Err(Stop::Syntax(error)) => Err(error.into()),
     }
@@ -150,8 +150,7 @@ mod tests {
             let mut out = Vec::new();
             append_canonical(text, &mut out).unwrap();
             let mut by_value = Vec::new();
-            append_value(None, &parse(text).unwrap(), JsonOptions::default(), &mut by_value)
-                .unwrap();
+            append_value(None, &parse(text).unwrap(), Rules::default(), &mut by_value).unwrap();
             assert_eq!(out, by_value);
             if !expected.is_empty() {
                 assert_eq!(out, expected.as_bytes());

@@ -9,7 +9,7 @@ use millrace_api::Serialized;
 use millrace_api::data::json::{Checked, Reader, Token, check, parse};
 use millrace_api::data::{Column, RowError, SchemaRef, Value};
 
-use crate::json::JsonOptions;
+use crate::json::Rules;
 use crate::json::builder::{Builder, Odd};
 use crate::json::canonical::append_canonical;
 use crate::json::fault::Fault;
@@ -50,28 +50,31 @@ impl LastEnvelope {
     }
 }
 
+/// Runs of fewer rows become a value a row.
+pub(crate) const COLUMNS_FROM: usize = 16;
+
 /// Reads rows of one converter.
 pub(crate) struct Decoder {
     schemas: Schemas,
     last: Option<LastEnvelope>,
-    options: JsonOptions,
+    options: Rules,
     /// Runs of fewer rows become a value a row.
     columns_from: usize,
 }
 
 /// Reports the rows that fail.
 pub(crate) struct Failures<'a> {
-    topic: &'a str,
+    topic: Option<&'a str>,
     rows: &'a mut Vec<RowError>,
 }
 
 impl<'a> Failures<'a> {
-    pub(crate) fn new(topic: &'a str, rows: &'a mut Vec<RowError>) -> Self {
+    pub(crate) fn new(topic: Option<&'a str>, rows: &'a mut Vec<RowError>) -> Self {
         Self { topic, rows }
     }
 
     pub(crate) fn push(&mut self, row: usize, fault: Fault) {
-        let error = fault.into_error(Some(self.topic));
+        let error = fault.into_error(self.topic);
         self.rows.push(RowError { row, error });
     }
 }
@@ -113,8 +116,8 @@ fn text(rest: &[u8]) -> Result<&str, Unlike> {
 }
 
 impl Decoder {
-    pub(crate) fn new(schemas: Schemas, options: JsonOptions) -> Self {
-        Self { schemas, last: None, options, columns_from: 16 }
+    pub(crate) fn new(schemas: Schemas, options: Rules) -> Self {
+        Self { schemas, last: None, options, columns_from: COLUMNS_FROM }
     }
 
     /// Sets from how many rows on a run becomes Arrow, so that tests can compare both ways.
@@ -229,38 +232,74 @@ impl Decoder {
             let pieces = payloads.iter().map(|p| p.and_then(strict));
             return Ok(Column::Json(assemble(rows, run.first, pieces)));
         };
-        if run.payloads.len() >= self.columns_from
-            && let Some(column) = self.typed(schema, &run, failed)?
+        let reader = RunReader { schema, options: self.options, columns_from: self.columns_from };
+        reader.column(run.first, &run.payloads, failed)
+    }
+}
+
+/// Reads consecutive payloads of one schema.
+pub(crate) struct RunReader<'a> {
+    pub(crate) schema: &'a SchemaRef,
+    pub(crate) options: Rules,
+    /// Fewer rows become a value a row.
+    pub(crate) columns_from: usize,
+}
+
+impl RunReader<'_> {
+    /// A column of texts, the first of which is the row `first`; none is null.
+    pub(crate) fn texts(
+        &self,
+        first: usize,
+        texts: &[Option<&str>],
+        failed: &mut Failures<'_>,
+    ) -> Column {
+        let texts = texts.iter().map(|text| text.map(without_mark));
+        let payloads: Vec<_> = texts.map(|text| text.map(Payload::Checked)).collect();
+        let column = self.column(first, &payloads, failed);
+        column.unwrap_or_else(|Unlike| unreachable!("these are no envelopes"))
+    }
+
+    fn column(
+        &self,
+        first: usize,
+        payloads: &[Option<Payload<'_>>],
+        failed: &mut Failures<'_>,
+    ) -> Result<Column, Unlike> {
+        if payloads.len() >= self.columns_from
+            && let Some(column) = self.typed(first, payloads, failed)?
         {
             return Ok(column);
         }
-        let values = (run.first..).zip(&run.payloads).map(|(row, payload)| {
+        let values = (first..).zip(payloads).map(|(row, payload)| {
             let Some(payload) = payload else {
                 return Ok(Value::Null);
             };
-            let node = Node::parse(payload.checked()?).map_err(Fault::from);
-            let value = node.and_then(|node| to_value(schema, Some(&node), self.options));
-            Ok(value.unwrap_or_else(|fault| {
+            Ok(self.value(*payload)?.unwrap_or_else(|fault| {
                 failed.push(row, fault);
                 Value::Null
             }))
         });
         let values = values.collect::<Result<_, Unlike>>()?;
-        Ok(Column::Rows { schema: Some(Arc::clone(schema)), values })
+        Ok(Column::Rows { schema: Some(Arc::clone(self.schema)), values })
+    }
+
+    fn value(&self, payload: Payload<'_>) -> Result<Result<Value, Fault>, Unlike> {
+        let node = Node::parse(payload.checked()?).map_err(Fault::from);
+        Ok(node.and_then(|node| to_value(self.schema, Some(&node), self.options)))
     }
 
     /// None when Arrow cannot hold all values; then nothing is reported as failed either.
     fn typed(
         &self,
-        schema: &SchemaRef,
-        run: &Run<'_>,
+        first: usize,
+        payloads: &[Option<Payload<'_>>],
         failed: &mut Failures<'_>,
     ) -> Result<Option<Column>, Unlike> {
         let failed_before = failed.rows.len();
-        let Some(mut builder) = Builder::new(schema, self.options, run.payloads.len()) else {
+        let Some(mut builder) = Builder::new(self.schema, self.options, payloads.len()) else {
             return Ok(None);
         };
-        for (row, payload) in (run.first..).zip(&run.payloads) {
+        for (row, payload) in (first..).zip(payloads) {
             let appended = match payload {
                 None => {
                     builder.append_null();
@@ -272,8 +311,7 @@ impl Decoder {
             let (Err(Odd), Some(payload)) = (appended, payload) else {
                 continue;
             };
-            let node = Node::parse(payload.checked()?).map_err(Fault::from);
-            match node.and_then(|node| to_value(schema, Some(&node), self.options)) {
+            match self.value(*payload)? {
                 Ok(value) if builder.append_value(&value).is_ok() => {}
                 Ok(_) => {
                     failed.rows.truncate(failed_before);
@@ -285,7 +323,8 @@ impl Decoder {
                 }
             }
         }
-        Ok(Some(Column::Typed { schema: Arc::clone(schema), array: builder.finish() }))
+        let schema = Arc::clone(self.schema);
+        Ok(Some(Column::Typed { schema, array: builder.finish() }))
     }
 }
 
@@ -299,7 +338,7 @@ fn without_mark(text: &str) -> &str {
     text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
-fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(bytes).map_err(|error| {
         Fault::new("Converting byte[] to Kafka Connect data failed due to serialization error: ")
             .because(format!("not UTF-8 at byte {}", error.valid_up_to()))

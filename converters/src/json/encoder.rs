@@ -6,13 +6,13 @@ use arrow::array::{Array, StringViewArray};
 use millrace_api::data::{Column, RowError, Schema, SchemaRef, Value};
 use millrace_api::{Error, Result};
 
-use crate::json::JsonOptions;
 use crate::json::canonical::append_canonical;
 use crate::json::fault::Fault;
 use crate::json::lru::Lru;
 use crate::json::plan::{Cells, Plan};
 use crate::json::schema::append_schema;
 use crate::json::value::append_value;
+use crate::json::{JsonOptions, Rules};
 
 /// What is known of a schema before its first row.
 pub(crate) struct Compiled {
@@ -25,7 +25,7 @@ pub(crate) struct Compiled {
 }
 
 impl Compiled {
-    fn new(schema: &SchemaRef, options: JsonOptions) -> Self {
+    fn new(schema: &SchemaRef, options: Rules) -> Self {
         let mut envelope = b"{\"schema\":".to_vec();
         let written = append_schema(schema, options, &mut envelope);
         envelope.extend_from_slice(b",\"payload\":");
@@ -39,12 +39,12 @@ impl Compiled {
 
 /// Encoders by the address of their schema: sources send the same one run after run.
 pub(crate) struct Encoders {
-    options: JsonOptions,
+    options: Rules,
     by_address: Lru<usize, Arc<Compiled>>,
 }
 
 impl Encoders {
-    pub(crate) fn new(options: JsonOptions, capacity: usize) -> Self {
+    pub(crate) fn new(options: Rules, capacity: usize) -> Self {
         Self { options, by_address: Lru::new(capacity) }
     }
 
@@ -87,7 +87,7 @@ impl Encoders {
 pub(crate) enum Rows<'a> {
     Typed(Cells<'a>),
     Json(&'a StringViewArray),
-    Values(Option<&'a Schema>, &'a [Value], JsonOptions),
+    Values(Option<&'a Schema>, &'a [Value], Rules),
 }
 
 impl Rows<'_> {
@@ -127,7 +127,7 @@ pub struct JsonWriter {
 impl JsonWriter {
     /// A writer that keeps the encoders of the last 100 schemas.
     pub fn new(options: JsonOptions) -> Self {
-        Self { encoders: Encoders::new(options, 100) }
+        Self { encoders: Encoders::new(options.into(), 100) }
     }
 
     /// Appends one row. Nothing is appended when it fails.

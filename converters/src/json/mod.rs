@@ -6,11 +6,13 @@ mod decoder;
 mod encoder;
 mod fault;
 mod lru;
+mod names;
 mod node;
 mod plan;
 mod read;
 mod schema;
 mod text;
+mod union;
 mod value;
 
 #[cfg(test)]
@@ -23,17 +25,20 @@ use millrace_api::{
     Converter, ConverterRole, Error, HeaderConverter, RawHeaders, Result, Serialized,
 };
 
-use crate::json::decoder::{Decoder, Failures, Schemas};
-use crate::json::encoder::Encoders;
-use crate::json::fault::Fault;
-use crate::json::lru::Lru;
-use crate::json::node::Node;
+use crate::json::decoder::{Decoder, Schemas};
 use crate::json::schema::read_schema;
-use crate::json::value::append_value;
 use crate::role::{RoleConfig, with_role};
 use crate::row_buffer::RowBuffer;
 
+pub(crate) use decoder::{COLUMNS_FROM, Failures, RunReader, utf8};
+pub(crate) use encoder::Encoders;
 pub use encoder::JsonWriter;
+pub(crate) use fault::Fault;
+pub(crate) use lru::Lru;
+pub(crate) use node::Node;
+pub(crate) use read::to_value;
+pub(crate) use text::{append_boolean, append_text};
+pub(crate) use value::{ONE_OF, UNION, append_value, is_union};
 
 pub(crate) const CLASS: &str = "org.apache.kafka.connect.json.JsonConverter";
 
@@ -62,6 +67,38 @@ pub struct JsonOptions {
 impl Default for JsonOptions {
     fn default() -> Self {
         Self { decimal_format: DecimalFormat::Base64, replace_null_with_default: true }
+    }
+}
+
+/// Which of Java's converters decides what JSON stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// `JsonConverter`.
+    #[default]
+    Connect,
+    /// `JsonSchemaConverter`: fields that are required and null are left out, entries of maps are
+    /// objects, and some structs are unions.
+    JsonSchema,
+}
+
+/// All that is decided about JSON before the data.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) decimal_format: DecimalFormat,
+    pub(crate) replace_null_with_default: bool,
+    pub(crate) dialect: Dialect,
+}
+
+impl From<JsonOptions> for Rules {
+    fn from(options: JsonOptions) -> Self {
+        let JsonOptions { decimal_format, replace_null_with_default } = options;
+        Self { decimal_format, replace_null_with_default, dialect: Dialect::Connect }
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        JsonOptions::default().into()
     }
 }
 
@@ -112,7 +149,7 @@ pub(crate) fn header_converter(props: &Props) -> Result<Box<dyn HeaderConverter>
 
 struct JsonConverter {
     schemas_enable: bool,
-    options: JsonOptions,
+    options: Rules,
     encoders: Encoders,
     decoder: Decoder,
     /// How long a row of the last run was.
@@ -122,9 +159,10 @@ struct JsonConverter {
 impl JsonConverter {
     fn new(props: &Props, role: ConverterRole) -> Result<Self> {
         let config = JsonConverterConfig::parse(&with_role(props, role))?;
-        let options = JsonOptions {
+        let options = Rules {
             decimal_format: config.decimal_format,
             replace_null_with_default: config.replace_null_with_default,
+            dialect: Dialect::Connect,
         };
         let capacity = usize::try_from(config.schemas_cache_size).unwrap_or(0);
         let fixed = match &config.schema_content {
@@ -150,7 +188,7 @@ impl JsonConverter {
 }
 
 /// The schema of `schema.content`; none when that is empty or null.
-fn fixed_schema(text: &str, options: JsonOptions) -> Result<Option<SchemaRef>, Fault> {
+fn fixed_schema(text: &str, options: Rules) -> Result<Option<SchemaRef>, Fault> {
     let node = Node::parse(text).map_err(|error| {
         Fault::new("Failed to parse schema in converter config due to serialization error: ")
             .because(error.to_string())
@@ -175,7 +213,7 @@ impl Converter for JsonConverter {
             Some(compiled) => compiled.envelope.as_deref(),
             None => Ok(b"{\"schema\":null,\"payload\":"),
         };
-        let mut failed = Failures::new(topic, failed);
+        let mut failed = Failures::new(Some(topic), failed);
         let mut rows = RowBuffer::new(column.len(), self.bytes_a_row);
         for row in 0..column.len() {
             // Without schema, null is a tombstone; with one, it is a value.
@@ -211,7 +249,7 @@ impl Converter for JsonConverter {
         _headers: &[RawHeaders],
         failed: &mut Vec<RowError>,
     ) -> Result<Vec<Column>> {
-        let mut failed = Failures::new(topic, failed);
+        let mut failed = Failures::new(Some(topic), failed);
         Ok(self.decoder.columns(rows, &mut failed))
     }
 }

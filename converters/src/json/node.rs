@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use millrace_api::data::json::{Number, Reader, SyntaxError, Token};
 
 /// A value in a JSON text.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Node<'a> {
     /// There is no value: the text is blank.
     Missing,
@@ -32,7 +32,8 @@ impl<'a> Node<'a> {
         Ok(node)
     }
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, SyntaxError> {
+    /// The value that comes next.
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, SyntaxError> {
         Ok(match reader.peek()? {
             Token::Text => Self::Text(reader.take_text()?),
             Token::Number => Self::Number(reader.take_number()?),

@@ -17,14 +17,18 @@ use num_bigint::BigInt;
 
 use crate::json::fault::Fault;
 use crate::json::text::{append_base64, append_boolean, append_double, append_single, append_text};
-use crate::json::value::{append_null, append_time, logical_of};
-use crate::json::{DecimalFormat, JsonOptions};
+use crate::json::value::{
+    append_null, append_time, entry_marks, is_object, is_union, leaves_null_out, logical_of,
+};
+use crate::json::{DecimalFormat, Rules};
 
 /// How values of a schema are written.
 #[derive(Debug)]
 pub(crate) struct Plan {
     shape: Shape,
     null: Null,
+    /// Whether a null field does not appear in its object.
+    leaves_null_out: bool,
 }
 
 /// What stands for null.
@@ -40,17 +44,20 @@ enum Shape {
     Leaf(Kind, Option<&'static str>, DecimalFormat),
     List(Box<Plan>),
     Map {
-        is_object: bool,
+        /// What stands around an entry's key and value; none in an object.
+        marks: Option<[&'static [u8]; 3]>,
         key: Box<Plan>,
         value: Box<Plan>,
     },
-    /// Each field with its name and what is written before its value: `{"a":`, `,"b":`.
+    /// Each field with its name and what is written before its value: `,"b":`.
     Struct(Vec<(Arc<str>, Vec<u8>, Plan)>),
+    /// The first that is not null is written alone.
+    Union(Vec<Plan>),
 }
 
 impl Plan {
     /// Compiles a schema that Arrow can hold.
-    pub(crate) fn new(schema: &Schema, options: JsonOptions) -> Self {
+    pub(crate) fn new(schema: &Schema, options: Rules) -> Self {
         let mut text = Vec::new();
         let null = match append_null(schema, options, &mut text) {
             Ok(()) => Null::Text(text),
@@ -63,14 +70,18 @@ impl Plan {
         let shape = match schema.kind() {
             Kind::Array => Shape::List(inner(schema.value_schema())),
             Kind::Map => Shape::Map {
-                is_object: schema.key_schema().map(|k| k.kind()) == Some(Kind::String),
+                marks: (!schema.key_schema().is_some_and(|key| is_object(key, options)))
+                    .then(|| entry_marks(options)),
                 key: inner(schema.key_schema()),
                 value: inner(schema.value_schema()),
             },
+            Kind::Struct if is_union(schema, options) => Shape::Union(
+                schema.fields().iter().map(|f| Self::new(&f.schema, options)).collect(),
+            ),
             Kind::Struct => Shape::Struct(fields(schema, options)),
             kind => Shape::Leaf(kind, logical_of(schema), options.decimal_format),
         };
-        Self { shape, null }
+        Self { shape, null, leaves_null_out: leaves_null_out(schema, options) }
     }
 
     /// Joins the plan to an array of the schema's Arrow type.
@@ -90,10 +101,10 @@ impl Plan {
                 let list = array.as_list::<i32>();
                 Values::List(list.value_offsets(), Box::new(item.join(list.values())))
             }
-            Shape::Map { is_object, key, value } => {
+            Shape::Map { marks, key, value } => {
                 let map = array.as_map();
                 Values::Map {
-                    is_object: *is_object,
+                    marks: *marks,
                     offsets: map.value_offsets(),
                     keys: Box::new(key.join(map.keys())),
                     values: Box::new(value.join(map.values())),
@@ -106,25 +117,31 @@ impl Plan {
                 };
                 Values::Struct(fields.iter().zip(columns).map(join).collect())
             }
+            Shape::Union(plans) => {
+                let columns = array.as_struct().columns();
+                Values::Union(plans.iter().zip(columns).map(|(p, column)| p.join(column)).collect())
+            }
         };
-        Cells { nulls: array.nulls(), null: &self.null, values }
+        let nulls = array.nulls();
+        Cells { nulls, null: &self.null, leaves_null_out: self.leaves_null_out, values }
     }
 }
 
-fn fields(schema: &Schema, options: JsonOptions) -> Vec<(Arc<str>, Vec<u8>, Plan)> {
-    let field = |(i, field): (usize, &millrace_api::data::Field)| {
-        let mut lead = vec![if i == 0 { b'{' } else { b',' }];
+fn fields(schema: &Schema, options: Rules) -> Vec<(Arc<str>, Vec<u8>, Plan)> {
+    let field = |field: &millrace_api::data::Field| {
+        let mut lead = vec![b','];
         append_text(&field.name, &mut lead);
         lead.push(b':');
         (Arc::clone(&field.name), lead, Plan::new(&field.schema, options))
     };
-    schema.fields().iter().enumerate().map(field).collect()
+    schema.fields().iter().map(field).collect()
 }
 
 /// A column ready to be written row by row.
 pub(crate) struct Cells<'a> {
     nulls: Option<&'a NullBuffer>,
     null: &'a Null,
+    leaves_null_out: bool,
     values: Values<'a>,
 }
 
@@ -145,12 +162,13 @@ enum Values<'a> {
     DecimalText(&'a [i256], i32),
     List(&'a [i32], Box<Cells<'a>>),
     Map {
-        is_object: bool,
+        marks: Option<[&'static [u8]; 3]>,
         offsets: &'a [i32],
         keys: Box<Cells<'a>>,
         values: Box<Cells<'a>>,
     },
     Struct(Vec<(&'a Arc<str>, &'a [u8], Cells<'a>)>),
+    Union(Vec<Cells<'a>>),
 }
 
 fn leaf<'a>(
@@ -192,7 +210,7 @@ fn leaf<'a>(
 impl Cells<'_> {
     /// Appends a row. What was appended before an error is the caller's to drop.
     pub(crate) fn append(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
-        if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
+        if self.is_null(row) {
             return self.append_null(out);
         }
         match &self.values {
@@ -209,12 +227,26 @@ impl Cells<'_> {
             Values::DecimalBytes(values) => append_base64(minimal(&values[row].to_be_bytes()), out),
             Values::DecimalText(values, scale) => append_decimal(values[row], *scale, out),
             Values::List(offsets, items) => append_list(range(offsets, row), items, out)?,
-            Values::Map { is_object, offsets, keys, values } => {
-                append_map(*is_object, range(offsets, row), keys, values, out)?
+            Values::Map { marks, offsets, keys, values } => {
+                append_map(*marks, range(offsets, row), keys, values, out)?
             }
             Values::Struct(fields) => append_struct(fields, row, out)?,
+            Values::Union(members) => {
+                // A member's default takes the place of its null.
+                let is_there = |cells: &&Self| {
+                    !cells.is_null(row) || matches!(cells.null, Null::Text(text) if text != b"null")
+                };
+                match members.iter().find(is_there) {
+                    Some(cells) => cells.append(row, out)?,
+                    None => self.append_null(out)?,
+                }
+            }
         }
         Ok(())
+    }
+
+    fn is_null(&self, row: usize) -> bool {
+        self.nulls.is_some_and(|nulls| nulls.is_null(row))
     }
 
     fn append_null(&self, out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -249,29 +281,24 @@ fn append_list(
 }
 
 fn append_map(
-    is_object: bool,
+    marks: Option<[&'static [u8]; 3]>,
     entries: std::ops::Range<usize>,
     keys: &Cells<'_>,
     values: &Cells<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    let [open, close] = if is_object { *b"{}" } else { *b"[]" };
+    let [open, close] = if marks.is_none() { *b"{}" } else { *b"[]" };
     out.push(open);
     for entry in entries.clone() {
         if entry > entries.start {
             out.push(b',');
         }
-        if is_object {
-            keys.append(entry, out)?;
-            out.push(b':');
-            values.append(entry, out)?;
-        } else {
-            out.push(b'[');
-            keys.append(entry, out)?;
-            out.push(b',');
-            values.append(entry, out)?;
-            out.push(b']');
-        }
+        let [before, between, after]: [&[u8]; 3] = marks.unwrap_or([b"", b":", b""]);
+        out.extend_from_slice(before);
+        keys.append(entry, out)?;
+        out.extend_from_slice(between);
+        values.append(entry, out)?;
+        out.extend_from_slice(after);
     }
     out.push(close);
     Ok(())
@@ -282,12 +309,18 @@ fn append_struct(
     row: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
+    let start = out.len();
     for (name, lead, cells) in fields {
+        if cells.leaves_null_out && cells.is_null(row) {
+            continue;
+        }
         out.extend_from_slice(lead);
         cells.append(row, out).map_err(|fault| fault.within(name))?;
     }
-    if fields.is_empty() {
-        out.push(b'{');
+    // The comma before the first field.
+    match out.get_mut(start) {
+        Some(comma) => *comma = b'{',
+        None => out.push(b'{'),
     }
     out.push(b'}');
     Ok(())

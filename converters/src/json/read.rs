@@ -8,11 +8,12 @@ use millrace_api::data::json::Number;
 use millrace_api::data::{Decimal, Kind, Schema, SchemaRef, Struct, Value};
 use num_bigint::BigInt;
 
-use crate::json::JsonOptions;
 use crate::json::fault::Fault;
 use crate::json::node::Node;
 use crate::json::text::decode_base64;
-use crate::json::value::logical_of;
+use crate::json::union::choose;
+use crate::json::value::{is_object, is_union, logical_of};
+use crate::json::{Dialect, Rules};
 
 const MILLIS_A_DAY: i32 = 86_400_000;
 
@@ -20,10 +21,13 @@ const MILLIS_A_DAY: i32 = 86_400_000;
 pub(crate) fn to_value(
     schema: &SchemaRef,
     node: Option<&Node<'_>>,
-    options: JsonOptions,
+    options: Rules,
 ) -> Result<Value, Fault> {
     let Some(node) = node.filter(|n| !matches!(n, Node::Null)) else {
-        return null(schema, options);
+        return match node {
+            None if may_be_missing(schema, options) => Ok(Value::Null),
+            _ => null(schema, options),
+        };
     };
     if let Some(name) = logical_of(schema) {
         return logical(schema, name, node);
@@ -51,11 +55,17 @@ pub(crate) fn to_value(
         },
         Kind::Array => array(schema, node, options)?,
         Kind::Map => map(schema, node, options)?,
+        Kind::Struct if is_union(schema, options) => choose(schema, node, options)?,
         Kind::Struct => structure(schema, node, options)?,
     })
 }
 
-fn null(schema: &Schema, options: JsonOptions) -> Result<Value, Fault> {
+/// Whether a field that its object lacks is null, though the schema wants a value.
+pub(crate) fn may_be_missing(schema: &Schema, options: Rules) -> bool {
+    options.dialect == Dialect::JsonSchema && schema.default().is_none()
+}
+
+fn null(schema: &Schema, options: Rules) -> Result<Value, Fault> {
     match schema.default() {
         Some(default) if options.replace_null_with_default => Ok(default.clone()),
         _ if schema.is_optional() => Ok(Value::Null),
@@ -121,7 +131,7 @@ fn decimal(schema: &Schema, text: &str) -> Result<Value, Fault> {
     Ok(Value::Decimal(Decimal { unscaled: BigInt::from_signed_bytes_be(&bytes), scale }))
 }
 
-fn array(schema: &Schema, node: &Node<'_>, options: JsonOptions) -> Result<Value, Fault> {
+fn array(schema: &Schema, node: &Node<'_>, options: Rules) -> Result<Value, Fault> {
     let schema = part(schema.value_schema())?;
     let item = |node| to_value(schema, Some(node), options);
     // Java goes through the children of whatever it finds: an object's values, or nothing.
@@ -139,10 +149,10 @@ fn part(schema: Option<&SchemaRef>) -> Result<&SchemaRef, Fault> {
     schema.ok_or_else(|| Fault::new("schema of an array or map lacks the schema of its items"))
 }
 
-fn map(schema: &Schema, node: &Node<'_>, options: JsonOptions) -> Result<Value, Fault> {
+fn map(schema: &Schema, node: &Node<'_>, options: Rules) -> Result<Value, Fault> {
     let key_schema = part(schema.key_schema())?;
     let value_schema = part(schema.value_schema())?;
-    if key_schema.kind() == Kind::String {
+    if is_object(key_schema, options) {
         let Node::Object(members) = node else {
             return Err(Fault::new(format!(
                 "Maps with string fields should be encoded as JSON objects, but found {}",
@@ -157,7 +167,11 @@ fn map(schema: &Schema, node: &Node<'_>, options: JsonOptions) -> Result<Value, 
     }
     let Node::Array(pairs) = node else {
         return Err(Fault::new(format!(
-            "Maps with non-string fields should be encoded as JSON array of tuples, but found {}",
+            "Maps with non-string fields should be encoded as JSON array of {}, but found {}",
+            match options.dialect {
+                Dialect::Connect => "tuples",
+                Dialect::JsonSchema => "objects",
+            },
             node.type_name()
         )));
     };
@@ -165,9 +179,12 @@ fn map(schema: &Schema, node: &Node<'_>, options: JsonOptions) -> Result<Value, 
     // Values have no hash; their debug text tells the same apart as their equality.
     let mut places: HashMap<String, usize> = HashMap::new();
     for pair in pairs {
-        let (key, value) = read_pair(pair)?;
-        let key = to_value(key_schema, Some(key), options)?;
-        let value = to_value(value_schema, Some(value), options)?;
+        let (key, value) = match options.dialect {
+            Dialect::Connect => read_pair(pair)?,
+            Dialect::JsonSchema => read_entry(pair)?,
+        };
+        let key = to_value(key_schema, key, options)?;
+        let value = to_value(value_schema, value, options)?;
         let place = *places.entry(format!("{key:?}")).or_insert(entries.len());
         match entries.get_mut(place) {
             Some(entry) => entry.1 = value,
@@ -177,10 +194,26 @@ fn map(schema: &Schema, node: &Node<'_>, options: JsonOptions) -> Result<Value, 
     Ok(Value::Map(entries))
 }
 
-fn read_pair<'n, 'a>(pair: &'n Node<'a>) -> Result<(&'n Node<'a>, &'n Node<'a>), Fault> {
+type Entry<'n, 'a> = (Option<&'n Node<'a>>, Option<&'n Node<'a>>);
+
+fn read_entry<'n, 'a>(entry: &'n Node<'a>) -> Result<Entry<'n, 'a>, Fault> {
+    match entry {
+        Node::Object(members) if members.len() == 2 => Ok((entry.get("key"), entry.get("value"))),
+        Node::Object(members) => Err(Fault::new(format!(
+            "Found invalid map entry, expected length 2 but found :{}",
+            members.len()
+        ))),
+        other => Err(Fault::new(format!(
+            "Found invalid map entry instead of object: {}",
+            other.type_name()
+        ))),
+    }
+}
+
+fn read_pair<'n, 'a>(pair: &'n Node<'a>) -> Result<Entry<'n, 'a>, Fault> {
     match pair {
         Node::Array(items) => match &items[..] {
-            [key, value] => Ok((key, value)),
+            [key, value] => Ok((Some(key), Some(value))),
             items => Err(Fault::new(format!(
                 "Found invalid map entry, expected length 2 but found :{}",
                 items.len()
@@ -193,7 +226,7 @@ fn read_pair<'n, 'a>(pair: &'n Node<'a>) -> Result<(&'n Node<'a>, &'n Node<'a>),
     }
 }
 
-fn structure(schema: &SchemaRef, node: &Node<'_>, options: JsonOptions) -> Result<Value, Fault> {
+fn structure(schema: &SchemaRef, node: &Node<'_>, options: Rules) -> Result<Value, Fault> {
     if !matches!(node, Node::Object(_)) {
         return Err(Fault::new(format!(
             "Structs should be encoded as JSON objects, but found {}",
@@ -204,7 +237,10 @@ fn structure(schema: &SchemaRef, node: &Node<'_>, options: JsonOptions) -> Resul
     for (i, field) in schema.fields().iter().enumerate() {
         let place = || format!("field: \"{}\"", field.name);
         let value = to_value(&field.schema, node.get_near(i, &field.name), options)
-            .and_then(|value| check_nulls(&value, &field.schema, &place).map(|()| value))
+            .and_then(|value| match value {
+                Value::Null if options.dialect == Dialect::JsonSchema => Ok(value),
+                value => check_nulls(&value, &field.schema, &place).map(|()| value),
+            })
             .map_err(|fault| fault.within(&field.name))?;
         values.push(value);
     }
@@ -212,7 +248,11 @@ fn structure(schema: &SchemaRef, node: &Node<'_>, options: JsonOptions) -> Resul
 }
 
 /// What coercion made null must be optional; only structs look (`Struct.put`).
-fn check_nulls(value: &Value, schema: &Schema, place: &dyn Fn() -> String) -> Result<(), Fault> {
+pub(crate) fn check_nulls(
+    value: &Value,
+    schema: &Schema,
+    place: &dyn Fn() -> String,
+) -> Result<(), Fault> {
     match value {
         Value::Null if schema.is_optional() => Ok(()),
         Value::Null => Err(Fault::new(format!(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use millrace_api::data::{Kind, Schema, SchemaBuilder, SchemaRef, append_integer};
 
-use crate::json::JsonOptions;
+use crate::json::Rules;
 use crate::json::fault::Fault;
 use crate::json::node::Node;
 use crate::json::read::to_value;
@@ -31,7 +31,7 @@ fn type_name(kind: Kind) -> &'static str {
 /// Appends a schema as an object. Fails when a default cannot be written.
 pub(crate) fn append_schema(
     schema: &Schema,
-    options: JsonOptions,
+    options: Rules,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     append_open(schema, options, out)?;
@@ -40,7 +40,7 @@ pub(crate) fn append_schema(
 }
 
 /// A schema without the closing brace: within a struct, the field's name follows.
-fn append_open(schema: &Schema, options: JsonOptions, out: &mut Vec<u8>) -> Result<(), Fault> {
+fn append_open(schema: &Schema, options: Rules, out: &mut Vec<u8>) -> Result<(), Fault> {
     out.extend_from_slice(b"{\"type\":");
     append_text(type_name(schema.kind()), out);
     append_parts(schema, options, out)?;
@@ -77,7 +77,7 @@ fn append_open(schema: &Schema, options: JsonOptions, out: &mut Vec<u8>) -> Resu
     Ok(())
 }
 
-fn append_parts(schema: &Schema, options: JsonOptions, out: &mut Vec<u8>) -> Result<(), Fault> {
+fn append_parts(schema: &Schema, options: Rules, out: &mut Vec<u8>) -> Result<(), Fault> {
     let inner = |key: &[u8], schema: Option<&SchemaRef>, out: &mut Vec<u8>| {
         out.extend_from_slice(key);
         match schema {
@@ -117,18 +117,11 @@ fn append_parts(schema: &Schema, options: JsonOptions, out: &mut Vec<u8>) -> Res
 const MAX_DEPTH: usize = 100;
 
 /// The schema that a JSON object describes; none for null.
-pub(crate) fn read_schema(
-    node: &Node<'_>,
-    options: JsonOptions,
-) -> Result<Option<SchemaRef>, Fault> {
+pub(crate) fn read_schema(node: &Node<'_>, options: Rules) -> Result<Option<SchemaRef>, Fault> {
     read_at(0, node, options)
 }
 
-fn read_at(
-    depth: usize,
-    node: &Node<'_>,
-    options: JsonOptions,
-) -> Result<Option<SchemaRef>, Fault> {
+fn read_at(depth: usize, node: &Node<'_>, options: Rules) -> Result<Option<SchemaRef>, Fault> {
     if matches!(node, Node::Null) {
         return Ok(None);
     }
@@ -180,7 +173,7 @@ fn start(
     depth: usize,
     kind: &str,
     node: &Node<'_>,
-    options: JsonOptions,
+    options: Rules,
 ) -> Result<SchemaBuilder, Fault> {
     let part = |key: &str, missing: &'static str, null: &'static str| {
         let node = node.get(key).ok_or_else(|| Fault::new(missing))?;
@@ -218,11 +211,7 @@ fn start(
     }))
 }
 
-fn read_fields(
-    depth: usize,
-    node: &Node<'_>,
-    options: JsonOptions,
-) -> Result<SchemaBuilder, Fault> {
+fn read_fields(depth: usize, node: &Node<'_>, options: Rules) -> Result<SchemaBuilder, Fault> {
     let Some(Node::Array(fields)) = node.get("fields") else {
         return Err(Fault::new("Struct schema's \"fields\" argument is not an array."));
     };

@@ -586,7 +586,7 @@ proptest! {
         payloads in proptest::collection::vec(arbitrary::json_texts(3), 1..20),
     ) {
         let mut text = Vec::new();
-        schema::append_schema(&schema, JsonOptions::default(), &mut text).unwrap();
+        schema::append_schema(&schema, Rules::default(), &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         let rows: Serialized = payloads.iter()
             .map(|p| Some(format!("{{\"schema\":{text},\"payload\":{p}}}").into_bytes())).collect();
@@ -627,7 +627,7 @@ proptest! {
 /// NaN and negative zero in defaults come back as zero.
 fn read_defaults(schema: &Schema) -> String {
     let mut text = Vec::new();
-    schema::append_schema(schema, JsonOptions::default(), &mut text).unwrap();
+    schema::append_schema(schema, Rules::default(), &mut text).unwrap();
     String::from_utf8(text)
         .unwrap()
         .replace("\"NaN\"", "0.0")

@@ -1,10 +1,10 @@
 //! Writes one value as JSON: the definition of what the columnar encoder must equal.
 
-use millrace_api::data::{Decimal, Kind, Schema, Value, append_integer, logical};
+use millrace_api::data::{Decimal, Field, Kind, Schema, Value, append_integer, logical};
 
 use crate::json::fault::Fault;
 use crate::json::text::{append_base64, append_boolean, append_double, append_single, append_text};
-use crate::json::{DecimalFormat, JsonOptions};
+use crate::json::{DecimalFormat, Dialect, Rules};
 
 pub(crate) const MISSING: &str =
     "Conversion error: null value for field that is required and has no default value";
@@ -17,7 +17,7 @@ type Result = std::result::Result<(), Fault>;
 pub(crate) fn append_value(
     schema: Option<&Schema>,
     value: &Value,
-    options: JsonOptions,
+    options: Rules,
     out: &mut Vec<u8>,
 ) -> Result {
     match (schema, value) {
@@ -33,17 +33,52 @@ pub(crate) fn append_value(
 }
 
 /// What a null of this schema is written as: the default, or null, or not at all.
-pub(crate) fn append_null(schema: &Schema, options: JsonOptions, out: &mut Vec<u8>) -> Result {
+pub(crate) fn append_null(schema: &Schema, options: Rules, out: &mut Vec<u8>) -> Result {
     if options.replace_null_with_default
         && let Some(default) = schema.default()
     {
         return append_value(Some(schema), default, options, out);
     }
-    if schema.is_optional() {
+    if schema.is_optional() || options.dialect == Dialect::JsonSchema {
         out.extend_from_slice(b"null");
         return Ok(());
     }
     Err(Fault::new(MISSING))
+}
+
+/// Whether a field that is null does not appear in its object.
+pub(crate) fn leaves_null_out(schema: &Schema, options: Rules) -> bool {
+    let has_default = options.replace_null_with_default && schema.default().is_some();
+    options.dialect == Dialect::JsonSchema && !schema.is_optional() && !has_default
+}
+
+/// The name of structs that stand for `oneOf`.
+pub(crate) const ONE_OF: &str = "io.confluent.connect.json.OneOf";
+/// The parameter of structs that stand for a union in any format.
+pub(crate) const UNION: &str = "org.apache.kafka.connect.data.Union";
+
+/// Whether a struct stands for the one of its fields that is not null.
+pub(crate) fn is_union(schema: &Schema, options: Rules) -> bool {
+    options.dialect == Dialect::JsonSchema
+        && schema.kind() == Kind::Struct
+        && (schema.name() == Some(ONE_OF) || schema.parameter(UNION).is_some())
+}
+
+/// Whether a map is written as an object; one without such keys is an array of its entries.
+pub(crate) fn is_object(key: &Schema, options: Rules) -> bool {
+    let is_text = key.kind() == Kind::String;
+    match options.dialect {
+        Dialect::Connect => is_text,
+        Dialect::JsonSchema => is_text && !key.is_optional(),
+    }
+}
+
+/// What stands around and between an entry's key and value, where a map is an array.
+pub(crate) fn entry_marks(options: Rules) -> [&'static [u8]; 3] {
+    match options.dialect {
+        Dialect::Connect => [b"[", b",", b"]"],
+        Dialect::JsonSchema => [b"{\"key\":", b",\"value\":", b"}"],
+    }
 }
 
 /// The name of Connect's own logical types.
@@ -61,7 +96,7 @@ fn append_logical(
     schema: &Schema,
     name: &str,
     value: &Value,
-    options: JsonOptions,
+    options: Rules,
     out: &mut Vec<u8>,
 ) -> Result {
     match (name, value) {
@@ -95,12 +130,7 @@ pub(crate) fn append_time(millis: i32, out: &mut Vec<u8>) -> Result {
     Ok(())
 }
 
-fn append_decimal(
-    schema: &Schema,
-    number: &Decimal,
-    options: JsonOptions,
-    out: &mut Vec<u8>,
-) -> Result {
+fn append_decimal(schema: &Schema, number: &Decimal, options: Rules, out: &mut Vec<u8>) -> Result {
     if options.decimal_format == DecimalFormat::Numeric {
         out.extend_from_slice(number.to_string().as_bytes());
         return Ok(());
@@ -117,7 +147,7 @@ fn append_decimal(
     Ok(())
 }
 
-fn append_plain(schema: &Schema, value: &Value, options: JsonOptions, out: &mut Vec<u8>) -> Result {
+fn append_plain(schema: &Schema, value: &Value, options: Rules, out: &mut Vec<u8>) -> Result {
     match (schema.kind(), value) {
         (Kind::Int8, Value::Int8(n)) => append_integer(i64::from(*n), out),
         (Kind::Int16, Value::Int16(n)) => append_integer(i64::from(*n), out),
@@ -153,7 +183,7 @@ fn append_plain(schema: &Schema, value: &Value, options: JsonOptions, out: &mut 
     Ok(())
 }
 
-fn append_schemaless(value: &Value, options: JsonOptions, out: &mut Vec<u8>) -> Result {
+fn append_schemaless(value: &Value, options: Rules, out: &mut Vec<u8>) -> Result {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Int8(n) => append_integer(i64::from(*n), out),
@@ -181,7 +211,7 @@ fn append_schemaless(value: &Value, options: JsonOptions, out: &mut Vec<u8>) -> 
 fn append_array(
     items: &[Value],
     schema: Option<&Schema>,
-    options: JsonOptions,
+    options: Rules,
     out: &mut Vec<u8>,
 ) -> Result {
     out.push(b'[');
@@ -199,15 +229,16 @@ fn append_array(
 fn append_map(
     entries: &[(Value, Value)],
     schema: Option<&Schema>,
-    options: JsonOptions,
+    options: Rules,
     out: &mut Vec<u8>,
 ) -> Result {
     let key_schema = schema.and_then(|s| s.key_schema()).map(|s| &**s);
     let value_schema = schema.and_then(|s| s.value_schema()).map(|s| &**s);
     let is_object = match key_schema {
-        Some(schema) => schema.kind() == Kind::String,
+        Some(schema) => is_object(schema, options),
         None => entries.iter().all(|(k, _)| matches!(k, Value::String(_))),
     };
+    let [open, between, close] = entry_marks(options);
     out.push(if is_object { b'{' } else { b'[' });
     for (i, (key, value)) in entries.iter().enumerate() {
         if i > 0 {
@@ -218,11 +249,11 @@ fn append_map(
             out.push(b':');
             append_value(value_schema, value, options, out)?;
         } else {
-            out.push(b'[');
+            out.extend_from_slice(open);
             append_value(key_schema, key, options, out)?;
-            out.push(b',');
+            out.extend_from_slice(between);
             append_value(value_schema, value, options, out)?;
-            out.push(b']');
+            out.extend_from_slice(close);
         }
     }
     out.push(if is_object { b'}' } else { b']' });
@@ -230,12 +261,7 @@ fn append_map(
 }
 
 /// A null key becomes the name `null`, unless a default takes its place.
-fn append_name(
-    key: &Value,
-    schema: Option<&Schema>,
-    options: JsonOptions,
-    out: &mut Vec<u8>,
-) -> Result {
+fn append_name(key: &Value, schema: Option<&Schema>, options: Rules, out: &mut Vec<u8>) -> Result {
     let start = out.len();
     append_value(schema, key, options, out)?;
     if out[start..] == *b"null" {
@@ -245,24 +271,37 @@ fn append_name(
     Ok(())
 }
 
-fn append_struct(
-    values: &[Value],
-    schema: &Schema,
-    options: JsonOptions,
-    out: &mut Vec<u8>,
-) -> Result {
-    out.push(b'{');
-    for (i, (field, value)) in schema.fields().iter().zip(values).enumerate() {
-        if i > 0 {
-            out.push(b',');
+fn append_struct(values: &[Value], schema: &Schema, options: Rules, out: &mut Vec<u8>) -> Result {
+    if is_union(schema, options) {
+        return append_union(values, schema, options, out);
+    }
+    let start = out.len();
+    for (field, value) in schema.fields().iter().zip(values) {
+        if value.is_null() && leaves_null_out(&field.schema, options) {
+            continue;
         }
+        out.push(if out.len() == start { b'{' } else { b',' });
         append_text(&field.name, out);
         out.push(b':');
         append_value(Some(&field.schema), value, options, out)
             .map_err(|fault| fault.within(&field.name))?;
     }
+    if out.len() == start {
+        out.push(b'{');
+    }
     out.push(b'}');
     Ok(())
+}
+
+/// The first field that is not null, or has a default in its place.
+fn append_union(values: &[Value], schema: &Schema, options: Rules, out: &mut Vec<u8>) -> Result {
+    let is_there = |(field, value): &(&Field, &Value)| {
+        !value.is_null() || (options.replace_null_with_default && field.schema.default().is_some())
+    };
+    match schema.fields().iter().zip(values).find(is_there) {
+        Some((field, value)) => append_value(Some(&field.schema), value, options, out),
+        None => append_null(schema, options, out),
+    }
 }
 
 /// A struct that is a schema's default was made before that schema had one.

@@ -1,0 +1,289 @@
+//! `JsonSchemaConverter`: Connect data as JSON whose JSON Schema a registry keeps.
+
+mod compatible;
+mod connect;
+mod describe;
+mod documents;
+mod order;
+mod part;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use millrace_api::config::Config;
+use millrace_api::data::{Column, RowError, SchemaRef};
+use millrace_api::{Error, Result, Serialized};
+
+use crate::json::{
+    COLUMNS_FROM, DecimalFormat, Dialect, Encoders, Failures, Fault, Node, Rules, RunReader, utf8,
+};
+use crate::json_schema::connect::connect_schema;
+use crate::json_schema::describe::describe;
+use crate::json_schema::documents::Documents;
+use crate::registry::{Compiled, Described, Format, Row, SchemaText};
+use crate::row_buffer::RowBuffer;
+
+/// Parameters of this format, which its schemas do not show.
+const NAMESPACE: &str = "io.confluent.connect.json";
+/// The parameter that names a schema others refer to.
+const ID: &str = "io.confluent.connect.json.Id";
+/// The parameter of texts that are enums; one more for each symbol follows.
+const ENUM: &str = "io.confluent.connect.json.Enum";
+/// The same in all formats (`generalized.sum.type.support`).
+const SUM_ENUM: &str = "org.apache.kafka.connect.data.Enum";
+/// What stands for null among the symbols of an enum.
+const NULL_MARKER: &str = "<NULL>";
+
+/// The keys of the format; those of the registry are beside it.
+#[derive(Config)]
+pub(crate) struct JsonSchemaConfig {
+    /// Toggle for enabling/disabling generalized sum type support: interoperability of enum/union
+    /// with other schema formats
+    #[config(key = "generalized.sum.type.support", importance = Medium, default = false)]
+    generalized_sum_type_support: bool,
+    /// Whether to ignore the default for nullable fields when the value is null
+    #[config(key = "ignore.default.for.nullables", importance = Medium, default = false)]
+    ignore_default_for_nullables: bool,
+    /// Size of the converted schemas cache
+    #[config(key = "schemas.cache.config", importance = Low, default = 1000)]
+    schemas_cache_config: i32,
+    /// Whether to allow additional properties for object schemas.
+    #[config(key = "object.additional.properties", importance = Medium, default = true)]
+    object_additional_properties: bool,
+    /// Whether to set non-required properties to be optional.
+    #[config(key = "use.optional.for.nonrequired", importance = Medium, default = false)]
+    use_optional_for_nonrequired: bool,
+    /// Whether to ignore modern dialects of JSON Schema after draft 7, in which case draft 7 will
+    /// be used.
+    #[config(key = "ignore.modern.dialects", importance = Low, default = false)]
+    _ignore_modern_dialects: bool,
+    /// Controls which format this converter will serialize decimals in. This value is case
+    /// insensitive and can be either 'BASE64' (default) or 'NUMERIC'
+    #[config(key = "decimal.format", importance = Low, default = DecimalFormat::Base64)]
+    decimal_format: DecimalFormat,
+    /// Whether to flatten singleton unions
+    #[config(key = "flatten.singleton.unions", importance = Low, default = true)]
+    flatten_singleton_unions: bool,
+    /// Whether to preserve undeclared JSON properties permitted by the schema. Not supported: must
+    /// be false.
+    #[config(key = "preserve.additional.properties", importance = Medium, default = false)]
+    preserve_additional_properties: bool,
+    /// Whether to fail if the payload does not match the schema. Not supported: must be false.
+    #[config(key = "json.fail.invalid.schema", importance = Medium, default = false)]
+    json_fail_invalid_schema: bool,
+}
+
+/// What the configuration decides about schemas and data.
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    rules: Rules,
+    additional_properties: bool,
+    optional_unless_required: bool,
+    flatten_singleton_unions: bool,
+    generalized_sum_types: bool,
+}
+
+impl Settings {
+    fn enum_parameter(&self) -> &'static str {
+        if self.generalized_sum_types { SUM_ENUM } else { ENUM }
+    }
+}
+
+/// JSON with JSON Schema.
+pub(crate) struct JsonSchemaFormat {
+    settings: Settings,
+    encoders: Encoders,
+    /// The Connect schemas of what was compiled.
+    schemas: Vec<SchemaRef>,
+    bytes_a_row: usize,
+}
+
+impl JsonSchemaFormat {
+    /// # Errors
+    ///
+    /// When the configuration asks for what is not there.
+    pub(crate) fn new(config: &JsonSchemaConfig) -> Result<Self> {
+        let unsupported = [
+            (config.preserve_additional_properties, "preserve.additional.properties"),
+            (config.json_fail_invalid_schema, "json.fail.invalid.schema"),
+        ];
+        if let Some((_, key)) = unsupported.iter().find(|(is_set, _)| *is_set) {
+            return Err(Error::config("this is not supported: set it to false, or leave it out")
+                .context("key", key));
+        }
+        let rules = Rules {
+            decimal_format: config.decimal_format,
+            replace_null_with_default: !config.ignore_default_for_nullables,
+            dialect: Dialect::JsonSchema,
+        };
+        let capacity = usize::try_from(config.schemas_cache_config).unwrap_or(0).max(1);
+        Ok(Self {
+            settings: Settings {
+                rules,
+                additional_properties: config.object_additional_properties,
+                optional_unless_required: config.use_optional_for_nonrequired,
+                flatten_singleton_unions: config.flatten_singleton_unions,
+                generalized_sum_types: config.generalized_sum_type_support,
+            },
+            encoders: Encoders::new(rules, capacity),
+            schemas: Vec::new(),
+            bytes_a_row: 0,
+        })
+    }
+
+    fn compiled(&mut self, schema: SchemaRef) -> Compiled {
+        self.schemas.push(schema);
+        Compiled(self.schemas.len() - 1)
+    }
+
+    fn run(&self, first: usize, rows: &[Row<'_>], failed: &mut Vec<RowError>) -> Column {
+        let Some(known) = rows.iter().find(|row| row.payload.is_some()) else {
+            return Column::nulls(rows.len());
+        };
+        let mut failed = Failures::new(None, failed);
+        let mut texts = Vec::with_capacity(rows.len());
+        for (i, row) in rows.iter().enumerate() {
+            let text = row.payload.map(utf8).transpose();
+            texts.push(text.unwrap_or_else(|fault| {
+                failed.push(first + i, fault);
+                None
+            }));
+        }
+        // A null takes the default when it is read, whatever is done when it is written.
+        let options = Rules { replace_null_with_default: true, ..self.settings.rules };
+        let schema = &self.schemas[known.schema.0];
+        let reader = RunReader { schema, options, columns_from: COLUMNS_FROM };
+        reader.texts(first, &texts, &mut failed)
+    }
+
+    /// How many rows from the first on have one schema; null rows have any.
+    fn run_length(&self, rows: &[Row<'_>]) -> usize {
+        let mut known = None;
+        let belongs = |row: &Row<'_>| {
+            let schema = row.payload.map(|_| row.schema);
+            match (known, schema) {
+                (Some(known), Some(schema)) => self.is_same(known, schema),
+                (None, schema) => {
+                    known = schema;
+                    true
+                }
+                (Some(_), None) => true,
+            }
+        };
+        let mut belongs = belongs;
+        rows.iter().position(|row| !belongs(row)).unwrap_or(rows.len())
+    }
+
+    fn is_same(&self, a: Compiled, b: Compiled) -> bool {
+        a == b || self.schemas[a.0] == self.schemas[b.0]
+    }
+}
+
+impl Format for JsonSchemaFormat {
+    fn compile_reader(&mut self, schema: &SchemaText, version: Option<i32>) -> Result<Compiled> {
+        let documents = parsed(schema)?;
+        let schema = connect_schema(&documents, version, &self.settings)
+            .map_err(|fault| fault.into_error(None))?;
+        Ok(self.compiled(schema))
+    }
+
+    fn read(&mut self, rows: &[Row<'_>], failed: &mut Vec<RowError>) -> Result<Vec<Column>> {
+        let mut columns = Vec::new();
+        let mut first = 0;
+        while first < rows.len() {
+            let length = self.run_length(&rows[first..]);
+            columns.push(self.run(first, &rows[first..first + length], failed));
+            first += length;
+        }
+        Ok(columns)
+    }
+
+    fn describe(&mut self, schema: Option<&SchemaRef>) -> Result<Described> {
+        let schema = schema.ok_or_else(|| {
+            Error::data("data without a schema have no JSON Schema: use JsonConverter for them")
+        })?;
+        let text = describe(schema, &self.settings).map_err(|fault| fault.into_error(None))?;
+        let document = Node::parse(&text).map_err(|e| Fault::from(e).into_error(None))?;
+        let record_name = match document.get("title") {
+            Some(Node::Text(title)) => Some(Arc::from(&**title)),
+            _ => None,
+        };
+        let schema = SchemaText { text: text.into(), references: Vec::new() };
+        Ok(Described { schema, record_name })
+    }
+
+    /// JSON is written by the schema of the data; the registry's says what others may expect.
+    fn compile_writer(
+        &mut self,
+        connect: Option<&SchemaRef>,
+        _schema: &SchemaText,
+    ) -> Result<Compiled> {
+        let schema = connect.ok_or_else(|| Error::data("data without a schema"))?;
+        Ok(self.compiled(Arc::clone(schema)))
+    }
+
+    fn write(
+        &mut self,
+        _writer: Compiled,
+        column: &Column,
+        prefix: &[u8],
+        failed: &mut Vec<RowError>,
+    ) -> Result<Serialized> {
+        let mut failed = Failures::new(None, failed);
+        let compiled = self.encoders.of(column);
+        let source = self.encoders.bind(column, compiled.as_deref())?;
+        let mut rows = RowBuffer::new(column.len(), self.bytes_a_row);
+        let rules = self.settings.rules;
+        let is_tombstone = column.schema().is_none_or(|schema| {
+            let has_default = rules.replace_null_with_default && schema.default().is_some();
+            !schema.is_optional() && !has_default
+        });
+        for row in 0..column.len() {
+            if is_tombstone && column.is_null(row) {
+                rows.null_row();
+                continue;
+            }
+            rows.bytes().extend_from_slice(prefix);
+            match source.append(row, rows.bytes()) {
+                Ok(()) => rows.end_row(),
+                Err(fault) => {
+                    failed.push(row, fault);
+                    rows.null_row();
+                }
+            }
+        }
+        self.bytes_a_row = rows.average();
+        Ok(rows.finish())
+    }
+
+    fn is_compatible(&self, ours: &SchemaText, latest: &SchemaText) -> Result<bool> {
+        let (ours, latest) = (parsed(ours)?, parsed(latest)?);
+        let connect = |documents: &Documents<'_>| {
+            connect_schema(documents, None, &self.settings).map_err(|fault| fault.into_error(None))
+        };
+        Ok(compatible::reads(&*connect(&latest)?, &*connect(&ours)?))
+    }
+}
+
+fn parsed(schema: &SchemaText) -> Result<Documents<'_>> {
+    let parse = |name: &Arc<str>, text| {
+        Node::parse(text).map(|node| (Arc::clone(name), node)).map_err(|error| {
+            let error = Error::data("schema is not JSON").with_source(error.to_string());
+            if name.is_empty() { error } else { error.context("reference", name) }
+        })
+    };
+    let mut documents = vec![parse(&Arc::from(""), &schema.text)?];
+    for (name, text) in &schema.references {
+        documents.push(parse(name, text)?);
+    }
+    Ok(Documents { documents })
+}
+
+impl std::fmt::Debug for JsonSchemaFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JsonSchemaFormat").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
