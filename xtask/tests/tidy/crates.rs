@@ -12,7 +12,8 @@ fn allowed(package: &Value) -> &'static [&'static str] {
     match text(package, "name") {
         "millrace-api" => &["millrace-derive"],
         "millrace-transforms" => &["millrace-api"],
-        "millrace-converters" => &["millrace-api", "schema-registry-client"],
+        // `schema.registry.ssl.*` are Java's `ssl.*`, and those are read in one place.
+        "millrace-converters" => &["millrace-api", "millrace-tls", "schema-registry-client"],
         // The log speaks the data model's `Error` and `TopicPartition`; a twin of each would only
         // be converted.
         "millrace-tls" => &["millrace-api"],
