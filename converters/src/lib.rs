@@ -12,6 +12,7 @@ mod oracle;
 mod primitive;
 #[cfg(test)]
 mod recorded;
+#[cfg_attr(not(test), expect(dead_code, reason = "the formats that call it come next"))]
 mod registry;
 mod role;
 mod row_buffer;

@@ -19,7 +19,8 @@ use crate::token::Tokens;
 use crate::{Credentials, Error, Result, Secret, Settings};
 
 const CONTENT: &str = "application/vnd.schemaregistry.v1+json";
-const ACCEPTED: &str = "application/vnd.schemaregistry.v1+json, application/vnd.schemaregistry+json;q=0.9, \
+const ACCEPTED: &str = "application/vnd.schemaregistry.v1+json, \
+                        application/vnd.schemaregistry+json;q=0.9, \
                         application/json;q=0.8";
 /// How much of what a registry says against a request is repeated.
 const MAX_SAID: usize = 2000;

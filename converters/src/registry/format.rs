@@ -32,7 +32,8 @@ pub(crate) struct Compiled(pub(crate) usize);
 pub(crate) struct Row<'a> {
     /// Its writer's schema.
     pub(crate) schema: Compiled,
-    /// What follows the id; none is a tombstone, or a row that failed before.
+    /// What follows the id, the [opening](Format::opening) included; none is a tombstone, or a row
+    /// that failed before.
     pub(crate) payload: Option<&'a [u8]>,
 }
 
@@ -67,6 +68,13 @@ pub(crate) trait Format: Send {
         connect: Option<&SchemaRef>,
         schema: &SchemaText,
     ) -> Result<Compiled>;
+
+    /// What every payload of a writer begins with that names a type within the schema, as Protobuf's
+    /// message indexes do. It goes wherever the id goes, so that [`write`](Self::write) leaves it
+    /// out: in the prefix, or in a header.
+    fn opening(&self, _writer: Compiled) -> Vec<u8> {
+        Vec::new()
+    }
 
     /// Writes a column, each row after a prefix; null rows of optional or missing schemas are
     /// tombstones.

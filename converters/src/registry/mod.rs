@@ -1,5 +1,208 @@
-//! Converters whose schemas a registry keeps.
+//! Converters whose schemas a registry keeps: decides what is common to all formats.
 
+mod config;
+mod connection;
+mod errors;
+mod fetch;
 mod format;
+mod reader;
+mod rules;
+mod subject;
+#[cfg(test)]
+mod tests;
+mod wire;
+mod writer;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use millrace_api::config::{Config, Props};
+use millrace_api::data::{Column, RowError};
+use millrace_api::{Converter, ConverterRole, Error, RawHeaders, Result, Serialized};
+use schema_registry_client::{Client, SchemaType};
+
+pub(crate) use config::{RegistryConfig, with_aliases};
 pub(crate) use format::{Compiled, Described, Format, Row, SchemaText};
+
+use self::fetch::Choice;
+use self::reader::{Batch, Readers};
+use self::subject::SubjectName;
+use self::wire::{Reads, SchemaId, Writes, header_name};
+use self::writer::Writers;
+
+/// How long it is believed that a schema cannot be had or written.
+const FAILURE_LIFE: Duration = Duration::from_secs(60);
+/// How many of those are remembered a topic.
+const FAILURES: usize = 1000;
+
+/// A converter between Connect data and a format, whose schemas in this language the registry of
+/// these properties keeps. The format's own keys are its own business.
+pub(crate) fn converter<F: Format + 'static>(
+    format: F,
+    language: SchemaType,
+    props: &Props,
+    role: ConverterRole,
+) -> Result<Box<dyn Converter>> {
+    let props = with_aliases(props);
+    let config = RegistryConfig::parse(&props)?;
+    let registry = Registry::new(&props, &config, language, role)?;
+    let reads = registry.reads(&config)?;
+    Ok(Box::new(RegistryConverter {
+        format,
+        header: header_name(role),
+        registry,
+        reads,
+        readers: Readers::default(),
+        writers: Writers::default(),
+        written: None,
+    }))
+}
+
+/// What a converter knows of its registry, and how it uses it.
+struct Registry {
+    client: Arc<Client>,
+    language: SchemaType,
+    role: ConverterRole,
+    subject_name: SubjectName,
+    choice: Choice,
+    normalize: bool,
+    writes: Writes,
+    /// How long the latest schema is believed to be the latest; none: forever.
+    latest_life: Option<Duration>,
+}
+
+impl Registry {
+    fn new(
+        props: &Props,
+        config: &RegistryConfig,
+        language: SchemaType,
+        role: ConverterRole,
+    ) -> Result<Self> {
+        const CONTEXT: &str = "context.name.strategy";
+        let context = config.context_name_strategy.as_str();
+        if !context.ends_with("NullContextNameStrategy") {
+            return Err(subject::unknown(CONTEXT, context, "NullContextNameStrategy"));
+        }
+        if config.use_latest_with_metadata.is_some() {
+            return Err(Error::config("use.latest.with.metadata is not supported: leave it out")
+                .context("remedy", "use.latest.version and use.schema.id choose a schema too"));
+        }
+        let (subject_name, writes) = match role {
+            ConverterRole::Key => (
+                SubjectName::by_class(
+                    "key.subject.name.strategy",
+                    &config.key_subject_name_strategy,
+                )?,
+                Writes::by_class("key.schema.id.serializer", &config.ids.key_serializer)?,
+            ),
+            _ => (
+                SubjectName::by_class(
+                    "value.subject.name.strategy",
+                    &config.value_subject_name_strategy,
+                )?,
+                Writes::by_class("value.schema.id.serializer", &config.ids.value_serializer)?,
+            ),
+        };
+        let fixed = fixed(config)?;
+        let choice = match fixed {
+            _ if config.auto_register => Choice::Register,
+            Some(id) => Choice::Fixed { id, strict: config.id_strict },
+            None if config.use_latest => Choice::Latest { strict: config.latest_strict },
+            None => Choice::Lookup,
+        };
+        Ok(Self {
+            client: connection::client(props, config)?,
+            language,
+            role,
+            subject_name,
+            choice,
+            normalize: config.normalize,
+            writes,
+            latest_life: u64::try_from(config.latest_ttl_sec).ok().map(Duration::from_secs),
+        })
+    }
+
+    fn reads(&self, config: &RegistryConfig) -> Result<Reads> {
+        let fixed = fixed(config)?;
+        match self.role {
+            ConverterRole::Key => {
+                Reads::by_class("key.schema.id.deserializer", &config.ids.key_deserializer, fixed)
+            }
+            _ => Reads::by_class(
+                "value.schema.id.deserializer",
+                &config.ids.value_deserializer,
+                fixed,
+            ),
+        }
+    }
+}
+
+/// The schema that `use.schema.id` or `use.schema.guid` names.
+fn fixed(config: &RegistryConfig) -> Result<Option<SchemaId>> {
+    match config.use_schema_guid.as_deref().map(str::trim).filter(|guid| !guid.is_empty()) {
+        Some(guid) => SchemaId::guid(guid).map(Some).ok_or_else(|| {
+            Error::config(format!(
+                "Invalid value {guid} for configuration use.schema.guid: it is no GUID"
+            ))
+        }),
+        None if config.use_schema_id >= 0 => Ok(Some(SchemaId::Number(config.use_schema_id))),
+        None => Ok(None),
+    }
+}
+
+struct RegistryConverter<F> {
+    format: F,
+    registry: Registry,
+    reads: Reads,
+    /// The header that ids are read from.
+    header: Arc<str>,
+    readers: Readers,
+    writers: Writers,
+    /// The header of what was written last.
+    written: Option<(Arc<str>, Bytes)>,
+}
+
+#[async_trait]
+impl<F: Format> Converter for RegistryConverter<F> {
+    async fn prepare_from(&mut self, topic: &str, column: &Column) -> Result<()> {
+        self.writers.prepare(topic, column, &self.registry, &mut self.format).await
+    }
+
+    fn from_connect_data(
+        &mut self,
+        topic: &str,
+        column: &Column,
+        failed: &mut Vec<RowError>,
+    ) -> Result<Serialized> {
+        let (cells, frame) = self.writers.write(topic, column, &mut self.format, failed)?;
+        self.written = frame.header;
+        Ok(cells)
+    }
+
+    fn schema_header(&self) -> Option<(Arc<str>, Bytes)> {
+        self.written.clone()
+    }
+
+    async fn prepare_to(
+        &mut self,
+        topic: &str,
+        rows: &Serialized,
+        headers: &[RawHeaders],
+    ) -> Result<()> {
+        let batch = Batch { topic, rows, headers, reads: self.reads, header: &self.header };
+        self.readers.prepare(batch, &self.registry, &mut self.format).await
+    }
+
+    fn to_connect_data(
+        &mut self,
+        topic: &str,
+        rows: &Serialized,
+        headers: &[RawHeaders],
+        failed: &mut Vec<RowError>,
+    ) -> Result<Vec<Column>> {
+        let batch = Batch { topic, rows, headers, reads: self.reads, header: &self.header };
+        self.readers.read(batch, &mut self.format, failed)
+    }
+}

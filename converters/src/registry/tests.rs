@@ -1,0 +1,389 @@
+//! The converter around a format that knows only texts, with a registry in this process.
+
+mod server;
+
+use std::sync::Arc;
+
+use millrace_api::config::Props;
+use millrace_api::data::{Column, RowError, Schema, SchemaRef, Value};
+use millrace_api::{Converter, ConverterRole, Error, RawHeaders, Result, Serialized};
+use schema_registry_client::SchemaType;
+
+use self::server::Registry;
+use super::{Compiled, Described, Format, Row, SchemaText, converter};
+
+/// Payloads are texts, schemas any word.
+#[derive(Default)]
+struct Words {
+    known: Vec<SchemaText>,
+    opening: Vec<u8>,
+}
+
+impl Format for Words {
+    fn compile_reader(&mut self, schema: &SchemaText, _version: Option<i32>) -> Result<Compiled> {
+        if &*schema.text == "broken" {
+            return Err(Error::data("it does not parse"));
+        }
+        self.known.push(schema.clone());
+        Ok(Compiled(self.known.len() - 1))
+    }
+
+    fn read(&mut self, rows: &[Row<'_>], failed: &mut Vec<RowError>) -> Result<Vec<Column>> {
+        let mut values = Vec::new();
+        for (row, Row { schema, payload }) in rows.iter().enumerate() {
+            let payload = payload.map(|bytes| bytes.strip_prefix(&*self.opening).unwrap_or(bytes));
+            values.push(match payload.map(std::str::from_utf8) {
+                None => Value::Null,
+                Some(Ok(text)) => format!("{}:{text}", self.known[schema.0].text).as_str().into(),
+                Some(Err(_)) => {
+                    failed.push(RowError { row, error: Error::data("no text") });
+                    Value::Null
+                }
+            });
+        }
+        Ok(vec![Column::Rows { schema: Some(Schema::string(true)), values }])
+    }
+
+    fn describe(&mut self, schema: Option<&SchemaRef>) -> Result<Described> {
+        let name = schema.and_then(|schema| schema.name()).map(Arc::from);
+        let text = name.clone().unwrap_or_else(|| "text".into());
+        Ok(Described { schema: SchemaText { text, references: vec![] }, record_name: name })
+    }
+
+    fn compile_writer(&mut self, _: Option<&SchemaRef>, schema: &SchemaText) -> Result<Compiled> {
+        self.compile_reader(schema, None)
+    }
+
+    fn opening(&self, _writer: Compiled) -> Vec<u8> {
+        self.opening.clone()
+    }
+
+    fn write(
+        &mut self,
+        _writer: Compiled,
+        column: &Column,
+        prefix: &[u8],
+        failed: &mut Vec<RowError>,
+    ) -> Result<Serialized> {
+        let mut cells = Vec::new();
+        for (row, value) in column.rows()?.iter().enumerate() {
+            cells.push(match value {
+                Value::Null => None,
+                Value::String(text) if &**text == "poison" => {
+                    failed.push(RowError { row, error: Error::data("poison") });
+                    None
+                }
+                value => Some([prefix, value.to_string().as_bytes()].concat()),
+            });
+        }
+        Ok(cells.iter().map(Option::as_deref).collect())
+    }
+
+    fn is_compatible(&self, ours: &SchemaText, latest: &SchemaText) -> Result<bool> {
+        Ok(ours == latest || &*latest.text == "wide")
+    }
+}
+
+fn open(registry: &Registry, keys: &str) -> Box<dyn Converter> {
+    open_with(Words::default(), registry, keys)
+}
+
+fn open_with(words: Words, registry: &Registry, keys: &str) -> Box<dyn Converter> {
+    let keys = format!(
+        "schema.registry.url={}\nmax.retries=1\nretries.wait.ms=1\nhttp.read.timeout.ms=2000\n{keys}",
+        registry.url()
+    );
+    let props = properties(&keys);
+    converter(words, SchemaType::Avro, &props, ConverterRole::Value).unwrap()
+}
+
+fn properties(text: &str) -> Props {
+    millrace_api::config::properties::parse(text, "test").unwrap()
+}
+
+fn named(name: Option<&str>, texts: &[Option<&str>]) -> Column {
+    let mut schema = Schema::builder(millrace_api::data::Kind::String).optional();
+    if let Some(name) = name {
+        schema = schema.name(name);
+    }
+    let values = texts.iter().map(|text| text.map_or(Value::Null, Value::from)).collect();
+    Column::Rows { schema: Some(schema.build()), values }
+}
+
+fn cell(id: i32, text: &str) -> Vec<u8> {
+    [&[0][..], &id.to_be_bytes(), text.as_bytes()].concat()
+}
+
+async fn write(
+    converter: &mut dyn Converter,
+    column: &Column,
+) -> (Vec<Option<Vec<u8>>>, Vec<RowError>) {
+    let mut failed = Vec::new();
+    converter.prepare_from("t", column).await.unwrap();
+    let cells = converter.from_connect_data("t", column, &mut failed).unwrap();
+    (cells.iter().map(|cell| cell.map(<[u8]>::to_vec)).collect(), failed)
+}
+
+async fn read(
+    converter: &mut dyn Converter,
+    cells: &[Option<Vec<u8>>],
+    headers: &[RawHeaders],
+) -> (Vec<Value>, Vec<RowError>) {
+    let rows: Serialized = cells.iter().map(Option::as_deref).collect();
+    let mut failed = Vec::new();
+    converter.prepare_to("t", &rows, headers).await.unwrap();
+    let columns = converter.to_connect_data("t", &rows, headers, &mut failed).unwrap();
+    let values = columns.iter().flat_map(|column| column.rows().unwrap().into_owned()).collect();
+    (values, failed)
+}
+
+fn trace(failed: &RowError) -> String {
+    failed.error.trace()
+}
+
+#[tokio::test]
+async fn a_schema_is_registered_once_and_fetched_once() {
+    let registry = Registry::start();
+    let mut writer = open(&registry, "");
+    let column = named(None, &[Some("a"), None, Some("poison")]);
+    let (cells, failed) = write(&mut *writer, &column).await;
+    assert_eq!(cells, [Some(cell(1, "a")), None, None]);
+    assert_eq!((failed[0].row, failed[0].error.to_string()), (2, "poison (topic: t)".into()));
+    // The same schema, in another place.
+    write(&mut *writer, &named(None, &[Some("b")])).await;
+    assert_eq!(registry.asked(), ["POST /subjects/t-value/versions"]);
+
+    let mut reader = open(&registry, "");
+    for _ in 0..2 {
+        let (values, failed) = read(&mut *reader, &cells, &[]).await;
+        assert_eq!(values, ["text:a".into(), Value::Null, Value::Null]);
+        assert!(failed.is_empty());
+    }
+    let asked = ["GET /schemas/ids/1?fetchMaxId=false&subject=t-value", "POST /subjects/t-value"];
+    assert_eq!(registry.asked()[1..], asked);
+}
+
+#[tokio::test]
+async fn nothing_is_asked_for_tombstones() {
+    let registry = Registry::start();
+    let mut converter = open(&registry, "");
+    let (cells, _) = write(&mut *converter, &named(None, &[None, None])).await;
+    assert_eq!(cells, [None, None]);
+    let (values, failed) = read(&mut *converter, &[None, None], &[]).await;
+    assert_eq!((values.len(), failed.len()), (2, 0));
+    assert!(registry.asked().is_empty());
+}
+
+#[tokio::test]
+async fn bad_rows_cost_only_themselves() {
+    let registry = Registry::start();
+    registry.add(&["one", "broken", "two"]);
+    registry.set_type(3, "PROTOBUF");
+    registry.add(&["three"]);
+    let mut converter = open(&registry, "");
+    let cells = vec![
+        Some(b"{}".to_vec()),
+        Some(cell(99, "x")),
+        Some(cell(1, "a")),
+        Some(vec![0, 0]),
+        None,
+        Some(cell(2, "b")),
+        Some(cell(3, "c")),
+        Some(cell(4, "d")),
+        Some([cell(1, ""), vec![0xff]].concat()),
+        Some(cell(99, "y")),
+        Some(vec![]),
+    ];
+    for _ in 0..2 {
+        let (values, failed) = read(&mut *converter, &cells, &[]).await;
+        let expected: Vec<Value> = (0..cells.len())
+            .map(|row| match row {
+                2 => "one:a".into(),
+                7 => "three:d".into(),
+                _ => Value::Null,
+            })
+            .collect();
+        assert_eq!(values, expected);
+        let rows: Vec<_> = failed.iter().map(|failed| failed.row).collect();
+        assert_eq!(rows, [0, 1, 3, 5, 6, 8, 9, 10]);
+        for (at, words) in [
+            (0, "DataException: Unknown magic byte! (byte: 123"),
+            (1, "topic: t, schema id: 99"),
+            (1, "Schema not found (code 40403)"),
+            (2, "the data ends within the id"),
+            (3, "it does not parse (topic: t, schema id: 2)"),
+            (4, "another language than the converter reads (language: PROTOBUF"),
+            (5, "no text (topic: t, schema id: 1)"),
+        ] {
+            assert!(trace(&failed[at]).contains(words), "{}", trace(&failed[at]));
+        }
+    }
+    let asked = registry.asked().iter().filter(|line| line.contains("/99?")).count();
+    assert_eq!(asked, 1);
+}
+
+#[tokio::test]
+async fn a_registry_that_is_away_is_waited_for() {
+    let registry = Registry::start();
+    registry.add(&["one", "two"]);
+    let mut converter = open(&registry, "");
+    read(&mut *converter, &[Some(cell(1, "a"))], &[]).await;
+    write(&mut *converter, &named(Some("known"), &[Some("a")])).await;
+
+    registry.answer_all(503);
+    let known = Serialized::from_iter([Some(cell(1, "b"))]);
+    converter.prepare_to("t", &known, &[]).await.unwrap();
+    let more = Serialized::from_iter([Some(cell(1, "b")), Some(cell(2, "c"))]);
+    let error = converter.prepare_to("t", &more, &[]).await.unwrap_err();
+    assert!(error.is_retriable() && error.trace().contains("answers 503"), "{}", error.trace());
+    converter.prepare_from("t", &named(Some("known"), &[Some("a")])).await.unwrap();
+    let new = named(Some("new"), &[Some("a")]);
+    let error = converter.prepare_from("t", &new).await.unwrap_err();
+    assert!(error.is_retriable() && error.trace().contains("t-value"), "{}", error.trace());
+
+    registry.answer_all(0);
+    let (values, _) = read(&mut *converter, &[Some(cell(2, "c"))], &[]).await;
+    assert_eq!(values, ["two:c".into()]);
+    assert_eq!(write(&mut *converter, &new).await.1.len(), 0);
+}
+
+#[tokio::test]
+async fn refusals_are_the_rows_and_remembered() {
+    for (status, words) in [
+        (401, "see basic.auth.* and bearer.auth.*"),
+        (403, "what the registry allows this user"),
+        (409, "the schema is not compatible with those of its subject"),
+        (422, "the schema cannot be registered"),
+        (302, "redirects are not followed"),
+        (200, "not what was asked for"),
+    ] {
+        let registry = Registry::start();
+        let mut converter = open(&registry, "");
+        registry.answer_all(status);
+        for _ in 0..2 {
+            let (cells, failed) = write(&mut *converter, &named(None, &[Some("a"), None])).await;
+            assert_eq!(cells, [None, None]);
+            assert_eq!(failed.len(), 1);
+            let trace = trace(&failed[0]);
+            assert!(trace.contains(words) && trace.contains("topic: t"), "{status}: {trace}");
+        }
+        let rows = [Some(cell(1, "a"))];
+        for _ in 0..2 {
+            assert_eq!(read(&mut *converter, &rows, &[]).await.1.len(), 1);
+        }
+        assert_eq!(registry.asked().len(), 2, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn ids_may_stand_in_headers() {
+    let registry = Registry::start();
+    let keys = "value.schema.id.serializer=\
+                io.confluent.kafka.serializers.schema.id.HeaderSchemaIdSerializer";
+    let words = || Words { opening: vec![7], ..Words::default() };
+    let mut converter = open_with(words(), &registry, keys);
+    let (cells, _) = write(&mut *converter, &named(None, &[Some("a")])).await;
+    assert_eq!(cells, [Some(b"a".to_vec())]);
+    let (name, bytes) = converter.schema_header().unwrap();
+    assert_eq!((&*name, bytes[0], bytes.len(), bytes[17]), ("__value_schema_id", 1, 18, 7));
+    write(&mut *converter, &named(None, &[None])).await;
+    assert!(converter.schema_header().is_none());
+
+    let headers = vec![vec![(name, Some(bytes))], vec![]];
+    let rows = [cells[0].clone(), Some([cell(1, "\u{7}"), b"b".to_vec()].concat())];
+    let (values, failed) = read(&mut *converter, &rows, &headers).await;
+    assert_eq!((values, failed.len()), (vec!["text:a".into(), "text:b".into()], 0));
+
+    let mut prefixed = open_with(words(), &registry, "");
+    let (cells, _) = write(&mut *prefixed, &named(None, &[Some("a")])).await;
+    assert_eq!(cells, [Some(cell(1, "\u{7}a"))]);
+}
+
+#[tokio::test]
+async fn the_schema_to_write_with_is_chosen_as_configured() {
+    let registry = Registry::start();
+    registry.add(&["wide", "narrow"]);
+    let off = "auto.register.schemas=false\n";
+    let column = named(Some("mine"), &[Some("a")]);
+    for (keys, id, words) in [
+        ("use.schema.id=1", 1, ""),
+        ("use.schema.id=2", 0, "set id.compatibility.strict=false"),
+        ("use.schema.id=2\nid.compatibility.strict=false", 2, ""),
+        ("use.schema.guid=00000000-0000-0000-0000-000000000001", 1, "guid"),
+        ("use.latest.version=true", 0, "set latest.compatibility.strict=false"),
+        ("use.latest.version=true\nlatest.compatibility.strict=false", 2, ""),
+        ("", 0, "the schema is not registered, and auto.register.schemas=false"),
+    ] {
+        let mut converter = open(&registry, &format!("{off}{keys}"));
+        let (cells, failed) = write(&mut *converter, &column).await;
+        match (id, words) {
+            // A GUID stays one.
+            (1, "guid") => assert_eq!(cells[0].as_ref().map(|cell| cell[0]), Some(1)),
+            (0, words) => {
+                assert!(trace(&failed[0]).contains(words), "{keys}: {}", trace(&failed[0]))
+            }
+            (id, _) => assert_eq!(cells, [Some(cell(id, "a"))], "{keys}"),
+        }
+    }
+    assert!(!registry.asked().iter().any(|line| line.ends_with("/versions")));
+    let mut registering = open(&registry, "normalize.schemas=true");
+    assert_eq!(write(&mut *registering, &column).await.0, [Some(cell(3, "a"))]);
+    assert!(registry.asked().iter().any(|line| line.ends_with("/versions?normalize=true")));
+    let mut looking = open(&registry, off);
+    assert_eq!(write(&mut *looking, &column).await.0, [Some(cell(3, "a"))]);
+}
+
+#[tokio::test]
+async fn subjects_are_named_as_configured() {
+    let registry = Registry::start();
+    for (strategy, subject) in [
+        ("TopicNameStrategy", "t-value"),
+        ("RecordNameStrategy", "a.Mine"),
+        ("TopicRecordNameStrategy", "t-a.Mine"),
+        ("AssociatedNameStrategy", "t-value"),
+    ] {
+        let keys = format!(
+            "value.subject.name.strategy=io.confluent.kafka.serializers.subject.{strategy}"
+        );
+        let mut converter = open(&registry, &keys);
+        write(&mut *converter, &named(Some("a.Mine"), &[Some("a")])).await;
+        let last = registry.asked().last().cloned();
+        assert_eq!(last, Some(format!("POST /subjects/{subject}/versions")));
+        let unnamed = write(&mut *converter, &named(None, &[Some("a")])).await.1;
+        assert_eq!(unnamed.len(), usize::from(strategy.contains("Record")), "{strategy}");
+    }
+}
+
+#[tokio::test]
+async fn a_schema_with_rules_is_not_written_without_them() {
+    let registry = Registry::start();
+    registry.add(&["wide"]);
+    registry
+        .set_rules(1, r#"{"domainRules":[{"name":"pii","type":"ENCRYPT","mode":"WRITEREAD"}]}"#);
+    let keys = "auto.register.schemas=false\nuse.latest.version=true";
+    let mut converter = open(&registry, keys);
+    let (_, failed) = write(&mut *converter, &named(None, &[Some("secret")])).await;
+    assert!(trace(&failed[0]).contains("rule: pii, type: ENCRYPT"), "{}", trace(&failed[0]));
+    let (_, failed) = read(&mut *converter, &[Some(cell(1, "a"))], &[]).await;
+    assert!(trace(&failed[0]).contains("rule: pii, type: ENCRYPT"), "{}", trace(&failed[0]));
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_at_once() {
+    for (keys, words) in [
+        ("", "schema.registry.url"),
+        ("value.subject.name.strategy=com.acme.Mine", "Java code cannot be loaded"),
+        ("value.schema.id.serializer=com.acme.Mine", "PrefixSchemaIdSerializer and"),
+        ("value.schema.id.deserializer=x.ConfigSchemaIdDeserializer", "neither use.schema.id"),
+        ("use.schema.guid=7", "it is no GUID"),
+        ("use.latest.with.metadata=a", "not supported"),
+        ("context.name.strategy=com.acme.Mine", "context.name.strategy"),
+    ] {
+        let url = if keys.is_empty() { "" } else { "schema.registry.url=http://localhost:1\n" };
+        let props = properties(&format!("{url}{keys}"));
+        let made = converter(Words::default(), SchemaType::Avro, &props, ConverterRole::Value);
+        let error = made.err().unwrap_or_else(|| panic!("{keys}"));
+        assert_eq!(error.kind(), millrace_api::ErrorKind::Config);
+        assert!(error.trace().contains(words), "{keys}: {}", error.trace());
+    }
+}
