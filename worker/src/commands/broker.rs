@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use millrace_api::config::nearest;
 use millrace_api::{Error, Result};
 use millrace_kafka::Properties;
 use millrace_kafka::embedded::{EmbeddedCluster, Settings};
@@ -99,10 +100,29 @@ fn loopback(host: &str) -> Result<IpAddr> {
 
 fn properties(pairs: &[String]) -> Result<Properties> {
     let pair = |pair: &String| match pair.split_once('=') {
-        Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        Some((name, value)) => {
+            let name = name.trim();
+            require_known(name)?;
+            Ok((name.to_owned(), value.trim().to_owned()))
+        }
         None => Err(Error::config("--property has to be NAME=VALUE").context("--property", pair)),
     };
     pairs.iter().map(pair).collect()
+}
+
+/// Kafka's brokers have many more settings: whoever sets one expects something of it.
+fn require_known(name: &str) -> Result<()> {
+    let known = Settings::KEYS.iter().copied();
+    if known.clone().any(|key| key == name) {
+        return Ok(());
+    }
+    let remedy = match nearest(name, known) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => format!("leave it out; it has {}", Settings::KEYS.join(", ")),
+    };
+    Err(Error::config("this broker has no such setting")
+        .context("--property", name)
+        .context("remedy", remedy))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener> {
@@ -130,11 +150,25 @@ mod tests {
 
     #[test]
     fn properties_have_a_name_and_a_value() {
-        let read = properties(&["a=b=c".to_owned(), "d = e".to_owned()]).unwrap();
+        let read = properties(&["log.segment.bytes=b=c".to_owned(), "num.partitions = e".into()]);
         assert_eq!(
-            read.into_iter().collect::<Vec<_>>(),
-            [("a".to_owned(), "b=c".to_owned()), ("d".to_owned(), "e".to_owned()),]
+            read.unwrap().into_iter().collect::<Vec<_>>(),
+            [
+                ("log.segment.bytes".to_owned(), "b=c".to_owned()),
+                ("num.partitions".to_owned(), "e".to_owned()),
+            ]
         );
-        properties(&["a".to_owned()]).unwrap_err();
+        properties(&["num.partitions".to_owned()]).unwrap_err();
+    }
+
+    #[test]
+    fn what_the_broker_does_not_have_is_refused() {
+        for (name, remedy) in [
+            ("num.partition", "did you mean num.partitions?"),
+            ("offsets.topic.replication.factor", "it has auto.create.topics.enable, "),
+        ] {
+            let error = properties(&[format!("{name}=1")]).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(remedy), "{error}");
+        }
     }
 }

@@ -47,6 +47,17 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The names that [`Settings::from_properties`] reads.
+    pub const KEYS: &[&str] = &[
+        "auto.create.topics.enable",
+        "group.initial.rebalance.delay.ms",
+        "group.max.session.timeout.ms",
+        "group.min.session.timeout.ms",
+        "log.cleaner.dedupe.buffer.size",
+        "log.segment.bytes",
+        "num.partitions",
+    ];
+
     /// Reads the names above; everything else is left alone.
     pub fn from_properties(properties: &Properties) -> Result<Self> {
         let default = Self::default();
@@ -288,6 +299,14 @@ mod tests {
 
     fn properties(name: &str, value: &str) -> Properties {
         BTreeMap::from([(name.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        for key in Settings::KEYS {
+            let error = Settings::from_properties(&properties(key, "x")).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
     }
 
     #[test]
