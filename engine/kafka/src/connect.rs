@@ -21,6 +21,15 @@ const LIBRDKAFKA: &str = "librdkafka";
 /// The client where nobody chooses.
 const DEFAULT: &str = NATIVE;
 
+/// The clients of Kafka's protocol that are built in, as `kafka.client` names them, the default
+/// first.
+pub const fn clients() -> &'static [&'static str] {
+    match cfg!(feature = "rdkafka") {
+        true => &[NATIVE, LIBRDKAFKA],
+        false => &[NATIVE],
+    }
+}
+
 /// Opens the cluster that `bootstrap.servers` names: `embedded:DIR` is an
 /// [embedded cluster](embedded) in that directory, `embedded:` a new one in memory, and everything
 /// else a Kafka cluster, which the client that `kafka.client` names reaches.
@@ -81,6 +90,15 @@ mod tests {
         match connect(&properties.into()) {
             Ok(_) => String::new(),
             Err(error) => error.to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_built_in_can_be_chosen() {
+        assert_eq!(clients()[0], DEFAULT);
+        for client in [NATIVE, LIBRDKAFKA] {
+            let is_refused = !refused("h:1", client).is_empty();
+            assert_eq!(is_refused, !clients().contains(&client), "{client}");
         }
     }
 

@@ -31,7 +31,7 @@ pub mod record_batch;
 pub mod simulation;
 
 pub use admin::{ClusterDescription, GroupDescription, GroupMember, Isolation, Node, OffsetSpec};
-pub use connect::connect;
+pub use connect::{clients, connect};
 pub use millrace_api::RawHeaders;
 
 #[doc(hidden)] // For a fuzz target.
