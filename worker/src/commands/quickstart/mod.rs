@@ -133,8 +133,8 @@ async fn copy(
         ));
     }
     print_line(&format!(
-        "Copying by a JDBC source and a lake sink, REST on http://{}/ …",
-        pipeline.worker_id
+        "Copying by a JDBC source and a lake sink, {} …",
+        rest_at(&pipeline.worker_id)
     ));
     let copying = Instant::now();
     let lake = Lake::new(scratch.lake().to_owned(), pipeline.prefix.clone());
@@ -346,6 +346,16 @@ impl Pipeline {
     }
 }
 
+/// Where the REST API is, and why not where everybody looks for it.
+fn rest_at(worker_id: &str) -> String {
+    let usual = format!(":{REST_PORT}");
+    let why = match worker_id.ends_with(&usual) {
+        true => String::new(),
+        false => format!(" (port {REST_PORT} is taken)"),
+    };
+    format!("REST on http://{worker_id}/{why}")
+}
+
 /// Listens where people look first, or anywhere if that port is taken.
 fn bind(mut props: Props) -> Result<(RestServer, WorkerConfig)> {
     let mut listen_on = |port: u16| {
@@ -455,4 +465,16 @@ fn next_steps(arguments: &Arguments, scratch: &Scratch, pipeline: &Pipeline) -> 
          limit 5\"\n{watch}  millrace plugins              lists connectors, converters and \
          transformations\n  millrace standalone --help    runs your own connectors"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_rest_port_than_the_usual_is_explained() {
+        assert_eq!(rest_at("127.0.0.1:8083"), "REST on http://127.0.0.1:8083/");
+        let other = "REST on http://127.0.0.1:18083/ (port 8083 is taken)";
+        assert_eq!(rest_at("127.0.0.1:18083"), other);
+    }
 }
