@@ -5,7 +5,7 @@ use millrace_api::Result;
 use millrace_tls::{TlsSettings, certificates_pem};
 
 use super::settings::{Setting, push, push_secret};
-use crate::properties::jaas::{Jaas, PLAIN, SCRAM, broken};
+use crate::properties::jaas::{self, Jaas, PLAIN, SCRAM, broken};
 use crate::properties::{Reader, invalid};
 
 /// What Java loads classes for, and we cannot.
@@ -39,11 +39,7 @@ fn sasl(mechanism: &str, jaas: Option<&str>, out: &mut Vec<Setting>) -> Result<(
     let module = match mechanism {
         "PLAIN" => PLAIN,
         "SCRAM-SHA-256" | "SCRAM-SHA-512" => SCRAM,
-        "GSSAPI" => {
-            let why = "Kerberos is not built in; use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or \
-                       SSL with a key store (GSSAPI is Java's default)";
-            return Err(invalid("sasl.mechanism", mechanism, why));
-        }
+        "GSSAPI" => return Err(jaas::kerberos()),
         "OAUTHBEARER" => {
             let why = "tokens cannot be fetched with kafka.client=librdkafka; use \
                        kafka.client=native, or PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512";

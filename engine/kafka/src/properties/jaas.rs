@@ -7,13 +7,22 @@ use std::str::Chars;
 
 use millrace_api::{Error, Result};
 
-use super::reader::missing;
+use super::reader::{invalid, missing};
 
 pub(crate) const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule";
 pub(crate) const SCRAM: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
 pub(crate) const OAUTHBEARER: &str =
     "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule";
 const KERBEROS: &str = "com.sun.security.auth.module.Krb5LoginModule";
+
+/// Whoever meets Kerberos needs another way in, and no client of ours to go to the next.
+pub(crate) fn kerberos() -> Error {
+    let why = "Kerberos is not supported, whatever kafka.client says. Let the client in by another \
+               way that the brokers' listeners offer: sasl.mechanism=SCRAM-SHA-512, SCRAM-SHA-256, \
+               PLAIN or OAUTHBEARER with its sasl.jaas.config, or security.protocol=SSL with a key \
+               store (where sasl.mechanism is not set, it is GSSAPI as in Java)";
+    invalid("sasl.mechanism", "GSSAPI", why)
+}
 
 /// `MODULE FLAG name="value" …;`. Its values are secrets: there is no `Debug`.
 pub(crate) struct Jaas {

@@ -344,8 +344,11 @@ const COMPLAINTS: &[(Role, &str, &str)] = &[
     (
         Role::Admin,
         "security.protocol=SASL_SSL",
-        "Invalid value GSSAPI for configuration sasl.mechanism: Kerberos is not built in; use \
-         PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or SSL with a key store (GSSAPI is Java's default)",
+        "Invalid value GSSAPI for configuration sasl.mechanism: Kerberos is not supported, \
+         whatever kafka.client says. Let the client in by another way that the brokers' listeners \
+         offer: sasl.mechanism=SCRAM-SHA-512, SCRAM-SHA-256, PLAIN or OAUTHBEARER with its \
+         sasl.jaas.config, or security.protocol=SSL with a key store (where sasl.mechanism is not \
+         set, it is GSSAPI as in Java)",
     ),
     (
         Role::Producer,

@@ -87,12 +87,7 @@ fn sasl(
             let settings = super::sasl::oauthbearer_settings(reader, &jaas, allowed)?;
             Ok(Sasl::OAuthBearer(shared(reader.values("sasl."), settings)))
         }
-        "GSSAPI" => {
-            let why = "Kerberos needs kafka.client=librdkafka, and a build with the feature \
-                       rdkafka and Kerberos; without it use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or \
-                       OAUTHBEARER, or SSL with a key store (GSSAPI is Java's default)";
-            Err(invalid("sasl.mechanism", mechanism, why))
-        }
+        "GSSAPI" => Err(jaas::kerberos()),
         _ => {
             let why = "use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER";
             Err(invalid("sasl.mechanism", mechanism, why))
@@ -219,7 +214,7 @@ mod tests {
         let plain = format!("{MODULES}.plain.PlainLoginModule required");
         for (text, expected) in [
             ("security.protocol=TLS", "String must be one of: PLAINTEXT, SSL"),
-            ("security.protocol=SASL_SSL", "kafka.client=librdkafka"),
+            ("security.protocol=SASL_SSL", "is not supported, whatever kafka.client says"),
             ("security.protocol=SASL_PLAINTEXT\nsasl.mechanism=DIGEST-MD5", "use PLAIN, SCRAM"),
             (
                 "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN",
