@@ -82,16 +82,25 @@ impl TcpDialer {
     }
 }
 
+/// A name comes from our properties, or from a broker's.
+fn unresolved(why: &dyn fmt::Display) -> String {
+    format!(
+        "its name cannot be resolved: {why} (see bootstrap.servers, or advertised.listeners of the \
+         brokers)"
+    )
+}
+
 #[async_trait]
 impl Dialer for TcpDialer {
     async fn dial(&self, address: &Address) -> Result<BoxedStream, Failure> {
         let failed = |why: String| Failure::new(FailureKind::Disconnected, why);
-        let named = lookup_host((address.host.as_str(), address.port)).await;
-        let named: Vec<_> = match named {
-            Ok(found) => found.collect(),
-            Err(e) => return Err(failed(format!("its name cannot be resolved: {e}"))),
+        let named = lookup_host((address.host.as_str(), address.port));
+        let named: Vec<_> = match timeout(self.settings.setup_timeout, named).await {
+            Ok(Ok(found)) => found.collect(),
+            Ok(Err(e)) => return Err(failed(unresolved(&e))),
+            Err(_) => return Err(failed(unresolved(&"no name server answers"))),
         };
-        let mut last = failed("its name stands for no address".to_owned());
+        let mut last = failed(unresolved(&"it stands for no address"));
         for to in named {
             match timeout(self.settings.setup_timeout, self.connect(to)).await {
                 Ok(Ok(stream)) => return self.secured(address, stream).await,
@@ -100,5 +109,27 @@ impl Dialer for TcpDialer {
             }
         }
         Err(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a name server says no or nothing at all.
+    #[tokio::test]
+    async fn who_has_a_name_that_nobody_knows_is_told_soon_where_it_stands() {
+        let setup_timeout = Duration::from_secs(1);
+        let settings = SocketSettings { send_buffer: None, receive_buffer: None, setup_timeout };
+        let address = Address { host: "nobody.invalid".to_owned(), port: 9092 };
+        let dialer = TcpDialer::new(settings, None);
+        let failure = match timeout(Duration::from_secs(5), dialer.dial(&address)).await {
+            Ok(Ok(_)) => panic!("RFC 2606 keeps the name free"),
+            Ok(Err(failure)) => failure.to_string(),
+            Err(_) => panic!("it waits for ever"),
+        };
+        for words in ["its name cannot be resolved", "bootstrap.servers"] {
+            assert!(failure.contains(words), "{failure}");
+        }
     }
 }
