@@ -22,6 +22,8 @@ pub mod guard;
 #[cfg(feature = "rdkafka")]
 pub mod librdkafka;
 mod lock;
+#[cfg(test)]
+mod log_lines;
 mod matcher;
 pub mod native;
 pub mod partitioner;
@@ -29,6 +31,7 @@ mod properties;
 pub mod record_batch;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
+mod trouble;
 
 pub use admin::{ClusterDescription, GroupDescription, GroupMember, Isolation, Node, OffsetSpec};
 pub use connect::{clients, connect};

@@ -57,6 +57,8 @@ pub(crate) struct Brokers {
     nodes: Mutex<HashMap<i32, Address>>,
     slots: Mutex<HashMap<(Peer, Lane), Arc<Slot>>>,
     features: Mutex<Features>,
+    /// Why a connection could not be opened, the last time one could not.
+    failed: Mutex<Option<Failure>>,
     /// Where the next search for any broker begins.
     turn: AtomicUsize,
 }
@@ -75,8 +77,13 @@ struct SlotState {
 impl Brokers {
     pub(crate) fn new(settings: BrokersSettings, dialer: Arc<dyn Dialer>, io: Handle) -> Self {
         let turn = AtomicUsize::new(fastrand::usize(..));
-        let (nodes, slots, features) = Default::default();
-        Self { settings, dialer, io, nodes, slots, features, turn }
+        let (nodes, slots, features, failed) = Default::default();
+        Self { settings, dialer, io, nodes, slots, features, failed, turn }
+    }
+
+    /// Why the last connection that could not be opened could not.
+    pub(crate) fn last_failure(&self) -> Option<Failure> {
+        lock(&self.failed).clone()
     }
 
     /// The level of a feature of the cluster, as the broker said that knew most; 0 when it is off.
@@ -195,7 +202,9 @@ impl Slot {
         }
         sleep_until(state.not_before).await;
         state.not_before = Instant::now() + state.backoff.next();
-        let opened = open(brokers, address.clone(), name).await?;
+        let opened = open(brokers, address.clone(), name).await.inspect_err(|failure| {
+            *lock(&brokers.failed) = Some(failure.clone());
+        })?;
         lock(&brokers.features).learn(opened.versions().features());
         Ok(state.connection.insert(Arc::new(opened)).clone())
     }

@@ -29,6 +29,7 @@ use super::metadata::Metadata;
 use super::net::{Address, Connection, Dialer};
 use super::settings::ClientSettings;
 use crate::lock::lock;
+use crate::trouble::Trouble;
 
 /// What the coordinator coordinates (the key types of FindCoordinator).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,8 +107,8 @@ pub(crate) struct Client {
     interest: Mutex<Interest>,
     /// Held by who is asking for metadata.
     refreshing: AsyncMutex<()>,
-    /// When the log was last told that no broker can be reached.
-    told: Mutex<Option<Instant>>,
+    /// No broker can be reached.
+    unreached: Trouble,
     io: Handle,
 }
 
@@ -116,9 +117,9 @@ impl Client {
     pub(crate) fn new(settings: ClientSettings, dialer: Arc<dyn Dialer>, io: Handle) -> Arc<Self> {
         let brokers = Brokers::new(settings.brokers(), dialer, io.clone());
         let (metadata, _) = watch::channel(Arc::default());
-        let (interest, refreshing, told) =
-            (Mutex::default(), AsyncMutex::default(), Mutex::default());
-        Arc::new(Self { settings, brokers, metadata, interest, refreshing, told, io })
+        let (interest, refreshing, unreached) =
+            (Mutex::default(), AsyncMutex::default(), Trouble::default());
+        Arc::new(Self { settings, brokers, metadata, interest, refreshing, unreached, io })
     }
 
     pub(crate) fn settings(&self) -> &ClientSettings {
@@ -199,20 +200,23 @@ impl Client {
         known: &Metadata,
         topics: Option<impl Iterator<Item = &'a str>>,
     ) -> Result<Metadata, Failure> {
-        let topics = topics.map(|topics| {
+        let topics: Option<Vec<_>> = topics.map(|topics| {
             let topics = topics.map(|name| {
                 let name = TopicName(StrBytes::from_string(name.to_owned()));
                 MetadataRequestTopic::default().with_name(Some(name))
             });
             topics.collect()
         });
-        let connection = self.any_broker().await?;
         let auto_create = self.settings.allow_auto_create;
-        let answer = connection.call(|version| {
-            let request = MetadataRequest::default().with_topics(topics);
-            if version >= 4 { request.with_allow_auto_topic_creation(auto_create) } else { request }
-        });
-        let answer = answer.await?;
+        let (connection, answer) = self
+            .ask_any(|version| {
+                let request = MetadataRequest::default().with_topics(topics);
+                match version {
+                    ..4 => request,
+                    _ => request.with_allow_auto_topic_creation(auto_create),
+                }
+            })
+            .await?;
         connection.throttle(answer.throttle_time_ms);
         let new = known.updated(&answer);
         let nodes = new.brokers.iter().map(|(id, broker)| (*id, broker.address.clone()));
@@ -246,29 +250,61 @@ impl Client {
         self.brokers.feature(name)
     }
 
-    /// A connection to any broker. Who waits for one for long is told in the log why.
-    async fn any_broker(&self) -> Result<Arc<Connection>, Failure> {
-        const QUIET: Duration = Duration::from_secs(10);
-        let found = self.brokers.any(Lane::Control).await;
-        if let Err(failure) = &found
-            && failure.is_passing()
-        {
-            let mut told = lock(&self.told);
-            if told.is_none_or(|at| at.elapsed() >= QUIET) {
-                *told = Some(Instant::now());
-                let id = &self.settings.client_id;
-                tracing::warn!("client {id} reaches no broker, and goes on trying: {failure}");
-            }
-        }
-        found
-    }
-
     /// Asks any broker.
     pub(crate) async fn call_any<R: Request>(
         &self,
         build: impl FnOnce(i16) -> R,
     ) -> Result<R::Response, Failure> {
-        self.any_broker().await?.call(build).await
+        Ok(self.ask_any(build).await?.1)
+    }
+
+    /// Asks any broker, and says which. Who waits for an answer for long is told in the log why,
+    /// and when that is over; callers need not.
+    async fn ask_any<R: Request>(
+        &self,
+        build: impl FnOnce(i16) -> R,
+    ) -> Result<(Arc<Connection>, R::Response), Failure> {
+        let asked = async {
+            let connection = self.brokers.any(Lane::Control).await?;
+            let answer = connection.call(build).await?;
+            Ok((connection, answer))
+        };
+        let answered: Result<_, Failure> = asked.await;
+        let id = &self.settings.client_id;
+        match &answered {
+            Ok((connection, _)) => {
+                if self.unreached.is_over() {
+                    tracing::info!("client {id} reaches broker {} again", connection.broker());
+                }
+            }
+            Err(failure) if failure.is_passing() && self.unreached.is_news() => {
+                tracing::warn!("client {id} reaches no broker, and goes on trying: {failure}");
+            }
+            Err(_) => {}
+        }
+        answered
+    }
+
+    /// Tells who waits for the cluster what for, unless that was just said. Nothing may have failed
+    /// yet: a broker has `socket.connection.setup.timeout.ms` for each address.
+    pub(crate) fn tell_of_waiting(&self, until: Instant) {
+        if self.unreached.is_news() {
+            let why = match self.brokers.last_failure() {
+                Some(failure) => format!(" ({failure})"),
+                None => String::new(),
+            };
+            tracing::warn!(
+                "no broker of bootstrap.servers={} answers yet{why}; giving up in {} s",
+                self.bootstrap_servers(),
+                until.saturating_duration_since(Instant::now()).as_secs_f32().round(),
+            );
+        }
+    }
+
+    /// `bootstrap.servers`, as they were understood.
+    pub(crate) fn bootstrap_servers(&self) -> String {
+        let servers = self.settings.bootstrap.iter();
+        servers.map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
 
     /// Finds the broker that coordinates a group or a transactional id, by one question.

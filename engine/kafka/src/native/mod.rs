@@ -93,9 +93,8 @@ impl NativeCluster {
 
     fn with(properties: &Properties, dialing: Dialing, io: Handle) -> Result<Self> {
         let settings = ClientSettings::admin(properties)?;
-        let bootstrap: Vec<_> = settings.bootstrap.iter().map(ToString::to_string).collect();
         let admin = Client::new(settings.clone(), dialing.dialer(&settings), io.clone());
-        Ok(Self { admin, bootstrap_servers: bootstrap.join(","), dialing, io })
+        Ok(Self { bootstrap_servers: admin.bootstrap_servers(), admin, dialing, io })
     }
 
     /// A membership in a group of any protocol type, with the cluster's own settings. It joins when

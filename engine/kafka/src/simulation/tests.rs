@@ -7,6 +7,7 @@ use millrace_api::{ErrorKind, TopicPartition};
 use tokio::time::Instant;
 
 use super::*;
+use crate::log_lines::LogLines;
 use crate::{NewTopic, Outgoing, Polled};
 
 fn topic(name: &str, partitions: i32) -> NewTopic {
@@ -312,4 +313,34 @@ struct Either;
 impl crate::Acknowledge for Either {
     fn acknowledged(&self, _: usize) {}
     fn failed(&self, _: usize, _: &millrace_api::Error) {}
+}
+
+/// In the order of a day: nothing is there, a broker comes, it goes and comes back.
+#[tokio::test(start_paused = true)]
+async fn the_log_says_why_nobody_is_reached_and_when_that_is_over() {
+    let (lines, _guard) = LogLines::keep();
+    let simulation = Simulation::new(1, 17);
+    let cluster = simulation.connect().unwrap();
+    simulation.kill(1);
+    let error = cluster.describe_cluster().await.unwrap_err().to_string();
+    assert!(error.contains("connection refused"), "{error}");
+    let waiting = lines.take();
+    assert!((5..8).contains(&waiting.len()), "about one in ten seconds of a minute: {waiting:?}");
+    assert!(waiting.iter().all(|line| line.contains("connection refused")), "{waiting:?}");
+    for _ in 0..2 {
+        simulation.restart(1);
+        cluster.describe_cluster().await.unwrap();
+        let again = lines.take();
+        assert_eq!(again.len(), 1, "{again:?}");
+        assert!(again[0].contains("reaches broker") && again[0].contains("again"), "{again:?}");
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        cluster.describe_cluster().await.unwrap();
+        assert!(lines.take().is_empty());
+        simulation.kill(1);
+        tokio::select! {
+            _ = cluster.describe_cluster() => panic!("nobody answers"),
+            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+        }
+        assert_eq!(lines.take().len(), 1);
+    }
 }

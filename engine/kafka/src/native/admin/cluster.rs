@@ -9,7 +9,7 @@ use super::super::metadata::Metadata;
 use super::Question;
 use crate::{ClusterDescription, Node};
 
-/// How often it is said that no broker answers.
+/// After so long it is said that no broker answers.
 const TELL: Duration = Duration::from_secs(10);
 
 /// The cluster's id, controller and brokers: a worker's first question, so that the log says what
@@ -23,11 +23,7 @@ pub(in super::super) async fn describe_cluster(client: &Client) -> Result<Cluste
         match timeout_at(Instant::now() + TELL, &mut asked).await {
             Ok(Ok(description)) => return Ok(description),
             Ok(Err(error)) => break error,
-            Err(_) => tracing::warn!(
-                "no broker of bootstrap.servers={} answers yet; giving up in {} s",
-                bootstrap(client),
-                deadline.saturating_duration_since(Instant::now()).as_secs_f32().round(),
-            ),
+            Err(_) => client.tell_of_waiting(deadline),
         }
     };
     if !error.is_retriable() {
@@ -35,12 +31,7 @@ pub(in super::super) async fn describe_cluster(client: &Client) -> Result<Cluste
     }
     let remedy = "is a broker up, does bootstrap.servers name it, and is security.protocol that of \
                   its listener?";
-    Err(error.context("bootstrap.servers", bootstrap(client)).context("remedy", remedy))
-}
-
-fn bootstrap(client: &Client) -> String {
-    let servers = client.settings().bootstrap.iter();
-    servers.map(ToString::to_string).collect::<Vec<_>>().join(",")
+    Err(error.context("bootstrap.servers", client.bootstrap_servers()).context("remedy", remedy))
 }
 
 fn describe(metadata: Metadata) -> Result<ClusterDescription, CallError> {

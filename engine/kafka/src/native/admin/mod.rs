@@ -99,8 +99,8 @@ impl<'a> Question<'a> {
         let wait = self.backoff.next();
         if Instant::now() + wait >= self.deadline {
             let settings = self.client.settings();
-            let servers: Vec<_> = settings.bootstrap.iter().map(ToString::to_string).collect();
-            let error = self.error(error).context("bootstrap.servers", servers.join(","));
+            let servers = self.client.bootstrap_servers();
+            let error = self.error(error).context("bootstrap.servers", servers);
             return Err(error.context("default.api.timeout.ms", settings.api_timeout.as_millis()));
         }
         self.last = Some(error);

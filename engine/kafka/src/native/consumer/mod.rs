@@ -22,6 +22,7 @@ use super::group::{
 use super::settings::ConsumerSettings;
 use crate::lock::lock;
 use crate::record_batch::Limits;
+use crate::trouble::Trouble;
 use crate::{Consumer, Fetched, Polled, Subscription};
 
 mod answer;
@@ -80,8 +81,8 @@ struct Shared {
     work: Notify,
     fetchers: Mutex<Vec<Arc<Notify>>>,
     closing: watch::Sender<bool>,
-    /// When trouble with a broker was last told.
-    told: Mutex<Option<Instant>>,
+    /// A broker does not answer.
+    unanswered: Trouble,
 }
 
 /// The partitions, for one change. Who has to look again is told at its end.
@@ -216,7 +217,6 @@ impl Shared {
         failure: &Failure,
         partitions: impl IntoIterator<Item = &'a TopicPartition>,
     ) {
-        const SILENCE: Duration = Duration::from_secs(10);
         let mut state = self.partitions();
         for tp in partitions {
             state.leave_replica(tp);
@@ -226,10 +226,8 @@ impl Shared {
             state.push_error(&"".into(), failure.clone().doing(answer::WHAT));
             return;
         }
-        let mut told = lock(&self.told);
-        if told.is_none_or(|at| at.elapsed() >= SILENCE) {
-            *told = Some(Instant::now());
-            tracing::warn!("{}: {failure}", answer::WHAT);
+        if self.unanswered.is_news() {
+            tracing::warn!("{}, and will be asked for again: {failure}", answer::WHAT);
         }
     }
 }
@@ -269,7 +267,7 @@ impl NativeConsumer {
             work: Notify::new(),
             fetchers: Mutex::default(),
             closing: watch::Sender::new(false),
-            told: Mutex::default(),
+            unanswered: Trouble::default(),
         });
         shared.client.spawn(upkeep::run(shared.clone()));
         Self { shared, mode: Mode::Idle, revoking: Vec::new() }

@@ -138,7 +138,10 @@ impl Upkeep {
             Ok(metadata) => self.look_for_missing(&metadata),
             Err(failure) => {
                 self.is_wanted = true;
-                self.shared.broker_failed(&failure, []);
+                // Of what passes the client has told.
+                if !failure.is_passing() {
+                    self.shared.partitions().push_error(&"".into(), failure.doing(WHAT));
+                }
             }
         }
     }

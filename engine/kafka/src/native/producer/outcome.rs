@@ -68,7 +68,10 @@ impl Sender {
                 self.refreshing.end(is_good);
                 if let Err(failure) = refreshed {
                     self.wants_metadata = true;
-                    self.trouble(failure, "the cluster cannot be asked for leaders");
+                    // Of what passes the client has told.
+                    if !failure.is_passing() {
+                        self.break_with(&failure.doing("the cluster cannot be asked for leaders"));
+                    }
                 }
             }
             Done::Identified(identified) => self.identified(identified),
@@ -110,10 +113,7 @@ impl Sender {
     }
 
     fn tell(&mut self, why: &str, what: &str) {
-        const QUIET: Duration = Duration::from_secs(10);
-        let now = Instant::now();
-        if self.told.is_none_or(|told| now.duration_since(told) >= QUIET) {
-            self.told = Some(now);
+        if self.unsent.is_news() {
             tracing::warn!("{what}, and will be tried again: {why}");
         }
     }

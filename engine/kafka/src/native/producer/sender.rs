@@ -29,6 +29,7 @@ use crate::native::net::{Connection, Pending};
 use crate::native::settings::ProducerSettings;
 use crate::native::transaction::Transaction;
 use crate::record_batch::Compressor;
+use crate::trouble::Trouble;
 
 /// How long nothing happens at most.
 const LOOK: Duration = Duration::from_secs(3_600);
@@ -137,7 +138,8 @@ pub(super) struct Sender {
     /// Partitions whose open batch is being compressed, and what was closed after it.
     pub(super) compressing: BTreeMap<usize, Vec<Batch>>,
     pub(super) turn: usize,
-    pub(super) told: Option<Instant>,
+    /// Something is not answered as it should be.
+    pub(super) unsent: Trouble,
     pub(super) is_broken: bool,
 }
 
@@ -185,7 +187,7 @@ impl Sender {
             compressor: Some(compressor),
             compressing: BTreeMap::new(),
             turn: 0,
-            told: None,
+            unsent: Trouble::default(),
             is_broken: false,
         }
     }
