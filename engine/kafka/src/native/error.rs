@@ -172,6 +172,10 @@ fn remedy(code: ResponseError) -> Option<&'static str> {
         ResponseError::TransactionalIdAuthorizationFailed => {
             "give the client's principal an ACL for the transactional id"
         }
+        ResponseError::InvalidSessionTimeout => {
+            "set session.timeout.ms to what the brokers allow: from group.min.session.timeout.ms \
+             (6000 unless it was changed there) to group.max.session.timeout.ms (1800000)"
+        }
         _ => return None,
     })
 }

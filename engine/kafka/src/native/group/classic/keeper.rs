@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
+use millrace_api::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -89,7 +91,7 @@ impl Keeper {
                         continue;
                     }
                     Action::Tell(event) => Ok(event),
-                    Action::Fail(error) => Err(error.context("group.id", &self.settings.group)),
+                    Action::Fail(error) => Err(refusal(error, &self.settings)),
                 };
                 self.publish();
                 let told = Told { event, joins: self.state.joins };
@@ -206,5 +208,18 @@ impl Keeper {
         if !matches!(left.await, Ok(Ok(_))) {
             tracing::debug!(group, "the member could not leave; the group notices by itself");
         }
+    }
+}
+
+/// What the owner of a member is told that the group will not have.
+pub(super) fn refusal(error: CallError, settings: &MembershipSettings) -> Error {
+    let code = error.code();
+    let error =
+        error.doing("the member cannot join its group").context("group.id", &settings.group);
+    match code {
+        Some(ResponseError::InvalidSessionTimeout) => {
+            error.context("session.timeout.ms", settings.session_timeout.as_millis())
+        }
+        _ => error,
     }
 }

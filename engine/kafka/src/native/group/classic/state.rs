@@ -6,7 +6,6 @@ use std::sync::Arc;
 use kafka_protocol::ResponseError as Code;
 use kafka_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
 use kafka_protocol::protocol::StrBytes;
-use millrace_api::Error;
 
 use super::{Assignments, JoinedMember, MembershipEvent, Offer};
 use crate::native::client::{CallError, check};
@@ -40,7 +39,7 @@ pub(super) enum Action {
     Sync(Assignments),
     Tell(MembershipEvent),
     /// Tell the owner that the group will not have this member.
-    Fail(Error),
+    Fail(CallError),
 }
 
 /// A member.
@@ -60,8 +59,6 @@ pub(super) struct State {
     /// How often the owner was told of a loss.
     losses: u64,
 }
-
-const JOINING: &str = "the member cannot join its group";
 
 impl State {
     pub(super) fn new(instance: Option<Arc<str>>) -> Self {
@@ -250,7 +247,7 @@ impl State {
         self.phase = Phase::Out;
         self.joins_again = false;
         self.identity = self.nobody();
-        vec![Action::Fail(error.doing(JOINING))]
+        vec![Action::Fail(error)]
     }
 
     fn nobody(&self) -> Identity {
