@@ -21,6 +21,8 @@ const READ_BYTES: usize = 128 << 10;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The bytes before a frame's content.
 const LENGTH: usize = 4;
+/// How a client begins that speaks TLS: a record of its handshake. As a length it is far too long.
+const TLS_HELLO: [u8; 2] = [0x16, 0x03];
 /// Those that say which request it is.
 const API_KEY: usize = 2;
 
@@ -40,13 +42,22 @@ enum End {
     /// The client does not read.
     Slow,
     Failed(io::Error),
+    /// The client speaks TLS.
+    Encrypted,
     Malformed(Malformed),
 }
 
 impl End {
-    /// Only what somebody should look into is told in a log that nobody asked for more.
-    fn tell(&self, peer: &str) {
+    /// Only what somebody should look into is told in a log that nobody asked for more, and not
+    /// each time that a client comes back with it.
+    fn tell(&self, client: &Client) {
+        let peer = &client.peer;
         let (is_usual, why) = match self {
+            Self::Encrypted => {
+                let why = "it speaks TLS, and this port does not: set its security.protocol to \
+                           PLAINTEXT";
+                (!client.encrypted.is_news(), why.to_owned())
+            }
             Self::Slow => (false, "it does not read its answer".to_owned()),
             Self::Malformed(malformed) => (false, format!("a request cannot be read: {malformed}")),
             Self::Closed => (true, "it has closed it".to_owned()),
@@ -86,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Err(end) => break end,
             }
         };
-        end.tell(&self.client.peer);
+        end.tell(&self.client);
         // Says goodbye to streams that distinguish an end from an accident.
         let _ = timeout(WRITE_TIMEOUT, self.stream.shutdown()).await;
     }
@@ -116,6 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         loop {
             let wanted = match self.read.first_chunk::<LENGTH>() {
                 None => LENGTH,
+                Some(length) if length.starts_with(&TLS_HELLO) => return Err(End::Encrypted),
                 Some(length) => LENGTH + self.checked_length(i32::from_be_bytes(*length))?,
             };
             if wanted > LENGTH && self.read.len() >= wanted {

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{EmbeddedCluster, Shared};
+use crate::trouble::Trouble;
 
 mod api;
 pub(super) mod clock;
@@ -78,6 +79,8 @@ pub struct Server {
     /// Which of the cluster's nodes this is, and which there are.
     node: i32,
     nodes: Arc<Nodes>,
+    /// Somebody speaks TLS.
+    encrypted: Arc<Trouble>,
 }
 
 impl EmbeddedCluster {
@@ -89,7 +92,8 @@ impl EmbeddedCluster {
     /// A server for one of several nodes.
     pub(crate) fn node(&self, settings: ServerSettings, node: i32, nodes: Arc<Nodes>) -> Server {
         let slots = Arc::new(Semaphore::new(settings.max_connections));
-        Server { cluster: self.clone(), settings: Arc::new(settings), slots, node, nodes }
+        let (cluster, settings, encrypted) = (self.clone(), Arc::new(settings), Arc::default());
+        Server { cluster, settings, slots, node, nodes, encrypted }
     }
 
     /// Serves clients that connect to this listener, with the default settings.
@@ -182,6 +186,7 @@ impl Server {
             peer,
             node: self.node,
             nodes: self.nodes.clone(),
+            encrypted: self.encrypted.clone(),
         };
         Connection::new(stream, client, self.settings.clone()).run().await;
     }
@@ -196,6 +201,7 @@ struct Client {
     peer: String,
     node: i32,
     nodes: Arc<Nodes>,
+    encrypted: Arc<Trouble>,
 }
 
 impl Client {
