@@ -1,7 +1,21 @@
-//! What this process has used so far, for the tests that measure.
+//! What this process has used so far, for the tests that measure, and what they measure against.
 
 use std::fs;
 use std::time::Duration;
+
+use super::NativeCluster;
+use crate::Properties;
+
+/// The broker that `MILLRACE_TEST_BOOTSTRAP` names, and the client's settings in
+/// `MILLRACE_COST_SETTINGS`: `name=value` with blanks between.
+pub(super) fn measured() -> (NativeCluster, Properties) {
+    let servers = std::env::var("MILLRACE_TEST_BOOTSTRAP").unwrap();
+    let settings = std::env::var("MILLRACE_COST_SETTINGS").unwrap_or_default();
+    let pair = |pair: &str| pair.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let servers = [("bootstrap.servers".to_owned(), servers)];
+    let cluster = NativeCluster::new(&servers.into()).unwrap();
+    (cluster, settings.split_whitespace().filter_map(pair).collect())
+}
 
 /// User and system time of this process, to 10 ms.
 pub(super) fn cpu() -> (Duration, Duration) {

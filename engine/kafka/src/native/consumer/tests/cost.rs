@@ -10,7 +10,7 @@ use millrace_api::TopicPartition;
 use tokio::time::Instant;
 
 use crate::native::NativeCluster;
-use crate::native::usage::{cpu, memory};
+use crate::native::usage::{cpu, measured, memory};
 use crate::{Cluster, Consumer, Polled, Properties};
 
 async fn consume(cluster: &NativeCluster, topic: &str, settings: &Properties) {
@@ -52,13 +52,8 @@ async fn consume(cluster: &NativeCluster, topic: &str, settings: &Properties) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 #[ignore = "a measurement, to be run alone and in release"]
 async fn what_a_record_costs() {
-    let servers = std::env::var("MILLRACE_TEST_BOOTSTRAP").unwrap();
+    let (cluster, settings) = measured();
     let topics = std::env::var("MILLRACE_COST_TOPICS").unwrap();
-    let settings = std::env::var("MILLRACE_COST_SETTINGS").unwrap_or_default();
-    let pair = |pair: &str| pair.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
-    let settings: Properties = settings.split_whitespace().filter_map(pair).collect();
-    let servers = [("bootstrap.servers".to_owned(), servers)];
-    let cluster = NativeCluster::new(&servers.into_iter().collect()).unwrap();
     for topic in topics.split_whitespace() {
         for _ in 0..3 {
             consume(&cluster, topic, &settings).await;

@@ -13,7 +13,7 @@ use millrace_api::Error;
 use tokio::time::Instant;
 
 use crate::native::NativeCluster;
-use crate::native::usage::{cpu, memory};
+use crate::native::usage::{cpu, measured, memory};
 use crate::{Acknowledge, Cluster, Outgoing, Producer, Properties};
 
 const RECORDS: usize = 5_000_000;
@@ -89,13 +89,8 @@ async fn produce(cluster: &NativeCluster, runs: &[Outgoing], settings: &Properti
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 #[ignore = "a measurement, to be run alone and in release"]
 async fn what_a_record_costs_to_send() {
-    let servers = std::env::var("MILLRACE_TEST_BOOTSTRAP").unwrap();
+    let (cluster, settings) = measured();
     let topic = std::env::var("MILLRACE_COST_TOPIC").unwrap();
-    let settings = std::env::var("MILLRACE_COST_SETTINGS").unwrap_or_default();
-    let pair = |pair: &str| pair.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
-    let settings: Properties = settings.split_whitespace().filter_map(pair).collect();
-    let servers = [("bootstrap.servers".to_owned(), servers)];
-    let cluster = NativeCluster::new(&servers.into_iter().collect()).unwrap();
     let runs = runs(&topic);
     for _ in 0..3 {
         produce(&cluster, &runs, &settings).await;
