@@ -58,7 +58,7 @@ pub(crate) struct Connection {
 }
 
 /// What the connection and its task both look at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     /// Requests that were written or are being written, oldest first.
     in_flight: Mutex<VecDeque<InFlight>>,
@@ -70,7 +70,7 @@ struct Shared {
     /// Until when the broker wants to hear nothing (KIP-219).
     throttled: Mutex<Option<Instant>>,
     /// When a request was last written or answered; to prove again who the client is is no use.
-    last_used: Mutex<Option<Instant>>,
+    last_used: Mutex<Instant>,
     /// Whether the broker has answered anything since the connection was set up.
     has_answered: AtomicBool,
 }
@@ -134,7 +134,7 @@ impl Connection {
             settings: settings.clone(),
         });
         let (frames, queue) = mpsc::channel(QUEUE);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new());
         let (gate, next_id) = (Arc::new(AsyncMutex::new(())), AtomicI32::new(OF_SETUP + 1));
         let authenticating = reauthentication::keep(session, frames.downgrade(), gate.clone());
         let limits = (settings.request_timeout, settings.max_idle);
@@ -269,12 +269,18 @@ impl fmt::Debug for Connection {
 }
 
 impl Shared {
+    fn new() -> Self {
+        let (in_flight, asked, closed, throttled, has_answered) = Default::default();
+        let last_used = Mutex::new(Instant::now());
+        Self { in_flight, asked, closed, throttled, last_used, has_answered }
+    }
+
     fn is_used(&self) {
-        *lock(&self.last_used) = Some(Instant::now());
+        *lock(&self.last_used) = Instant::now();
     }
 
     fn last_used(&self) -> Instant {
-        *lock(&self.last_used).get_or_insert_with(Instant::now)
+        *lock(&self.last_used)
     }
 
     fn close(&self, why: Failure) {
