@@ -20,6 +20,15 @@ pub(crate) enum Client {
 }
 
 impl Client {
+    /// What the keys with which the worker sets it for all connectors begin with.
+    pub(crate) fn worker_prefix(self) -> &'static str {
+        match self {
+            Self::Producer => "producer.",
+            Self::Consumer => "consumer.",
+            Self::Admin => "admin.",
+        }
+    }
+
     /// What the keys with which a connector overrides its settings begin with.
     pub(crate) fn override_prefix(self) -> &'static str {
         match self {
@@ -62,6 +71,11 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
 /// What is known about a key of a client.
 pub(crate) fn find(client: Client, key: &str) -> Option<&'static ClientKey> {
     TABLE.get(&(client, key.to_owned())).copied()
+}
+
+/// Every key with which the worker sets something for a client of all connectors.
+pub(crate) fn worker_keys() -> impl Iterator<Item = String> {
+    TABLE.keys().map(|(client, key)| format!("{}{key}", client.worker_prefix()))
 }
 
 /// Every key with which a connector overrides a setting of a client.

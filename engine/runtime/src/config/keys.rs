@@ -7,6 +7,8 @@ use millrace_api::config::validators::{
 use millrace_api::config::{ClassName, ConfigKey, Password, Setting, Type, nearest};
 use millrace_api::{Config, ConfigDef, Props};
 
+use super::client_keys::{self, Client};
+use super::meant::meant;
 use super::rest::RestKeys;
 use super::variables::ProviderKeys;
 
@@ -311,11 +313,25 @@ fn unknown(def: &ConfigDef, props: &Props) -> Vec<(String, Option<String>)> {
     let known: Vec<&str> = defined.chain(ELSEWHERE.iter().copied()).collect();
     let is_known =
         |key: &str| known.contains(&key) || PREFIXES.iter().any(|prefix| key.starts_with(prefix));
-    let meant = |key: &String| {
-        let meant = nearest(key, known.iter().copied()).map(str::to_owned);
-        (key.clone(), meant.or_else(|| nearest_prefix(key)))
+    let with_meant = |key: &String| {
+        let near = nearest(key, known.iter().copied()).map(str::to_owned);
+        (key.clone(), near.or_else(|| nearest_prefix(key)))
     };
-    props.keys().filter(|key| !is_known(key)).map(meant).collect()
+    let strange = props.keys().filter(|key| !is_known(key)).map(with_meant);
+    strange.chain(misspelt_for_clients(props)).collect()
+}
+
+/// The keys for clients of connectors that no client has, but that look like others.
+fn misspelt_for_clients(props: &Props) -> Vec<(String, Option<String>)> {
+    let known = client_keys::worker_keys().collect();
+    let is_for_client = |key: &&String| {
+        let clients = [Client::Producer, Client::Consumer, Client::Admin];
+        // What begins alike and is the REST API's.
+        !key.starts_with("admin.listeners")
+            && clients.iter().any(|client| key.starts_with(client.worker_prefix()))
+    };
+    let misspelt = |key: &String| Some((key.clone(), Some(meant(&known, key)?)));
+    props.keys().filter(is_for_client).filter_map(misspelt).collect()
 }
 
 /// The key with the prefix that was probably meant: `prodcer.acks` is `producer.acks`.
@@ -359,6 +375,9 @@ mod tests {
             ("kafka.client", ""),
             ("producer.acks", ""),
             ("consumer.max.poll.records", ""),
+            ("consumer.for.an.interceptor", ""),
+            ("admin.listeners", ""),
+            ("admin.listeners.https.ssl.keystore.location", ""),
             ("key.converter.schemas.enable", ""),
             ("listeners.https.ssl.keystore.location", ""),
             ("metrics.context.x", ""),
@@ -371,6 +390,9 @@ mod tests {
             ("prodcer.acks", Some("producer.acks")),
             ("consumers.max.poll.records", Some("consumer.max.poll.records")),
             ("grup.id", Some("group.id")),
+            ("producer.lingr.ms", Some("producer.linger.ms")),
+            ("consumer.linger.ms", Some("producer.linger.ms")),
+            ("admin.client.idd", Some("admin.client.id")),
             ("my.plugins.own", None),
             ("x", None),
         ] {

@@ -4,6 +4,7 @@ pub(crate) mod client_keys;
 pub(crate) mod clients;
 pub(crate) mod connector;
 mod keys;
+pub(crate) mod meant;
 pub(crate) mod plugins;
 pub(crate) mod policy;
 mod providers;

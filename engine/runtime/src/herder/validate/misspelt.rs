@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use millrace_api::config::{ConfigInfos, nearest};
+use millrace_api::config::ConfigInfos;
 use millrace_api::{PluginKind, Props};
 
 use super::framework::{CONVERTERS, class_kind};
 use crate::catalog::Catalog;
 use crate::config::client_keys;
+use crate::config::meant::meant;
 
 /// Warns of classes that are not there, and of keys that nobody knows but that look like others.
 /// `infos` is what the validation found, if it found the connector.
@@ -38,8 +39,8 @@ fn absent_classes(catalog: &Catalog, props: &Props) -> Vec<String> {
             false => short(plugin.class()).to_owned(),
         });
         let written = if class.contains('.') { class } else { short(class) };
-        let meant = nearest_of(&names.collect(), written);
-        let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+        let meant = meant(&names.collect(), written);
+        let meant = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
         Some(format!(
             "{key}: {class} is not built into Millrace; `millrace plugins` lists what is{meant}"
         ))
@@ -88,20 +89,7 @@ fn unknown_keys(props: &Props, infos: &ConfigInfos) -> Vec<(String, String)> {
         key.starts_with("topic.creation.") || key == "name" || CONVERTERS.iter().any(of_converter)
     };
     let strange = props.keys().filter(|key| !known.contains(*key) && !elsewhere(key));
-    strange.filter_map(|key| Some((key.clone(), nearest_of(&known, key)?))).collect()
-}
-
-/// The name most like this one, if it is also like it behind what both begin with: long prefixes
-/// would make any two names alike. None for a known name.
-fn nearest_of(known: &BTreeSet<String>, name: &str) -> Option<String> {
-    if known.contains(name) {
-        return None;
-    }
-    let near = nearest(name, known.iter().map(String::as_str))?;
-    let same = name.char_indices().zip(near.chars()).take_while(|((_, a), b)| a == b);
-    let dots = same.filter(|((_, c), _)| *c == '.').map(|((at, _), _)| at + 1);
-    let begin = dots.last().unwrap_or(0);
-    nearest(&name[begin..], [&near[begin..]]).map(|_| near.to_owned())
+    strange.filter_map(|key| Some((key.clone(), meant(&known, key)?))).collect()
 }
 
 #[cfg(test)]
