@@ -7,13 +7,14 @@ use millrace_api::{
     ConnectorContext, ConnectorRequests, Error, OffsetReader, Open, Plugin, PluginKind, Props,
     Result, SinkContext, SourceContext,
 };
-use millrace_kafka::Cluster;
+use millrace_kafka::{Cluster, Consumer, Producer, Properties};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::catalog::Catalog;
+use crate::config::client_keys::Client;
 use crate::config::connector::ConnectorConfig;
 use crate::config::redaction::Redaction;
 use crate::config::variables::Resolved;
@@ -82,6 +83,22 @@ impl Worker {
         }
         let client_id = format!("connector-worker-adminclient-{name}");
         millrace_kafka::connect(&clients::admin(&self.config, connector, client_id)?)
+            .map_err(|e| clients::traced_back(e, &self.config, connector, Client::Admin))
+    }
+
+    async fn consumer(&self, id: &TaskId, connector: &Props) -> Result<Box<dyn Consumer>> {
+        let properties = clients::consumer(&self.config, connector, id)?;
+        let consumer = self.cluster.consumer(&properties).await;
+        consumer.map_err(|e| clients::traced_back(e, &self.config, connector, Client::Consumer))
+    }
+
+    async fn producer(
+        &self,
+        properties: Properties,
+        connector: &Props,
+    ) -> Result<Box<dyn Producer>> {
+        let producer = self.cluster.producer(&properties).await;
+        producer.map_err(|e| clients::traced_back(e, &self.config, connector, Client::Producer))
     }
 
     /// Starts a connector. Cancelled, it gives the connector up.
@@ -181,8 +198,7 @@ impl Worker {
                 let context = SinkContext::new(Arc::clone(&id.connector), errors.reporter());
                 let task = open(task, context.clone()).await?;
                 let pipeline = self.sink_pipeline(&config, errors, topics)?;
-                let properties = clients::consumer(&self.config, &connector, id)?;
-                let mut consumer = self.cluster.consumer(&properties).await?;
+                let mut consumer = self.consumer(id, &connector).await?;
                 consumer.subscribe(&config.subscription()?).await?;
                 let state = SinkState::new(self.config.commit_interval, self.config.commit_timeout);
                 let status = status.clone();
@@ -207,7 +223,7 @@ impl Worker {
             chain: plugins::chain(catalog, common, props)?,
             converters: plugins::converters(catalog, &self.config, common, props)?,
             errors: ErrorPolicy::new(id.clone(), config.errors(), redaction.clone(), None),
-            producer: self.cluster.producer(&properties).await?,
+            producer: self.producer(properties, &config.props).await?,
             topics,
             creation: self.topic_creation(id, config)?,
         })
@@ -269,7 +285,7 @@ impl Worker {
                 let cluster = self.admin(&id.connector, &config.props)?;
                 create_dead_letter_queue(&*cluster, topic, replicas).await?;
                 let properties = clients::dead_letter_producer(&self.config, &config.props, id)?;
-                Some(self.cluster.producer(&properties).await?)
+                Some(self.producer(properties, &config.props).await?)
             }
             _ => None,
         };

@@ -69,7 +69,8 @@ impl Worker {
         let listeners = server.urls().join(", ");
         let servers = config.bootstrap_servers().join(",");
         tracing::info!("connecting to bootstrap.servers={servers}");
-        let cluster = millrace_kafka::connect(&config.client_properties())?;
+        let cluster = millrace_kafka::connect(&config.client_properties())
+            .map_err(|e| e.context("file", path.display()))?;
         let herder = StandaloneHerder::start(config, catalog(), cluster, offsets, worker_id);
         // A converter that is not there is the file's fault.
         let herder = herder.await.map_err(|e| match e.kind() {

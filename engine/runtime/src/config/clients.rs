@@ -1,9 +1,12 @@
 //! The Kafka client settings of tasks: defaults, then the worker's prefixed keys, then the
 //! connector's overrides.
 
+use std::collections::BTreeSet;
+
 use millrace_api::{Error, Props, Result};
 use millrace_kafka::Properties;
 
+use super::client_keys::Client;
 use super::worker::WorkerConfig;
 use crate::task::TaskId;
 
@@ -137,6 +140,47 @@ fn overrides(
     Err(Error::fatal(message).context("keys below", prefix))
 }
 
+/// An error of a client, with the places where the settings that it names were set: the client
+/// itself knows them without their prefixes.
+pub(crate) fn traced_back(
+    mut error: Error,
+    worker: &WorkerConfig,
+    connector: &Props,
+    client: Client,
+) -> Error {
+    let text = error.to_string();
+    let (of_worker, of_connector) = (client.worker_prefix(), client.override_prefix());
+    let keys = below(&worker.props, of_worker).chain(below(connector, of_connector));
+    let named: BTreeSet<String> =
+        keys.map(|(key, _)| key).filter(|key| names(&text, key)).collect();
+    for key in named {
+        let overriding = format!("{of_connector}{key}");
+        let place = match connector.contains_key(&overriding) {
+            true => format!("{overriding} of the connector"),
+            false => format!("{of_worker}{key} of the worker"),
+        };
+        error = error.context("set by", place);
+    }
+    error
+}
+
+/// Whether a text names this key, and not one that only contains it.
+fn names(text: &str, key: &str) -> bool {
+    let is_of_key = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    text.match_indices(key).any(|(at, _)| {
+        let mut before = text[..at].chars().rev();
+        let mut after = text[at + key.len()..].chars();
+        // A dot is of a key, unless it ends a sentence.
+        let begins = before.next().is_none_or(|c| !is_of_key(c) && c != '.');
+        let ends = match after.next() {
+            Some('.') => after.next().is_none_or(|c| !is_of_key(c)),
+            Some(c) => !is_of_key(c),
+            None => true,
+        };
+        begins && ends
+    })
+}
+
 /// The keys below a prefix, without it.
 pub(crate) fn below<'a>(
     props: &'a Props,
@@ -222,6 +266,29 @@ mod tests {
         assert!(has_own_admin(&worker_of(&[("admin.security.protocol", "SSL")]), &none));
         let embedded = worker_of(&[("bootstrap.servers", "embedded:"), ("admin.retries", "1")]);
         assert!(!has_own_admin(&embedded, &none));
+    }
+
+    #[test]
+    fn errors_of_clients_say_where_a_setting_comes_from() {
+        let worker = worker_of(&[
+            ("producer.acks", "9"),
+            ("producer.linger.ms", "x"),
+            ("producer.retries", "1"),
+            ("consumer.linger.ms", "x"),
+        ]);
+        let connector = props(&[("producer.override.acks", "7")]);
+        let told = |message: &'static str| {
+            let error = Error::config(message);
+            traced_back(error, &worker, &connector, Client::Producer).to_string()
+        };
+        let acks = "Invalid value 7 for configuration acks: String must be one of: all, -1";
+        let set_by = "(set by: producer.override.acks of the connector)";
+        assert_eq!(told(acks), format!("{acks} {set_by}"));
+        let both = "linger.ms and acks. Not my.retries, retries.max or max-retries";
+        let set_by = "producer.override.acks of the connector, set by: producer.linger.ms of the \
+                      worker";
+        assert_eq!(told(both), format!("{both} (set by: {set_by})"));
+        assert_eq!(told("buffer.memory is a default"), "buffer.memory is a default");
     }
 
     #[test]
