@@ -153,6 +153,14 @@ impl Client {
         interest.topics.len() > before
     }
 
+    /// Wants to know about these topics no more.
+    pub(crate) fn unfollow<'a>(&self, topics: impl IntoIterator<Item = &'a Arc<str>>) {
+        let mut interest = self.interest();
+        for topic in topics {
+            interest.topics.remove(topic);
+        }
+    }
+
     /// Wants to know about exactly these topics, or about all.
     pub(crate) fn follow_only(&self, topics: Option<BTreeSet<Arc<str>>>) {
         let all = topics.is_none();

@@ -129,6 +129,8 @@ pub(crate) struct ProducerSettings {
     pub(crate) max_request_bytes: usize,
     /// `buffer.memory`
     pub(crate) buffer_bytes: usize,
+    /// `metadata.max.idle.ms`: how long a topic is known that nothing is sent to.
+    pub(crate) metadata_max_idle: Duration,
     /// `max.block.ms`: how long a send waits for room and metadata.
     pub(crate) max_block: Duration,
     pub(crate) delivery_timeout: Duration,
@@ -172,6 +174,9 @@ impl ProducerSettings {
             max_request_bytes: max_request,
             // A record that fits into a request must fit into the buffer, or it would never leave.
             buffer_bytes: buffer.max(max_request),
+            metadata_max_idle: millis(
+                reader.number("metadata.max.idle.ms", 5_000)?.unwrap_or(300_000),
+            ),
             max_block: millis(reader.number("max.block.ms", 0)?.unwrap_or(60_000)),
             transactional_id,
             transaction_timeout: millis(timeout.max(1)),

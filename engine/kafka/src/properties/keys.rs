@@ -149,7 +149,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("max.poll.records", &[Consumer], Int, AsInJava, Ours("the most records of a poll")),
     key("max.request.size", &[Producer], Int, AsInJava, Translated("message.max.bytes")),
     key("metadata.max.age.ms", ALL, Long, AsInJava, Translated("topic.metadata.refresh.interval.ms, metadata.max.age.ms")),
-    key("metadata.max.idle.ms", &[Producer], Long, Warned("topics are known as long as the producer lives"), Warned("librdkafka forgets topics by metadata.max.age.ms")),
+    key("metadata.max.idle.ms", &[Producer], Long, AsInJava, Warned("librdkafka forgets topics by metadata.max.age.ms")),
     key("metadata.recovery.rebootstrap.trigger.ms", ALL, Long, Warned("bootstrap.servers are asked again as soon as no other broker answers"), Warned("when all brokers are lost, bootstrap.servers are asked again within seconds")),
     key("metadata.recovery.strategy", ALL, Text, Warned("bootstrap.servers are asked again as soon as no other broker answers"), Warned("when all brokers are lost, bootstrap.servers are asked again")),
     key("metric.reporters", ALL, Text, Warned("Java code cannot be loaded"), Warned("Java code cannot be loaded")),

@@ -284,7 +284,7 @@ impl Sender {
 
     pub(super) fn give_up_all(&mut self, error: &Error) {
         let found = self.buffer.look(self.partitions.len());
-        self.adopt(found);
+        self.adopt(found, Instant::now());
         for slot in 0..self.partitions.len() {
             let settled = self.partitions[slot].give_up_all(error);
             self.settle(slot, settled);

@@ -96,6 +96,8 @@ pub(super) struct Rules {
 pub(super) struct Partition {
     pub(super) name: TopicPartition,
     pub(super) leader: Option<i32>,
+    /// When there was last something to send to it.
+    pub(super) used_at: Instant,
     rules: Rules,
     queue: VecDeque<Batch>,
     unacknowledged: VecDeque<Batch>,
@@ -110,6 +112,7 @@ impl Partition {
         Self {
             name,
             leader: None,
+            used_at: Instant::now(),
             rules,
             queue: VecDeque::new(),
             unacknowledged: VecDeque::new(),

@@ -222,7 +222,7 @@ impl Sender {
             return None;
         }
         let mut wake = now + LOOK;
-        let found = self.adopt(found);
+        let found = self.adopt(found, now);
         self.follow_leaders();
         self.expire(now, &mut wake);
         self.expire_open(&found, now, &mut wake);
@@ -240,7 +240,7 @@ impl Sender {
     }
 
     /// Takes over what the caller has closed.
-    pub(super) fn adopt(&mut self, mut found: Found) -> Found {
+    pub(super) fn adopt(&mut self, mut found: Found, now: Instant) -> Found {
         let new = found.names.drain(..).map(|name| Partition::new(name, self.rules));
         let known = self.partitions.len();
         self.partitions.extend(new);
@@ -249,10 +249,14 @@ impl Sender {
         }
         for (slot, batch) in found.closed.drain(..) {
             self.active.insert(slot);
+            self.partitions[slot].used_at = now;
             match self.compressing.get_mut(&slot) {
                 Some(later) => later.push(batch),
                 None => self.partitions[slot].push(batch),
             }
+        }
+        for open in &found.open {
+            self.partitions[open.slot].used_at = now;
         }
         found
     }
@@ -391,11 +395,26 @@ impl Sender {
         }
         if self.refreshing.begin(now) {
             self.wants_metadata = false;
+            self.follow_used(now);
             let client = self.client.clone();
             self.tasks.spawn(async move { Done::Refreshed(client.refresh().await) });
         } else if !self.refreshing.is_asked {
             *wake = self.refreshing.not_before.min(*wake);
         }
+    }
+
+    /// Topics that nothing was sent to for long are not asked for any more, so that one that was
+    /// deleted is not made again for it. Whoever sends to one again, or just does, follows it.
+    fn follow_used(&self, now: Instant) {
+        let longest = self.settings.metadata_max_idle;
+        let is_used = |partition: &&Partition| {
+            !partition.is_idle() || now.duration_since(partition.used_at) < longest
+        };
+        let used = self.partitions.iter().filter(is_used);
+        let used: BTreeSet<_> = used.map(|partition| &partition.name.topic).collect();
+        let known = self.partitions.iter().map(|partition| &partition.name.topic);
+        self.client.unfollow(known.filter(|topic| !used.contains(topic)));
+        self.client.follow(used);
     }
 }
 

@@ -6,4 +6,5 @@ mod cost;
 mod memory;
 mod order;
 mod sending;
+mod topics;
 mod transactions;

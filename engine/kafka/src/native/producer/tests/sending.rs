@@ -67,6 +67,8 @@ pub(super) struct Cluster {
     producers: AtomicUsize,
     /// What the coordinator says when partitions are added to a transaction, and after how long.
     pub(super) adding: Mutex<VecDeque<(Option<Code>, Duration)>>,
+    /// The topics of each question for metadata.
+    pub(super) asked: Mutex<Vec<Vec<String>>>,
     /// How transactions were ended: whether they were committed.
     pub(super) ended: Mutex<Vec<bool>>,
     /// How long an answer takes.
@@ -89,12 +91,13 @@ impl Cluster {
             requests: Mutex::default(),
             producers: AtomicUsize::new(0),
             adding: Mutex::default(),
+            asked: Mutex::default(),
             ended: Mutex::default(),
             slowness,
         })
     }
 
-    fn records(&self, topic: &str, partition: i32) -> Vec<u32> {
+    pub(super) fn records(&self, topic: &str, partition: i32) -> Vec<u32> {
         let logs = self.logs.lock().unwrap();
         logs.get(&(topic.to_owned(), partition)).map_or_else(Vec::new, |log| log.records.clone())
     }
@@ -122,7 +125,10 @@ impl Cluster {
                     let request = MetadataRequest::decode(&mut frame, version).unwrap();
                     let topics = request.topics.unwrap_or_default();
                     let names = topics.into_iter().map(|topic| topic.name.unwrap().0);
-                    answer(&mut stream, id, version, &metadata(names)).await;
+                    let names: Vec<_> = names.collect();
+                    let asked = names.iter().map(ToString::to_string).collect();
+                    self.asked.lock().unwrap().push(asked);
+                    answer(&mut stream, id, version, &metadata(names.into_iter())).await;
                     false
                 }
                 ApiKey::InitProducerId => {
