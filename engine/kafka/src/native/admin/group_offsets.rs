@@ -3,23 +3,15 @@
 use std::collections::BTreeMap;
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::offset_commit_request::{
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
 use kafka_protocol::messages::offset_delete_request::{
     OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
 };
-use kafka_protocol::messages::offset_fetch_request::{
-    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
-};
-use kafka_protocol::messages::{
-    GroupId, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetFetchResponse,
-    TopicName,
-};
+use kafka_protocol::messages::{GroupId, OffsetDeleteRequest, OffsetFetchResponse, TopicName};
 use millrace_api::{Error, Result, TopicPartition};
 
 use super::super::client::{CallError, Client, CoordinatorOf, check};
 use super::super::error::{Permission, Resource};
+use super::super::group::{CommittedOffset, Identity, commit_request, fetch_request};
 use super::groups::check_name;
 use super::{Answers, Question, by_topic, coordinator, missing_partition, text};
 
@@ -37,11 +29,13 @@ pub(in super::super) async fn committed(
     if partitions.is_some_and(<[_]>::is_empty) {
         return Ok(BTreeMap::new());
     }
+    let nobody = Identity::outsider(None);
     let needed = [Permission::new("Describe", Resource::Group(group))];
     let question = Question::new(client, "committed offsets cannot be read", &needed);
     let listed = question.ask(|| async {
         let connection = coordinator(client, CoordinatorOf::Group, group).await?;
-        let answer = connection.call(|version| fetch_request(version, group, partitions)).await?;
+        let build = |version| fetch_request(group, &nobody, partitions, false, version);
+        let answer = connection.call(build).await?;
         connection.throttle(answer.throttle_time_ms);
         let mut offsets = BTreeMap::new();
         for (partition, offset) in read_offsets(answer)? {
@@ -59,38 +53,6 @@ pub(in super::super) async fn committed(
     let what = "the partition's committed offset cannot be read";
     let listed = listed.await.map_err(|e| e.context("group.id", group))?;
     listed.map_err(|refused| partition_error(what, "Describe", refused).context("group.id", group))
-}
-
-fn fetch_request(
-    version: i16,
-    group: &str,
-    partitions: Option<&[TopicPartition]>,
-) -> OffsetFetchRequest {
-    let id = GroupId(text(group));
-    let topics = partitions.map(|all| by_topic(all.iter().map(|p| (p.clone(), ()))));
-    let topics = topics.map(|topics| {
-        topics.into_iter().map(|(topic, partitions)| {
-            let numbers: Vec<_> = partitions.into_iter().map(|(number, ())| number).collect();
-            (TopicName(text(&topic)), numbers)
-        })
-    });
-    if version < 8 {
-        let topics = topics.map(|topics| {
-            let topics = topics.map(|(name, numbers)| {
-                OffsetFetchRequestTopic::default().with_name(name).with_partition_indexes(numbers)
-            });
-            topics.collect()
-        });
-        return OffsetFetchRequest::default().with_group_id(id).with_topics(topics);
-    }
-    let topics = topics.map(|topics| {
-        let topics = topics.map(|(name, numbers)| {
-            OffsetFetchRequestTopics::default().with_name(name).with_partition_indexes(numbers)
-        });
-        topics.collect()
-    });
-    let group = OffsetFetchRequestGroup::default().with_group_id(id).with_topics(topics);
-    OffsetFetchRequest::default().with_groups(vec![group])
 }
 
 /// The offsets of an answer of any version, unless it is an error as a whole.
@@ -128,8 +90,9 @@ pub(in super::super) async fn alter_offsets(
     changes: &BTreeMap<TopicPartition, Option<i64>>,
 ) -> Result<()> {
     check_name(group)?;
-    let set: Vec<_> =
-        changes.iter().filter_map(|(tp, offset)| Some((tp.clone(), (*offset)?))).collect();
+    let at = |offset| CommittedOffset { offset, leader_epoch: -1 };
+    let set: BTreeMap<_, _> =
+        changes.iter().filter_map(|(tp, offset)| Some((tp.clone(), at((*offset)?)))).collect();
     let deleted: Vec<_> = changes
         .iter()
         .filter(|(_, offset)| offset.is_none())
@@ -144,30 +107,22 @@ pub(in super::super) async fn alter_offsets(
     Ok(())
 }
 
-async fn set_offsets(client: &Client, group: &str, set: &[(TopicPartition, i64)]) -> Result<()> {
+async fn set_offsets(
+    client: &Client,
+    group: &str,
+    set: &BTreeMap<TopicPartition, CommittedOffset>,
+) -> Result<()> {
     const WHAT: &str = "committed offsets cannot be altered";
+    // No member and no generation: the group has to be empty.
+    let nobody = Identity::outsider(None);
     let needed = [Permission::new("Read", Resource::Group(group))];
     // A rebalance ends, with members or without.
     let question =
         Question::new(client, WHAT, &needed).also_after(ResponseError::RebalanceInProgress);
     let altered = question.ask(|| async {
-        let topics = by_topic(set.iter().cloned()).into_iter().map(|(topic, partitions)| {
-            let partitions = partitions.into_iter().map(|(partition, offset)| {
-                OffsetCommitRequestPartition::default()
-                    .with_partition_index(partition)
-                    .with_committed_offset(offset)
-                    .with_committed_metadata(Some(text("")))
-            });
-            OffsetCommitRequestTopic::default()
-                .with_name(TopicName(text(&topic)))
-                .with_partitions(partitions.collect())
-        });
-        // No member and no generation: the group has to be empty.
-        let request = OffsetCommitRequest::default()
-            .with_group_id(GroupId(text(group)))
-            .with_topics(topics.collect());
         let connection = coordinator(client, CoordinatorOf::Group, group).await?;
-        let answer = connection.call(|_| request).await?;
+        let build = |version| commit_request(group, &nobody, set, version);
+        let answer = connection.call(build).await?;
         connection.throttle(answer.throttle_time_ms);
         first_refused(answer.topics.iter().flat_map(|topic| {
             let name = &topic.name;

@@ -26,7 +26,9 @@ mod subscribed;
 
 pub(crate) use coordinator::Coordinator;
 pub(crate) use handover::{GroupEvent, PollGuard};
-pub(crate) use offsets::{CommittedOffset, Identity, commit, committed};
+pub(crate) use offsets::{
+    CommittedOffset, Identity, commit, commit_request, committed, fetch_request,
+};
 
 use assignor::Assignor;
 use classic::{Membership, MembershipSettings};

@@ -120,7 +120,9 @@ pub(crate) async fn committed(
     let mut tries = Tries::new(coordinator, WHAT);
     loop {
         let identity = who();
-        let build = |version| fetch_request(coordinator.group(), &identity, partitions, version);
+        let build = |version| {
+            fetch_request(coordinator.group(), &identity, Some(partitions), true, version)
+        };
         let longest = coordinator.client().request_timeout();
         let answer = coordinator.call(Lane::Coordinator, longest, build).await;
         match answer.and_then(read_offsets) {
@@ -177,7 +179,8 @@ fn by_topic<'a, T>(
     topics.into_iter().map(|(topic, partitions)| (TopicName(text(topic)), partitions))
 }
 
-fn commit_request(
+/// A request that commits as this member, or as nobody into a group that is empty.
+pub(crate) fn commit_request(
     group: &str,
     who: &Identity,
     offsets: &BTreeMap<TopicPartition, CommittedOffset>,
@@ -213,36 +216,37 @@ fn first_refusal(answer: &OffsetCommitResponse) -> Result<(), CallError> {
     partitions.try_for_each(|partition| check(partition.error_code, None))
 }
 
-fn fetch_request(
+/// A request for what was committed for these partitions, or for all when they are none. One that
+/// waits is answered once no open transaction is about to commit other offsets.
+pub(crate) fn fetch_request(
     group: &str,
     who: &Identity,
-    partitions: &[TopicPartition],
+    partitions: Option<&[TopicPartition]>,
+    waits: bool,
     version: i16,
 ) -> OffsetFetchRequest {
+    let group = GroupId(text(group));
     let numbers = |partitions: Vec<(i32, ())>| partitions.into_iter().map(|(n, ())| n).collect();
-    let topics = by_topic(partitions.iter().map(|tp| (tp, ())));
+    let topics = partitions.map(|all| by_topic(all.iter().map(|tp| (tp, ()))));
+    let topics = topics.map(|all| all.map(|(name, partitions)| (name, numbers(partitions))));
     if version < 8 {
-        let topics = topics.map(|(name, partitions)| {
-            let topic = OffsetFetchRequestTopic::default().with_name(name);
-            topic.with_partition_indexes(numbers(partitions))
-        });
-        let request = OffsetFetchRequest::default()
-            .with_group_id(GroupId(text(group)))
-            .with_topics(Some(topics.collect()));
-        return if version == 7 { request.with_require_stable(true) } else { request };
+        let topic = |(name, numbers)| {
+            OffsetFetchRequestTopic::default().with_name(name).with_partition_indexes(numbers)
+        };
+        let topics = topics.map(|all| all.map(topic).collect());
+        let request = OffsetFetchRequest::default().with_group_id(group).with_topics(topics);
+        return if version == 7 { request.with_require_stable(waits) } else { request };
     }
-    let topics = topics.map(|(name, partitions)| {
-        let topic = OffsetFetchRequestTopics::default().with_name(name);
-        topic.with_partition_indexes(numbers(partitions))
-    });
-    let mut asked = OffsetFetchRequestGroup::default()
-        .with_group_id(GroupId(text(group)))
-        .with_topics(Some(topics.collect()));
+    let topic = |(name, numbers)| {
+        OffsetFetchRequestTopics::default().with_name(name).with_partition_indexes(numbers)
+    };
+    let topics = topics.map(|all| all.map(topic).collect());
+    let mut asked = OffsetFetchRequestGroup::default().with_group_id(group).with_topics(topics);
     // The classic protocol has no epochs, and its coordinator checks no member here.
     if version >= 9 && who.is_member() {
         asked = asked.with_member_id(Some(text(&who.member_id))).with_member_epoch(who.generation);
     }
-    OffsetFetchRequest::default().with_groups(vec![asked]).with_require_stable(true)
+    OffsetFetchRequest::default().with_groups(vec![asked]).with_require_stable(waits)
 }
 
 type Read = Result<BTreeMap<TopicPartition, CommittedOffset>, CallError>;
@@ -292,7 +296,8 @@ mod tests {
             assert_eq!(bytes(&request, version), java(&format!("commit-{version}")));
         }
         for version in 1..=9 {
-            let request = fetch_request("g", &me, std::slice::from_ref(&tp), version);
+            let partitions = Some(std::slice::from_ref(&tp));
+            let request = fetch_request("g", &me, partitions, true, version);
             assert_eq!(bytes(&request, version), java(&format!("fetch-{version}")));
         }
     }
