@@ -24,6 +24,8 @@ mod brokers;
 mod client;
 mod consumer;
 mod error;
+#[cfg(test)]
+mod golden;
 pub(crate) mod group;
 mod io;
 mod metadata;

@@ -145,3 +145,19 @@ fn deleted(answer: &DeleteRecordsResponse) -> Answers<()> {
     }
     answers
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::native::golden::{bytes, java};
+
+    #[test]
+    fn every_version_is_written_as_java_writes_it() {
+        for version in 1..=10 {
+            let asked = vec![(TopicPartition::new("t", 1), -2)];
+            let request = listing(version, asked, Isolation::Committed, 9_000);
+            let name = format!("list-offsets-{version}");
+            assert_eq!(bytes(&request, version), java(&name), "{name}");
+        }
+    }
+}

@@ -161,3 +161,23 @@ pub(in super::super) async fn create_partitions(
         false => Err(missing_topic(WHAT).context("topic", topic)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::native::golden::{bytes, java};
+
+    #[test]
+    fn every_version_is_written_as_java_writes_it() {
+        let topic = NewTopic {
+            name: "t".to_owned(),
+            partitions: Some(3),
+            replication_factor: Some(2),
+            configs: [("cleanup.policy".to_owned(), "compact".to_owned())].into(),
+        };
+        for version in 2..=7 {
+            let name = format!("create-topics-{version}");
+            assert_eq!(bytes(&creation(&topic, 9_000), version), java(&name), "{name}");
+        }
+    }
+}

@@ -224,3 +224,42 @@ fn forgotten(partitions: Vec<(TopicPartition, uuid::Uuid)>, version: i16) -> Vec
 pub(super) fn topic_name(name: &str) -> TopicName {
     TopicName(StrBytes::from_string(name.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::session::Want;
+    use super::*;
+    use crate::Properties;
+    use crate::native::golden::{bytes, java};
+
+    #[test]
+    fn every_version_is_written_as_java_writes_it() {
+        let properties = [
+            ("bootstrap.servers", "h:1"),
+            ("fetch.max.wait.ms", "300"),
+            ("fetch.min.bytes", "2"),
+            ("max.partition.fetch.bytes", "4000"),
+            ("isolation.level", "read_committed"),
+            ("client.rack", "r"),
+        ];
+        let properties: Properties = properties.map(|(k, v)| (k.into(), v.into())).into();
+        let settings = ConsumerSettings::new(&properties).unwrap();
+        let topic_id = Uuid::from_u128(1);
+        let want = Want { incarnation: 1, topic_id, offset: 7, leader_epoch: 5 };
+        let forgotten = |partition| (TopicPartition::new("u", partition), Uuid::from_u128(2));
+        for version in 4..=18 {
+            let step = Step {
+                session: 11,
+                epoch: 12,
+                uses_ids: true,
+                send: vec![(TopicPartition::new("t", 1), want)],
+                forget: vec![forgotten(3), forgotten(4)],
+            };
+            let request = request(&settings, step, 9_000, version);
+            let name = format!("records-{version}");
+            assert_eq!(bytes(&request, version), java(&name), "{name}");
+        }
+    }
+}

@@ -436,8 +436,8 @@ mod tests {
     use crate::Subscription;
     use crate::native::Dialing;
     use crate::native::client::Client;
+    use crate::native::golden::{bytes, java};
     use crate::native::group::handover::handover;
-    use crate::native::group::tests::{bytes, java};
     use crate::native::settings::ClientSettings;
 
     fn member() -> ModernConsumer {

@@ -283,7 +283,7 @@ fn read_offsets(answer: OffsetFetchResponse) -> Read {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::native::group::tests::{bytes, java};
+    use crate::native::golden::{bytes, java};
 
     #[test]
     fn every_version_is_written_as_java_writes_it() {

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::BytesMut;
 use kafka_protocol::messages::{DescribeGroupsRequest, GroupId};
-use kafka_protocol::protocol::Encodable;
 use millrace_api::{ErrorKind, TopicPartition};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
@@ -38,21 +36,6 @@ pub(super) fn unique(name: &str) -> String {
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     format!("groups-{name}-{now}-{count}")
-}
-
-/// What kafka-clients wrote, by the name in `java/requests.txt`.
-pub(super) fn java(name: &str) -> Vec<u8> {
-    let lines = include_str!("java/requests.txt").lines();
-    let mut found = lines.filter_map(|line| line.split_once(' ').filter(|line| line.0 == name));
-    let hex = found.next().unwrap_or_else(|| panic!("{name} is missing")).1;
-    (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
-}
-
-/// What we write.
-pub(super) fn bytes(request: &impl Encodable, version: i16) -> Vec<u8> {
-    let mut out = BytesMut::new();
-    request.encode(&mut out, version).unwrap();
-    out.to_vec()
 }
 
 fn properties(more: &[(&str, &str)]) -> Option<Properties> {

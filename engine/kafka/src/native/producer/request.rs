@@ -130,6 +130,7 @@ mod tests {
     use kafka_protocol::protocol::{Encodable, Message, StrBytes};
 
     use super::*;
+    use crate::native::golden::java;
 
     fn part(topic: &str, id: u128, partition: i32, bytes: &[u8]) -> Part {
         let bytes = Bytes::copy_from_slice(bytes);
@@ -177,6 +178,24 @@ mod tests {
                     let pieces = encode(version, &terms, parts).concat();
                     assert_eq!(pieces, expected(version, &terms, parts), "version {version}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn every_version_is_written_as_java_writes_it() {
+        let parts = [
+            part("a", 1, 0, &[7; 1]),
+            part("a", 1, 5, &[7; 300]),
+            part(&"b".repeat(200), 2, 1, &[7; 5]),
+            part("c", 3, 0, &[]),
+        ];
+        for version in 3..=13 {
+            for (name, id) in [("produce", None), ("produce-in-transaction", Some("x".to_owned()))]
+            {
+                let terms = Terms { transactional_id: id, acks: -1, timeout_ms: 30_000 };
+                let name = format!("{name}-{version}");
+                assert_eq!(encode(version, &terms, &parts).concat(), java(&name), "{name}");
             }
         }
     }

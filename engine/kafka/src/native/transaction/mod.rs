@@ -4,19 +4,16 @@
 //! `state` says what may come next and what an error means; this file asks the coordinator, one
 //! question at a time, again and again until there is an answer that decides.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use kafka_protocol::ResponseError as Code;
-use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, EndTxnRequest, EndTxnResponse,
-    InitProducerIdRequest, InitProducerIdResponse, ProducerId as WireId, TopicName,
-    TransactionalId,
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, EndTxnResponse, InitProducerIdRequest,
+    InitProducerIdResponse,
 };
-use kafka_protocol::protocol::{Request, StrBytes};
+use kafka_protocol::protocol::Request;
 use millrace_api::{Error, ErrorKind, Result, TopicPartition};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, sleep};
@@ -28,6 +25,7 @@ use super::error::{Failure, FailureKind};
 use super::net::Connection;
 use super::producer::{Buffer, ProducerId};
 
+mod requests;
 mod state;
 
 #[cfg(test)]
@@ -41,8 +39,6 @@ use state::{Judgement, State};
 const ADD_PARTITIONS: i16 = 3;
 /// The last version of EndTxn before KIP-890: later ones give a new epoch.
 const END_1: i16 = 4;
-/// From this version on InitProducerId gives a producer its next epoch (KIP-360).
-const EPOCH_BUMP: i16 = 3;
 /// How long to wait while the coordinator still ends the transaction before: that takes
 /// milliseconds (as in Java).
 const PREVIOUS_ENDS: Duration = Duration::from_millis(20);
@@ -152,18 +148,7 @@ impl Transaction {
     /// Registers the transactional id, or asks for the next epoch. The caller holds `asking`.
     async fn register(&self) -> Result<()> {
         let before = self.state().producer();
-        let (id, epoch) = before.map_or((-1, -1), |producer| (producer.id, producer.epoch));
-        let transactional_id = self.wire_id();
-        let timeout = i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX);
-        let build = |version: i16| {
-            let request = InitProducerIdRequest::default()
-                .with_transactional_id(Some(transactional_id.clone()))
-                .with_transaction_timeout_ms(timeout);
-            match version {
-                EPOCH_BUMP.. => request.with_producer_id(WireId(id)).with_producer_epoch(epoch),
-                _ => request,
-            }
-        };
+        let build = |version| requests::init(&self.id, self.timeout, before, version);
         let read = |answer: &InitProducerIdResponse| check(answer.error_code, None);
         let what = "the transactional id cannot be registered";
         let answer = self.ask(i16::MAX, &build, &read, what).await;
@@ -184,14 +169,7 @@ impl Transaction {
             return self.ended(None).await;
         };
         let producer = self.state().producer().unwrap_or(ProducerId { id: -1, epoch: -1 });
-        let transactional_id = self.wire_id();
-        let build = |_| {
-            EndTxnRequest::default()
-                .with_transactional_id(transactional_id.clone())
-                .with_producer_id(WireId(producer.id))
-                .with_producer_epoch(producer.epoch)
-                .with_committed(commit)
-        };
+        let build = |_| requests::end(&self.id, producer, commit);
         let read = |answer: &EndTxnResponse| check(answer.error_code, None);
         let most = if is_second_version { i16::MAX } else { END_1 };
         let what = match commit {
@@ -226,14 +204,7 @@ impl Transaction {
         let Some(producer) = self.producer().filter(|_| !partitions.is_empty()) else {
             return;
         };
-        let (transactional_id, topics) = (self.wire_id(), topics(&partitions));
-        let build = |_| {
-            AddPartitionsToTxnRequest::default()
-                .with_v3_and_below_transactional_id(transactional_id.clone())
-                .with_v3_and_below_producer_id(WireId(producer.id))
-                .with_v3_and_below_producer_epoch(producer.epoch)
-                .with_v3_and_below_topics(topics.clone())
-        };
+        let build = |_| requests::add(&self.id, producer, &partitions);
         let what = "partitions cannot be added to the transaction";
         match self.ask(ADD_PARTITIONS, &build, &check_added, what).await {
             Ok(_) => self.state().added(partitions),
@@ -253,10 +224,6 @@ impl Transaction {
         state.check_operation().err().unwrap_or_else(|| {
             Error::new(ErrorKind::Conflict, "the transaction has failed and has to be aborted")
         })
-    }
-
-    fn wire_id(&self) -> TransactionalId {
-        TransactionalId(StrBytes::from_string(self.id.clone()))
     }
 
     /// Asks the coordinator until it has decided. The caller holds `asking`.
@@ -299,7 +266,8 @@ impl Transaction {
         };
         let connection = self.client.connection(node, Lane::Coordinator).await?;
         let versions = connection.versions();
-        let can_bump = versions.of::<InitProducerIdRequest>().is_ok_and(|v| v >= EPOCH_BUMP);
+        let can_bump =
+            versions.of::<InitProducerIdRequest>().is_ok_and(|v| v >= requests::EPOCH_BUMP);
         let is_second_version = self.client.feature("transaction.version") >= 2;
         self.state().cluster_speaks(is_second_version, can_bump);
         Ok(call(&connection, most, build, self.client.request_timeout()).await?)
@@ -360,17 +328,6 @@ async fn call<R: Request>(
     })?;
     let body = vec![body.freeze()];
     connection.start_encoded::<R>(longest, version, body).await?.response().await
-}
-
-fn topics(partitions: &BTreeSet<TopicPartition>) -> Vec<AddPartitionsToTxnTopic> {
-    let partitions: Vec<_> = partitions.iter().collect();
-    let of_topics = partitions.chunk_by(|a, b| a.topic == b.topic);
-    let topics = of_topics.map(|partitions| {
-        AddPartitionsToTxnTopic::default()
-            .with_name(TopicName(StrBytes::from_string(partitions[0].topic.to_string())))
-            .with_partitions(partitions.iter().map(|one| one.partition).collect())
-    });
-    topics.collect()
 }
 
 /// All partitions were added, or none: the one that is to blame is told.

@@ -110,7 +110,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::native::group::tests::{bytes, java};
+    use crate::native::golden::{bytes, java};
 
     fn settings() -> MembershipSettings {
         MembershipSettings {

@@ -1,9 +1,10 @@
-// Prints how Java writes the requests of members, in each version. requests.txt is what kafka-clients 4.3.1 said:
+// Prints how Java writes requests, in each version. requests.txt is what kafka-clients 4.3.1 said:
 // java -cp kafka-clients-4.3.1.jar:slf4j-api.jar:jackson-databind.jar RequestBytes.java > requests.txt
 import java.util.*;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.message.*;
 import org.apache.kafka.common.protocol.*;
+import org.apache.kafka.common.record.internal.MemoryRecords;
 
 public class RequestBytes {
     static void print(String name, short from, short to, java.util.function.Function<Short, ApiMessage> make) {
@@ -72,9 +73,74 @@ public class RequestBytes {
             .setMemberEpoch(3).setInstanceId("i"));
     }
 
+    static void records() {
+        for (String id : new String[] {null, "x"}) {
+            print(id == null ? "produce" : "produce-in-transaction", (short) 3, (short) 13, v -> {
+                var topics = new ProduceRequestData.TopicProduceDataCollection();
+                topics.add(produced("a", new Uuid(0, 1), new int[] {0, 5}, new int[] {1, 300}));
+                topics.add(produced("b".repeat(200), new Uuid(0, 2), new int[] {1}, new int[] {5}));
+                topics.add(produced("c", new Uuid(0, 3), new int[] {0}, new int[] {0}));
+                return new ProduceRequestData().setTransactionalId(id).setAcks((short) -1).setTimeoutMs(30000).setTopicData(topics);
+            });
+        }
+        print("records", (short) 4, (short) 18, v -> {
+            var partition = new FetchRequestData.FetchPartition().setPartition(1).setFetchOffset(7).setPartitionMaxBytes(4000);
+            if (v >= 9) partition.setCurrentLeaderEpoch(5);
+            var topic = new FetchRequestData.FetchTopic().setTopic("t").setTopicId(new Uuid(0, 1)).setPartitions(List.of(partition));
+            var data = new FetchRequestData().setMaxWaitMs(300).setMinBytes(2).setMaxBytes(9000).setIsolationLevel((byte) 1)
+                .setTopics(List.of(topic)).setRackId("r");
+            if (v < 7) return data;
+            var forgotten = new FetchRequestData.ForgottenTopic().setTopic("u").setTopicId(new Uuid(0, 2)).setPartitions(List.of(3, 4));
+            return data.setSessionId(11).setSessionEpoch(12).setForgottenTopicsData(List.of(forgotten));
+        });
+        print("list-offsets", (short) 1, (short) 10, v -> {
+            var partition = new ListOffsetsRequestData.ListOffsetsPartition().setPartitionIndex(1).setTimestamp(-2);
+            var topic = new ListOffsetsRequestData.ListOffsetsTopic().setName("t").setPartitions(List.of(partition));
+            var data = new ListOffsetsRequestData().setReplicaId(-1).setTopics(List.of(topic)).setTimeoutMs(9000);
+            return v < 2 ? data : data.setIsolationLevel((byte) 1);
+        });
+    }
+
+    static ProduceRequestData.TopicProduceData produced(String name, Uuid id, int[] partitions, int[] lengths) {
+        var topic = new ProduceRequestData.TopicProduceData().setName(name).setTopicId(id);
+        for (int i = 0; i < partitions.length; i++) {
+            var bytes = new byte[lengths[i]];
+            Arrays.fill(bytes, (byte) 7);
+            var records = MemoryRecords.readableRecords(java.nio.ByteBuffer.wrap(bytes));
+            topic.partitionData().add(new ProduceRequestData.PartitionProduceData().setIndex(partitions[i]).setRecords(records));
+        }
+        return topic;
+    }
+
+    static void transactions() {
+        print("init", (short) 0, (short) 5, v -> {
+            var data = new InitProducerIdRequestData().setTransactionalId("x").setTransactionTimeoutMs(60000);
+            return v < 3 ? data : data.setProducerId(7).setProducerEpoch((short) 2);
+        });
+        print("add", (short) 0, (short) 3, v -> new AddPartitionsToTxnRequestData().setV3AndBelowTransactionalId("x")
+            .setV3AndBelowProducerId(7).setV3AndBelowProducerEpoch((short) 2)
+            .setV3AndBelowTopics(new AddPartitionsToTxnRequestData.AddPartitionsToTxnTopicCollection(List.of(
+                new AddPartitionsToTxnRequestData.AddPartitionsToTxnTopic().setName("t").setPartitions(List.of(0, 4))).iterator())));
+        print("end", (short) 0, (short) 5, v -> new EndTxnRequestData().setTransactionalId("x").setProducerId(7)
+            .setProducerEpoch((short) 2).setCommitted(true));
+    }
+
+    static void topics() {
+        print("create-topics", (short) 2, (short) 7, v -> {
+            var configs = new CreateTopicsRequestData.CreatableTopicConfigCollection();
+            configs.add(new CreateTopicsRequestData.CreatableTopicConfig().setName("cleanup.policy").setValue("compact"));
+            var topic = new CreateTopicsRequestData.CreatableTopic().setName("t").setNumPartitions(3).setReplicationFactor((short) 2).setConfigs(configs);
+            return new CreateTopicsRequestData().setTimeoutMs(9000)
+                .setTopics(new CreateTopicsRequestData.CreatableTopicCollection(List.of(topic).iterator()));
+        });
+    }
+
     public static void main(String[] arguments) {
         members();
         offsets();
         modern();
+        records();
+        transactions();
+        topics();
     }
 }
