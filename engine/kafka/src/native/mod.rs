@@ -20,6 +20,8 @@ use crate::{
 
 mod admin;
 mod backoff;
+#[cfg(test)]
+mod broker_side;
 mod brokers;
 mod client;
 mod consumer;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::{Consumer, Polled};
 
 mod cost;
-pub(in crate::native) mod played;
+mod played;
 
 use played::{Fault, Played, batch, control};
 

@@ -9,7 +9,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::ResponseError as Code;
-use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::fetch_response::{
     AbortedTransaction, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
@@ -25,11 +24,10 @@ use kafka_protocol::messages::offset_for_leader_epoch_response::{
 use kafka_protocol::messages::{
     ApiVersionsRequest, ApiVersionsResponse, BrokerId, FetchRequest, FetchResponse,
     ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
-    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, RequestHeader, ResponseHeader,
-    TopicName,
+    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, TopicName,
 };
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use kafka_protocol::protocol::{Request, StrBytes};
+use tokio::io::{DuplexStream, duplex};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -37,6 +35,7 @@ use uuid::Uuid;
 
 use crate::Properties;
 use crate::native::Address;
+use crate::native::broker_side::{next, read, send, versions, written};
 use crate::native::client::Client;
 use crate::native::consumer::NativeConsumer;
 use crate::native::error::Failure;
@@ -229,16 +228,12 @@ impl Played {
     }
 
     async fn serve(self, id: i32, mut stream: DuplexStream) {
-        while let Ok(length) = stream.read_i32().await {
-            let mut request = vec![0; length as usize];
-            stream.read_exact(&mut request).await.unwrap();
-            let mut request = Bytes::from(request);
+        while let Some(mut request) = next(&mut stream).await {
             let (key, version) = (request.clone().get_i16(), request.slice(2..).get_i16());
             let Some(answer) = self.answer(id, key, version, &mut request).await else {
                 return;
             };
-            stream.write_i32(answer.len() as i32).await.unwrap();
-            if stream.write_all(&answer).await.is_err() {
+            if send(&mut stream, &answer).await.is_none() {
                 return;
             }
         }
@@ -271,12 +266,11 @@ impl Played {
     }
 
     fn versions(&self) -> ApiVersionsResponse {
-        let api = |key: i16, max| ApiVersion::default().with_api_key(key).with_max_version(max);
-        ApiVersionsResponse::default().with_api_keys(vec![
-            api(MetadataRequest::KEY, 12),
-            api(FetchRequest::KEY, self.world().fetch_version),
-            api(ListOffsetsRequest::KEY, 7),
-            api(OffsetForLeaderEpochRequest::KEY, 4),
+        versions(&[
+            (MetadataRequest::KEY, 12),
+            (FetchRequest::KEY, self.world().fetch_version),
+            (ListOffsetsRequest::KEY, 7),
+            (OffsetForLeaderEpochRequest::KEY, 4),
         ])
     }
 
@@ -547,24 +541,4 @@ impl Dialer for Played {
         tokio::spawn(self.clone().serve(i32::from(address.port) - 9_000, theirs));
         Ok(Box::new(ours))
     }
-}
-
-/// A request and its correlation id.
-pub(in crate::native) fn read<R: Request>(bytes: &mut Bytes, version: i16) -> (i32, R) {
-    let header = RequestHeader::decode(bytes, R::header_version(version)).unwrap();
-    let request = R::decode(bytes, version).unwrap();
-    assert!(bytes.is_empty(), "the request is longer than its version");
-    (header.correlation_id, request)
-}
-
-pub(in crate::native) fn written<R: Encodable + HeaderVersion>(
-    id: i32,
-    version: i16,
-    response: &R,
-) -> BytesMut {
-    let mut frame = BytesMut::new();
-    let header = ResponseHeader::default().with_correlation_id(id);
-    header.encode(&mut frame, R::header_version(version)).unwrap();
-    response.encode(&mut frame, version).unwrap();
-    frame
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::ResponseError as Code;
-use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::consumer_group_heartbeat_response::{
     Assignment as Target, TopicPartitions,
 };
@@ -28,14 +27,14 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::Request;
 use millrace_api::TopicPartition;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{DuplexStream, duplex};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::Reader;
 use crate::native::Address;
+use crate::native::broker_side::{next, read, send, versions, written};
 use crate::native::client::Client;
-use crate::native::consumer::tests::played::{read, written};
 use crate::native::error::Failure;
 use crate::native::group::consumer_protocol::Assignment;
 use crate::native::group::text;
@@ -140,14 +139,11 @@ impl Played {
     }
 
     async fn serve(self, mut stream: DuplexStream) {
-        while let Ok(length) = stream.read_i32().await {
-            let mut request = vec![0; usize::try_from(length).unwrap()];
-            stream.read_exact(&mut request).await.unwrap();
+        while let Some(mut request) = next(&mut stream).await {
             let delay = self.world().delay;
-            let answer = self.answer(&mut Bytes::from(request));
+            let answer = self.answer(&mut request);
             tokio::time::sleep(delay).await;
-            stream.write_i32(i32::try_from(answer.len()).unwrap()).await.unwrap();
-            if stream.write_all(&answer).await.is_err() {
+            if send(&mut stream, &answer).await.is_none() {
                 return;
             }
         }
@@ -198,16 +194,15 @@ fn code(refusal: Option<Code>) -> i16 {
 
 impl World {
     fn versions(&mut self, _: &ApiVersionsRequest) -> ApiVersionsResponse {
-        let api = |key: i16, max| ApiVersion::default().with_api_key(key).with_max_version(max);
-        ApiVersionsResponse::default().with_api_keys(vec![
-            api(MetadataRequest::KEY, 12),
-            api(FindCoordinatorRequest::KEY, 4),
-            api(JoinGroupRequest::KEY, 9),
-            api(SyncGroupRequest::KEY, 5),
-            api(HeartbeatRequest::KEY, 4),
-            api(LeaveGroupRequest::KEY, 5),
-            api(ConsumerGroupHeartbeatRequest::KEY, 0),
-            api(OffsetCommitRequest::KEY, 9),
+        versions(&[
+            (MetadataRequest::KEY, 12),
+            (FindCoordinatorRequest::KEY, 4),
+            (JoinGroupRequest::KEY, 9),
+            (SyncGroupRequest::KEY, 5),
+            (HeartbeatRequest::KEY, 4),
+            (LeaveGroupRequest::KEY, 5),
+            (ConsumerGroupHeartbeatRequest::KEY, 0),
+            (OffsetCommitRequest::KEY, 9),
         ])
     }
 

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use arrow::array::BinaryViewArray;
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::ResponseError as Code;
 use kafka_protocol::messages::add_partitions_to_txn_response::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
 };
-use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -21,16 +20,17 @@ use kafka_protocol::messages::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ApiKey, ApiVersionsResponse, BrokerId,
     EndTxnRequest, EndTxnResponse, FindCoordinatorResponse, InitProducerIdResponse,
     MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, ProducerId as WireId,
-    RequestHeader, ResponseHeader,
+    RequestHeader,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use millrace_api::{Error, ErrorKind};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::order::{Leader, open};
+use crate::native::broker_side::{next, send, versions, written};
 use crate::native::client::Client;
 use crate::native::error::Failure;
 use crate::native::net::{Address, BoxedStream, Dialer};
@@ -104,10 +104,7 @@ impl Cluster {
 
     /// Answers requests until the stream ends or fate ends it.
     async fn serve(self: Arc<Self>, mut stream: DuplexStream) {
-        while let Ok(length) = stream.read_i32().await {
-            let mut frame = vec![0; length as usize];
-            stream.read_exact(&mut frame).await.unwrap();
-            let mut frame = Bytes::from(frame);
+        while let Some(mut frame) = next(&mut stream).await {
             let (key, version) = (
                 i16::from_be_bytes([frame[0], frame[1]]),
                 i16::from_be_bytes([frame[2], frame[3]]),
@@ -199,17 +196,16 @@ impl Cluster {
     }
 
     fn versions(&self) -> ApiVersionsResponse {
-        let api =
-            |key: ApiKey, max| ApiVersion::default().with_api_key(key as i16).with_max_version(max);
-        ApiVersionsResponse::default().with_api_keys(vec![
-            api(ApiKey::Produce, self.produce),
-            api(ApiKey::Metadata, 12),
-            api(ApiKey::ApiVersions, 3),
-            api(ApiKey::InitProducerId, 4),
-            api(ApiKey::FindCoordinator, 3),
-            api(ApiKey::AddPartitionsToTxn, 3),
-            api(ApiKey::EndTxn, 3),
-        ])
+        let newest = [
+            (ApiKey::Produce, self.produce),
+            (ApiKey::Metadata, 12),
+            (ApiKey::ApiVersions, 3),
+            (ApiKey::InitProducerId, 4),
+            (ApiKey::FindCoordinator, 3),
+            (ApiKey::AddPartitionsToTxn, 3),
+            (ApiKey::EndTxn, 3),
+        ];
+        versions(&newest.map(|(key, version)| (key as i16, version)))
     }
 
     /// What is said next; the last word is repeated.
@@ -297,13 +293,8 @@ async fn answer<R>(stream: &mut DuplexStream, id: i32, version: i16, said: &R)
 where
     R: Encodable + HeaderVersion,
 {
-    let mut frame = BytesMut::new();
-    let header = ResponseHeader::default().with_correlation_id(id);
-    header.encode(&mut frame, R::header_version(version)).unwrap();
-    said.encode(&mut frame, version).unwrap();
     // The other side may have gone.
-    let _ = stream.write_i32(frame.len() as i32).await;
-    let _ = stream.write_all(&frame).await;
+    let _ = send(stream, &written(id, version, said)).await;
 }
 
 /// A topic's id is its name.
