@@ -1,0 +1,186 @@
+//! Reads payloads straight into growing columns. It must equal the way by values, to which it
+//! leaves what is not regular.
+
+use crate::avro::cells::{Builder, Cells, offset, to_i256, unfit};
+use crate::avro::input::Input;
+use crate::avro::reader::Plan;
+use crate::avro::stop::{Stop, within};
+use crate::avro::values::{branch, decimal, symbol, time};
+
+impl Plan {
+    /// Appends a whole payload; after an error the builder is as it was.
+    pub(crate) fn append_whole(
+        &self,
+        payload: &[u8],
+        builder: &mut Builder,
+    ) -> Result<(), Box<Stop>> {
+        let len = builder.len();
+        let mut input = Input::new(payload);
+        let read = self.append(&mut input, builder).and_then(|()| input.end());
+        let Err(stop) = read else {
+            return Ok(());
+        };
+        builder.truncate(len);
+        if !matches!(*stop, Stop::Irregular) {
+            return Err(stop);
+        }
+        let value = self.whole_value(Some(&builder.schema), payload)?;
+        builder.append_value(&value)
+    }
+
+    /// Appends the value that comes next. After an error the caller truncates.
+    fn append(&self, input: &mut Input<'_>, builder: &mut Builder) -> Result<(), Box<Stop>> {
+        match (&mut builder.cells, self) {
+            (_, Self::Optional(plan, null)) => {
+                if branch(2, input)? as i64 == *null {
+                    builder.append_null();
+                    return Ok(());
+                }
+                return plan.append(input, builder);
+            }
+            (Cells::Text(cells), Self::Text) => cells.push(input.text()?.as_bytes()),
+            (Cells::Int64(cells), Self::Int64) => cells.push(input.long()?),
+            (Cells::Int32(cells), Self::Int32) => cells.push(input.int()?),
+            (Cells::Float64(cells), Self::Float64) => cells.push(input.double()?),
+            (Cells::Timestamp(cells), Self::Timestamp) => cells.push(input.long()?),
+            (Cells::Boolean(cells), Self::Boolean) => cells.push(input.boolean()?),
+            (Cells::Struct(_), Self::Struct(plans)) => append_struct(plans, input, builder)?,
+            (Cells::Int8(cells), Self::Int8) => cells.push(input.int()? as i8),
+            (Cells::Int16(cells), Self::Int16) => cells.push(input.int()? as i16),
+            (Cells::Date(cells), Self::Date) => cells.push(input.int()?),
+            (Cells::Time(cells), Self::Time) => cells.push(time(input)?),
+            (Cells::Float32(cells), Self::Float32) => cells.push(input.float()?),
+            (Cells::Bytes(cells), Self::Bytes) => cells.push(input.bytes()?),
+            (Cells::Bytes(cells), Self::Fixed(size)) => cells.push(input.take(*size)?),
+            (Cells::Text(cells), Self::Enum(symbols)) => {
+                cells.push(symbol(symbols, input)?.as_bytes());
+            }
+            (Cells::Decimal(cells), Self::Decimal(_, size)) => {
+                cells.push(to_i256(decimal(*size, input)?).ok_or_else(unfit)?);
+            }
+            (Cells::List(ends, items), Self::List(plan)) => {
+                append_items(plan, input, items)?;
+                ends.push(offset(items.len())?);
+            }
+            (Cells::Map(ends, keys, values), Self::Map(plan)) => {
+                append_map(plan, input, keys, values)?;
+                ends.push(offset(keys.len())?);
+            }
+            (Cells::Map(ends, keys, values), Self::Entries(plans, key_first)) => {
+                append_entries(plans, *key_first, input, (keys, values))?;
+                ends.push(offset(keys.len())?);
+            }
+            (_, Self::Only(plan)) => {
+                branch(1, input)?;
+                return plan.append(input, builder);
+            }
+            (Cells::Struct(_), Self::Union(branches)) => {
+                return append_choice(branches, input, builder);
+            }
+            _ => unreachable!("plan and column are made for one schema"),
+        }
+        builder.end_cell();
+        Ok(())
+    }
+}
+
+fn append_struct(
+    plans: &[Plan],
+    input: &mut Input<'_>,
+    builder: &mut Builder,
+) -> Result<(), Box<Stop>> {
+    let Cells::Struct(columns) = &mut builder.cells else { unreachable!("the caller has matched") };
+    for (i, (column, plan)) in columns.iter_mut().zip(plans).enumerate() {
+        if let Err(stop) = plan.append(input, column) {
+            return Err(within(stop, &builder.schema.fields()[i].name));
+        }
+    }
+    Ok(())
+}
+
+fn append_choice(
+    branches: &[Option<(usize, Plan)>],
+    input: &mut Input<'_>,
+    builder: &mut Builder,
+) -> Result<(), Box<Stop>> {
+    let Some((taken, plan)) = &branches[branch(branches.len(), input)?] else {
+        builder.append_null();
+        return Ok(());
+    };
+    let Cells::Struct(columns) = &mut builder.cells else { unreachable!("the caller has matched") };
+    for (i, column) in columns.iter_mut().enumerate() {
+        if i == *taken {
+            let read = plan.append(input, column);
+            read.map_err(|stop| within(stop, &builder.schema.fields()[i].name))?;
+        } else {
+            column.append_null();
+        }
+    }
+    builder.end_cell();
+    Ok(())
+}
+
+fn append_items(plan: &Plan, input: &mut Input<'_>, items: &mut Builder) -> Result<(), Box<Stop>> {
+    loop {
+        let count = input.block(plan.least_bytes())?;
+        if count == 0 {
+            return Ok(());
+        }
+        for _ in 0..count {
+            plan.append(input, items)?;
+        }
+    }
+}
+
+fn append_map(
+    plan: &Plan,
+    input: &mut Input<'_>,
+    keys: &mut Builder,
+    values: &mut Builder,
+) -> Result<(), Box<Stop>> {
+    let start = keys.len();
+    loop {
+        let count = input.block(plan.least_bytes().saturating_add(1))?;
+        if count == 0 {
+            break;
+        }
+        for _ in 0..count {
+            Plan::Text.append(input, keys)?;
+            plan.append(input, values)?;
+        }
+    }
+    match &keys.cells {
+        Cells::Text(cells) if cells.has_duplicates(start) => Err(Box::new(Stop::Irregular)),
+        _ => Ok(()),
+    }
+}
+
+fn append_entries(
+    (key, value): &(Plan, Plan),
+    key_first: bool,
+    input: &mut Input<'_>,
+    (keys, values): (&mut Builder, &mut Builder),
+) -> Result<(), Box<Stop>> {
+    let start = keys.len();
+    let least = key.least_bytes().saturating_add(value.least_bytes());
+    loop {
+        let count = input.block(least)?;
+        if count == 0 {
+            return Ok(());
+        }
+        // Whether two keys are equal is for the way by values to say.
+        if keys.len() - start + count > 1 {
+            return Err(Box::new(Stop::Irregular));
+        }
+        if !key_first {
+            value.append(input, values)?;
+        }
+        key.append(input, keys)?;
+        if keys.ends_with_null() {
+            return Err(unfit());
+        }
+        if key_first {
+            value.append(input, values)?;
+        }
+    }
+}

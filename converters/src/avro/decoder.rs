@@ -1,0 +1,134 @@
+//! Cuts rows into runs of one Connect schema, and makes the cheapest column of each.
+
+use std::sync::Arc;
+
+use millrace_api::data::{Column, RowError, SchemaRef, Value};
+
+use crate::avro::cells::Builder;
+use crate::avro::reader::Reader;
+use crate::avro::stop::Stop;
+use crate::json::Fault;
+use crate::registry::Row;
+
+/// From so many rows on a run becomes Arrow.
+const COLUMNS_FROM: usize = 16;
+
+/// Consecutive rows of one schema.
+struct Run {
+    /// Null rows before the first that has a schema take that.
+    schema: Option<Option<SchemaRef>>,
+    start: usize,
+    end: usize,
+}
+
+/// Reads rows. As many come out, those null that fail.
+pub(crate) fn read(
+    readers: &[Reader],
+    rows: &[Row<'_>],
+    failed: &mut Vec<RowError>,
+) -> Vec<Column> {
+    let runs = runs(readers, rows);
+    if runs.is_empty() {
+        return vec![Column::nulls(0)];
+    }
+    let column = |run: Run| {
+        let mut cells = Rows { readers, rows, first: run.start, end: run.end, failed };
+        match run.schema.flatten() {
+            Some(schema) if run.end - run.start >= COLUMNS_FROM => {
+                cells.typed(&schema).unwrap_or_else(|| cells.values(Some(schema)))
+            }
+            Some(schema) => cells.values(Some(schema)),
+            None => cells.values(None),
+        }
+    };
+    runs.into_iter().map(column).collect()
+}
+
+fn runs(readers: &[Reader], rows: &[Row<'_>]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (at, row) in rows.iter().enumerate() {
+        // Equal schemas are one, since the converter keeps each but once.
+        let schema = row.payload.map(|_| &readers[row.schema.0].schema);
+        match (runs.last_mut(), schema) {
+            (Some(run), None) => run.end = at + 1,
+            (Some(run), Some(schema)) if run.schema.as_ref().is_none_or(|s| same(s, schema)) => {
+                if run.schema.is_none() {
+                    run.schema = Some(schema.clone());
+                }
+                run.end = at + 1;
+            }
+            (_, schema) => runs.push(Run { schema: schema.cloned(), start: at, end: at + 1 }),
+        }
+    }
+    runs
+}
+
+fn same(a: &Option<SchemaRef>, b: &Option<SchemaRef>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (a, b) => a.is_none() && b.is_none(),
+    }
+}
+
+/// The rows of a run.
+struct Rows<'a> {
+    readers: &'a [Reader],
+    rows: &'a [Row<'a>],
+    first: usize,
+    end: usize,
+    failed: &'a mut Vec<RowError>,
+}
+
+impl Rows<'_> {
+    fn fail(&mut self, row: usize, fault: Fault) {
+        self.failed.push(RowError { row, error: fault.into_error(None) });
+    }
+
+    /// None when Arrow cannot hold all of it; then nothing is reported as failed either.
+    fn typed(&mut self, schema: &SchemaRef) -> Option<Column> {
+        let failed_before = self.failed.len();
+        let mut builder = Builder::new(schema, self.end - self.first)?;
+        for at in self.first..self.end {
+            let Some(payload) = self.rows[at].payload else {
+                builder.append_null();
+                continue;
+            };
+            let plan = self.readers[self.rows[at].schema.0].plan(payload.len());
+            match plan.append_whole(payload, &mut builder).map_err(|stop| *stop) {
+                Ok(()) => {}
+                Err(Stop::Fault(fault)) => {
+                    self.fail(at, fault);
+                    builder.append_null();
+                }
+                Err(Stop::Unfit | Stop::Irregular) => {
+                    self.failed.truncate(failed_before);
+                    return None;
+                }
+            }
+        }
+        Some(Column::Typed { schema: Arc::clone(schema), array: builder.finish() })
+    }
+
+    fn values(&mut self, schema: Option<SchemaRef>) -> Column {
+        let mut values = Vec::with_capacity(self.end - self.first);
+        for at in self.first..self.end {
+            values.push(self.value(schema.as_ref(), at));
+        }
+        Column::Rows { schema, values }
+    }
+
+    fn value(&mut self, schema: Option<&SchemaRef>, at: usize) -> Value {
+        let Some(payload) = self.rows[at].payload else {
+            return Value::Null;
+        };
+        let plan = self.readers[self.rows[at].schema.0].plan(payload.len());
+        match plan.whole_value(schema, payload).map_err(|stop| *stop) {
+            Ok(value) => value,
+            Err(Stop::Fault(fault)) => {
+                self.fail(at, fault);
+                Value::Null
+            }
+            Err(Stop::Unfit | Stop::Irregular) => unreachable!("values may be anything"),
+        }
+    }
+}

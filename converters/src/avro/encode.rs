@@ -1,0 +1,46 @@
+//! Writes Avro's binary encoding.
+
+/// Appends an int or a long.
+#[inline]
+pub(crate) fn append_long(number: i64, out: &mut Vec<u8>) {
+    let mut rest = (number << 1 ^ number >> 63) as u64;
+    if rest < 0x80 {
+        return out.push(rest as u8);
+    }
+    let mut bytes = [0; 10];
+    let mut len = 0;
+    while rest >= 0x80 {
+        bytes[len] = rest as u8 | 0x80;
+        rest >>= 7;
+        len += 1;
+    }
+    bytes[len] = rest as u8;
+    out.extend_from_slice(&bytes[..=len]);
+}
+
+/// Appends bytes or a string, with the length before it.
+#[inline]
+pub(crate) fn append_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    append_long(bytes.len() as i64, out);
+    out.extend_from_slice(bytes);
+}
+
+/// Two's complement without the leading bytes that say nothing.
+pub(crate) fn minimal(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    while let [0, next, ..] | [0xff, next, ..] = rest
+        && (rest[0] ^ next) & 0x80 == 0
+    {
+        rest = &rest[1..];
+    }
+    rest
+}
+
+/// Appends a number in exactly so many bytes, or tells that it takes more.
+pub(crate) fn append_padded(minimal: &[u8], size: usize, out: &mut Vec<u8>) -> Result<(), usize> {
+    let missing = size.checked_sub(minimal.len()).ok_or(minimal.len())?;
+    let sign = if minimal.first().is_some_and(|byte| byte & 0x80 != 0) { 0xff } else { 0 };
+    out.resize(out.len() + missing, sign);
+    out.extend_from_slice(minimal);
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! What reads payloads of one writer's schema: compiled once, it knows what follows what.
+
+use std::sync::Arc;
+
+use millrace_api::data::{Kind, SchemaRef, logical};
+use millrace_api::{Error, Result};
+
+use crate::avro::anything;
+use crate::avro::config::AvroConfig;
+use crate::avro::schema::{Definition, Document, Shape, Type};
+use crate::avro::to_connect::ToConnect;
+
+/// Reads payloads of one writer's schema.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    /// None for data that Connect has no schema for.
+    pub(crate) schema: Option<SchemaRef>,
+    plan: Plan,
+    /// The payload is the bytes themselves, without their length.
+    is_bare: bool,
+}
+
+/// In which form a value of a Connect schema was written.
+#[derive(Clone, Debug)]
+pub(crate) enum Plan {
+    Boolean,
+    Int8,
+    Int16,
+    Int32,
+    Date,
+    Time,
+    Int64,
+    Timestamp,
+    Float32,
+    Float64,
+    Text,
+    Bytes,
+    /// So many bytes.
+    Fixed(usize),
+    Enum(Arc<[Arc<str>]>),
+    /// With so many digits after the point, in so many bytes if that is fixed.
+    Decimal(i32, Option<usize>),
+    List(Box<Plan>),
+    /// Keys are strings.
+    Map(Box<Plan>),
+    /// A map as pairs; whether the key comes first.
+    Entries(Box<(Plan, Plan)>, bool),
+    Struct(Vec<Plan>),
+    /// Null or a value: the branch of null, and whether there is but one.
+    Optional(Box<Plan>, i64),
+    /// A union of one type.
+    Only(Box<Plan>),
+    /// A struct of which one field is set: the field of each branch, or null.
+    Union(Vec<Option<(usize, Plan)>>),
+    /// Data without schema.
+    Anything,
+}
+
+impl Reader {
+    /// Compiles a writer's schema, which has this version in its subject.
+    pub(crate) fn new(
+        document: &Document,
+        version: Option<i32>,
+        config: &AvroConfig,
+        unions: &mut usize,
+    ) -> Result<Self> {
+        if anything::is_described_by(document) {
+            return Ok(Self { schema: None, plan: Plan::Anything, is_bare: false });
+        }
+        let schema = ToConnect::new(document, config, unions).root(version)?;
+        let plan = Plan::new(document, &document.root, &schema)?;
+        let is_bare = matches!(document.root.shape, Shape::Bytes);
+        Ok(Self { schema: Some(schema), plan, is_bare })
+    }
+
+    /// What reads a payload of this length.
+    pub(crate) fn plan(&self, payload: usize) -> std::borrow::Cow<'_, Plan> {
+        use std::borrow::Cow;
+        match &self.plan {
+            Plan::Bytes if self.is_bare => Cow::Owned(Plan::Fixed(payload)),
+            Plan::Decimal(scale, None) if self.is_bare => {
+                Cow::Owned(Plan::Decimal(*scale, Some(payload)))
+            }
+            plan => Cow::Borrowed(plan),
+        }
+    }
+}
+
+impl Plan {
+    /// For values of this type, whose Connect schema is this.
+    fn new(document: &Document, what: &Type, schema: &SchemaRef) -> Result<Self> {
+        Ok(match &what.shape {
+            Shape::Null => return Err(Error::data("a null alone has no value")),
+            Shape::Boolean => Self::Boolean,
+            Shape::Int => match (schema.kind(), schema.name()) {
+                (Kind::Int8, _) => Self::Int8,
+                (Kind::Int16, _) => Self::Int16,
+                (_, Some(logical::DATE)) => Self::Date,
+                (_, Some(logical::TIME)) => Self::Time,
+                _ => Self::Int32,
+            },
+            Shape::Long if schema.name() == Some(logical::TIMESTAMP) => Self::Timestamp,
+            Shape::Long => Self::Int64,
+            Shape::Float => Self::Float32,
+            Shape::Double => Self::Float64,
+            Shape::String => Self::Text,
+            Shape::Bytes => match schema.decimal_scale() {
+                Some(scale) => Self::Decimal(scale, None),
+                None => Self::Bytes,
+            },
+            Shape::Array(items) if schema.kind() == Kind::Map => {
+                Self::entries(document, items, schema)?
+            }
+            Shape::Array(items) => {
+                Self::List(Box::new(Self::new(document, items, part(schema.value_schema())?)?))
+            }
+            Shape::Map(values) => {
+                Self::Map(Box::new(Self::new(document, values, part(schema.value_schema())?)?))
+            }
+            Shape::Union(members) => Self::union(document, members, schema)?,
+            Shape::Named(place) => match &document.named[*place].definition {
+                Definition::Enum { symbols, .. } => Self::Enum(symbols.as_slice().into()),
+                Definition::Fixed(size) => match schema.decimal_scale() {
+                    Some(scale) => Self::Decimal(scale, Some(*size)),
+                    None => Self::Fixed(*size),
+                },
+                Definition::Record(fields) => {
+                    let pairs = fields.iter().zip(schema.fields());
+                    let plans =
+                        pairs.map(|(field, own)| Self::new(document, &field.value, &own.schema));
+                    Self::Struct(plans.collect::<Result<_>>()?)
+                }
+            },
+        })
+    }
+
+    fn entries(document: &Document, items: &Type, schema: &SchemaRef) -> Result<Self> {
+        let entry = document.definition(items).map(|named| named.fields()).unwrap_or_default();
+        let plan = |name: &str, schema: Option<&SchemaRef>| {
+            let field = entry.iter().position(|field| &*field.name == name);
+            let at = field.ok_or_else(|| Error::data("a map's entries have no key or no value"))?;
+            Ok::<_, Error>((Self::new(document, &entry[at].value, part(schema)?)?, at))
+        };
+        let (key, at) = plan("key", schema.key_schema())?;
+        let (value, _) = plan("value", schema.value_schema())?;
+        Ok(Self::Entries(Box::new((key, value)), at == 0))
+    }
+
+    fn union(document: &Document, members: &[Type], schema: &SchemaRef) -> Result<Self> {
+        let is_choice = schema.kind() == Kind::Struct
+            && crate::avro::names::is_union(schema)
+            && members.iter().filter(|m| !m.is_null()).count() == schema.fields().len();
+        match members {
+            [only] if !is_choice => {
+                return Ok(Self::Only(Box::new(Self::new(document, only, schema)?)));
+            }
+            [null, other] if null.is_null() && !is_choice => {
+                return Ok(Self::Optional(Box::new(Self::new(document, other, schema)?), 0));
+            }
+            [other, null] if null.is_null() && !is_choice => {
+                return Ok(Self::Optional(Box::new(Self::new(document, other, schema)?), 1));
+            }
+            _ => {}
+        }
+        let mut branches = Vec::with_capacity(members.len());
+        let mut fields = schema.fields().iter().enumerate();
+        for member in members {
+            branches.push(match member.is_null() {
+                true => None,
+                false => {
+                    let (at, field) = fields
+                        .next()
+                        .ok_or_else(|| Error::data("a union has more members than fields"))?;
+                    Some((at, Self::new(document, member, &field.schema)?))
+                }
+            });
+        }
+        Ok(Self::Union(branches))
+    }
+
+    /// How many bytes a value takes at least.
+    pub(crate) fn least_bytes(&self) -> usize {
+        match self {
+            Self::Float32 => 4,
+            Self::Float64 => 8,
+            Self::Fixed(size) | Self::Decimal(_, Some(size)) => *size,
+            Self::Struct(fields) => {
+                fields.iter().fold(0, |sum, field| sum.saturating_add(field.least_bytes()))
+            }
+            Self::Only(inner) => inner.least_bytes().saturating_add(1),
+            _ => 1,
+        }
+    }
+}
+
+fn part(schema: Option<&SchemaRef>) -> Result<&SchemaRef> {
+    schema.ok_or_else(|| Error::data("an array or map has no schema for its values"))
+}

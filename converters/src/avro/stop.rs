@@ -1,0 +1,32 @@
+//! Why the reading of a row stops.
+
+use std::sync::Arc;
+
+use crate::json::Fault;
+
+/// Why the reading of a row stops. Boxed where it is returned: rows mostly go on.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The row is wrong, and fails.
+    Fault(Fault),
+    /// A column cannot decide it: the row is read as a value first.
+    Irregular,
+    /// Arrow cannot hold it: the run goes as values.
+    Unfit,
+}
+
+/// A row that is wrong.
+#[cold]
+pub(crate) fn fault(what: &'static str) -> Box<Stop> {
+    Box::new(Stop::Fault(Fault::new(what)))
+}
+
+/// Says in which field it is.
+#[cold]
+pub(crate) fn within(mut stop: Box<Stop>, field: &Arc<str>) -> Box<Stop> {
+    *stop = match std::mem::replace(&mut *stop, Stop::Unfit) {
+        Stop::Fault(fault) => Stop::Fault(fault.within(field)),
+        other => other,
+    };
+    stop
+}

@@ -1,0 +1,212 @@
+//! Reads payloads a value at a time: the definition of right for the way by columns.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millrace_api::data::{Decimal, Schema, SchemaRef, Struct, Value};
+use num_bigint::BigInt;
+
+use crate::avro::anything;
+use crate::avro::input::Input;
+use crate::avro::names::DAY;
+use crate::avro::reader::Plan;
+use crate::avro::stop::{Stop, fault, within};
+
+impl Plan {
+    /// Reads a whole payload; without a schema, data of any.
+    pub(crate) fn whole_value(
+        &self,
+        schema: Option<&SchemaRef>,
+        payload: &[u8],
+    ) -> Result<Value, Box<Stop>> {
+        let mut input = Input::new(payload);
+        let value = match schema {
+            Some(schema) => self.value(schema, &mut input)?,
+            None => anything::read(&mut input, 0)?,
+        };
+        input.end()?;
+        Ok(value)
+    }
+
+    /// Reads the value that comes next.
+    fn value(&self, schema: &SchemaRef, input: &mut Input<'_>) -> Result<Value, Box<Stop>> {
+        Ok(match self {
+            Self::Boolean => Value::Boolean(input.boolean()?),
+            Self::Int8 => Value::Int8(input.int()? as i8),
+            Self::Int16 => Value::Int16(input.int()? as i16),
+            Self::Int32 => Value::Int32(input.int()?),
+            Self::Date => Value::Date(input.int()?),
+            Self::Time => Value::Time(time(input)?),
+            Self::Int64 => Value::Int64(input.long()?),
+            Self::Timestamp => Value::Timestamp(input.long()?),
+            Self::Float32 => Value::Float32(input.float()?),
+            Self::Float64 => Value::Float64(input.double()?),
+            Self::Text => Value::from(input.text()?),
+            Self::Bytes => Value::Bytes(Bytes::copy_from_slice(input.bytes()?)),
+            Self::Fixed(size) => Value::Bytes(Bytes::copy_from_slice(input.take(*size)?)),
+            Self::Enum(symbols) => Value::String(Arc::clone(symbol(symbols, input)?)),
+            Self::Decimal(scale, size) => {
+                let bytes = decimal(*size, input)?;
+                let unscaled = BigInt::from_signed_bytes_be(bytes);
+                Value::Decimal(Decimal { unscaled, scale: *scale })
+            }
+            Self::List(items) => Value::Array(list(items, inner(schema), input)?),
+            Self::Map(values) => map(values, inner(schema), input)?,
+            Self::Entries(plans, key_first) => entries(plans, *key_first, schema, input)?,
+            Self::Struct(fields) => {
+                let mut values = Vec::with_capacity(fields.len());
+                for (plan, field) in fields.iter().zip(schema.fields()) {
+                    let value = plan.value(&field.schema, input);
+                    values.push(value.map_err(|stop| within(stop, &field.name))?);
+                }
+                Value::Struct(Struct::new(Arc::clone(schema), values))
+            }
+            Self::Optional(plan, null) => match branch(2, input)? as i64 == *null {
+                true => Value::Null,
+                false => plan.value(schema, input)?,
+            },
+            Self::Only(plan) => {
+                branch(1, input)?;
+                plan.value(schema, input)?
+            }
+            Self::Union(branches) => match &branches[branch(branches.len(), input)?] {
+                None => Value::Null,
+                Some((at, plan)) => {
+                    let field = &schema.fields()[*at];
+                    let mut values = vec![Value::Null; schema.fields().len()];
+                    let value = plan.value(&field.schema, input);
+                    values[*at] = value.map_err(|stop| within(stop, &field.name))?;
+                    Value::Struct(Struct::new(Arc::clone(schema), values))
+                }
+            },
+            Self::Anything => anything::read(input, 0)?,
+        })
+    }
+}
+
+fn inner(schema: &Schema) -> &SchemaRef {
+    schema.value_schema().expect("the plan was made for an array or map")
+}
+
+fn list(plan: &Plan, schema: &SchemaRef, input: &mut Input<'_>) -> Result<Vec<Value>, Box<Stop>> {
+    let mut items = Vec::new();
+    loop {
+        let count = input.block(plan.least_bytes())?;
+        if count == 0 {
+            return Ok(items);
+        }
+        for _ in 0..count {
+            items.push(plan.value(schema, input)?);
+        }
+    }
+}
+
+fn map(plan: &Plan, schema: &SchemaRef, input: &mut Input<'_>) -> Result<Value, Box<Stop>> {
+    let mut pairs = Vec::new();
+    loop {
+        let count = input.block(plan.least_bytes().saturating_add(1))?;
+        if count == 0 {
+            return Ok(Value::Map(unique(pairs)));
+        }
+        for _ in 0..count {
+            let key = Value::from(input.text()?);
+            pairs.push((key, plan.value(schema, input)?));
+        }
+    }
+}
+
+fn entries(
+    (key, value): &(Plan, Plan),
+    key_first: bool,
+    schema: &Schema,
+    input: &mut Input<'_>,
+) -> Result<Value, Box<Stop>> {
+    let key_schema = schema.key_schema().expect("the plan was made for a map");
+    let least = key.least_bytes().saturating_add(value.least_bytes());
+    let mut pairs = Vec::new();
+    loop {
+        let count = input.block(least)?;
+        if count == 0 {
+            return Ok(Value::Map(unique(pairs)));
+        }
+        for _ in 0..count {
+            pairs.push(if key_first {
+                let key = key.value(key_schema, input)?;
+                (key, value.value(inner(schema), input)?)
+            } else {
+                let value = value.value(inner(schema), input)?;
+                (key.value(key_schema, input)?, value)
+            });
+        }
+    }
+}
+
+/// A key that comes again keeps its place and takes the later value.
+pub(crate) fn unique(pairs: Vec<(Value, Value)>) -> Vec<(Value, Value)> {
+    /// Up to so many, comparing each with each is cheaper than anything else.
+    const FEW: usize = 16;
+    let is_text = |(key, _): &(Value, Value)| matches!(key, Value::String(_));
+    if pairs.len() > FEW && pairs.iter().all(is_text) {
+        return unique_texts(pairs);
+    }
+    let mut kept: Vec<(Value, Value)> = Vec::with_capacity(pairs.len());
+    for (key, value) in pairs {
+        match kept.iter_mut().find(|(known, _)| *known == key) {
+            Some(entry) => entry.1 = value,
+            None => kept.push((key, value)),
+        }
+    }
+    kept
+}
+
+fn unique_texts(pairs: Vec<(Value, Value)>) -> Vec<(Value, Value)> {
+    let mut places = std::collections::HashMap::with_capacity(pairs.len());
+    let mut kept: Vec<(Value, Value)> = Vec::with_capacity(pairs.len());
+    for (key, value) in pairs {
+        let Value::String(text) = &key else { unreachable!("the caller has looked") };
+        match places.insert(Arc::clone(text), kept.len()) {
+            None => kept.push((key, value)),
+            Some(place) => {
+                places.insert(Arc::clone(text), place);
+                kept[place].1 = value;
+            }
+        }
+    }
+    kept
+}
+
+/// Which branch of so many a union has taken.
+#[inline]
+pub(crate) fn branch(branches: usize, input: &mut Input<'_>) -> Result<usize, Box<Stop>> {
+    let branch = input.long()?;
+    match usize::try_from(branch) {
+        Ok(branch) if branch < branches => Ok(branch),
+        _ => Err(fault("a union has no such branch")),
+    }
+}
+
+pub(crate) fn symbol<'a>(
+    symbols: &'a [Arc<str>],
+    input: &mut Input<'_>,
+) -> Result<&'a Arc<str>, Box<Stop>> {
+    let at = usize::try_from(input.long()?).ok();
+    at.and_then(|at| symbols.get(at)).ok_or_else(|| fault("an enum has no such symbol"))
+}
+
+#[inline]
+pub(crate) fn time(input: &mut Input<'_>) -> Result<i32, Box<Stop>> {
+    let millis = input.int()?;
+    if DAY.contains(&millis) { Ok(millis) } else { Err(fault("a time is not within a day")) }
+}
+
+/// The bytes of a decimal's digits.
+pub(crate) fn decimal<'a>(
+    size: Option<usize>,
+    input: &mut Input<'a>,
+) -> Result<&'a [u8], Box<Stop>> {
+    let bytes = match size {
+        Some(size) => input.take(size)?,
+        None => input.bytes()?,
+    };
+    if bytes.is_empty() { Err(fault("a decimal has no digits")) } else { Ok(bytes) }
+}
