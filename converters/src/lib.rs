@@ -2,7 +2,6 @@
 //! headers.
 #![deny(missing_docs)]
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the registry's converter does not open it yet"))]
 mod avro;
 mod byte_array;
 mod charset;
@@ -14,7 +13,6 @@ mod oracle;
 mod primitive;
 #[cfg(test)]
 mod recorded;
-#[cfg_attr(not(test), expect(dead_code, reason = "the formats that call it come next"))]
 mod registry;
 mod role;
 mod row_buffer;
@@ -39,6 +37,7 @@ pub fn plugins() -> Vec<Plugin> {
         ),
         Plugin::converter(json::CLASS, json::config_def, json::converter),
         Plugin::header_converter(json::CLASS, json::config_def, json::header_converter),
+        Plugin::converter(avro::CLASS, avro::config_def, avro::converter),
         Plugin::header_converter(
             simple_header::CLASS,
             simple_header::config_def,

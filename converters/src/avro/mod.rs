@@ -26,19 +26,40 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use config::AvroConfig;
-
 use std::sync::Arc;
 
+use millrace_api::config::{Config, ConfigDef, Props};
 use millrace_api::data::{Column, RowError, SchemaRef};
-use millrace_api::{Error, Result, Serialized};
+use millrace_api::{Converter, ConverterRole, Error, Result, Serialized};
+use schema_registry_client::SchemaType;
+
+use crate::avro::config::AvroConfig;
 
 use crate::avro::reader::Reader;
 use crate::avro::schema::Document;
 use crate::avro::writer::Writer;
 use crate::json::Fault;
-use crate::registry::{Compiled, Described, Format, Row, SchemaText};
+use crate::registry::{self, Compiled, Described, Format, RegistryConfig, Row, SchemaText};
 use crate::row_buffer::RowBuffer;
+
+pub(crate) const CLASS: &str = "io.confluent.connect.avro.AvroConverter";
+
+#[derive(Config)]
+struct AvroConverterConfig {
+    #[config(nested)]
+    _registry: RegistryConfig,
+    #[config(nested)]
+    avro: AvroConfig,
+}
+
+pub(crate) fn config_def() -> ConfigDef {
+    AvroConverterConfig::config_def()
+}
+
+pub(crate) fn converter(props: &Props, role: ConverterRole) -> Result<Box<dyn Converter>> {
+    let config = AvroConverterConfig::parse(&registry::with_aliases(props))?;
+    registry::converter(Avro::new(config.avro), SchemaType::Avro, props, role)
+}
 
 /// The format Avro, with what it has compiled.
 pub(crate) struct Avro {
