@@ -200,7 +200,8 @@ impl Worker {
                 let pipeline = self.sink_pipeline(&config, errors, topics)?;
                 let mut consumer = self.consumer(id, &connector).await?;
                 consumer.subscribe(&config.subscription()?).await?;
-                let state = SinkState::new(self.config.commit_interval, self.config.commit_timeout);
+                let (interval, timeout) = (self.config.commit_interval, self.config.commit_timeout);
+                let state = SinkState::new(interval, timeout, config.patience());
                 let status = status.clone();
                 SinkTaskLoop { task, context, pipeline, consumer, wishes, status, state }
                     .run()
@@ -223,6 +224,7 @@ impl Worker {
             chain: plugins::chain(catalog, common, props)?,
             converters: plugins::converters(catalog, &self.config, common, props)?,
             errors: ErrorPolicy::new(id.clone(), config.errors(), redaction.clone(), None),
+            patience: config.patience(),
             producer: self.producer(properties, &config.props).await?,
             topics,
             creation: self.topic_creation(id, config)?,
@@ -266,7 +268,7 @@ impl Worker {
         let (catalog, common, props) = (&self.catalog, &config.common, &config.props);
         Ok(SinkPipeline {
             chain: plugins::chain(catalog, common, props)?,
-            converters: plugins::converters(catalog, &self.config, common, props)?,
+            converters: Some(plugins::converters(catalog, &self.config, common, props)?),
             errors,
             topics,
         })

@@ -12,6 +12,7 @@ use regex::Regex;
 
 use super::versions;
 use crate::task::errors::ErrorConfig;
+use crate::task::patience::Patience;
 
 const COMMON: &str = "Common";
 const ERRORS: &str = "Error Handling";
@@ -230,6 +231,13 @@ impl ConnectorConfig {
             dead_letter_queue: queue
                 .map(|s| (s.dead_letter_queue.clone(), s.dead_letter_queue_context)),
         }
+    }
+
+    /// How long a task waits for what its converters ask others.
+    pub(crate) fn patience(&self) -> Patience {
+        let given = self.props.contains_key("errors.retry.timeout");
+        let timeout = given.then_some(self.common.errors_retry_timeout);
+        Patience::new(timeout, self.common.errors_retry_delay_max_ms)
     }
 
     /// The topics that a sink consumes.

@@ -3,6 +3,7 @@
 pub(crate) mod chain;
 pub(crate) mod errors;
 pub(crate) mod offsets;
+pub(crate) mod patience;
 pub(crate) mod serde;
 pub(crate) mod sink;
 pub(crate) mod source;

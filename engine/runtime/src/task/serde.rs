@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, BinaryViewArray};
 use arrow::compute::filter;
+use bytes::Bytes;
 use millrace_api::data::{Column, Header, Headers, Records, RowError};
 use millrace_api::{Converter, HeaderConverter, RawHeaders, Result};
 use millrace_kafka::{Fetched, Outgoing};
@@ -31,6 +32,19 @@ pub(crate) struct ConverterFailures {
 }
 
 impl Converters {
+    /// Has the converters ask for what [`serialize`](Self::serialize) needs. Cancel-safe.
+    pub(crate) async fn prepare_from(&mut self, records: &Records) -> Result<()> {
+        self.key.converter.prepare_from(&records.topic, &records.key).await?;
+        self.value.converter.prepare_from(&records.topic, &records.value).await
+    }
+
+    /// Has the converters ask for what [`deserialize`](Self::deserialize) needs. Cancel-safe.
+    pub(crate) async fn prepare_to(&mut self, run: &Fetched) -> Result<()> {
+        let topic = &*run.topic_partition.topic;
+        self.key.converter.prepare_to(topic, &run.keys, &run.headers).await?;
+        self.value.converter.prepare_to(topic, &run.values, &run.headers).await
+    }
+
     /// Serializes a run: headers, then keys, then values, as Java does. Rows that fail are left out;
     /// a row is reported at the first stage it fails at.
     pub(crate) fn serialize(
@@ -39,13 +53,18 @@ impl Converters {
     ) -> Result<(Outgoing, Vec<ConverterFailures>)> {
         let topic = &*records.topic;
         let mut stages = Failed::default();
-        let headers = self.serialize_headers(records, &mut stages)?;
+        let mut headers = self.serialize_headers(records, &mut stages)?;
         let keys = stages.collect(Stage::KeyConverter, self.key.class, |failed| {
             self.key.converter.from_connect_data(topic, &records.key, failed)
         })?;
         let values = stages.collect(Stage::ValueConverter, self.value.class, |failed| {
             self.value.converter.from_connect_data(topic, &records.value, failed)
         })?;
+        for (cells, converter) in [(&keys, &self.key.converter), (&values, &self.value.converter)] {
+            if let Some(header) = converter.schema_header() {
+                add_header(&mut headers, &header, cells);
+            }
+        }
         let mut outgoing = Outgoing {
             topic: Arc::clone(&records.topic),
             partition: records.partition,
@@ -118,7 +137,7 @@ impl Converters {
         let Named { class, converter } = &mut self.header;
         stages.collect(Stage::HeaderConverter, class, |failed| {
             let topic = &*run.topic_partition.topic;
-            let mut one = |(key, bytes): &(Arc<str>, Option<bytes::Bytes>)| {
+            let mut one = |(key, bytes): &(Arc<str>, Option<Bytes>)| {
                 let (schema, value) = converter.to_connect_header(topic, key, bytes.as_ref())?;
                 Ok(Header { key: Arc::clone(key), schema, value })
             };
@@ -160,6 +179,18 @@ impl Failed {
 
     fn finish(self) -> Vec<ConverterFailures> {
         self.stages
+    }
+}
+
+/// Adds a header to the records whose cell is not null, and that have no such header yet.
+fn add_header(headers: &mut Vec<RawHeaders>, header: &(Arc<str>, Bytes), cells: &BinaryViewArray) {
+    headers.resize(cells.len(), RawHeaders::new());
+    let (name, value) = header;
+    for row in (0..cells.len()).filter(|row| cells.is_valid(*row)) {
+        let own = &mut headers[row];
+        if !own.iter().any(|(key, bytes)| key == name && bytes.as_ref() == Some(value)) {
+            own.push((Arc::clone(name), Some(value.clone())));
+        }
     }
 }
 
@@ -323,7 +354,7 @@ mod tests {
             _key: &str,
             _schema: Option<&millrace_api::data::SchemaRef>,
             _value: &Value,
-        ) -> Result<Option<bytes::Bytes>> {
+        ) -> Result<Option<Bytes>> {
             unreachable!("the test has no headers")
         }
 
@@ -331,7 +362,7 @@ mod tests {
             &mut self,
             _topic: &str,
             _key: &str,
-            _bytes: Option<&bytes::Bytes>,
+            _bytes: Option<&Bytes>,
         ) -> Result<(Option<millrace_api::data::SchemaRef>, Value)> {
             unreachable!("the test has no headers")
         }
@@ -370,6 +401,53 @@ mod tests {
         let failed: Vec<_> =
             failures.iter().flat_map(|f| f.rows.iter().map(|r| (f.class, r.row))).collect();
         assert_eq!(failed, [("K", 4), ("V", 2)]);
+    }
+
+    /// Writes texts, and says by which schema.
+    struct Headed;
+
+    impl Converter for Headed {
+        fn from_connect_data(
+            &mut self,
+            topic: &str,
+            column: &Column,
+            failed: &mut Vec<RowError>,
+        ) -> Result<Serialized> {
+            let cells = ByFirstByte.from_connect_data(topic, column, failed)?;
+            let some = |row| (!column.is_null(row)).then(|| cells.value(row));
+            Ok((0..cells.len()).map(some).collect())
+        }
+
+        fn schema_header(&self) -> Option<(Arc<str>, Bytes)> {
+            Some(("schema".into(), Bytes::from_static(b"1")))
+        }
+
+        fn to_connect_data(
+            &mut self,
+            topic: &str,
+            rows: &Serialized,
+            headers: &[RawHeaders],
+            failed: &mut Vec<RowError>,
+        ) -> Result<Vec<Column>> {
+            ByFirstByte.to_connect_data(topic, rows, headers, failed)
+        }
+    }
+
+    #[test]
+    fn a_schema_is_named_by_a_header_that_is_added_once() {
+        let values = vec!["a".into(), Value::Null, "b".into()];
+        let records = Records::new("t", Column::Rows { schema: None, values });
+        let mut converters = converters();
+        converters.value = Named { class: "V", converter: Box::new(Headed) };
+        let (outgoing, _) = converters.serialize(&records).unwrap();
+        let counts: Vec<_> = outgoing.headers.iter().map(Vec::len).collect();
+        assert_eq!(counts, [1, 0, 1]);
+        let mut headers = outgoing.headers;
+        headers[2] = vec![("schema".into(), Some(Bytes::from_static(b"2")))];
+        let header = Headed.schema_header().unwrap();
+        add_header(&mut headers, &header, &outgoing.values);
+        let counts: Vec<_> = headers.iter().map(Vec::len).collect();
+        assert_eq!(counts, [1, 0, 2]);
     }
 
     #[test]

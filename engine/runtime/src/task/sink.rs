@@ -1,17 +1,19 @@
 //! A sink task's loop: consume, convert, transform, put, commit (`WorkerSinkTask` in Java).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_api::data::{Records, SinkRecords};
 use millrace_api::{Error, Offsets, Result, SinkContext, SinkTask, TopicPartition};
 use millrace_kafka::{Consumer, Fetched, Polled};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::status::{State, StatusWriter};
 use crate::task::chain::TransformationChain;
 use crate::task::errors::{ErrorPolicy, Failures, Original, Stage};
+use crate::task::patience::Patience;
 use crate::task::serde::Converters;
 use crate::task::{Wanted, Wishes};
 use crate::topics::TopicUses;
@@ -19,6 +21,9 @@ use crate::topics::TopicUses;
 /// A task's `put` is called at least so often, with nothing if there is nothing: a task that acts
 /// on time relies on it. Java waits up to `offset.flush.interval.ms`.
 const LONGEST_POLL: Duration = Duration::from_secs(1);
+
+/// How long the loop stands still while converters ask others; then they go on beside it.
+const LONGEST_ASKING: Duration = Duration::from_secs(1);
 
 /// What a sink task is made of.
 pub(crate) struct SinkTaskLoop {
@@ -34,7 +39,8 @@ pub(crate) struct SinkTaskLoop {
 /// The way of a run from the consumer to the task.
 pub(crate) struct SinkPipeline {
     pub(crate) chain: TransformationChain,
-    pub(crate) converters: Converters,
+    /// None while they ask for what they need; see [`Preparing`].
+    pub(crate) converters: Option<Converters>,
     pub(crate) errors: Arc<ErrorPolicy>,
     pub(crate) topics: TopicUses,
 }
@@ -50,30 +56,77 @@ pub(crate) struct SinkState {
     last_committed: Offsets,
     /// What was put successfully: the next offset of each partition.
     current: Offsets,
+    /// Fetched, but not yet converted: the converters wait for what they need.
+    held: VecDeque<Fetched>,
+    preparing: Option<Preparing>,
+    /// Not before then the converters ask again.
+    ask_again: Instant,
+    patience: Patience,
     /// Converted, but not yet put successfully; offered again after a retriable error.
     batch: Vec<SinkRecords>,
     /// The next offsets once the batch is put: records that were dropped count too.
     batch_end: Offsets,
-    /// Whether everything is paused because the task asked for the batch to come again.
+    /// Whether the task asked for the batch to come again.
     redelivery: bool,
+    /// Whether everything is paused because of that, or because of what is held.
+    withheld: bool,
     /// What the consumer has paused for the task's sake.
     task_paused: BTreeSet<TopicPartition>,
 }
 
+/// A run, and converters that ask for what they need to convert it: both come back together. The
+/// loop goes on polling meanwhile, so that the task stays in its group however long that takes.
+struct Preparing {
+    partition: TopicPartition,
+    /// The partition is no longer the task's, or is read again.
+    is_stale: bool,
+    asking: Pin<Box<dyn Future<Output = Asked> + Send>>,
+}
+
+type Asked = (Converters, Fetched, Result<()>);
+
+impl Preparing {
+    fn new(mut converters: Converters, run: Fetched) -> Self {
+        Self {
+            partition: run.topic_partition.clone(),
+            is_stale: false,
+            asking: Box::pin(async move {
+                let prepared = converters.prepare_to(&run).await;
+                (converters, run, prepared)
+            }),
+        }
+    }
+}
+
 impl SinkState {
     /// `interval` and `timeout` are `offset.flush.{interval,timeout}.ms`.
-    pub(crate) fn new(interval: Duration, timeout: Duration) -> Self {
+    pub(crate) fn new(interval: Duration, timeout: Duration, patience: Patience) -> Self {
         Self {
             interval,
             timeout,
             next_commit: Instant::now() + interval,
             last_committed: Offsets::new(),
             current: Offsets::new(),
+            held: VecDeque::new(),
+            preparing: None,
+            ask_again: Instant::now(),
+            patience,
             batch: Vec::new(),
             batch_end: Offsets::new(),
             redelivery: false,
+            withheld: false,
             task_paused: BTreeSet::new(),
         }
+    }
+
+    /// Drops what is held of partitions that are not the task's any more, or are read again.
+    fn drop_held(&mut self, gone: impl Fn(&TopicPartition) -> bool) {
+        self.held.retain(|run| !gone(&run.topic_partition));
+        if let Some(preparing) = &mut self.preparing {
+            preparing.is_stale |= gone(&preparing.partition);
+        }
+        self.batch.retain(|run| !gone(&run.topic_partition));
+        self.batch_end.retain(|partition, _| !gone(partition));
     }
 }
 
@@ -110,6 +163,7 @@ impl SinkTaskLoop {
                 }
                 Wanted::Run if paused => {
                     paused = false;
+                    self.state.patience.begin_anew();
                     self.resume_what_may()?;
                     self.status.write(State::Running);
                 }
@@ -117,6 +171,7 @@ impl SinkTaskLoop {
             }
             self.commit_if_due().await?;
             self.take_up_wishes(paused).await?;
+            self.let_flow(paused)?;
             let timeout = self.poll_timeout();
             let known = if paused { Wanted::Pause } else { Wanted::Run };
             let polled = tokio::select! {
@@ -137,8 +192,11 @@ impl SinkTaskLoop {
                 Polled::Revoked(partitions) => self.commit_and_close(&partitions).await?,
                 Polled::Lost(partitions) => self.forget(&partitions, true).await?,
                 Polled::Records(runs) => {
-                    self.convert(runs).await?;
-                    self.deliver(paused).await?;
+                    self.state.held.extend(runs);
+                    if !paused {
+                        self.convert().await?;
+                    }
+                    self.deliver().await?;
                 }
             }
         }
@@ -172,7 +230,7 @@ impl SinkTaskLoop {
             let resumed: Vec<_> = self.state.task_paused.difference(&wanted).cloned().collect();
             let added: Vec<_> = wanted.difference(&self.state.task_paused).cloned().collect();
             self.consumer.pause(&added)?;
-            if !paused && !self.state.redelivery {
+            if !paused && !self.state.withheld {
                 self.consumer.resume(&resumed)?;
             }
             self.state.task_paused = wanted;
@@ -183,8 +241,7 @@ impl SinkTaskLoop {
     /// Reads on from these offsets; what was put beyond them is put again.
     async fn rewind(&mut self, offsets: Offsets) -> Result<()> {
         self.consumer.seek(&offsets).await?;
-        self.state.batch.retain(|run| !offsets.contains_key(&run.topic_partition));
-        self.state.batch_end.retain(|partition, _| !offsets.contains_key(partition));
+        self.state.drop_held(|partition| offsets.contains_key(partition));
         for (partition, offset) in offsets {
             self.state.last_committed.insert(partition.clone(), offset);
             self.state.current.insert(partition, offset);
@@ -192,9 +249,24 @@ impl SinkTaskLoop {
         Ok(())
     }
 
+    /// Nothing more is fetched while a batch is to be put again, or something waits to be converted.
+    fn let_flow(&mut self, paused: bool) -> Result<()> {
+        let state = &mut self.state;
+        let withheld = state.redelivery || state.preparing.is_some() || !state.held.is_empty();
+        if withheld == state.withheld {
+            return Ok(());
+        }
+        state.withheld = withheld;
+        match withheld {
+            true => self.consumer.pause(&self.assigned()),
+            false if paused => Ok(()),
+            false => self.resume_what_may(),
+        }
+    }
+
     /// Lets everything flow again but what the task itself has paused.
     fn resume_what_may(&mut self) -> Result<()> {
-        if self.state.redelivery {
+        if self.state.withheld {
             return Ok(());
         }
         let mut flowing = self.assigned();
@@ -202,39 +274,69 @@ impl SinkTaskLoop {
         self.consumer.resume(&flowing)
     }
 
-    /// Converts and transforms what was fetched, and adds it to the batch.
-    async fn convert(&mut self, runs: Vec<Fetched>) -> Result<()> {
-        for run in runs {
-            let Some(last) = run.offsets.last() else {
-                continue;
+    /// Converts and transforms what was fetched, and adds it to the batch: as far as the converters
+    /// have what they need, in order. A batch that is to be put again stays as it is.
+    async fn convert(&mut self) -> Result<()> {
+        while !self.state.redelivery {
+            let Some(mut preparing) = self.next_to_convert() else {
+                return Ok(());
             };
-            self.state.batch_end.insert(run.topic_partition.clone(), last + 1);
-            let records = self.pipeline.prepare(&run).await?;
-            self.state.batch.extend(records);
+            let Ok((converters, run, prepared)) =
+                timeout(LONGEST_ASKING, &mut preparing.asking).await
+            else {
+                self.state.patience.no_answer_yet();
+                self.state.preparing = Some(preparing);
+                return Ok(());
+            };
+            self.pipeline.converters = Some(converters);
+            match prepared {
+                _ if preparing.is_stale => {}
+                Ok(()) => {
+                    self.state.patience.satisfied();
+                    if let Some(last) = run.offsets.last() {
+                        self.state.batch_end.insert(run.topic_partition.clone(), last + 1);
+                        self.state.batch.extend(self.pipeline.convert(&run).await?);
+                    }
+                }
+                Err(e) if e.is_retriable() => {
+                    self.state.ask_again = Instant::now() + self.state.patience.again_after(e)?;
+                    self.state.held.push_front(run);
+                    return Ok(());
+                }
+                Err(e) => return Err(e),
+            }
         }
         Ok(())
     }
 
+    /// What is being prepared, or the next run that may be.
+    fn next_to_convert(&mut self) -> Option<Preparing> {
+        if let Some(preparing) = self.state.preparing.take() {
+            return Some(preparing);
+        }
+        if Instant::now() < self.state.ask_again {
+            return None;
+        }
+        let run = self.state.held.pop_front()?;
+        let converters = self.pipeline.converters.take();
+        Some(Preparing::new(converters.expect("nothing else is being prepared"), run))
+    }
+
     /// Offers the batch to the task. After a retriable error nothing more is fetched, and the same
     /// batch is offered again by the next round.
-    async fn deliver(&mut self, paused: bool) -> Result<()> {
+    async fn deliver(&mut self) -> Result<()> {
         match self.task.put(&self.state.batch).await {
             Ok(()) => {
                 self.state.batch.clear();
                 self.pipeline.errors.forget();
                 self.state.current.append(&mut self.state.batch_end);
-                if self.state.redelivery {
-                    self.state.redelivery = false;
-                    if !paused {
-                        self.resume_what_may()?;
-                    }
-                }
+                self.state.redelivery = false;
                 Ok(())
             }
             Err(e) if e.is_retriable() => {
                 tracing::warn!("put failed and is repeated: {e}");
                 self.state.redelivery = true;
-                self.consumer.pause(&self.assigned())
+                Ok(())
             }
             Err(e) => Err(Error::fatal("Exiting WorkerSinkTask due to unrecoverable exception.")
                 .with_source(e)),
@@ -290,7 +392,7 @@ impl SinkTaskLoop {
         if offsets.is_empty() {
             return;
         }
-        let committed = tokio::time::timeout(self.state.timeout, self.consumer.commit(&offsets));
+        let committed = timeout(self.state.timeout, self.consumer.commit(&offsets));
         match committed.await {
             Ok(Ok(())) => {
                 tracing::info!(partitions = offsets.len(), "committed offsets");
@@ -327,7 +429,7 @@ impl SinkTaskLoop {
             wishes.assignment.extend(partitions.iter().cloned());
             wishes.paused.retain(|p| wishes.assignment.contains(p));
         }
-        if paused || self.state.redelivery {
+        if paused || self.state.withheld {
             self.consumer.pause(partitions)?;
         }
         if !partitions.is_empty() {
@@ -363,8 +465,7 @@ impl SinkTaskLoop {
         let gone = |p: &TopicPartition| partitions.contains(p);
         let state = &mut self.state;
         state.current.retain(|p, _| !gone(p));
-        state.batch_end.retain(|p, _| !gone(p));
-        state.batch.retain(|run| !gone(&run.topic_partition));
+        state.drop_held(gone);
         state.task_paused.retain(|p| !gone(p));
         if lost {
             state.last_committed.retain(|p, _| !gone(p));
@@ -388,9 +489,10 @@ fn list(partitions: &[TopicPartition]) -> String {
 
 impl SinkPipeline {
     /// Deserializes and transforms a run. Failed records are dealt with by `errors.tolerance`.
-    async fn prepare(&mut self, run: &Fetched) -> Result<Vec<SinkRecords>> {
+    async fn convert(&mut self, run: &Fetched) -> Result<Vec<SinkRecords>> {
         self.errors.remember(run);
-        let (runs, failures) = self.converters.deserialize(run)?;
+        let converters = self.converters.as_mut().expect("they have what they need");
+        let (runs, failures) = converters.deserialize(run)?;
         for failed in &failures {
             let (stage, class, rows) = (failed.stage, failed.class, failed.rows.as_slice());
             let original = |row| Some(Original { run, row });

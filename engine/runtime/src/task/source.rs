@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::Array;
-use millrace_api::data::{SourceOffset, SourcePartition, SourceRecords};
+use millrace_api::data::{Records, SourceOffset, SourcePartition, SourceRecords};
 use millrace_api::{Error, Result, SourceTask};
 use millrace_kafka::{Acknowledge, Outgoing, Producer};
 use tokio::time::{Instant, sleep_until};
@@ -17,6 +17,7 @@ use crate::store::offsets::ConnectorOffsets;
 use crate::task::chain::TransformationChain;
 use crate::task::errors::{ErrorPolicy, Failures, Stage};
 use crate::task::offsets::{Submitted, SubmittedRecords};
+use crate::task::patience::Patience;
 use crate::task::serde::Converters;
 use crate::task::topics::TopicCreation;
 use crate::task::{Wanted, Wishes};
@@ -39,6 +40,7 @@ pub(crate) struct SourcePipeline {
     pub(crate) chain: TransformationChain,
     pub(crate) converters: Converters,
     pub(crate) errors: ErrorPolicy,
+    pub(crate) patience: Patience,
     pub(crate) producer: Box<dyn Producer>,
     pub(crate) topics: TopicUses,
     /// None: topics are the broker's business.
@@ -124,7 +126,9 @@ impl SourceTaskLoop {
     /// taken over is not committed and will be polled again.
     async fn send(&mut self, batch: Vec<SourceRecords>) -> Result<bool> {
         for run in batch {
-            let outgoing = self.pipeline.prepare(&run).await?;
+            let Some(outgoing) = self.convert(&run).await? else {
+                return Ok(false);
+            };
             let records = outgoing.iter().map(|o| o.values.len()).sum();
             if records == 0 {
                 // As in Java, the offset of records that were all dropped is not recorded; a later
@@ -142,6 +146,45 @@ impl SourceTaskLoop {
             }
         }
         Ok(true)
+    }
+
+    /// What becomes of a run; none when told to stop before.
+    async fn convert(&mut self, run: &SourceRecords) -> Result<Option<Vec<Outgoing>>> {
+        let mut outgoing = Vec::new();
+        for records in self.pipeline.transform(run).await? {
+            if !self.prepare(&records).await? {
+                return Ok(None);
+            }
+            outgoing.extend(self.pipeline.serialize(&records).await?);
+        }
+        Ok(Some(outgoing))
+    }
+
+    /// Has the converters ask for what they need, as often as patience allows. False when told to
+    /// stop meanwhile. Commits go on, and a pause is a pause.
+    async fn prepare(&mut self, records: &Records) -> Result<bool> {
+        loop {
+            let prepared = {
+                let mut asking = pin!(self.pipeline.ask(records));
+                loop {
+                    tokio::select! {
+                        biased;
+                        prepared = &mut asking => break prepared?,
+                        () = self.committer.due() => self.committer.commit(&mut *self.task).await,
+                        _ = self.wishes.other_than(Wanted::Run) => break false,
+                    }
+                }
+            };
+            match self.wishes.now() {
+                _ if prepared => return Ok(true),
+                Wanted::Stop => return Ok(false),
+                Wanted::Pause => {
+                    self.stay_paused().await;
+                    self.pipeline.patience.begin_anew();
+                }
+                Wanted::Run => {}
+            }
+        }
     }
 
     /// Hands a run to the producer; repeated for as long as it fails for a passing reason.
@@ -232,32 +275,47 @@ impl Drop for AbandonedUnlessSent<'_> {
 }
 
 impl SourcePipeline {
-    /// Transforms and serializes a run. Failed records are dealt with by `errors.tolerance`.
-    async fn prepare(&mut self, run: &SourceRecords) -> Result<Vec<Outgoing>> {
+    /// Transforms a run. Failed records are dealt with by `errors.tolerance`.
+    async fn transform(&mut self, run: &SourceRecords) -> Result<Vec<Records>> {
         let (runs, failures) = self.chain.apply(run.records.clone())?;
         for failed in &failures {
             let (class, rows) = (failed.class, failed.rows.as_slice());
             let failures = Failures { stage: Stage::Transformation, class, rows };
             self.errors.handle(failures, |_| None).await?;
         }
-        let mut outgoing = Vec::with_capacity(runs.len());
-        for run in runs {
-            let (serialized, failures) = self.converters.serialize(&run)?;
-            for failed in &failures {
-                let (stage, class, rows) = (failed.stage, failed.class, failed.rows.as_slice());
-                self.errors.handle(Failures { stage, class, rows }, |_| None).await?;
+        Ok(runs)
+    }
+
+    /// Has the converters ask for what they need. False, after a wait, when they could not.
+    async fn ask(&mut self, records: &Records) -> Result<bool> {
+        match self.converters.prepare_from(records).await {
+            Ok(()) => {
+                self.patience.satisfied();
+                Ok(true)
             }
-            let times = serialized.timestamps.iter().flat_map(|times| times.iter());
-            if let Some(time) = times.into_iter().find(|time| **time < NO_TIMESTAMP) {
-                return Err(Error::fatal(format!("Invalid record timestamp {time}"))
-                    .context("topic", &serialized.topic)
-                    .context("remedy", "let the connector give milliseconds since 1970, or none"));
+            Err(error) if error.is_retriable() => {
+                tokio::time::sleep(self.patience.again_after(error)?).await;
+                Ok(false)
             }
-            if !serialized.values.is_empty() {
-                outgoing.push(serialized);
-            }
+            Err(error) => Err(error),
         }
-        Ok(outgoing)
+    }
+
+    /// Serializes a run; none when nothing of it is left. Failed records are dealt with in the same
+    /// way.
+    async fn serialize(&mut self, records: &Records) -> Result<Option<Outgoing>> {
+        let (serialized, failures) = self.converters.serialize(records)?;
+        for failed in &failures {
+            let (stage, class, rows) = (failed.stage, failed.class, failed.rows.as_slice());
+            self.errors.handle(Failures { stage, class, rows }, |_| None).await?;
+        }
+        let times = serialized.timestamps.iter().flat_map(|times| times.iter());
+        if let Some(time) = times.into_iter().find(|time| **time < NO_TIMESTAMP) {
+            return Err(Error::fatal(format!("Invalid record timestamp {time}"))
+                .context("topic", &serialized.topic)
+                .context("remedy", "let the connector give milliseconds since 1970, or none"));
+        }
+        Ok((!serialized.values.is_empty()).then_some(serialized))
     }
 }
 

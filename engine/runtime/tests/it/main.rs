@@ -1,6 +1,7 @@
 //! The engine's semantics, on a log in memory.
 #![allow(clippy::unwrap_used, reason = "tests stop at what they did not expect")]
 
+mod asking;
 mod blocking;
 mod fixture;
 mod herder;

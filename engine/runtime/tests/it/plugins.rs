@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use millrace_api::config::{Config, ConfigDef, ConfigError};
 use millrace_api::data::{Column, Records, RowError, Schema, SinkRecords, SourceRecords, Value};
 use millrace_api::{
-    AlteredOffset, Connector, ConnectorContext, Error, OffsetControl, Offsets, Plugin, Props,
-    Result, Sink, SinkContext, SinkTask, Source, SourceContext, SourceTask, TopicPartition,
-    Transformation,
+    AlteredOffset, Connector, ConnectorContext, Converter, ConverterRole, Error, OffsetControl,
+    Offsets, Open, Plugin, PluginKind, Props, RawHeaders, Result, Serialized, Sink, SinkContext,
+    SinkTask, Source, SourceContext, SourceTask, TopicPartition, Transformation,
 };
 
 /// What happened to a sink, in order.
@@ -383,11 +383,64 @@ impl Transformation for DropEndingIn {
     }
 }
 
+/// `StringConverter` that has to ask somebody first, as converters with a registry do.
+struct Asking {
+    strings: Box<dyn Converter>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[async_trait]
+impl Converter for Asking {
+    async fn prepare_from(&mut self, _topic: &str, _column: &Column) -> Result<()> {
+        commit_fault(&self.shared, "prepare").await
+    }
+
+    fn from_connect_data(
+        &mut self,
+        topic: &str,
+        column: &Column,
+        failed: &mut Vec<RowError>,
+    ) -> Result<Serialized> {
+        self.strings.from_connect_data(topic, column, failed)
+    }
+
+    async fn prepare_to(
+        &mut self,
+        _topic: &str,
+        _rows: &Serialized,
+        _headers: &[RawHeaders],
+    ) -> Result<()> {
+        commit_fault(&self.shared, "prepare").await
+    }
+
+    fn to_connect_data(
+        &mut self,
+        topic: &str,
+        rows: &Serialized,
+        headers: &[RawHeaders],
+        failed: &mut Vec<RowError>,
+    ) -> Result<Vec<Column>> {
+        self.strings.to_connect_data(topic, rows, headers, failed)
+    }
+}
+
+fn asking(props: &Props, role: ConverterRole) -> Result<Box<dyn Converter>> {
+    let strings = millrace_converters::plugins();
+    let is_string =
+        |p: &&Plugin| p.kind() == PluginKind::Converter && p.class().ends_with("StringConverter");
+    let Some(Open::Converter(open)) = strings.iter().find(is_string).map(Plugin::open) else {
+        panic!("there is a converter of strings")
+    };
+    let shared = shared(&props["of"]);
+    Ok(Box::new(Asking { strings: open(&Props::new(), role)?, shared }))
+}
+
 /// Every plugin of these tests, with the real converters.
 pub(crate) fn plugins() -> Vec<Plugin> {
     let mut plugins = millrace_converters::plugins();
     plugins.push(Plugin::source::<CountingSource>());
     plugins.push(Plugin::sink::<RecordingSink>());
+    plugins.push(Plugin::converter("test.Asking", ConfigDef::default, asking));
     plugins.push(Plugin::transformation("test.DropEndingIn", ConfigDef::default, |props| {
         let marker = props.get("marker").cloned().unwrap_or_default();
         Ok(Box::new(DropEndingIn { marker, poison: props.get("poison").cloned() }))
