@@ -20,6 +20,7 @@ mod simple_header;
 mod string;
 mod texts;
 
+pub use avro::AvroPayloads;
 pub use json::{DecimalFormat, JsonOptions, JsonWriter};
 
 use millrace_api::Plugin;

@@ -45,8 +45,9 @@ const CLASSES: [&str; 16] = [
     "org.apache.kafka.connect.transforms.InsertField$Value",
 ];
 
-/// Packages of plugins that Java recommends; of these we have `CLASSES`.
-const PACKAGES: [&str; 4] = [
+/// Packages of plugins that are recommended. Of Java's we have `CLASSES`; Confluent's it has not.
+const PACKAGES: [&str; 5] = [
+    "io.confluent.connect.",
     "org.apache.kafka.connect.converters.",
     "org.apache.kafka.connect.json.",
     "org.apache.kafka.connect.storage.",

@@ -113,11 +113,8 @@ impl<'a> Input<'a> {
     pub(crate) fn block(&mut self, bytes_an_item: usize) -> Result<usize, Box<Stop>> {
         let mut count = self.long()?;
         if count < 0 {
-            // The bytes of the block follow, for those who want to skip it.
-            let bytes = self.long()?;
-            if usize::try_from(bytes).map_or(true, |bytes| bytes > self.rest.len()) {
-                return Err(fault("a block is longer than its payload"));
-            }
+            // How many bytes they are: for those who want to skip them, and Java believes it not.
+            self.long()?;
             count = count.checked_neg().ok_or_else(too_many)?;
         }
         let count = usize::try_from(count).map_err(|_| too_many())?;

@@ -13,6 +13,7 @@ mod input;
 mod json;
 mod names;
 mod parse;
+mod payloads;
 mod print;
 mod reader;
 mod schema;
@@ -25,6 +26,8 @@ mod writer;
 
 #[cfg(test)]
 mod tests;
+
+pub use payloads::AvroPayloads;
 
 use std::sync::Arc;
 

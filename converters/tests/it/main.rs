@@ -1,6 +1,9 @@
 //! What every converter must do, run on ours, and Java's configuration keys.
 #![allow(clippy::unwrap_used, reason = "tests stop at what they did not expect")]
 
+#[path = "../../../fuzz/src/avro.rs"]
+mod fuzzed;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -203,4 +206,17 @@ fn keys_are_javas() {
         }
     }
     assert_eq!(compared, 19, "nine classes for both, and one for headers alone");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    /// Short and small bytes are whole values more often than others.
+    #[test]
+    fn avro_payloads_are_read_as_by_apache_avro(
+        schema in 0..6_u8,
+        payload in prop::collection::vec(prop_oneof![4 => 0..8_u8, 1 => any::<u8>()], 0..40),
+    ) {
+        fuzzed::avro(&[&[schema][..], &payload].concat());
+    }
 }

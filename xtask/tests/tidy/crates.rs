@@ -89,13 +89,13 @@ const HOMES: [(&str, &[&str], &str); 9] = [
     ),
     (
         "apache-avro",
-        &["millrace-converters", "millrace-lake"],
-        "Avro is read and written in one place",
+        &["millrace-converters", "millrace-benches"],
+        "Avro is read and written in one place; this is what that is held against",
     ),
     (
         "arrow-avro",
-        &["millrace-converters", "millrace-lake"],
-        "Avro is read and written in one place",
+        &["millrace-benches"],
+        "Avro is read and written in one place; this is what that is measured beside",
     ),
     (
         "clap",

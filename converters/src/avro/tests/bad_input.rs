@@ -17,7 +17,7 @@ fn what_is_wrong_is_said() {
     let nothings = r#"{"type":"array","items":{"type":"array","items":{"type":"record","name":"N","fields":[]}}}"#;
     let many = [long(1 << 31), vec![0; 8]].concat();
     let blocks: Vec<u8> = [long(3), long(60_000), vec![0], long(60_000), vec![0], long(1)].concat();
-    let cases: [(&str, &[u8], &str); 24] = [
+    let cases: [(&str, &[u8], &str); 23] = [
         (order, &[2, 2, 10, b'a'], "ends within a value (field: lines.sku)"),
         (order, &[2, 2, 4, 0xff, 0xfe, 0], "a string is not UTF-8 (field: lines.sku)"),
         (order, &[2, 0, 0], "goes on after its value"),
@@ -26,8 +26,7 @@ fn what_is_wrong_is_said() {
         (ints, &many, "more items than its payload has bytes"),
         (ints, &[&long(i64::MAX)[..], &[0; 4]].concat(), "more items than its payload"),
         (ints, &[&long(i64::MIN)[..], &[2, 2, 0]].concat(), "more items than its payload"),
-        (ints, &[1, 40, 2, 0], "a block is longer than its payload"),
-        (ints, &[1, 1, 2, 0], "a block is longer than its payload"),
+        (ints, &[1, 40], "more items than its payload"),
         (ints, &[2, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 0], "an int is longer than 32 bits"),
         (ints, &[2, 0x80], "ends within a value"),
         (nothings, &[&long(1)[..], &long(1 << 31), &[0, 0]].concat(), "without content"),
@@ -78,8 +77,10 @@ fn a_poison_row_leaves_no_trace() {
 #[test]
 fn blocks_may_tell_their_size() {
     let expected = Value::Array([1, 2, 3].map(Value::Int32).to_vec());
-    let payload = [3, 4, 2, 4, 2, 6, 0];
-    assert_eq!(read_one(r#"{"type":"array","items":"int"}"#, &payload), Ok(expected));
+    for size in [4, 5, 100] {
+        let payload = [3, size, 2, 4, 2, 6, 0];
+        assert_eq!(read_one(r#"{"type":"array","items":"int"}"#, &payload).as_ref(), Ok(&expected));
+    }
 }
 
 #[test]
