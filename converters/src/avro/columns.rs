@@ -3,7 +3,7 @@
 
 use crate::avro::cells::{Builder, Cells, offset, to_i256, unfit};
 use crate::avro::input::Input;
-use crate::avro::reader::Plan;
+use crate::avro::reader::{Entries, Items, Plan};
 use crate::avro::stop::{Stop, within};
 use crate::avro::values::{branch, decimal, symbol, time};
 
@@ -58,16 +58,16 @@ impl Plan {
             (Cells::Decimal(cells), Self::Decimal(_, size)) => {
                 cells.push(to_i256(decimal(*size, input)?).ok_or_else(unfit)?);
             }
-            (Cells::List(ends, items), Self::List(plan)) => {
-                append_items(plan, input, items)?;
-                ends.push(offset(items.len())?);
+            (Cells::List(ends, cells), Self::List(items)) => {
+                append_items(items, input, cells)?;
+                ends.push(offset(cells.len())?);
             }
-            (Cells::Map(ends, keys, values), Self::Map(plan)) => {
-                append_map(plan, input, keys, values)?;
+            (Cells::Map(ends, keys, values), Self::Map(items)) => {
+                append_map(items, input, keys, values)?;
                 ends.push(offset(keys.len())?);
             }
-            (Cells::Map(ends, keys, values), Self::Entries(plans, key_first)) => {
-                append_entries(plans, *key_first, input, (keys, values))?;
+            (Cells::Map(ends, keys, values), Self::Entries(entries)) => {
+                append_entries(entries, input, keys, values)?;
                 ends.push(offset(keys.len())?);
             }
             (_, Self::Only(plan)) => {
@@ -120,33 +120,37 @@ fn append_choice(
     Ok(())
 }
 
-fn append_items(plan: &Plan, input: &mut Input<'_>, items: &mut Builder) -> Result<(), Box<Stop>> {
+fn append_items(
+    items: &Items,
+    input: &mut Input<'_>,
+    cells: &mut Builder,
+) -> Result<(), Box<Stop>> {
     loop {
-        let count = input.block(plan.least_bytes())?;
+        let count = input.block(items.least_bytes)?;
         if count == 0 {
             return Ok(());
         }
         for _ in 0..count {
-            plan.append(input, items)?;
+            items.plan.append(input, cells)?;
         }
     }
 }
 
 fn append_map(
-    plan: &Plan,
+    items: &Items,
     input: &mut Input<'_>,
     keys: &mut Builder,
     values: &mut Builder,
 ) -> Result<(), Box<Stop>> {
     let start = keys.len();
     loop {
-        let count = input.block(plan.least_bytes().saturating_add(1))?;
+        let count = input.block(items.least_bytes)?;
         if count == 0 {
             break;
         }
         for _ in 0..count {
             Plan::Text.append(input, keys)?;
-            plan.append(input, values)?;
+            items.plan.append(input, values)?;
         }
     }
     match &keys.cells {
@@ -156,15 +160,14 @@ fn append_map(
 }
 
 fn append_entries(
-    (key, value): &(Plan, Plan),
-    key_first: bool,
+    entries: &Entries,
     input: &mut Input<'_>,
-    (keys, values): (&mut Builder, &mut Builder),
+    keys: &mut Builder,
+    values: &mut Builder,
 ) -> Result<(), Box<Stop>> {
     let start = keys.len();
-    let least = key.least_bytes().saturating_add(value.least_bytes());
     loop {
-        let count = input.block(least)?;
+        let count = input.block(entries.least_bytes)?;
         if count == 0 {
             return Ok(());
         }
@@ -172,15 +175,15 @@ fn append_entries(
         if keys.len() - start + count > 1 {
             return Err(Box::new(Stop::Irregular));
         }
-        if !key_first {
-            value.append(input, values)?;
+        if !entries.key_comes_first {
+            entries.value.append(input, values)?;
         }
-        key.append(input, keys)?;
+        entries.key.append(input, keys)?;
         if keys.ends_with_null() {
             return Err(unfit());
         }
-        if key_first {
-            value.append(input, values)?;
+        if entries.key_comes_first {
+            entries.value.append(input, values)?;
         }
     }
 }

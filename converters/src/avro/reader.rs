@@ -40,11 +40,10 @@ pub(crate) enum Plan {
     Enum(Arc<[Arc<str>]>),
     /// With so many digits after the point, in so many bytes if that is fixed.
     Decimal(i32, Option<usize>),
-    List(Box<Plan>),
+    List(Items),
     /// Keys are strings.
-    Map(Box<Plan>),
-    /// A map as pairs; whether the key comes first.
-    Entries(Box<(Plan, Plan)>, bool),
+    Map(Items),
+    Entries(Box<Entries>),
     Struct(Vec<Plan>),
     /// Null or a value: the branch of null, and whether there is but one.
     Optional(Box<Plan>, i64),
@@ -54,6 +53,23 @@ pub(crate) enum Plan {
     Union(Vec<Option<(usize, Plan)>>),
     /// Data without schema.
     Anything,
+}
+
+/// What an array or map holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Items {
+    pub(crate) plan: Box<Plan>,
+    /// How many bytes an item takes at least, its key included.
+    pub(crate) least_bytes: usize,
+}
+
+/// A map as pairs.
+#[derive(Clone, Debug)]
+pub(crate) struct Entries {
+    pub(crate) key: Plan,
+    pub(crate) value: Plan,
+    pub(crate) key_comes_first: bool,
+    pub(crate) least_bytes: usize,
 }
 
 impl Reader {
@@ -104,23 +120,19 @@ impl Plan {
             Shape::Float => Self::Float32,
             Shape::Double => Self::Float64,
             Shape::String => Self::Text,
-            Shape::Bytes => match schema.decimal_scale() {
+            Shape::Bytes => match scale(schema)? {
                 Some(scale) => Self::Decimal(scale, None),
                 None => Self::Bytes,
             },
             Shape::Array(items) if schema.kind() == Kind::Map => {
                 Self::entries(document, items, schema)?
             }
-            Shape::Array(items) => {
-                Self::List(Box::new(Self::new(document, items, part(schema.value_schema())?)?))
-            }
-            Shape::Map(values) => {
-                Self::Map(Box::new(Self::new(document, values, part(schema.value_schema())?)?))
-            }
+            Shape::Array(items) => Self::List(Items::new(document, items, schema, 0)?),
+            Shape::Map(values) => Self::Map(Items::new(document, values, schema, 1)?),
             Shape::Union(members) => Self::union(document, members, schema)?,
             Shape::Named(place) => match &document.named[*place].definition {
                 Definition::Enum { symbols, .. } => Self::Enum(symbols.as_slice().into()),
-                Definition::Fixed(size) => match schema.decimal_scale() {
+                Definition::Fixed(size) => match scale(schema)? {
                     Some(scale) => Self::Decimal(scale, Some(*size)),
                     None => Self::Fixed(*size),
                 },
@@ -143,7 +155,9 @@ impl Plan {
         };
         let (key, at) = plan("key", schema.key_schema())?;
         let (value, _) = plan("value", schema.value_schema())?;
-        Ok(Self::Entries(Box::new((key, value)), at == 0))
+        let least_bytes = key.least_bytes().saturating_add(value.least_bytes());
+        let key_comes_first = at == 0;
+        Ok(Self::Entries(Box::new(Entries { key, value, key_comes_first, least_bytes })))
     }
 
     fn union(document: &Document, members: &[Type], schema: &SchemaRef) -> Result<Self> {
@@ -179,7 +193,7 @@ impl Plan {
     }
 
     /// How many bytes a value takes at least.
-    pub(crate) fn least_bytes(&self) -> usize {
+    fn least_bytes(&self) -> usize {
         match self {
             Self::Float32 => 4,
             Self::Float64 => 8,
@@ -193,6 +207,23 @@ impl Plan {
     }
 }
 
+impl Items {
+    fn new(document: &Document, what: &Type, schema: &SchemaRef, key_bytes: usize) -> Result<Self> {
+        let plan = Plan::new(document, what, part(schema.value_schema())?)?;
+        let least_bytes = plan.least_bytes().saturating_add(key_bytes);
+        Ok(Self { plan: Box::new(plan), least_bytes })
+    }
+}
+
 fn part(schema: Option<&SchemaRef>) -> Result<&SchemaRef> {
     schema.ok_or_else(|| Error::data("an array or map has no schema for its values"))
+}
+
+/// The scale of a decimal; none for other bytes.
+fn scale(schema: &SchemaRef) -> Result<Option<i32>> {
+    let scale = schema.decimal_scale();
+    if scale.is_none() && schema.name() == Some(logical::DECIMAL) {
+        return Err(Error::data("a decimal has no scale").context("parameter", logical::SCALE));
+    }
+    Ok(scale)
 }

@@ -9,7 +9,7 @@ use num_bigint::BigInt;
 use crate::avro::anything;
 use crate::avro::input::Input;
 use crate::avro::names::DAY;
-use crate::avro::reader::Plan;
+use crate::avro::reader::{Entries, Items, Plan};
 use crate::avro::stop::{Stop, fault, within};
 
 impl Plan {
@@ -52,7 +52,7 @@ impl Plan {
             }
             Self::List(items) => Value::Array(list(items, inner(schema), input)?),
             Self::Map(values) => map(values, inner(schema), input)?,
-            Self::Entries(plans, key_first) => entries(plans, *key_first, schema, input)?,
+            Self::Entries(plans) => entries(plans, schema, input)?,
             Self::Struct(fields) => {
                 let mut values = Vec::with_capacity(fields.len());
                 for (plan, field) in fields.iter().zip(schema.fields()) {
@@ -88,54 +88,48 @@ fn inner(schema: &Schema) -> &SchemaRef {
     schema.value_schema().expect("the plan was made for an array or map")
 }
 
-fn list(plan: &Plan, schema: &SchemaRef, input: &mut Input<'_>) -> Result<Vec<Value>, Box<Stop>> {
-    let mut items = Vec::new();
+fn list(items: &Items, schema: &SchemaRef, input: &mut Input<'_>) -> Result<Vec<Value>, Box<Stop>> {
+    let mut values = Vec::new();
     loop {
-        let count = input.block(plan.least_bytes())?;
+        let count = input.block(items.least_bytes)?;
         if count == 0 {
-            return Ok(items);
+            return Ok(values);
         }
         for _ in 0..count {
-            items.push(plan.value(schema, input)?);
+            values.push(items.plan.value(schema, input)?);
         }
     }
 }
 
-fn map(plan: &Plan, schema: &SchemaRef, input: &mut Input<'_>) -> Result<Value, Box<Stop>> {
+fn map(items: &Items, schema: &SchemaRef, input: &mut Input<'_>) -> Result<Value, Box<Stop>> {
     let mut pairs = Vec::new();
     loop {
-        let count = input.block(plan.least_bytes().saturating_add(1))?;
+        let count = input.block(items.least_bytes)?;
         if count == 0 {
             return Ok(Value::Map(unique(pairs)));
         }
         for _ in 0..count {
             let key = Value::from(input.text()?);
-            pairs.push((key, plan.value(schema, input)?));
+            pairs.push((key, items.plan.value(schema, input)?));
         }
     }
 }
 
-fn entries(
-    (key, value): &(Plan, Plan),
-    key_first: bool,
-    schema: &Schema,
-    input: &mut Input<'_>,
-) -> Result<Value, Box<Stop>> {
+fn entries(entries: &Entries, schema: &Schema, input: &mut Input<'_>) -> Result<Value, Box<Stop>> {
     let key_schema = schema.key_schema().expect("the plan was made for a map");
-    let least = key.least_bytes().saturating_add(value.least_bytes());
     let mut pairs = Vec::new();
     loop {
-        let count = input.block(least)?;
+        let count = input.block(entries.least_bytes)?;
         if count == 0 {
             return Ok(Value::Map(unique(pairs)));
         }
         for _ in 0..count {
-            pairs.push(if key_first {
-                let key = key.value(key_schema, input)?;
-                (key, value.value(inner(schema), input)?)
+            pairs.push(if entries.key_comes_first {
+                let key = entries.key.value(key_schema, input)?;
+                (key, entries.value.value(inner(schema), input)?)
             } else {
-                let value = value.value(inner(schema), input)?;
-                (key.value(key_schema, input)?, value)
+                let value = entries.value.value(inner(schema), input)?;
+                (entries.key.value(key_schema, input)?, value)
             });
         }
     }
