@@ -4,13 +4,14 @@
 
 mod avro;
 mod byte_array;
+mod cells;
 mod charset;
 mod json;
-#[expect(dead_code, reason = "the converter around formats of a registry comes next")]
 mod json_schema;
 #[cfg(test)]
 mod oracle;
 mod primitive;
+mod protobuf;
 #[cfg(test)]
 mod recorded;
 mod registry;
@@ -39,6 +40,8 @@ pub fn plugins() -> Vec<Plugin> {
         Plugin::converter(json::CLASS, json::config_def, json::converter),
         Plugin::header_converter(json::CLASS, json::config_def, json::header_converter),
         Plugin::converter(avro::CLASS, avro::config_def, avro::converter),
+        Plugin::converter(json_schema::CLASS, json_schema::config_def, json_schema::converter),
+        Plugin::converter(protobuf::CLASS, protobuf::config_def, protobuf::converter),
         Plugin::header_converter(
             simple_header::CLASS,
             simple_header::config_def,

@@ -1,11 +1,11 @@
 //! Reads payloads straight into growing columns. It must equal the way by values, to which it
 //! leaves what is not regular.
 
-use crate::avro::cells::{Builder, Cells, offset, to_i256, unfit};
 use crate::avro::input::Input;
 use crate::avro::reader::{Entries, Items, Plan};
-use crate::avro::stop::{Stop, within};
+use crate::avro::stop::{Stop, unfit, within};
 use crate::avro::values::{branch, decimal, symbol, time};
+use crate::cells::{Builder, Cells, offset, to_i256};
 
 impl Plan {
     /// Appends a whole payload; after an error the builder is as it was.
@@ -25,7 +25,7 @@ impl Plan {
             return Err(stop);
         }
         let value = self.whole_value(Some(&builder.schema), payload)?;
-        builder.append_value(&value)
+        Ok(builder.append_value(&value)?)
     }
 
     /// Appends the value that comes next. After an error the caller truncates.

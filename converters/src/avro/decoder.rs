@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use millrace_api::data::{Column, RowError, SchemaRef, Value};
 
-use crate::avro::cells::Builder;
 use crate::avro::reader::Reader;
 use crate::avro::stop::Stop;
+use crate::cells::Builder;
 use crate::json::Fault;
 use crate::registry::Row;
 

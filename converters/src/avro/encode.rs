@@ -25,17 +25,6 @@ pub(crate) fn append_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// Two's complement without the leading bytes that say nothing.
-pub(crate) fn minimal(bytes: &[u8]) -> &[u8] {
-    let mut rest = bytes;
-    while let [0, next, ..] | [0xff, next, ..] = rest
-        && (rest[0] ^ next) & 0x80 == 0
-    {
-        rest = &rest[1..];
-    }
-    rest
-}
-
 /// Appends a number in exactly so many bytes, or tells that it takes more.
 pub(crate) fn append_padded(minimal: &[u8], size: usize, out: &mut Vec<u8>) -> Result<(), usize> {
     let missing = size.checked_sub(minimal.len()).ok_or(minimal.len())?;

@@ -1,7 +1,6 @@
 //! Avro as Confluent's converter writes it (`AvroData`): between Connect data and payloads.
 
 mod anything;
-mod cells;
 mod columns;
 mod compatibility;
 mod config;

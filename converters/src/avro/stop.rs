@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cells::Unfit;
 use crate::json::Fault;
 
 /// Why the reading of a row stops. Boxed where it is returned: rows mostly go on.
@@ -19,6 +20,18 @@ pub(crate) enum Stop {
 #[cold]
 pub(crate) fn fault(what: &'static str) -> Box<Stop> {
     Box::new(Stop::Fault(Fault::new(what)))
+}
+
+/// A row that Arrow cannot hold.
+#[cold]
+pub(crate) fn unfit() -> Box<Stop> {
+    Box::new(Stop::Unfit)
+}
+
+impl From<Unfit> for Box<Stop> {
+    fn from(Unfit: Unfit) -> Self {
+        unfit()
+    }
 }
 
 /// Says in which field it is.

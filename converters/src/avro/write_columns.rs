@@ -13,11 +13,12 @@ use arrow::datatypes::{
 use millrace_api::data::Schema;
 use millrace_api::{Error, Result as ApiResult};
 
-use crate::avro::encode::{append_bytes, append_long, minimal};
+use crate::avro::encode::{append_bytes, append_long};
 use crate::avro::write_values::{
     append_decimal, append_fixed, append_time, begin_items, end_items, no_symbol,
 };
 use crate::avro::writer::{Plan, Shape, Step};
+use crate::cells::minimal;
 use crate::json::Fault;
 
 /// A column ready to be written row by row.

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{Array, StringViewArray};
-use millrace_api::Serialized;
 use millrace_api::data::json::{Checked, Reader, Token, check, parse};
 use millrace_api::data::{Column, RowError, SchemaRef, Value};
+use millrace_api::{Error, Serialized};
 
 use crate::json::Rules;
 use crate::json::builder::{Builder, Odd};
@@ -74,7 +74,10 @@ impl<'a> Failures<'a> {
     }
 
     pub(crate) fn push(&mut self, row: usize, fault: Fault) {
-        let error = fault.into_error(self.topic);
+        self.push_error(row, fault.into_error(self.topic));
+    }
+
+    pub(crate) fn push_error(&mut self, row: usize, error: Error) {
         self.rows.push(RowError { row, error });
     }
 }

@@ -15,6 +15,7 @@ use millrace_api::data::{Decimal, Kind, Schema, append_integer};
 use millrace_api::{Error, Result as ApiResult};
 use num_bigint::BigInt;
 
+use crate::cells::minimal;
 use crate::json::fault::Fault;
 use crate::json::text::{append_base64, append_boolean, append_double, append_single, append_text};
 use crate::json::value::{
@@ -324,17 +325,6 @@ fn append_struct(
     }
     out.push(b'}');
     Ok(())
-}
-
-/// Two's complement without the leading bytes that say nothing.
-fn minimal(bytes: &[u8; 32]) -> &[u8] {
-    let mut rest = &bytes[..];
-    while let [0, next, ..] | [0xff, next, ..] = rest
-        && (rest[0] ^ next) & 0x80 == 0
-    {
-        rest = &rest[1..];
-    }
-    rest
 }
 
 fn append_decimal(number: i256, scale: i32, out: &mut Vec<u8>) {

@@ -40,8 +40,6 @@ impl Place {
     fn of_field(index: usize) -> Self {
         Self { index: Some(index), is_required: false }
     }
-
-    const WITHIN_ONE_OF: Self = Self { index: None, is_required: true };
 }
 
 impl Writer<'_> {

@@ -13,9 +13,10 @@ mod tests;
 
 use std::sync::Arc;
 
-use millrace_api::config::Config;
+use millrace_api::config::{Config, ConfigDef, Props};
 use millrace_api::data::{Column, RowError, SchemaRef};
-use millrace_api::{Error, Result, Serialized};
+use millrace_api::{Converter, ConverterRole, Error, Result, Serialized};
+use schema_registry_client::SchemaType;
 
 use crate::json::{
     COLUMNS_FROM, DecimalFormat, Dialect, Encoders, Failures, Fault, Node, Rules, RunReader, utf8,
@@ -23,8 +24,10 @@ use crate::json::{
 use crate::json_schema::connect::connect_schema;
 use crate::json_schema::describe::describe;
 use crate::json_schema::documents::Documents;
-use crate::registry::{Compiled, Described, Format, Row, SchemaText};
+use crate::registry::{self, Compiled, Described, Format, RegistryConfig, Row, SchemaText};
 use crate::row_buffer::RowBuffer;
+
+pub(crate) const CLASS: &str = "io.confluent.connect.json.JsonSchemaConverter";
 
 /// Parameters of this format, which its schemas do not show.
 const NAMESPACE: &str = "io.confluent.connect.json";
@@ -36,6 +39,24 @@ const ENUM: &str = "io.confluent.connect.json.Enum";
 const SUM_ENUM: &str = "org.apache.kafka.connect.data.Enum";
 /// What stands for null among the symbols of an enum.
 const NULL_MARKER: &str = "<NULL>";
+
+#[derive(Config)]
+struct JsonSchemaConverterConfig {
+    #[config(nested)]
+    _registry: RegistryConfig,
+    #[config(nested)]
+    json_schema: JsonSchemaConfig,
+}
+
+pub(crate) fn config_def() -> ConfigDef {
+    JsonSchemaConverterConfig::config_def()
+}
+
+pub(crate) fn converter(props: &Props, role: ConverterRole) -> Result<Box<dyn Converter>> {
+    let config = JsonSchemaConverterConfig::parse(&registry::with_aliases(props))?;
+    let format = JsonSchemaFormat::new(&config.json_schema)?;
+    registry::converter(format, SchemaType::Json, props, role)
+}
 
 /// The keys of the format; those of the registry are beside it.
 #[derive(Config)]
@@ -225,6 +246,13 @@ impl Format for JsonSchemaFormat {
         Ok(self.compiled(Arc::clone(schema)))
     }
 
+    fn is_tombstone(&self, schema: Option<&SchemaRef>) -> bool {
+        schema.is_none_or(|schema| {
+            let replaces = self.settings.rules.replace_null_with_default;
+            !(schema.is_optional() || replaces && schema.default().is_some())
+        })
+    }
+
     fn write(
         &mut self,
         _writer: Compiled,
@@ -236,11 +264,7 @@ impl Format for JsonSchemaFormat {
         let compiled = self.encoders.of(column);
         let source = self.encoders.bind(column, compiled.as_deref())?;
         let mut rows = RowBuffer::new(column.len(), self.bytes_a_row);
-        let rules = self.settings.rules;
-        let is_tombstone = column.schema().is_none_or(|schema| {
-            let has_default = rules.replace_null_with_default && schema.default().is_some();
-            !schema.is_optional() && !has_default
-        });
+        let is_tombstone = self.is_tombstone(column.schema());
         for row in 0..column.len() {
             if is_tombstone && column.is_null(row) {
                 rows.null_row();

@@ -76,8 +76,13 @@ pub(crate) trait Format: Send {
         Vec::new()
     }
 
-    /// Writes a column, each row after a prefix; null rows of optional or missing schemas are
-    /// tombstones.
+    /// Whether null is written as no value at all, for data of this schema. Such rows alone need
+    /// no schema in the registry.
+    fn is_tombstone(&self, schema: Option<&SchemaRef>) -> bool {
+        schema.is_none_or(|schema| schema.is_optional())
+    }
+
+    /// Writes a column, each row after a prefix.
     fn write(
         &mut self,
         writer: Compiled,

@@ -37,7 +37,7 @@ impl Writers {
         registry: &Registry,
         format: &mut impl Format,
     ) -> Result<()> {
-        if is_all_tombstones(column) || self.find(topic, column.schema()).is_some() {
+        if is_all_tombstones(column, format) || self.find(topic, column.schema()).is_some() {
             return Ok(());
         }
         let made = match make(topic, column.schema(), registry, format).await {
@@ -67,7 +67,7 @@ impl Writers {
         failed: &mut Vec<RowError>,
     ) -> Result<(Serialized, Frame)> {
         let nothing = || Serialized::new_null(column.len());
-        if is_all_tombstones(column) {
+        if is_all_tombstones(column, format) {
             return Ok((nothing(), Frame::default()));
         }
         let unprepared = Err(Error::data("the registry was not asked for the schema"));
@@ -113,9 +113,8 @@ impl Writers {
 }
 
 /// Whether a column has nothing but nulls that need no schema.
-fn is_all_tombstones(column: &Column) -> bool {
-    column.schema().is_none_or(|schema| schema.is_optional())
-        && (0..column.len()).all(|row| column.is_null(row))
+fn is_all_tombstones(column: &Column, format: &impl Format) -> bool {
+    format.is_tombstone(column.schema()) && (0..column.len()).all(|row| column.is_null(row))
 }
 
 async fn make(

@@ -65,7 +65,7 @@ fn is_ours(name: &str) -> bool {
 }
 
 /// Third parties, the crates that may name them, and why no other.
-const HOMES: [(&str, &[&str], &str); 9] = [
+const HOMES: [(&str, &[&str], &str); 10] = [
     (
         "rdkafka",
         &["millrace-kafka", "millrace-integration", "millrace-benches"],
@@ -97,6 +97,7 @@ const HOMES: [(&str, &[&str], &str); 9] = [
         &["millrace-benches"],
         "Avro is read and written in one place; this is what that is measured beside",
     ),
+    ("protox", &["millrace-converters"], "texts of Protobuf are compiled in one place"),
     (
         "clap",
         &["millrace", "millrace-benches"],

@@ -14,7 +14,9 @@ use arrow::datatypes::{
 };
 use millrace_api::data::{Decimal, Kind, SchemaRef, Value, logical};
 
-use crate::avro::stop::Stop;
+/// Arrow cannot hold the value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unfit;
 
 /// A column in the making.
 pub(crate) struct Builder {
@@ -192,7 +194,7 @@ impl Builder {
     }
 
     /// Appends a value of the schema. After an error the run is given up.
-    pub(crate) fn append_value(&mut self, value: &Value) -> Result<(), Box<Stop>> {
+    pub(crate) fn append_value(&mut self, value: &Value) -> Result<(), Unfit> {
         match (&mut self.cells, value) {
             (_, Value::Null) => {
                 self.append_null();
@@ -211,7 +213,7 @@ impl Builder {
             (Cells::Text(cells), Value::String(text)) => cells.push(text.as_bytes()),
             (Cells::Bytes(cells), Value::Bytes(bytes)) => cells.push(bytes),
             (Cells::Decimal(cells), Value::Decimal(Decimal { unscaled, .. })) => {
-                cells.push(to_i256(&unscaled.to_signed_bytes_be()).ok_or_else(unfit)?);
+                cells.push(to_i256(&unscaled.to_signed_bytes_be()).ok_or(Unfit)?);
             }
             (Cells::List(ends, items), Value::Array(values)) => {
                 values.iter().try_for_each(|value| items.append_value(value))?;
@@ -220,7 +222,7 @@ impl Builder {
             (Cells::Map(ends, keys, values), Value::Map(entries)) => {
                 for (key, value) in entries {
                     if key.is_null() {
-                        return Err(unfit());
+                        return Err(Unfit);
                     }
                     keys.append_value(key)?;
                     values.append_value(value)?;
@@ -231,7 +233,7 @@ impl Builder {
                 let mut cells = columns.iter_mut().zip(s.values());
                 cells.try_for_each(|(column, value)| column.append_value(value))?;
             }
-            _ => return Err(unfit()),
+            _ => return Err(Unfit),
         }
         self.end_cell();
         Ok(())
@@ -318,13 +320,8 @@ fn from_zero<T: Default>(rows: usize) -> Vec<T> {
 }
 
 #[inline]
-pub(crate) fn offset(len: usize) -> Result<i32, Box<Stop>> {
-    i32::try_from(len).map_err(|_| unfit())
-}
-
-#[cold]
-pub(crate) fn unfit() -> Box<Stop> {
-    Box::new(Stop::Unfit)
+pub(crate) fn offset(len: usize) -> Result<i32, Unfit> {
+    i32::try_from(len).map_err(|_| Unfit)
 }
 
 /// A number of at most 76 digits, which is what Arrow's decimals hold.
@@ -335,11 +332,22 @@ pub(crate) fn to_i256(bytes: &[u8]) -> Option<i256> {
         wide[16 - bytes.len()..].copy_from_slice(bytes);
         return Some(i256::from_i128(i128::from_be_bytes(wide)));
     }
-    let bytes = crate::avro::encode::minimal(bytes);
+    let bytes = minimal(bytes);
     let mut wide = [sign; 32];
     let start = wide.len().checked_sub(bytes.len())?;
     wide[start..].copy_from_slice(bytes);
     let number = i256::from_be_bytes(wide);
     let limit = i256::from_i128(10_i128.pow(38)).wrapping_mul(i256::from_i128(10_i128.pow(38)));
     (number < limit && number > limit.wrapping_neg()).then_some(number)
+}
+
+/// Two's complement without the leading bytes that say nothing.
+pub(crate) fn minimal(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    while let [0, next, ..] | [0xff, next, ..] = rest
+        && (rest[0] ^ next) & 0x80 == 0
+    {
+        rest = &rest[1..];
+    }
+    rest
 }
