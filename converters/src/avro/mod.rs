@@ -24,6 +24,8 @@ mod write_values;
 mod writer;
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;
 
 pub use payloads::AvroPayloads;

@@ -378,10 +378,10 @@ impl SchemaBuilder {
         self
     }
 
-    /// Sets the default, which must fit the schema as built so far.
+    /// Sets the default, which must fit the schema as built so far. Null is as good as none.
     pub fn default_value(mut self, value: Value) -> Result<Self> {
         value.validate(&self.0).map_err(|e| Error::data("Invalid default value").with_source(e))?;
-        self.0.default = Some(value);
+        self.0.default = Some(value).filter(|value| !value.is_null());
         Ok(self)
     }
 
