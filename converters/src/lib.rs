@@ -23,6 +23,7 @@ mod texts;
 
 pub use avro::AvroPayloads;
 pub use json::{DecimalFormat, JsonOptions, JsonWriter};
+pub use registry::registry_client;
 
 use millrace_api::Plugin;
 

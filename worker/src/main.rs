@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use millrace::commands::{broker, plugins, quickstart, standalone, version};
+use millrace::commands::{broker, plugins, quickstart, schema, standalone, version};
 use millrace::{LogFormat, start_logging};
 
 /// Kafka Connect in one binary: the same worker properties, connector configs and REST calls.
@@ -27,6 +27,8 @@ Examples:
     set bootstrap.servers=embedded:/var/lib/millrace in the worker properties
   A broker for development, with Kafka's protocol:
     millrace broker --dir data
+  What a schema registry has, and whether a change fits:
+    millrace schema --url http://localhost:8081 check orders-value order.avsc
 
 Environment:
   MILLRACE_LOG   levels of log lines, such as info or warn,millrace_kafka=debug
@@ -38,6 +40,7 @@ enum Command {
     Quickstart(quickstart::Arguments),
     Broker(broker::Arguments),
     Plugins(plugins::Arguments),
+    Schema(schema::Arguments),
     /// Print the version and what this binary was built with.
     Version,
 }
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Quickstart(arguments) => runtime.block_on(quickstart::run(arguments, loggers)),
         Command::Broker(arguments) => runtime.block_on(broker::run(arguments)),
         Command::Plugins(arguments) => plugins::run(&arguments),
+        Command::Schema(arguments) => runtime.block_on(schema::run(arguments)),
         Command::Version => version::run(),
     };
     // A plugin that blocks a thread must not keep the process from ending.

@@ -60,6 +60,17 @@ pub(crate) fn converter<F: Format + 'static>(
     }))
 }
 
+/// The client of the registry that these properties of a converter name, for whoever wants to ask it
+/// what the converter would.
+///
+/// # Errors
+///
+/// [`Config`](millrace_api::ErrorKind) with the key.
+pub fn registry_client(props: &Props) -> Result<Arc<Client>> {
+    let props = with_aliases(props);
+    connection::client(&props, &RegistryConfig::parse(&props)?)
+}
+
 /// What a converter knows of its registry, and how it uses it.
 struct Registry {
     client: Arc<Client>,

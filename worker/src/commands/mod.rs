@@ -4,6 +4,7 @@ pub mod broker;
 mod connector_file;
 pub mod plugins;
 pub mod quickstart;
+pub mod schema;
 pub mod standalone;
 pub mod version;
 
