@@ -436,10 +436,21 @@ fn with_parameters(schema: SchemaRef, own: &[(Arc<str>, Json)]) -> SchemaRef {
     builder.build()
 }
 
-/// A property as `toString` prints it.
+/// A property as `toString` prints what Java makes of it.
 fn java_text(value: &Json) -> Arc<str> {
     match value {
         Json::Text(text) => Arc::clone(text),
+        Json::Array(items) => {
+            let items: Vec<_> = items.iter().map(java_text).collect();
+            format!("[{}]", items.join(", ")).into()
+        }
+        Json::Object(members) => {
+            let members: Vec<_> = members
+                .iter()
+                .map(|(name, value)| format!("{name}={}", java_text(value)))
+                .collect();
+            format!("{{{}}}", members.join(", ")).into()
+        }
         other => {
             let mut out = Vec::new();
             other.append(&mut out);
@@ -541,7 +552,13 @@ fn default_of_union(
         if !is_choice {
             return default_value(document, member, schema, json);
         }
-        if let Some(value) = default_value(document, member, &schema.fields()[place].schema, json) {
+        // A text is no enum for Java here, but may be the string of a later member.
+        let is_enum = matches!(
+            document.definition(member).map(|named| &named.definition),
+            Some(Definition::Enum { .. })
+        );
+        let own = &schema.fields()[place].schema;
+        if !is_enum && let Some(value) = default_value(document, member, own, json) {
             let mut values = vec![Value::Null; schema.fields().len()];
             values[place] = value;
             return Some(Value::Struct(Struct::new(Arc::clone(schema), values)));
