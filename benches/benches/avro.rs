@@ -17,7 +17,7 @@ use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterio
 use millrace_api::data::{Column, Kind, Schema, SchemaRef, Struct, Value};
 use millrace_benches::clock::{Clock, criterion};
 use millrace_benches::data::{EPOCH_MS, Numbers, order_columns, text};
-use millrace_converters::AvroPayloads;
+use millrace_converters::{Language, Payloads};
 
 /// A run of a source.
 const ROWS: usize = 2000;
@@ -85,7 +85,7 @@ fn nested_columns(rows: usize) -> Column {
 
 fn ours(group: &mut Group<'_>, column: &Column) -> (String, BinaryViewArray) {
     let schema = column.schema().expect("data have one");
-    let mut avro = AvroPayloads::of_data(schema).expect("Avro describes them");
+    let mut avro = Payloads::of_data(Language::Avro, schema).expect("Avro describes them");
     let mut failed = Vec::new();
     let rows = avro.write(column, &PREFIX, &mut failed).expect("they can be written");
     let payloads: Vec<Option<&[u8]>> = rows.iter().map(|row| row.map(|r| &r[5..])).collect();

@@ -10,6 +10,7 @@ mod json;
 mod json_schema;
 #[cfg(test)]
 mod oracle;
+mod payloads;
 mod primitive;
 mod protobuf;
 #[cfg(test)]
@@ -21,8 +22,8 @@ mod simple_header;
 mod string;
 mod texts;
 
-pub use avro::AvroPayloads;
 pub use json::{DecimalFormat, JsonOptions, JsonWriter};
+pub use payloads::{Language, Payloads};
 pub use registry::registry_client;
 
 use millrace_api::Plugin;

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
-use millrace_converters::AvroPayloads;
+use millrace_converters::{Language, Payloads};
 
 /// Rows of a column, so that it becomes one of Arrow.
 const ROWS: usize = 16;
@@ -36,7 +36,7 @@ pub(crate) fn avro(data: &[u8]) {
         return;
     };
     let schema = SCHEMAS[usize::from(*first) % SCHEMAS.len()];
-    let mut ours = AvroPayloads::of_schema(schema).expect("the schema is one");
+    let mut ours = Payloads::of_schema(Language::Avro, schema).expect("the schema is one");
     let alone = rewritten(&mut ours, payload, 1);
     assert_eq!(rewritten(&mut ours, payload, ROWS), alone, "columns are read as values are");
     let schema = apache_avro::Schema::parse_str(schema).expect("the schema is one");
@@ -60,7 +60,7 @@ pub(crate) fn avro(data: &[u8]) {
 }
 
 /// What the first of so many such rows is when it is written again; none when it cannot be read.
-fn rewritten(avro: &mut AvroPayloads, payload: &[u8], rows: usize) -> Option<Option<Vec<u8>>> {
+fn rewritten(avro: &mut Payloads, payload: &[u8], rows: usize) -> Option<Option<Vec<u8>>> {
     let mut failed = Vec::new();
     let columns = avro.read(&vec![Some(payload); rows], &mut failed).expect("rows fail, not runs");
     if !failed.is_empty() {

@@ -12,7 +12,6 @@ mod input;
 mod json;
 mod names;
 mod parse;
-mod payloads;
 mod print;
 mod reader;
 mod schema;
@@ -28,8 +27,6 @@ mod oracle;
 #[cfg(test)]
 mod tests;
 
-pub use payloads::AvroPayloads;
-
 use std::sync::Arc;
 
 use millrace_api::config::{Config, ConfigDef, Props};
@@ -37,7 +34,7 @@ use millrace_api::data::{Column, RowError, SchemaRef};
 use millrace_api::{Converter, ConverterRole, Error, Result, Serialized};
 use schema_registry_client::SchemaType;
 
-use crate::avro::config::AvroConfig;
+pub(crate) use crate::avro::config::AvroConfig;
 
 use crate::avro::reader::Reader;
 use crate::avro::schema::Document;

@@ -146,7 +146,13 @@ impl Builder {
     /// Appends the value of a text, or nothing when it is odd.
     pub(crate) fn append_text(&mut self, text: &str) -> Result<(), Odd> {
         let len = self.len();
-        self.append(&mut Reader::new(text)).inspect_err(|Odd| self.truncate(len))
+        let mut reader = Reader::new(text);
+        let appended = reader.peek().map_err(Odd::from).and_then(|token| {
+            self.append(&mut reader)?;
+            reader.finish(token)?;
+            Ok(())
+        });
+        appended.inspect_err(|Odd| self.truncate(len))
     }
 
     /// Appends the value that `rest` begins with, or nothing when it is odd. `rest` is the end of an

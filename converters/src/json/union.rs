@@ -7,7 +7,7 @@ use millrace_api::data::{Kind, Schema, SchemaRef, Struct, Value};
 use crate::json::Rules;
 use crate::json::fault::Fault;
 use crate::json::node::Node;
-use crate::json::read::to_value;
+use crate::json::read::{check_nulls, to_value};
 
 /// The union with the first member whose type the value has; an object goes to the struct that
 /// knows most of its names.
@@ -24,7 +24,10 @@ pub(crate) fn choose(schema: &SchemaRef, node: &Node<'_>, options: Rules) -> Res
         return Err(Fault::new("Did not find matching oneof field for data"));
     };
     let mut values = vec![Value::Null; fields.len()];
-    values[place] = to_value(&fields[place].schema, Some(node), options)?;
+    let field = &fields[place];
+    let value = to_value(&field.schema, Some(node), options)?;
+    check_nulls(&value, &field.schema, &|| format!("field: \"{}\"", field.name))?;
+    values[place] = value;
     Ok(Value::Struct(Struct::new(Arc::clone(schema), values)))
 }
 

@@ -3,6 +3,8 @@
 
 #[path = "../../../fuzz/src/avro.rs"]
 mod fuzzed;
+#[path = "../../../fuzz/src/payloads.rs"]
+mod payloads;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -219,4 +221,45 @@ proptest! {
     ) {
         fuzzed::avro(&[&[schema][..], &payload].concat());
     }
+
+    /// Pieces of JSON are whole more often than letters.
+    #[test]
+    fn payloads_of_json_schema_are_read_alone_as_in_columns(
+        schema in 0..3_u8,
+        pieces in prop::collection::vec(prop::sample::select(&JSON_PIECES[..]), 0..14),
+    ) {
+        payloads::json_schema(&[&[schema][..], pieces.concat().as_bytes()].concat());
+    }
+
+    /// Tags, lengths and small numbers look alike.
+    #[test]
+    fn messages_are_read_alone_as_in_columns(
+        schema in 0..3_u8,
+        message in prop::collection::vec(prop_oneof![9 => 0..0x60_u8, 1 => any::<u8>()], 0..24),
+    ) {
+        payloads::protobuf(&[&[schema, 0][..], &message].concat());
+    }
 }
+
+const JSON_PIECES: [&str; 20] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ",",
+    "\"a\":",
+    "\"b\":",
+    "\"c\":",
+    "\"d\":",
+    "\"e\":",
+    "\"x\":1",
+    "\"y\":true",
+    "null",
+    "1",
+    "-1.5e3",
+    "\"t\"",
+    "\"YQ==\"",
+    "\"\\u00e9\"",
+    " ",
+];

@@ -1,0 +1,8 @@
+//! Fuzzes the reader of payloads of JSON Schema.
+#![no_main]
+#![allow(dead_code, reason = "the module holds the targets of two formats")]
+
+#[path = "../src/payloads.rs"]
+mod payloads;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| payloads::json_schema(data));
