@@ -183,8 +183,8 @@ fn is_meant(case: &Case<'_>, java: &[String], ours: &[String]) -> bool {
             java[1] == "error" && ours[1] != "error"
         }
         true => false,
-        // Java gives the entries of maps of different types one name, and writes a schema with which
-        // nobody can read the second.
+        // Java gives the entries of maps of different types one name, and writes a schema with
+        // which nobody can read the second.
         false => {
             let text = &java[0];
             ours == ["error"] && text.contains("\"io.confluent.connect.avro.MapEntry\"")
@@ -196,7 +196,8 @@ fn is_meant(case: &Case<'_>, java: &[String], ours: &[String]) -> bool {
 impl Ours {
     /// Whether what we made is as good as Java's.
     fn is_same(&mut self, case: &Case<'_>, java: &[String], ours: &[String]) -> bool {
-        // A null of an optional schema is a tombstone: it never gets as far as the recorder took it.
+        // A null of an optional schema is a tombstone: it never gets as far as the recorder took
+        // it.
         let is_null = !case.reads && case.parts[0].ends_with("\"payload\":null}");
         if is_null && java[1] == "00" && ours[1].is_empty() {
             return java[0] == ours[0];

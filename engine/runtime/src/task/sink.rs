@@ -249,7 +249,8 @@ impl SinkTaskLoop {
         Ok(())
     }
 
-    /// Nothing more is fetched while a batch is to be put again, or something waits to be converted.
+    /// Nothing more is fetched while a batch is to be put again, or something waits to be
+    /// converted.
     fn let_flow(&mut self, paused: bool) -> Result<()> {
         let state = &mut self.state;
         let withheld = state.redelivery || state.preparing.is_some() || !state.held.is_empty();
