@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
-use arrow::array::{Array, AsArray, BinaryViewArray, RecordBatch};
+use arrow::array::BinaryViewArray;
 use arrow_avro::reader::ReaderBuilder;
 use arrow_avro::schema::{
     AvroSchema, Fingerprint, FingerprintAlgorithm, FingerprintStrategy, SchemaStore,
