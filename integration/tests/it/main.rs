@@ -43,6 +43,7 @@ mod golden;
 mod handover;
 mod postgres;
 mod quickstart;
+mod registry;
 mod rest;
 mod secrets;
 mod security;
