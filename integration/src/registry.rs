@@ -1,5 +1,5 @@
-//! Decides where tests get a schema registry: Apicurio's, which speaks Confluent's API, in a process
-//! of its own, gone afterwards.
+//! Decides where tests get a schema registry: Apicurio's, which speaks Confluent's API, in a
+//! process of its own, gone afterwards.
 
 use crate::process::Process;
 use crate::{free_port, wait_until};
