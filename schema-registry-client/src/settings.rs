@@ -171,10 +171,10 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// A URL as it may be shown.
+/// A URL as it may be shown. Whatever stands before the last `@` may be of a password, in which
+/// somebody has forgotten to escape `/`, `?` or `#`.
 pub(crate) fn without_user(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let host = rest[..end].rfind('@').map_or(rest, |at| &rest[at + 1..]);
+    let host = rest.rfind('@').map_or(rest, |at| &rest[at + 1..]);
     if scheme.is_empty() { host.to_owned() } else { format!("{scheme}://{host}") }
 }

@@ -17,6 +17,9 @@ use crate::http::{Http, Silence};
 use crate::settings::without_user;
 use crate::{Error, OAuth, Result, Secret};
 
+/// A token is asked for anew at least so often, whatever its endpoint says.
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
+
 /// How long a token is used that does not say when it ends.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(60);
 
@@ -52,6 +55,7 @@ impl Tokens {
             return Ok(current.token.clone());
         }
         let (token, life) = self.fetch(http).await?;
+        let life = life.min(LONGEST_LIFE);
         let used = life.saturating_sub(self.oauth.renew_before.min(life / 2));
         *current = Some(Current { token: token.clone(), renew_at: Instant::now() + used });
         Ok(token)

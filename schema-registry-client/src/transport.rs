@@ -196,6 +196,12 @@ fn endpoint(url: &str) -> Result<Endpoint> {
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err(wrong("begins with neither http:// nor https://"));
     }
+    let rest = &trimmed[trimmed.find("://").map_or(0, |at| at + 3)..];
+    if rest.rfind('@') > rest.find(['/', '?', '#']) && rest.contains(['/', '?', '#']) {
+        return Err(wrong(
+            "has an @ behind its host: write %40 for it, and %2F, %3F and %23 for /, ? and # in a password",
+        ));
+    }
     if uri.query().is_some() || base.contains('#') {
         return Err(wrong("has a query; give the base URL"));
     }

@@ -8,7 +8,7 @@ use crate::avro::encode::{append_bytes, append_long};
 use crate::avro::from_connect::has_text_keys;
 use crate::avro::json::Json;
 use crate::avro::names;
-use crate::avro::schema::{Definition, Document, Shape, Type};
+use crate::avro::schema::{Definition, Document, MAX_DEPTH, Shape, Type};
 use crate::avro::to_connect;
 
 /// A default as JSON (`AvroData.defaultValueFromConnect`).
@@ -78,8 +78,41 @@ fn latin(bytes: &[u8]) -> Json {
     Json::Text(bytes.iter().map(|byte| char::from(*byte)).collect::<String>().into())
 }
 
+/// So many values may a default have.
+const MAX_VALUES: usize = 50_000;
+
+/// How far defaults are followed. Those of a record's fields may be of records again, and a record
+/// that holds itself has defaults without end.
+struct Reach {
+    depth: usize,
+    values: usize,
+}
+
+impl Reach {
+    fn new() -> Self {
+        Self { depth: MAX_DEPTH, values: MAX_VALUES }
+    }
+
+    /// One level deeper, if that is still allowed.
+    fn within<T>(&mut self, follow: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        self.values = self.values.checked_sub(1)?;
+        self.depth = self.depth.checked_sub(1)?;
+        let found = follow(self);
+        self.depth += 1;
+        found
+    }
+}
+
 /// Whether Avro takes this as the default of a field: of a union, for any of its types.
 pub(crate) fn fits(document: &Document, what: &Type, json: &Json) -> bool {
+    fits_within(document, what, json, &mut Reach::new())
+}
+
+fn fits_within(document: &Document, what: &Type, json: &Json, reach: &mut Reach) -> bool {
+    reach.within(|reach| fits_here(document, what, json, reach).then_some(())).is_some()
+}
+
+fn fits_here(document: &Document, what: &Type, json: &Json, reach: &mut Reach) -> bool {
     match (&what.shape, json) {
         (Shape::Null, Json::Null)
         | (Shape::Boolean, Json::Boolean(_))
@@ -88,17 +121,19 @@ pub(crate) fn fits(document: &Document, what: &Type, json: &Json) -> bool {
         | (Shape::Bytes | Shape::String, Json::Text(_)) => true,
         (Shape::Int, Json::Integer(number)) => i32::try_from(*number).is_ok(),
         (Shape::Array(items), Json::Array(values)) => {
-            values.iter().all(|value| fits(document, items, value))
+            values.iter().all(|value| fits_within(document, items, value, reach))
         }
         (Shape::Map(values), Json::Object(members)) => {
-            members.iter().all(|(_, value)| fits(document, values, value))
+            members.iter().all(|(_, value)| fits_within(document, values, value, reach))
         }
-        (Shape::Union(members), json) => members.iter().any(|member| fits(document, member, json)),
+        (Shape::Union(members), json) => {
+            members.iter().any(|member| fits_within(document, member, json, reach))
+        }
         (Shape::Named(place), json) => match (&document.named[*place].definition, json) {
             (Definition::Enum { .. } | Definition::Fixed(_), Json::Text(_)) => true,
             (Definition::Record(fields), Json::Object(_)) => fields.iter().all(|field| {
                 let value = json.get(&field.name).or(field.default.as_ref());
-                value.is_some_and(|value| fits(document, &field.value, value))
+                value.is_some_and(|value| fits_within(document, &field.value, value, reach))
             }),
             _ => false,
         },
@@ -112,6 +147,24 @@ pub(crate) fn append_default(
     what: &Type,
     json: &Json,
     out: &mut Vec<u8>,
+) -> Option<()> {
+    append_within(document, (what, json), out, &mut Reach::new())
+}
+
+fn append_within(
+    document: &Document,
+    default: (&Type, &Json),
+    out: &mut Vec<u8>,
+    reach: &mut Reach,
+) -> Option<()> {
+    reach.within(|reach| append_here(document, default, out, reach))
+}
+
+fn append_here(
+    document: &Document,
+    (what, json): (&Type, &Json),
+    out: &mut Vec<u8>,
+    reach: &mut Reach,
 ) -> Option<()> {
     match (&what.shape, json) {
         (Shape::Null, Json::Null) => {}
@@ -127,7 +180,7 @@ pub(crate) fn append_default(
         (Shape::Array(items), Json::Array(values)) => {
             append_long(values.len() as i64, out);
             for value in values {
-                append_default(document, items, value, out)?;
+                append_within(document, (items, value), out, reach)?;
             }
             if !values.is_empty() {
                 out.push(0);
@@ -137,16 +190,17 @@ pub(crate) fn append_default(
             append_long(members.len() as i64, out);
             for (name, value) in members {
                 append_bytes(name.as_bytes(), out);
-                append_default(document, values, value, out)?;
+                append_within(document, (values, value), out, reach)?;
             }
             if !members.is_empty() {
                 out.push(0);
             }
         }
         (Shape::Union(members), json) => {
-            let place = members.iter().position(|member| fits(document, member, json))?;
+            let place =
+                members.iter().position(|member| fits_within(document, member, json, reach))?;
             append_long(place as i64, out);
-            append_default(document, &members[place], json, out)?;
+            append_within(document, (&members[place], json), out, reach)?;
         }
         (Shape::Named(place), json) => match (&document.named[*place].definition, json) {
             (Definition::Enum { symbols, .. }, Json::Text(text)) => {
@@ -160,7 +214,7 @@ pub(crate) fn append_default(
             (Definition::Record(fields), Json::Object(_)) => {
                 for field in fields {
                     let value = json.get(&field.name).or(field.default.as_ref())?;
-                    append_default(document, &field.value, value, out)?;
+                    append_within(document, (&field.value, value), out, reach)?;
                 }
             }
             _ => return None,

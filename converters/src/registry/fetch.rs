@@ -89,6 +89,7 @@ impl Written {
                 let version = client.lookup(&self.subject, &ours, self.normalize).await;
                 let what = "the schema is not registered, and auto.register.schemas=false";
                 let version = version.map_err(|e| self.failed(what, e))?;
+                none_forbids(version.schema.rule_set.as_ref(), Act::Write)?;
                 let id = self.id_of(&version, writes)?;
                 Ok(Chosen { schema: self.schema.clone(), id, must_fit: false })
             }

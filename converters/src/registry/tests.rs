@@ -366,6 +366,24 @@ async fn a_schema_with_rules_is_not_written_without_them() {
     assert!(trace(&failed[0]).contains("rule: pii, type: ENCRYPT"), "{}", trace(&failed[0]));
     let (_, failed) = read(&mut *converter, &[Some(cell(1, "a"))], &[]).await;
     assert!(trace(&failed[0]).contains("rule: pii, type: ENCRYPT"), "{}", trace(&failed[0]));
+    // Nor where it is the data's own.
+    let mut looking = open(&registry, "auto.register.schemas=false");
+    let (_, failed) = write(&mut *looking, &named(Some("wide"), &[Some("secret")])).await;
+    assert!(trace(&failed[0]).contains("rule: pii, type: ENCRYPT"), "{}", trace(&failed[0]));
+}
+
+/// What is believed for no time at all is there for the write that it was asked for.
+#[tokio::test]
+async fn what_was_prepared_is_there_for_its_write() {
+    let registry = Registry::start();
+    registry.add(&["wide"]);
+    let keys = "auto.register.schemas=false\nuse.latest.version=true\nlatest.cache.ttl.sec=0";
+    let mut converter = open(&registry, keys);
+    for times in 1..=2 {
+        let (cells, failed) = write(&mut *converter, &named(None, &[Some("a")])).await;
+        assert_eq!((cells, failed.len()), (vec![Some(cell(1, "a"))], 0));
+        assert_eq!(registry.asked().len(), times);
+    }
 }
 
 #[test]

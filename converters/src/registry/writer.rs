@@ -37,6 +37,9 @@ impl Writers {
         registry: &Registry,
         format: &mut impl Format,
     ) -> Result<()> {
+        let now = Instant::now();
+        // Only here: what was prepared is there for the write that follows.
+        self.0.retain(|writer| writer.until.is_none_or(|until| now < until));
         if is_all_tombstones(column, format) || self.find(topic, column.schema()).is_some() {
             return Ok(());
         }
@@ -94,8 +97,6 @@ impl Writers {
 
     /// What is known of a schema, moved to the front. Schemas that are equal are one.
     fn find(&mut self, topic: &str, schema: Option<&SchemaRef>) -> Option<&Writer> {
-        let now = Instant::now();
-        self.0.retain(|writer| writer.until.is_none_or(|until| now < until));
         let same = |known: &Writer| match (&known.schema, schema) {
             (Some(known), Some(schema)) => Arc::ptr_eq(known, schema),
             (None, None) => true,

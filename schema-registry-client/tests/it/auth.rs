@@ -93,6 +93,23 @@ async fn tokens_are_renewed_before_their_end() {
     assert_eq!(tokens.asked().len(), 2);
 }
 
+/// Some say that a token lives for ever, in seconds.
+#[tokio::test]
+async fn a_token_may_live_for_ever() {
+    let tokens = Server::start(|_| {
+        Reply::ok(format!(r#"{{"access_token":"t","expires_in":{}}}"#, u64::MAX))
+    })
+    .await;
+    let registry = Server::start(|_| Reply::ok("[]")).await;
+    let oauth = OAuth::new(tokens.url(), "id", Secret::new("hush"));
+    let settings = Settings { credentials: Credentials::OAuth(oauth), ..quick(&[registry.url()]) };
+    let client = Client::new(settings).unwrap();
+    for _ in 0..2 {
+        client.subjects(false).await.unwrap();
+    }
+    assert_eq!(tokens.asked().len(), 1);
+}
+
 #[tokio::test]
 async fn what_a_token_endpoint_says_against_it_holds_no_secret() {
     let tokens = Server::start(|asked| {

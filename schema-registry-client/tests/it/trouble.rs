@@ -159,6 +159,8 @@ fn urls_are_checked() {
         ("http://a b", "is no URL"),
         ("ftp://host", "begins with neither"),
         ("http://host/?a=b", "has a query"),
+        ("http://me:s3cr#et@host", "http://host has an @ behind its host: write %40"),
+        ("http://me:s3cr/et@host/path", "http://host/path has an @ behind its host"),
         ("https://host", "needs TLS"),
     ] {
         let error = Client::new(Settings::new([url])).unwrap_err();

@@ -166,3 +166,27 @@ fn data_without_schema_are_bounded_too() {
     assert_eq!((errors.len(), errors[0].row), (1, 0));
     assert_eq!(rows.value(1), [2, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
 }
+
+/// A record that holds itself by a default, and one whose defaults double with each level.
+#[test]
+fn defaults_without_end_are_refused() {
+    let itself = r#"{"name":"R","type":"record","fields":[{"name":"f","type":"R","default":{}}]}"#;
+    let mut doubling = r#"{"name":"L0","type":"record","fields":[]}"#.to_owned();
+    for level in 1..40 {
+        doubling = format!(
+            r#"{{"name":"L{level}","type":"record","fields":[{{"name":"a","type":{doubling},"default":{{}}}},{{"name":"b","type":"L{}","default":{{}}}}]}}"#,
+            level - 1
+        );
+    }
+    let data = Schema::struct_builder()
+        .name("A")
+        .field("x", Schema::builder(millrace_api::data::Kind::Int32).build())
+        .build();
+    for record in [itself, &doubling] {
+        let text = format!(
+            r#"{{"name":"A","type":"record","fields":[{{"name":"x","type":"int"}},{{"name":"r","type":{record},"default":{{}}}}]}}"#
+        );
+        let error = avro(&[]).compile_writer(Some(&data), &schema_text(&text)).unwrap_err();
+        assert!(error.message().contains("a field without default"), "{error}");
+    }
+}
