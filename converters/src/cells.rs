@@ -41,7 +41,8 @@ pub(crate) enum Cells {
     Boolean(Vec<bool>),
     Text(Bytes),
     Bytes(Bytes),
-    Decimal(Vec<i256>),
+    /// With how many digits after the point.
+    Decimal(Vec<i256>, i32),
     List(Vec<i32>, Box<Builder>),
     Map(Vec<i32>, Box<Builder>, Box<Builder>),
     Struct(Vec<Builder>),
@@ -62,6 +63,16 @@ impl Bytes {
     pub(crate) fn push(&mut self, cell: &[u8]) {
         self.bytes.extend_from_slice(cell);
         self.ends.push(self.bytes.len() as i64);
+    }
+
+    /// Pushes what is written behind the others; after an error part of it is there.
+    pub(crate) fn push_with<E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        write(&mut self.bytes)?;
+        self.ends.push(self.bytes.len() as i64);
+        Ok(())
     }
 
     fn cell(&self, i: usize) -> &[u8] {
@@ -100,7 +111,9 @@ impl Builder {
             (Kind::Int32, logical::DATE) => Cells::Date(Vec::with_capacity(rows)),
             (Kind::Int32, logical::TIME) => Cells::Time(Vec::with_capacity(rows)),
             (Kind::Int64, logical::TIMESTAMP) => Cells::Timestamp(Vec::with_capacity(rows)),
-            (Kind::Bytes, logical::DECIMAL) => Cells::Decimal(Vec::with_capacity(rows)),
+            (Kind::Bytes, logical::DECIMAL) => {
+                Cells::Decimal(Vec::with_capacity(rows), schema.decimal_scale()?)
+            }
             (Kind::Int8, _) => Cells::Int8(Vec::with_capacity(rows)),
             (Kind::Int16, _) => Cells::Int16(Vec::with_capacity(rows)),
             (Kind::Int32, _) => Cells::Int32(Vec::with_capacity(rows)),
@@ -138,6 +151,16 @@ impl Builder {
         }
     }
 
+    /// Appends a text to a column of texts.
+    #[inline]
+    pub(crate) fn append_text(&mut self, text: &str) {
+        let Cells::Text(cells) = &mut self.cells else {
+            unreachable!("the caller has matched a column of texts")
+        };
+        cells.push(text.as_bytes());
+        self.end_cell();
+    }
+
     pub(crate) fn append_null(&mut self) {
         match &mut self.cells {
             Cells::Int8(cells) => cells.push(0),
@@ -148,7 +171,7 @@ impl Builder {
             Cells::Float64(cells) => cells.push(0.0),
             Cells::Boolean(cells) => cells.push(false),
             Cells::Text(cells) | Cells::Bytes(cells) => cells.push(b""),
-            Cells::Decimal(cells) => cells.push(i256::ZERO),
+            Cells::Decimal(cells, _) => cells.push(i256::ZERO),
             Cells::List(ends, _) | Cells::Map(ends, ..) => {
                 ends.push(ends.last().copied().expect("offsets start with zero"));
             }
@@ -177,7 +200,7 @@ impl Builder {
             Cells::Float64(cells) => cells.truncate(len),
             Cells::Boolean(cells) => cells.truncate(len),
             Cells::Text(cells) | Cells::Bytes(cells) => cells.truncate(len),
-            Cells::Decimal(cells) => cells.truncate(len),
+            Cells::Decimal(cells, _) => cells.truncate(len),
             Cells::List(ends, items) => {
                 ends.truncate(len + 1);
                 items.truncate(ends[len] as usize);
@@ -212,8 +235,8 @@ impl Builder {
             (Cells::Boolean(cells), Value::Boolean(value)) => cells.push(*value),
             (Cells::Text(cells), Value::String(text)) => cells.push(text.as_bytes()),
             (Cells::Bytes(cells), Value::Bytes(bytes)) => cells.push(bytes),
-            (Cells::Decimal(cells), Value::Decimal(Decimal { unscaled, .. })) => {
-                cells.push(to_i256(&unscaled.to_signed_bytes_be()).ok_or(Unfit)?);
+            (Cells::Decimal(cells, scale), Value::Decimal(number)) => {
+                cells.push(scaled(number, *scale)?);
             }
             (Cells::List(ends, items), Value::Array(values)) => {
                 values.iter().try_for_each(|value| items.append_value(value))?;
@@ -242,7 +265,7 @@ impl Builder {
     /// The array of all cells.
     pub(crate) fn finish(self) -> ArrayRef {
         let Self { data_type, len, valid, cells, .. } = self;
-        let nulls = (!valid.is_empty()).then(|| NullBuffer::from(valid));
+        let nulls = valid.contains(&false).then(|| NullBuffer::from(valid));
         match cells {
             Cells::Int8(cells) => primitive::<Int8Type>(cells, nulls, &data_type),
             Cells::Int16(cells) => primitive::<Int16Type>(cells, nulls, &data_type),
@@ -255,7 +278,7 @@ impl Builder {
             }
             Cells::Float32(cells) => primitive::<Float32Type>(cells, nulls, &data_type),
             Cells::Float64(cells) => primitive::<Float64Type>(cells, nulls, &data_type),
-            Cells::Decimal(cells) => primitive::<Decimal256Type>(cells, nulls, &data_type),
+            Cells::Decimal(cells, _) => primitive::<Decimal256Type>(cells, nulls, &data_type),
             Cells::Boolean(cells) => Arc::new(BooleanArray::new(cells.into(), nulls)),
             Cells::Text(cells) => {
                 let (offsets, bytes) = cells.into_parts();
@@ -322,6 +345,14 @@ fn from_zero<T: Default>(rows: usize) -> Vec<T> {
 #[inline]
 pub(crate) fn offset(len: usize) -> Result<i32, Unfit> {
     i32::try_from(len).map_err(|_| Unfit)
+}
+
+/// Fails past the 76 digits that Arrow's decimals hold, and for another scale than the column's.
+pub(crate) fn scaled(number: &Decimal, scale: i32) -> Result<i256, Unfit> {
+    if number.scale != scale {
+        return Err(Unfit);
+    }
+    to_i256(&number.unscaled.to_signed_bytes_be()).ok_or(Unfit)
 }
 
 /// A number of at most 76 digits, which is what Arrow's decimals hold.

@@ -55,7 +55,7 @@ impl Plan {
             (Cells::Text(cells), Self::Enum(symbols)) => {
                 cells.push(symbol(symbols, input)?.as_bytes());
             }
-            (Cells::Decimal(cells), Self::Decimal(_, size)) => {
+            (Cells::Decimal(cells, _), Self::Decimal(_, size)) => {
                 cells.push(to_i256(decimal(*size, input)?).ok_or_else(unfit)?);
             }
             (Cells::List(ends, cells), Self::List(items)) => {

@@ -426,7 +426,7 @@ fn push_logical(plan: &Plan, payload: &[u8], cells: &mut Cells) -> Result<()> {
     }
     let int = |place: usize| numbers[place] as i32;
     match (plan, cells) {
-        (Plan::Decimal(scale), Cells::Decimal(cells)) => {
+        (Plan::Decimal(scale), Cells::Decimal(cells, _)) => {
             cells.push(decimal(bytes, int(3), *scale)?);
         }
         (Plan::Date, Cells::Date(cells)) => cells.push(date(int(1), int(2), int(3))?),
