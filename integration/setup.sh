@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # setup.sh build | static | tests | servers | bench | clean | stop: makes a Debian machine able to build Millrace
-# (`build`; `static TARGET` for a binary against musl), to build the tests, which compare with librdkafka (`tests`),
-# to run those that need servers (`servers`: a container engine, the Kafka image, PostgreSQL, a schema registry), to
-# measure beside Java (`bench`). Each step is taken only when its result is missing, is named, and is timed. `clean`
+# (`build`; `static TARGET` for a binary against musl), to build the tests, which compare with librdkafka and with
+# Python's readers (`tests`), to run those that need servers (`servers`: a container engine, the Kafka image,
+# PostgreSQL, a schema registry), to measure beside Java (`bench`). Each step is taken only when its result is missing, is named, and is timed. `clean`
 # removes our containers, `stop` also ends the engine that `servers` started. Without root it prints what to install
 # and goes on with what is there.
 set -euo pipefail
@@ -56,6 +56,12 @@ missing_bench_packages() {
   has_postgres || echo postgresql
   has mvn || echo maven
   jdk > /dev/null || echo openjdk-17-jdk-headless
+}
+
+missing_test_packages() {
+  missing_rdkafka_packages
+  has python3 || echo python3
+  python_is_there || { has python3 && python3 -m pip --version > /dev/null 2>&1; } || echo python3-pip
 }
 
 has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null || has initdb; }
@@ -178,11 +184,27 @@ get_registry() {
   rm -rf "$registry"; mv "$download/unpacked" "$registry"; rm -rf "$download"
 }
 
+# --- Python's readers -----------------------------------------------------------------------------------
+
+# What the tests of the converters compare with; `converters/src/python.rs` looks for it here.
+python=$cache/python-oracles
+
+python_is_there() { cmp -s "$here/oracle/requirements.txt" "$python/requirements.txt"; }
+
+get_python() {
+  rm -rf "$python"
+  python3 -m pip install -q --target "$python" -r "$here/oracle/requirements.txt"
+  cp "$here/oracle/requirements.txt" "$python"
+}
+
 # --- commands -------------------------------------------------------------------------------------------
 
 build() { install_missing $(missing_c_packages); }
 
-tests() { install_missing $(missing_c_packages) $(missing_rdkafka_packages); }
+tests() {
+  install_missing $(missing_c_packages) $(missing_test_packages)
+  python_is_there || step "fetching Python's readers of what we write" get_python
+}
 
 static() {
   install_missing $(missing_c_packages) $(has musl-gcc || echo musl-tools)

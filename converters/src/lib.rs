@@ -14,6 +14,8 @@ mod payloads;
 mod primitive;
 mod protobuf;
 #[cfg(test)]
+mod python;
+#[cfg(test)]
 mod recorded;
 mod registry;
 mod role;
