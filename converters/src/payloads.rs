@@ -25,7 +25,7 @@ impl Language {
         let props = Props::new();
         Ok(match self {
             Self::Avro => Box::new(Avro::new(AvroConfig::parse(&props)?)),
-            Self::JsonSchema => Box::new(JsonSchemaFormat::new(&JsonSchemaConfig::parse(&props)?)?),
+            Self::JsonSchema => Box::new(JsonSchemaFormat::new(&JsonSchemaConfig::parse(&props)?)),
             Self::Protobuf => Box::new(ProtobufFormat::new(&ProtobufConfig::parse(&props)?)),
         })
     }

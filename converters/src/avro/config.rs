@@ -32,4 +32,16 @@ pub(crate) struct AvroConfig {
     /// Whether a union of one type is that type.
     #[config(key = "flatten.singleton.unions", importance = Low, default = true)]
     pub(crate) flatten_singleton_unions: bool,
+    /// Whether a payload may not be longer than its value. Without effect: it never may.
+    #[config(key = "avro.fail.on.trailing.data", default = false)]
+    pub(crate) _fail_on_trailing_data: bool,
+    /// Whether schemas lose properties that only Java reads. Without effect: they stay.
+    #[config(key = "avro.remove.java.properties", default = false)]
+    pub(crate) _remove_java_properties: bool,
+    /// Whether Java's serializer turns logical types into objects of its own. Without effect.
+    #[config(key = "avro.use.logical.type.converters", default = false)]
+    pub(crate) _use_logical_type_converters: bool,
+    /// Whether null may be in fields that Java reads by reflection. Without effect.
+    #[config(key = "avro.reflection.allow.null", default = false)]
+    pub(crate) _reflection_allow_null: bool,
 }

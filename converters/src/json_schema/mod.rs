@@ -24,7 +24,7 @@ use crate::json::{
 use crate::json_schema::connect::connect_schema;
 use crate::json_schema::describe::describe;
 use crate::json_schema::documents::Documents;
-use crate::registry::{self, Compiled, Described, Format, RegistryConfig, Row, SchemaText};
+use crate::registry::{self, Compiled, Described, Format, RegistryConfig, Row, SchemaText, off};
 use crate::row_buffer::RowBuffer;
 
 pub(crate) const CLASS: &str = "io.confluent.connect.json.JsonSchemaConverter";
@@ -54,47 +54,81 @@ pub(crate) fn config_def() -> ConfigDef {
 
 pub(crate) fn converter(props: &Props, role: ConverterRole) -> Result<Box<dyn Converter>> {
     let config = JsonSchemaConverterConfig::parse(&registry::with_aliases(props))?;
-    let format = JsonSchemaFormat::new(&config.json_schema)?;
+    let format = JsonSchemaFormat::new(&config.json_schema);
     registry::converter(format, SchemaType::Json, props, role)
 }
 
 /// The keys of the format; those of the registry are beside it.
 #[derive(Config)]
 pub(crate) struct JsonSchemaConfig {
-    /// Toggle for enabling/disabling generalized sum type support: interoperability of enum/union
-    /// with other schema formats
+    /// Whether enums and unions are described in a way that other schema formats share.
     #[config(key = "generalized.sum.type.support", importance = Medium, default = false)]
     generalized_sum_type_support: bool,
-    /// Whether to ignore the default for nullable fields when the value is null
+    /// Whether the null of a field that has a default is written as null. Else the default is.
     #[config(key = "ignore.default.for.nullables", importance = Medium, default = false)]
     ignore_default_for_nullables: bool,
-    /// Size of the converted schemas cache
+    /// How many converted schemas Java keeps. Here all are kept that a converter has met.
     #[config(key = "schemas.cache.config", importance = Low, default = 1000)]
     schemas_cache_config: i32,
-    /// Whether to allow additional properties for object schemas.
+    /// Whether objects may have more properties than their schema names.
     #[config(key = "object.additional.properties", importance = Medium, default = true)]
     object_additional_properties: bool,
-    /// Whether to set non-required properties to be optional.
+    /// Whether properties that are not required may be null.
     #[config(key = "use.optional.for.nonrequired", importance = Medium, default = false)]
     use_optional_for_nonrequired: bool,
-    /// Whether to ignore modern dialects of JSON Schema after draft 7, in which case draft 7 will
-    /// be used.
+    /// Whether every schema is taken for one of draft 7. Without effect: what is read of a schema is
+    /// the same in all drafts.
     #[config(key = "ignore.modern.dialects", importance = Low, default = false)]
     _ignore_modern_dialects: bool,
-    /// Controls which format this converter will serialize decimals in. This value is case
-    /// insensitive and can be either 'BASE64' (default) or 'NUMERIC'
+    /// How decimal numbers are written, in any case: BASE64 or NUMERIC.
     #[config(key = "decimal.format", importance = Low, default = DecimalFormat::Base64)]
     decimal_format: DecimalFormat,
-    /// Whether to flatten singleton unions
+    /// Whether a union of one type is that type.
     #[config(key = "flatten.singleton.unions", importance = Low, default = true)]
     flatten_singleton_unions: bool,
-    /// Whether to preserve undeclared JSON properties permitted by the schema. Not supported: must
-    /// be false.
+    /// Whether properties that the schema does not name are kept. Not supported: must be false.
     #[config(key = "preserve.additional.properties", importance = Medium, default = false)]
-    preserve_additional_properties: bool,
-    /// Whether to fail if the payload does not match the schema. Not supported: must be false.
+    #[config(validate = off)]
+    _preserve_additional_properties: bool,
+    /// Whether payloads are held against their JSON Schema. Not supported: must be false.
     #[config(key = "json.fail.invalid.schema", importance = Medium, default = false)]
-    json_fail_invalid_schema: bool,
+    #[config(validate = off)]
+    _fail_invalid_schema: bool,
+    /// Whether output is indented. Not supported: must be false.
+    #[config(key = "json.indent.output", importance = Low, default = false, validate = off)]
+    _indent_output: bool,
+    #[config(nested)]
+    _java: JavaObjectsConfig,
+}
+
+/// What Java's serializer is told of objects of its own. None of it has an effect, there or here:
+/// the converter hands it JSON.
+#[derive(Config)]
+struct JavaObjectsConfig {
+    /// Whether properties that a Java class does not have are an error. Without effect.
+    #[config(key = "json.fail.unknown.properties", importance = Low, default = true)]
+    _fail_unknown_properties: bool,
+    /// Whether payloads are checked before rules are carried out. Without effect.
+    #[config(key = "json.validate.before.domain.rules", importance = Low, default = false)]
+    _validate_before_domain_rules: bool,
+    /// Whether Java's dates are written as texts. Without effect.
+    #[config(key = "json.write.dates.iso8601", importance = Medium, default = false)]
+    _write_dates_iso8601: bool,
+    /// The draft of schemas that are made of Java classes. Without effect.
+    #[config(key = "json.schema.spec.version", importance = Medium, default = "draft_7")]
+    _spec_version: String,
+    /// Where Java looks for annotations. Without effect.
+    #[config(key = "json.schema.scan.packages", importance = Low, default = "")]
+    _scan_packages: Vec<String>,
+    /// Whether Java looks for envelopes in JSON that is serialized. Without effect.
+    #[config(key = "json.envelope.detection", importance = Low, default = true)]
+    _envelope_detection: bool,
+    /// Whether schemas that are made of Java classes say oneOf for null. Without effect.
+    #[config(key = "json.oneof.for.nullables", importance = Medium, default = true)]
+    _oneof_for_nullables: bool,
+    /// Which members of Java objects are written. Without effect.
+    #[config(key = "json.default.property.inclusion", importance = Medium, default = None)]
+    _property_inclusion: Option<String>,
 }
 
 /// What the configuration decides about schemas and data.
@@ -123,25 +157,14 @@ pub(crate) struct JsonSchemaFormat {
 }
 
 impl JsonSchemaFormat {
-    /// # Errors
-    ///
-    /// When the configuration asks for what is not there.
-    pub(crate) fn new(config: &JsonSchemaConfig) -> Result<Self> {
-        let unsupported = [
-            (config.preserve_additional_properties, "preserve.additional.properties"),
-            (config.json_fail_invalid_schema, "json.fail.invalid.schema"),
-        ];
-        if let Some((_, key)) = unsupported.iter().find(|(is_set, _)| *is_set) {
-            return Err(Error::config("this is not supported: set it to false, or leave it out")
-                .context("key", key));
-        }
+    pub(crate) fn new(config: &JsonSchemaConfig) -> Self {
         let rules = Rules {
             decimal_format: config.decimal_format,
             replace_null_with_default: !config.ignore_default_for_nullables,
             dialect: Dialect::JsonSchema,
         };
         let capacity = usize::try_from(config.schemas_cache_config).unwrap_or(0).max(1);
-        Ok(Self {
+        Self {
             settings: Settings {
                 rules,
                 additional_properties: config.object_additional_properties,
@@ -152,7 +175,7 @@ impl JsonSchemaFormat {
             encoders: Encoders::new(rules, capacity),
             schemas: Vec::new(),
             bytes_a_row: 0,
-        })
+        }
     }
 
     fn compiled(&mut self, schema: SchemaRef) -> Compiled {

@@ -1,49 +1,62 @@
 //! The keys of the format; those of the registry are beside it.
 
-use millrace_api::config::Config;
+use millrace_api::config::{ClassName, Config};
 
 #[derive(Config)]
 pub(crate) struct ProtobufConfig {
-    /// Toggle for enabling/disabling generalized sum type support: interoperability of enum/union
-    /// with other schema formats
+    /// Whether enums and unions are described in a way that other schema formats share.
     #[config(key = "generalized.sum.type.support", importance = Medium, default = false)]
     generalized_sum_type_support: bool,
-    /// Whether to ignore the default for nullable fields when the value is null
+    /// Whether the null of a field that has a default is written as null. Else the default is.
     #[config(key = "ignore.default.for.nullables", importance = Medium, default = false)]
     ignore_default_for_nullables: bool,
-    /// Size of the converted schemas cache
+    /// How many converted schemas Java keeps. Here all are kept that a converter has met.
     #[config(key = "schemas.cache.config", importance = Low, default = 1000)]
     _schemas_cache_config: i32,
-    /// Toggle for enabling/disabling enhanced protobuf schema support: package name preservation
+    /// Whether names of schemas keep the package that they are in.
     #[config(key = "enhanced.protobuf.schema.support", importance = Medium, default = false)]
     enhanced_protobuf_schema_support: bool,
-    /// Whether to scrub invalid names by replacing invalid characters with valid ones
+    /// Whether names that Protobuf does not allow are made valid, by replacing what is wrong in
+    /// them.
     #[config(key = "scrub.invalid.names", importance = Medium, default = false)]
     scrub_invalid_names: bool,
-    /// Whether to represent enums as integers
+    /// Whether an enum is read as its number. Else it is read as the name of its symbol.
     #[config(key = "int.for.enums", importance = Medium, default = false)]
     int_for_enums: bool,
-    /// Whether nullable fields should be specified with an optional label
+    /// Whether fields that may be null are written as optional ones, so that null is not zero.
     #[config(key = "optional.for.nullables", importance = Medium, default = false)]
     optional_for_nullables: bool,
-    /// Whether proto2 optionals are supported
+    /// Whether optional fields of proto2 may be null.
     #[config(key = "optional.for.proto2", importance = Medium, default = true)]
     optional_for_proto2: bool,
-    /// Whether nullable fields should use primitive wrapper messages
+    /// Whether fields that may be null are written as wrapper messages, so that null is not zero.
     #[config(key = "wrapper.for.nullables", importance = Medium, default = false)]
     wrapper_for_nullables: bool,
-    /// Whether a wrapper message should be interpreted as a raw primitive at the root level
+    /// Whether a wrapper message as a whole key or value is the primitive in it.
     #[config(key = "wrapper.for.raw.primitives", importance = Medium, default = true)]
     wrapper_for_raw_primitives: bool,
-    /// Whether to generate a default struct for null messages
+    /// Whether a message that is not there is read as a struct of defaults. Else it is null.
     #[config(key = "generate.struct.for.nulls", importance = Medium, default = false)]
     generate_struct_for_nulls: bool,
-    /// Whether to suffix unionnames with an underscore followed by an index
+    /// Whether names of unions end in an underscore and a number.
     #[config(key = "generate.index.for.unions", importance = Low, default = true)]
     generate_index_for_unions: bool,
-    /// Whether to flatten unions (oneofs)
+    /// Whether members of a oneof are fields of the message around it.
     #[config(key = "flatten.unions", importance = Low, default = false)]
     flatten_unions: bool,
+    /// Whether schemas that others refer to are only looked up. Without effect: schemas of Connect
+    /// data refer only to files that every converter knows.
+    #[config(key = "reference.lookup.only", importance = Medium, default = false)]
+    _reference_lookup_only: bool,
+    /// Whether well-known files are not registered. Without effect: they never are.
+    #[config(key = "skip.known.types", importance = Low, default = true)]
+    _skip_known_types: bool,
+    /// How subjects of such files are named. Without effect.
+    #[config(key = "reference.subject.name.strategy", importance = Low)]
+    #[config(
+        default = "io.confluent.kafka.serializers.subject.DefaultReferenceSubjectNameStrategy"
+    )]
+    _reference_subject_name_strategy: ClassName,
 }
 
 /// What the configuration decides about schemas and data.

@@ -4,6 +4,8 @@
 use millrace_api::config::validators::{at_least, between, non_empty_list};
 use millrace_api::config::{ClassName, Config, Password, Props};
 
+use super::unsupported::UnsupportedConfig;
+
 /// Who else may stand before a key that the client of the registry reads.
 const NAMESPACE: &str = "schema.registry.";
 
@@ -21,7 +23,7 @@ pub(crate) struct RegistryConfig {
     #[config(key = "max.schemas.per.subject", importance = Low, default = 1000)]
     pub(super) max_schemas: i32,
     /// Whether schemas are normalised before they are registered or looked up.
-    #[config(key = "normalize.schemas", importance = Low, default = false)]
+    #[config(key = "normalize.schemas", importance = Medium, default = false)]
     pub(super) normalize: bool,
     /// Whether schemas that the registry does not know are registered.
     #[config(key = "auto.register.schemas", importance = Medium, default = true)]
@@ -38,9 +40,6 @@ pub(crate) struct RegistryConfig {
     /// Whether to write with the latest schema of the subject, where schemas are not registered.
     #[config(key = "use.latest.version", importance = Low, default = false)]
     pub(super) use_latest: bool,
-    /// Metadata of the schema to write with. Not supported.
-    #[config(key = "use.latest.with.metadata", importance = Low, default = None)]
-    pub(super) use_latest_with_metadata: Option<String>,
     /// Whether data must be compatible with the latest schema of the subject that they are written
     /// with.
     #[config(key = "latest.compatibility.strict", importance = Low, default = true)]
@@ -67,7 +66,7 @@ pub(crate) struct RegistryConfig {
     #[config(nested)]
     pub(super) bearer: BearerConfig,
     /// Which contexts subjects are in.
-    #[config(key = "context.name.strategy", importance = Low)]
+    #[config(key = "context.name.strategy", importance = Medium)]
     #[config(default = "io.confluent.kafka.serializers.context.NullContextNameStrategy")]
     pub(super) context_name_strategy: ClassName,
     /// How subjects of keys are named.
@@ -84,6 +83,8 @@ pub(crate) struct RegistryConfig {
     pub(super) http: HttpConfig,
     #[config(nested, prefix = "schema.registry.")]
     _ssl: SslConfig,
+    #[config(nested)]
+    _unsupported: UnsupportedConfig,
 }
 
 /// Tokens.
@@ -129,8 +130,11 @@ pub(crate) struct BearerConfig {
     pub(super) identity_pool: Option<String>,
     /// How many seconds before its end a token is replaced.
     #[config(key = "bearer.auth.cache.expiry.buffer.seconds", importance = Low, default = 300)]
-    #[config(validate = at_least(0))]
+    #[config(validate = between(0, 3600))]
     pub(super) expiry_buffer_seconds: i16,
+    /// A class that Java gets tokens from. Without effect: OAUTHBEARER asks any token endpoint.
+    #[config(key = "bearer.auth.custom.provider.class", importance = Medium, default = None)]
+    _custom_provider: Option<String>,
 }
 
 /// Where ids are written and read.
@@ -202,6 +206,9 @@ pub(crate) struct SslConfig {
     /// The protocol of the TLS context.
     #[config(key = "ssl.protocol", importance = Medium, default = "TLSv1.3")]
     _protocol: String,
+    /// Java's security provider. Without effect.
+    #[config(key = "ssl.provider", importance = Medium, default = None)]
+    _provider: Option<String>,
     /// The protocols that may be spoken.
     #[config(key = "ssl.enabled.protocols", importance = Medium, default = "TLSv1.2,TLSv1.3")]
     _enabled_protocols: Vec<String>,
@@ -241,6 +248,18 @@ pub(crate) struct SslConfig {
     /// How the registry's name is checked against its certificate; empty: not at all.
     #[config(key = "ssl.endpoint.identification.algorithm", importance = Low, default = "https")]
     _endpoint_identification: String,
+    /// Java's key manager. Without effect.
+    #[config(key = "ssl.keymanager.algorithm", importance = Low, default = "SunX509")]
+    _keymanager: String,
+    /// Java's trust manager. Without effect.
+    #[config(key = "ssl.trustmanager.algorithm", importance = Low, default = "PKIX")]
+    _trustmanager: String,
+    /// Java's source of random numbers. Without effect.
+    #[config(key = "ssl.secure.random.implementation", importance = Low, default = None)]
+    _secure_random: Option<String>,
+    /// The class that makes Java's TLS engine. Without effect.
+    #[config(key = "ssl.engine.factory.class", importance = Low, default = None)]
+    _engine_factory: Option<ClassName>,
 }
 
 /// Keys whose own names begin so.

@@ -12,8 +12,11 @@ use schema_registry_client::{Client, Credentials, OAuth, Proxy, Secret, Settings
 
 use super::config::RegistryConfig;
 
+/// What keys begin with that name a header of every request.
+const HEADERS: &str = "request.header.";
+
 /// What the keys of a client begin with. Converters that agree in these have one client.
-const CLIENT_KEYS: [&str; 14] = [
+const CLIENT_KEYS: [&str; 15] = [
     "basic.auth.",
     "bearer.auth.",
     "http.connect.timeout.ms",
@@ -23,6 +26,7 @@ const CLIENT_KEYS: [&str; 14] = [
     "max.schemas.per.subject",
     "missing.",
     "proxy.",
+    HEADERS,
     "retries.",
     "sasl.",
     "schema.registry.url",
@@ -78,7 +82,7 @@ fn settings(props: &Props, config: &RegistryConfig) -> Result<Settings> {
     Ok(Settings {
         randomize_urls: config.randomize,
         credentials: credentials(props, config)?,
-        headers: headers(config),
+        headers: headers(props, config),
         tls,
         proxy,
         connect_timeout: millis(http.connect_timeout_ms),
@@ -192,17 +196,16 @@ fn bearer(config: &RegistryConfig) -> Result<Credentials> {
     }
 }
 
-fn headers(config: &RegistryConfig) -> Vec<(String, Secret)> {
+fn headers(props: &Props, config: &RegistryConfig) -> Vec<(String, Secret)> {
     let bearer = &config.bearer;
     let named = [
         ("target-sr-cluster", &bearer.logical_cluster),
         ("Confluent-Identity-Pool-Id", &bearer.identity_pool),
     ];
-    let given = named.into_iter().filter_map(|(name, value)| {
-        let value = value.as_deref().filter(|value| !value.is_empty())?;
-        Some((name.to_owned(), Secret::new(value)))
-    });
-    given.collect()
+    let named = named.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    let own = props.iter().filter_map(|(key, value)| Some((key.strip_prefix(HEADERS)?, &**value)));
+    let given = named.chain(own).filter(|(name, value)| !name.is_empty() && !value.is_empty());
+    given.map(|(name, value)| (name.to_owned(), Secret::new(value))).collect()
 }
 
 fn invalid(key: &str, value: &str, why: &str) -> Error {
@@ -272,6 +275,14 @@ mod tests {
             assert_eq!(error.kind(), millrace_api::ErrorKind::Config, "{text}");
             assert!(error.trace().contains(said), "{text}: {}", error.trace());
         }
+    }
+
+    #[test]
+    fn headers_of_requests_are_taken_from_their_keys() {
+        let text = "request.header.X-Tenant=a\nrequest.header.=b\nbearer.auth.logical.cluster=c";
+        let (settings, _) = read(text).unwrap();
+        let names: Vec<_> = settings.headers.iter().map(|(name, _)| &name[..]).collect();
+        assert_eq!(names, ["target-sr-cluster", "X-Tenant"]);
     }
 
     #[test]

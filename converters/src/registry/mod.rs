@@ -10,6 +10,7 @@ mod rules;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod unsupported;
 mod wire;
 mod writer;
 
@@ -25,6 +26,7 @@ use schema_registry_client::{Client, SchemaType};
 
 pub(crate) use config::{RegistryConfig, with_aliases};
 pub(crate) use format::{Compiled, Described, Format, Row, SchemaText};
+pub(crate) use unsupported::off;
 
 use self::fetch::Choice;
 use self::reader::{Batch, Readers};
@@ -95,10 +97,6 @@ impl Registry {
         let context = config.context_name_strategy.as_str();
         if !context.ends_with("NullContextNameStrategy") {
             return Err(subject::unknown(CONTEXT, context, "NullContextNameStrategy"));
-        }
-        if config.use_latest_with_metadata.is_some() {
-            return Err(Error::config("use.latest.with.metadata is not supported: leave it out")
-                .context("remedy", "use.latest.version and use.schema.id choose a schema too"));
         }
         let (subject_name, writes) = match role {
             ConverterRole::Key => (

@@ -394,7 +394,14 @@ fn what_cannot_be_done_is_refused_at_once() {
         ("value.schema.id.serializer=com.acme.Mine", "PrefixSchemaIdSerializer and"),
         ("value.schema.id.deserializer=x.ConfigSchemaIdDeserializer", "neither use.schema.id"),
         ("use.schema.guid=7", "it is no GUID"),
-        ("use.latest.with.metadata=a", "not supported"),
+        (
+            "use.latest.with.metadata=a",
+            "Invalid value a for configuration use.latest.with.metadata",
+        ),
+        ("propagate.schema.tags=true", "this is not supported; set it to false"),
+        ("schema.format=resolved", "this is not supported; leave it out"),
+        ("schema.backup.enabled=true", "schema.backup.enabled"),
+        ("validation.rules.execution=BEFORE_DOMAIN_RULES", "DISABLED"),
         ("context.name.strategy=com.acme.Mine", "context.name.strategy"),
     ] {
         let url = if keys.is_empty() { "" } else { "schema.registry.url=http://localhost:1\n" };

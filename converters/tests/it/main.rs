@@ -3,6 +3,7 @@
 
 #[path = "../../../fuzz/src/avro.rs"]
 mod fuzzed;
+mod keys;
 #[path = "../../../fuzz/src/payloads.rs"]
 mod payloads;
 

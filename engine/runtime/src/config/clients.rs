@@ -165,7 +165,7 @@ pub(crate) fn traced_back(
 }
 
 /// Whether a text names this key, and not one that only contains it.
-fn names(text: &str, key: &str) -> bool {
+pub(crate) fn names(text: &str, key: &str) -> bool {
     let is_of_key = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     text.match_indices(key).any(|(at, _)| {
         let mut before = text[..at].chars().rev();

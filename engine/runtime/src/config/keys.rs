@@ -334,11 +334,16 @@ fn misspelt_for_clients(props: &Props) -> Vec<(String, Option<String>)> {
     props.keys().filter(is_for_client).filter_map(misspelt).collect()
 }
 
-/// The key with the prefix that was probably meant: `prodcer.acks` is `producer.acks`.
+/// The key with the prefix that was probably meant: `prodcer.acks` is `producer.acks`, and
+/// `key.convertor.schemas.enable` is `key.converter.schemas.enable`.
 fn nearest_prefix(key: &str) -> Option<String> {
-    let (first, rest) = key.split_once('.')?;
-    let prefix = nearest(&format!("{first}."), PREFIXES.iter().copied())?;
-    Some(format!("{prefix}{rest}"))
+    let dots = key.match_indices('.').enumerate();
+    dots.map(|(before, (end, _))| (before + 1, key.split_at(end + 1))).find_map(
+        |(words, (begin, rest))| {
+            let like = PREFIXES.iter().filter(|prefix| prefix.matches('.').count() == words);
+            nearest(begin, like.copied()).map(|prefix| format!("{prefix}{rest}"))
+        },
+    )
 }
 
 /// The lists in which elements repeat, without the repetitions.
@@ -393,6 +398,9 @@ mod tests {
             ("producer.lingr.ms", Some("producer.linger.ms")),
             ("consumer.linger.ms", Some("producer.linger.ms")),
             ("admin.client.idd", Some("admin.client.id")),
+            ("key.convertor", Some("key.converter")),
+            ("key.convertor.schemas.enable", Some("key.converter.schemas.enable")),
+            ("valu.converter.schema.registry.url", Some("value.converter.schema.registry.url")),
             ("my.plugins.own", None),
             ("x", None),
         ] {

@@ -1,13 +1,17 @@
 //! Makes what a task needs from the class names in its configuration: converters and the
 //! transformation chain.
 
+use std::collections::BTreeSet;
+
 use millrace_api::{
-    Converter, ConverterRole, Error, HeaderConverter, Open, PluginKind, Predicate, Props, Result,
+    Converter, ConverterRole, Error, HeaderConverter, Open, Plugin, PluginKind, Predicate, Props,
+    Result,
 };
 
 use crate::catalog::Catalog;
-use crate::config::clients::below;
+use crate::config::clients::{below, names};
 use crate::config::connector::CommonConfig;
+use crate::config::meant::meant;
 use crate::config::worker::WorkerConfig;
 use crate::task::chain::{Step, TransformationChain};
 use crate::task::serde::{Converters, Named};
@@ -59,6 +63,64 @@ pub(crate) fn converters(
     })
 }
 
+/// Fails unless the worker's own converters are there and can be configured, which Java finds out
+/// when the first task needs them. Keys that look misspelt are warned about.
+pub(crate) fn check_worker_converters(catalog: &Catalog, worker: &WorkerConfig) -> Result<()> {
+    let none = Props::new();
+    for (key, role) in
+        [("key.converter", ConverterRole::Key), ("value.converter", ConverterRole::Value)]
+    {
+        let choice = choose(key, None, &none, worker);
+        let plugin = present(catalog, PluginKind::Converter, &choice)?;
+        warn_of_misspelt_keys(plugin, &choice);
+        converter(catalog, &choice, role).map_err(|e| e.context("remedy", UNUSABLE))?;
+    }
+    let choice = choose("header.converter", None, &none, worker);
+    let plugin = present(catalog, PluginKind::HeaderConverter, &choice)?;
+    warn_of_misspelt_keys(plugin, &choice);
+    header_converter(catalog, &choice).map_err(|e| e.context("remedy", UNUSABLE))?;
+    Ok(())
+}
+
+const ABSENT: &str = "choose one that is built into Millrace; `millrace plugins` lists them";
+const UNUSABLE: &str = "set the key in the worker's properties; `millrace plugins CLASS` says what \
+                        the converter needs";
+
+fn present<'a>(catalog: &'a Catalog, kind: PluginKind, choice: &Choice<'_>) -> Result<&'a Plugin> {
+    let plugin = catalog.plugin(kind, choice.key, choice.class);
+    plugin.map_err(|e| e.context("remedy", ABSENT))
+}
+
+fn warn_of_misspelt_keys(plugin: &Plugin, choice: &Choice<'_>) {
+    let key = choice.key;
+    for (written, meant) in misspelt(plugin, &choice.props) {
+        tracing::warn!("unknown worker configuration {key}.{written}; did you mean {key}.{meant}?");
+    }
+}
+
+/// The keys that a converter does not know, but that look like others.
+fn misspelt(plugin: &Plugin, props: &Props) -> Vec<(String, String)> {
+    let def = plugin.config_def();
+    let own = def.keys().iter().map(|key| key.name.clone());
+    let known: BTreeSet<String> =
+        own.chain(["converter.type", "plugin.version"].map(str::to_owned)).collect();
+    let unknown = props.keys().filter_map(|key| Some((key.clone(), meant(&known, key)?)));
+    unknown.collect()
+}
+
+/// An error of a converter, with the keys that it names as the user writes them.
+fn located(error: Error, plugin: &Plugin, choice: &Choice<'_>) -> Error {
+    let text = error.copied().to_string();
+    let def = plugin.config_def();
+    let named = def.keys().iter().filter(|key| names(&text, &key.name));
+    let named: Vec<String> = named.map(|key| format!("{}.{}", choice.key, key.name)).collect();
+    match named.is_empty() {
+        true => error.context("below", choice.key),
+        false => error.context("key", named.join(", ")),
+    }
+    .context("class", plugin.class())
+}
+
 fn converter(
     catalog: &Catalog,
     choice: &Choice<'_>,
@@ -68,7 +130,7 @@ fn converter(
     let Open::Converter(open) = plugin.open() else {
         unreachable!("the catalog was asked for a converter")
     };
-    let converter = open(&choice.props, role).map_err(|e| e.context("below", choice.key))?;
+    let converter = open(&choice.props, role).map_err(|e| located(e, plugin, choice))?;
     Ok(Named { class: plugin.class(), converter })
 }
 
@@ -77,7 +139,7 @@ fn header_converter(catalog: &Catalog, choice: &Choice<'_>) -> Result<Named<dyn 
     let Open::HeaderConverter(open) = plugin.open() else {
         unreachable!("the catalog was asked for a header converter")
     };
-    let converter = open(&choice.props).map_err(|e| e.context("below", choice.key))?;
+    let converter = open(&choice.props).map_err(|e| located(e, plugin, choice))?;
     Ok(Named { class: plugin.class(), converter })
 }
 
@@ -129,4 +191,82 @@ fn open_predicate(catalog: &Catalog, alias: &str, connector: &Props) -> Result<B
 
 fn missing(key: &str) -> Error {
     Error::config(format!("Missing required configuration \"{key}\" which has no default value."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AVRO: &str = "io.confluent.connect.avro.AvroConverter";
+    const STRING: &str = "org.apache.kafka.connect.storage.StringConverter";
+
+    /// What a worker says that has these keys beside Avro for values.
+    fn checked(extra: &[(&str, &str)]) -> Result<()> {
+        let keys = [
+            ("bootstrap.servers", "b:1"),
+            ("key.converter", STRING),
+            ("value.converter", AVRO),
+            ("offset.storage.file.filename", "f"),
+        ];
+        let keys = keys.iter().chain(extra).map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let worker = WorkerConfig::parse(keys.collect()).unwrap();
+        check_worker_converters(&Catalog::new(millrace_converters::plugins()), &worker)
+    }
+
+    #[test]
+    fn a_worker_with_converters_that_cannot_work_says_what_is_wrong() {
+        const URL: (&str, &str) = ("value.converter.schema.registry.url", "https://r");
+        checked(&[URL]).unwrap();
+        for (extra, words) in [
+            (&[][..], "key: value.converter.schema.registry.url, class: io.confluent"),
+            (
+                &[URL, ("value.converter.schema.registry.ssl.truststore.location", "/no/ca.pem")],
+                "/no/ca.pem",
+            ),
+            (
+                &[URL, ("value.converter.auto.register.schemas", "maybe")],
+                "Invalid value maybe for configuration auto.register.schemas: Expected value to \
+                 be either true or false (key: value.converter.auto.register.schemas",
+            ),
+            (&[URL, ("key.converter.converter.encoding", "x")], "key.converter.converter.encoding"),
+            (&[URL, ("header.converter", "x.Y")], "header.converter"),
+        ] {
+            let error = checked(extra).unwrap_err();
+            assert_eq!(error.kind(), millrace_api::ErrorKind::Config);
+            let trace = error.trace();
+            assert!(trace.contains(words) && trace.contains("remedy"), "{words}: {trace}");
+        }
+    }
+
+    #[test]
+    fn keys_of_converters_that_look_misspelt_are_found() {
+        let catalog = Catalog::new(millrace_converters::plugins());
+        let plugin = catalog.find(&[PluginKind::Converter], AVRO).unwrap();
+        let one = |key: &str| misspelt(plugin, &Props::from([(key.to_owned(), String::new())]));
+        for (key, meant) in [
+            ("schema.registry.ulr", "schema.registry.url"),
+            ("auto.register.schema", "auto.register.schemas"),
+            ("basic.auth.userinfo", "basic.auth.user.info"),
+            ("schema.registry.ssl.trustore.location", "schema.registry.ssl.truststore.location"),
+            ("enhanced.avro.shema.support", "enhanced.avro.schema.support"),
+        ] {
+            assert_eq!(one(key), [(key.to_owned(), meant.to_owned())]);
+        }
+        // What others of Confluent's clients know, and what has two names.
+        for key in [
+            "plugin.version",
+            "converter.type",
+            "request.header.Authorization",
+            "schema.registry.basic.auth.credentials.source",
+            "schema.registry.proxy.host",
+            "ssl.truststore.location",
+            "specific.avro.reader",
+            "bearer.auth.uami.endpoint.query",
+            "use.apache.http.client",
+            "schemas.enable",
+            "for.somebody.else",
+        ] {
+            assert_eq!(one(key), [], "{key}");
+        }
+    }
 }

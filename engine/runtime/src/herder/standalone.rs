@@ -25,6 +25,7 @@ use super::{
     RestartRequest, TargetState, TaskInfo, TaskReference, TaskState, offsets,
 };
 use crate::catalog::Catalog;
+use crate::config::plugins::check_worker_converters;
 use crate::config::variables::Resolved;
 use crate::config::worker::WorkerConfig;
 use crate::plugin_runtime::PluginRuntime;
@@ -80,7 +81,7 @@ impl StandaloneHerder {
         offsets: Arc<dyn OffsetStore>,
         worker_id: String,
     ) -> Result<Self> {
-        require_converters(&catalog, &config)?;
+        check_worker_converters(&catalog, &config)?;
         let cluster_id = cluster.cluster_id().await?;
         let worker = Worker {
             id: worker_id,
@@ -213,21 +214,6 @@ impl StandaloneHerder {
             kind,
         })
     }
-}
-
-const ABSENT: &str = "choose one that is built into Millrace; `millrace plugins` lists them";
-
-/// A worker whose own converters do not exist would fail every task.
-fn require_converters(catalog: &Catalog, config: &WorkerConfig) -> Result<()> {
-    let (converter, header) = (PluginKind::Converter, PluginKind::HeaderConverter);
-    for (kind, key, class) in [
-        (converter, "key.converter", &config.key_converter),
-        (converter, "value.converter", &config.value_converter),
-        (header, "header.converter", &config.header_converter),
-    ] {
-        catalog.plugin(kind, key, class.as_str()).map_err(|e| e.context("remedy", ABSENT))?;
-    }
-    Ok(())
 }
 
 fn reference(connector: &str, task: usize) -> TaskReference {
