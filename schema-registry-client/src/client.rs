@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
@@ -10,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Recent};
 use crate::schema::{
     Compatibility, CompatibilityLevel, Config, Mode, Reference, Registered, Schema, SubjectVersion,
     Version, Which,
@@ -52,17 +54,30 @@ impl Client {
     ///
     /// [`Error::Settings`].
     pub fn new(settings: Settings) -> Result<Self> {
-        let capacity = settings.cache_capacity;
-        let missing = settings.missing_ttl;
         Ok(Self(Arc::new(Inner {
             transport: Arc::new(Transport::new(&settings)?),
-            by_id: Cache::new(capacity, None, missing),
-            by_guid: Cache::new(capacity, None, missing),
-            registered: Cache::new(capacity, None, missing),
-            looked_up: Cache::new(capacity, None, missing),
-            versions: Cache::new(capacity, None, missing),
-            latest: Cache::new(capacity, settings.latest_ttl, missing),
+            by_id: cache(&settings, settings.missing_id_ttl),
+            by_guid: cache(&settings, settings.missing_id_ttl),
+            registered: cache(&settings, None),
+            looked_up: cache(&settings, settings.missing_schema_ttl),
+            versions: cache(&settings, settings.missing_version_ttl),
+            latest: Cache::new(
+                Recent::new(settings.latest_capacity, settings.latest_ttl),
+                missing(&settings, settings.missing_version_ttl),
+            ),
         })))
+    }
+
+    /// Forgets all that may be otherwise by now: which version is the latest, which schemas a subject
+    /// has, and what there was not.
+    pub fn refresh(&self) {
+        let Inner { by_id, by_guid, registered, looked_up, versions, latest, .. } = &*self.0;
+        latest.forget(|_| true);
+        registered.forget(|_| true);
+        looked_up.forget(|_| true);
+        by_id.forget_missing();
+        by_guid.forget_missing();
+        versions.forget_missing();
     }
 
     // Schemas.
@@ -102,7 +117,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::Answer`] when there are more than 1000.
+    /// [`Error::Schema`] when there are more than 1000.
     pub async fn references(&self, schema: &Schema) -> Result<Vec<Resolved>> {
         enum Step {
             Enter(Reference),
@@ -122,8 +137,8 @@ impl Client {
                 Step::Enter(reference) => reference,
             };
             if seen.len() > MAX_REFERENCES {
-                let problem = format!("a schema refers to more than {MAX_REFERENCES} others");
-                return Err(Error::Answer { url: String::new(), problem });
+                let problem = format!("the schema refers to more than {MAX_REFERENCES} others");
+                return Err(Error::Schema(problem));
             }
             let version = self.numbered(&reference.subject, reference.version).await?;
             let text = Arc::clone(&version.schema.text);
@@ -319,6 +334,19 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").finish_non_exhaustive()
     }
+}
+
+/// A cache of what cannot change.
+fn cache<K, V>(settings: &Settings, missing_ttl: Option<Duration>) -> Cache<K, V>
+where
+    K: Clone + Eq + Hash,
+    V: Clone + Send + Sync + 'static,
+{
+    Cache::new(Recent::new(settings.cache_capacity, None), missing(settings, missing_ttl))
+}
+
+fn missing<K: Clone + Eq + Hash>(settings: &Settings, ttl: Option<Duration>) -> Recent<K, Error> {
+    Recent::new(if ttl.is_some() { settings.missing_capacity } else { 0 }, ttl)
 }
 
 /// The context in a subject's name (`:.name:subject`), with its colons; empty for the default.

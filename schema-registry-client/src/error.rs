@@ -43,7 +43,7 @@ pub mod code {
 }
 
 /// What a registry says when it will not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {
     /// The HTTP status.
@@ -73,7 +73,9 @@ pub enum Error {
     Refused(Refusal),
     /// The token endpoint refused the client's credentials.
     Token(String),
-    /// Somebody answered what no registry does.
+    /// The registry has a schema that cannot be used as it is.
+    Schema(String),
+    /// Somebody answered what no registry does, or no token endpoint.
     Answer {
         /// Who.
         url: String,
@@ -106,9 +108,19 @@ impl Error {
         self.refusal().map(|refusal| refusal.code)
     }
 
-    /// There is no such subject, version or schema.
+    /// Whether this is the registry's word on what was asked for: there is no such subject, version
+    /// or schema, or it is none that may be. Else something stands between, or has to be set up.
+    pub fn is_verdict(&self) -> bool {
+        matches!(self, Self::Schema(_))
+            || self.is_not_found()
+            || self.is_incompatible()
+            || self.code().is_some_and(|code| code / 100 == 422)
+    }
+
+    /// There is no such subject, version or schema. A 404 without the registry's code is another's:
+    /// the address is wrong.
     pub fn is_not_found(&self) -> bool {
-        self.refusal().is_some_and(|refusal| refusal.status == 404)
+        self.code().is_some_and(|code| code / 100 == 404)
     }
 
     /// The schema is not compatible with those that the subject has.
@@ -139,9 +151,9 @@ impl fmt::Display for Error {
                 // What everybody else says is in the status.
                 if *code == i32::from(*status) { Ok(()) } else { write!(f, " (code {code})") }
             }
-            Self::Token(why) => f.write_str(why),
+            Self::Token(why) | Self::Schema(why) => f.write_str(why),
             Self::Answer { url, problem } => {
-                write!(f, "{url} does not answer as a schema registry: {problem}")
+                write!(f, "{url} does not answer as expected: {problem}")
             }
         }
     }

@@ -1,6 +1,9 @@
-//! Decides what one HTTP exchange may take, in time and bytes, and whether its failure may pass.
+//! Decides what one HTTP exchange may take, in time and bytes, when its slowness is told, and whether
+//! its failure may pass.
 
 use std::error::Error as StdError;
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +13,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::connect::Connector;
 use crate::{Error, Proxy, Result, Settings};
@@ -18,12 +21,15 @@ use crate::{Error, Proxy, Result, Settings};
 /// Shorter than servers keep silent connections.
 const IDLE: Duration = Duration::from_secs(20);
 const IDLE_CONNECTIONS: usize = 4;
+/// Who waits for an answer hears so often that there is none yet.
+const TELL: Duration = Duration::from_secs(10);
 
 /// Connections, kept while they are of use.
 pub(crate) struct Http {
     client: Client<HttpsConnector<Connector>, Full<Bytes>>,
     limit: Duration,
     max_body_bytes: usize,
+    told: Mutex<Option<Instant>>,
 }
 
 /// An answer, whatever it says.
@@ -64,7 +70,7 @@ impl Http {
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .build(connector);
         let limit = settings.connect_timeout.saturating_add(settings.read_timeout);
-        Ok(Self { client, limit, max_body_bytes: settings.max_body_bytes })
+        Ok(Self { client, limit, max_body_bytes: settings.max_body_bytes, told: Mutex::default() })
     }
 
     /// Sends a request and reads the answer to its end. Redirects are answers as others are.
@@ -72,6 +78,7 @@ impl Http {
         &self,
         request: Request<Full<Bytes>>,
     ) -> std::result::Result<Answer, Silence> {
+        let url = without_path(request.uri());
         let exchange = async {
             let answer = self.client.request(request).await;
             let answer = answer.map_err(|e| Silence::Passing(chain(&e)))?;
@@ -88,13 +95,40 @@ impl Http {
             let location = location.and_then(|value| Some(value.to_str().ok()?.to_owned()));
             Ok(Answer { status: head.status, location, body: body.to_bytes() })
         };
-        match timeout(self.limit, exchange).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                Err(Silence::Passing(format!("no answer within {} ms", self.limit.as_millis())))
+        let mut answer = pin!(timeout(self.limit, exchange));
+        let mut waited = Duration::ZERO;
+        loop {
+            match timeout(TELL, &mut answer).await {
+                Ok(Ok(answer)) => return answer,
+                Ok(Err(_)) => {
+                    let limit = self.limit.as_millis();
+                    return Err(Silence::Passing(format!("no answer within {limit} ms")));
+                }
+                Err(_) => {
+                    waited += TELL;
+                    self.tell(&url, waited.as_secs());
+                }
             }
         }
     }
+
+    /// One of those who wait says it for all.
+    fn tell(&self, url: &str, seconds: u64) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() + TELL / 2 >= TELL) {
+            *told = Some(Instant::now());
+            let limit = self.limit.as_secs();
+            tracing::warn!(
+                "no answer from {url} for {seconds} s; an attempt takes {limit} s at most"
+            );
+        }
+    }
+}
+
+fn without_path(url: &Uri) -> String {
+    let host = url.authority().map(|authority| authority.as_str()).unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
+    format!("{}://{host}", url.scheme_str().unwrap_or_default())
 }
 
 /// Settings without TLS: `https` is refused before it comes to this.

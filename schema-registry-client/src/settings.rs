@@ -126,12 +126,20 @@ pub struct Settings {
     pub retry_max_wait: Duration,
     /// The longest body that is read.
     pub max_body_bytes: usize,
-    /// How many entries each cache has.
+    /// How many answers to each kind of question are remembered.
     pub cache_capacity: usize,
+    /// How many subjects' latest versions are remembered.
+    pub latest_capacity: usize,
     /// How long the latest version of a subject is believed to be the latest; none: forever.
     pub latest_ttl: Option<Duration>,
-    /// How long it is believed that something does not exist; none: not at all.
-    pub missing_ttl: Option<Duration>,
+    /// How many answers are remembered that there is nothing; of each kind.
+    pub missing_capacity: usize,
+    /// How long it is believed that there is no schema with an id or GUID; none: not at all.
+    pub missing_id_ttl: Option<Duration>,
+    /// How long it is believed that a subject has no such version; none: not at all.
+    pub missing_version_ttl: Option<Duration>,
+    /// How long it is believed that a subject does not have a schema; none: not at all.
+    pub missing_schema_ttl: Option<Duration>,
 }
 
 impl Settings {
@@ -151,8 +159,12 @@ impl Settings {
             retry_max_wait: Duration::from_secs(20),
             max_body_bytes: 16 * 1024 * 1024,
             cache_capacity: 1000,
+            latest_capacity: 1000,
             latest_ttl: None,
-            missing_ttl: None,
+            missing_capacity: 10_000,
+            missing_id_ttl: None,
+            missing_version_ttl: None,
+            missing_schema_ttl: None,
         }
     }
 }

@@ -27,7 +27,14 @@ const UNKNOWN_LIFE: Duration = Duration::from_secs(60);
 pub(crate) struct Tokens {
     oauth: OAuth,
     endpoint: Uri,
-    current: Mutex<Option<Current>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    current: Option<Current>,
+    /// Why the last attempt brought none, and when it ended.
+    failed: Option<(Error, Instant)>,
 }
 
 struct Current {
@@ -40,7 +47,7 @@ impl Tokens {
         let endpoint = oauth.endpoint.parse::<Uri>().ok().filter(|uri| uri.authority().is_some());
         let endpoint = endpoint
             .ok_or_else(|| Error::Settings("the address of the token endpoint is no URL".into()))?;
-        Ok(Self { oauth, endpoint, current: Mutex::new(None) })
+        Ok(Self { oauth, endpoint, known: Mutex::default() })
     }
 
     /// Whether the endpoint is asked over TLS.
@@ -48,24 +55,37 @@ impl Tokens {
         self.endpoint.scheme_str() == Some("https")
     }
 
-    /// A token; the same for as long as it is good. Who comes while one is fetched waits for that.
+    /// A token; the same for as long as it is good. Who comes while one is fetched waits for that,
+    /// and gets its failure too.
     pub(crate) async fn token(&self, http: &Http) -> Result<Secret> {
-        let mut current = self.current.lock().await;
-        if let Some(current) = current.as_ref().filter(|c| Instant::now() < c.renew_at) {
+        let came = Instant::now();
+        let mut known = self.known.lock().await;
+        if let Some(current) = known.current.as_ref().filter(|c| Instant::now() < c.renew_at) {
             return Ok(current.token.clone());
         }
-        let (token, life) = self.fetch(http).await?;
-        let life = life.min(LONGEST_LIFE);
-        let used = life.saturating_sub(self.oauth.renew_before.min(life / 2));
-        *current = Some(Current { token: token.clone(), renew_at: Instant::now() + used });
-        Ok(token)
+        if let Some((error, _)) = known.failed.as_ref().filter(|(_, ended)| came < *ended) {
+            return Err(error.clone());
+        }
+        match self.fetch(http).await {
+            Ok((token, life)) => {
+                let life = life.min(LONGEST_LIFE);
+                let used = life.saturating_sub(self.oauth.renew_before.min(life / 2));
+                let renew_at = Instant::now() + used;
+                known.current = Some(Current { token: token.clone(), renew_at });
+                Ok(token)
+            }
+            Err(error) => {
+                known.failed = Some((error.clone(), Instant::now()));
+                Err(error)
+            }
+        }
     }
 
     /// The registry did not accept this token: the next one is another.
     pub(crate) async fn forget(&self, token: &Secret) {
-        let mut current = self.current.lock().await;
-        if current.as_ref().is_some_and(|current| current.token == *token) {
-            *current = None;
+        let mut known = self.known.lock().await;
+        if known.current.as_ref().is_some_and(|current| current.token == *token) {
+            known.current = None;
         }
     }
 
@@ -84,29 +104,34 @@ impl Tokens {
             .header(AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(pair)))
             .body(Full::new(Bytes::from(form)))
             .map_err(|_| Error::Settings("the OAuth settings make no request".into()))?;
-        let refused = |why: String| Error::Token(format!("the token endpoint {url} {why}"));
+        let odd = |problem: String| Error::Answer {
+            url: url.to_owned(),
+            problem: format!("this is the token endpoint; {problem}"),
+        };
         let away = |cause: String| Error::Unavailable {
             url: url.to_owned(),
             cause: format!("this is the token endpoint; {cause}"),
         };
         let answer = http.exchange(request).await.map_err(|silence| match silence {
             Silence::Passing(cause) => away(cause),
-            Silence::Lasting(why) => refused(why),
+            Silence::Lasting(why) => odd(why),
         })?;
         let json: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         match answer.status.as_u16() {
             200 | 201 => {}
             status @ (408 | 429 | 500..=599) => return Err(away(format!("it answers {status}"))),
-            status => {
+            status @ (400 | 401 | 403) => {
                 // What it describes further may repeat what it was sent.
                 let said = json.get("error").and_then(Value::as_str).filter(|e| is_word(e));
                 let said = said.map(|said| format!(": {said}")).unwrap_or_default();
-                return Err(refused(format!("answers {status}{said}")));
+                let why = format!("the token endpoint {url} answers {status}{said}");
+                return Err(Error::Token(why));
             }
+            status => return Err(odd(format!("it answers {status}"))),
         }
         let token = json.get("access_token").and_then(Value::as_str).map(str::trim);
         let token = token.filter(|token| !token.is_empty() && token.is_ascii());
-        let token = token.ok_or_else(|| refused("gave no access_token".into()))?;
+        let token = token.ok_or_else(|| odd("it gave no access_token".into()))?;
         let life = json.get("expires_in").and_then(Value::as_u64).map(Duration::from_secs);
         let life = life.or_else(|| life_of_jwt(token)).unwrap_or(UNKNOWN_LIFE);
         Ok((Secret::new(token), life))

@@ -128,6 +128,39 @@ async fn what_a_token_endpoint_says_against_it_holds_no_secret() {
     assert!(error.is_unauthorized() && !error.is_passing());
 }
 
+/// A page instead of a token says nothing of who we are.
+#[tokio::test]
+async fn a_token_endpoint_that_is_none_is_not_our_fault() {
+    for (status, body) in [(404, ""), (302, ""), (200, "<html>"), (200, "{}")] {
+        let tokens =
+            Server::start(move |_| Reply { status, body: body.into(), ..Reply::default() }).await;
+        let oauth = OAuth::new(tokens.url(), "id", Secret::new("hush"));
+        let settings =
+            Settings { credentials: Credentials::OAuth(oauth), ..quick(&[tokens.url()]) };
+        let error = Client::new(settings).unwrap().subjects(false).await.unwrap_err();
+        assert!(matches!(&error, Error::Answer { url, .. } if *url == tokens.url()), "{error}");
+        assert!(error.to_string().contains("token endpoint") && !error.is_unauthorized());
+    }
+}
+
+/// A token endpoint that hangs is waited for once, however many wait for a token.
+#[tokio::test]
+async fn a_failed_fetch_of_a_token_is_everybodys() {
+    let tokens = Server::start(|_| Reply::ok("").after(Duration::from_secs(60))).await;
+    let oauth = OAuth::new(tokens.url(), "id", Secret::new("hush"));
+    let settings = Settings {
+        credentials: Credentials::OAuth(oauth),
+        max_retries: 0,
+        ..quick(&["http://127.0.0.1:1".to_owned()])
+    };
+    let client = Client::new(settings).unwrap();
+    let all = (0..8).map(|id| client.schema_by_id(id, None));
+    for one in futures_util::future::join_all(all).await {
+        assert!(one.unwrap_err().is_passing());
+    }
+    assert_eq!(tokens.asked().len(), 1);
+}
+
 #[tokio::test]
 async fn a_proxy_is_told_whom_to_ask() {
     let proxy = Server::start(|asked| match asked.method.as_str() {

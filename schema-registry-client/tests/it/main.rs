@@ -124,7 +124,7 @@ async fn what_cannot_change_is_asked_once() {
     .await;
     let settings = Settings {
         latest_ttl: Some(Duration::ZERO),
-        missing_ttl: Some(Duration::from_secs(60)),
+        missing_id_ttl: Some(Duration::from_secs(60)),
         ..quick(&[server.url()])
     };
     let client = Client::new(settings).unwrap();
@@ -156,6 +156,13 @@ async fn what_cannot_change_is_asked_once() {
             "GET /subjects/s/versions/latest",
         ]
     );
+    // What cannot change stays.
+    client.refresh();
+    let before = server.asked().len();
+    client.schema_by_id(1, None).await.unwrap();
+    assert!(client.schema_by_id(2, None).await.is_err());
+    client.register("s", &schema, false).await.unwrap();
+    assert_eq!(server.asked().len(), before + 2);
 }
 
 #[tokio::test]

@@ -68,6 +68,9 @@ async fn refusals_keep_the_registrys_words() {
         "/subjects/u/versions" => Reply::error(401, 40101, "Unauthorized"),
         "/subjects/i/versions" => Reply::error(409, 409, "incompatible: field a is gone"),
         "/subjects/b/versions" => Reply::error(422, 42201, "Invalid schema"),
+        "/subjects/e/versions" => {
+            Reply { status: 404, body: "Not Found".into(), ..Reply::default() }
+        }
         _ => Reply { status: 403, body: "<html>go away".into(), ..Reply::default() },
     })
     .await;
@@ -77,21 +80,26 @@ async fn refusals_keep_the_registrys_words() {
         async move { client.register(subject, &Schema::avro("x").into(), false).await.unwrap_err() }
     };
     let missing = client.schema_by_id(1, None).await.unwrap_err();
-    assert!(missing.is_not_found());
+    assert!(missing.is_not_found() && missing.is_verdict());
     let shown = format!(
         "the schema registry at {} answers 404: Schema 1 not found (code 40403)",
         server.url()
     );
     assert_eq!(missing.to_string(), shown);
-    assert!(register("u").await.is_unauthorized());
+    let unknown = register("u").await;
+    assert!(unknown.is_unauthorized() && !unknown.is_verdict());
     let incompatible = register("i").await;
-    assert!(incompatible.is_incompatible());
+    assert!(incompatible.is_incompatible() && incompatible.is_verdict());
     assert!(incompatible.to_string().ends_with("answers 409: incompatible: field a is gone"));
-    assert_eq!(register("b").await.code(), Some(code::INVALID_SCHEMA));
+    let invalid = register("b").await;
+    assert!(invalid.code() == Some(code::INVALID_SCHEMA) && invalid.is_verdict());
+    // A gateway that knows no such path knows nothing of schemas.
+    let elsewhere = register("e").await;
+    assert!(!elsewhere.is_not_found() && !elsewhere.is_verdict(), "{elsewhere}");
     let forbidden = client.subjects(false).await.unwrap_err();
     assert!(forbidden.is_unauthorized() && !forbidden.to_string().contains("html"));
     // None was repeated.
-    assert_eq!(server.asked().len(), 5);
+    assert_eq!(server.asked().len(), 6);
 }
 
 #[tokio::test]
