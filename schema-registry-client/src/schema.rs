@@ -149,6 +149,9 @@ pub struct Registered {
     pub version: Option<i32>,
     /// The GUID, from registries that have them.
     pub guid: Option<Arc<str>>,
+    /// [`Schema::rule_set`] as it is now: the subject may bring rules of its own.
+    #[serde(default, rename = "ruleSet")]
+    pub rule_set: Option<Value>,
 }
 
 /// A subject, and a version that it has.

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     };
     let level = match arguments.command {
         Command::Standalone(_) => "info",
-        Command::Broker(_) => "warn",
+        Command::Broker(_) | Command::Schema(_) => "warn",
         _ => "error",
     };
     let loggers = start_logging(arguments.log_format, level);

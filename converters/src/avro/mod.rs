@@ -80,6 +80,11 @@ impl Avro {
 }
 
 impl Format for Avro {
+    fn forget(&mut self) {
+        self.readers.clear();
+        self.writers.clear();
+    }
+
     fn compile_reader(&mut self, schema: &SchemaText, version: Option<i32>) -> Result<Compiled> {
         let document = Document::parse(schema)?;
         let mut reader = Reader::new(&document, version, &self.config, &mut self.unions)?;

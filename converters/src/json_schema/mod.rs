@@ -227,6 +227,10 @@ impl JsonSchemaFormat {
 }
 
 impl Format for JsonSchemaFormat {
+    fn forget(&mut self) {
+        self.schemas.clear();
+    }
+
     fn compile_reader(&mut self, schema: &SchemaText, version: Option<i32>) -> Result<Compiled> {
         let documents = parsed(schema)?;
         let schema = connect_schema(&documents, version, &self.settings)

@@ -247,6 +247,12 @@ fn written_indexes(indexes: &[usize]) -> Vec<u8> {
 }
 
 impl Format for ProtobufFormat {
+    fn forget(&mut self) {
+        self.schemas.clear();
+        self.readers.clear();
+        self.writers.clear();
+    }
+
     fn compile_reader(&mut self, schema: &SchemaText, version: Option<i32>) -> Result<Compiled> {
         let file = compile(schema)?;
         self.schemas.push(ReaderSchema { file, version, messages: HashMap::new() });

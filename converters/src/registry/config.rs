@@ -19,8 +19,9 @@ pub(crate) struct RegistryConfig {
     /// Whether to begin with any of the URLs, so that many workers spread over them.
     #[config(key = "schema.registry.url.randomize", importance = Low, default = false)]
     pub(super) randomize: bool,
-    /// How many schemas are remembered.
+    /// How many schemas are remembered, and how many are kept ready to read and write with, a topic.
     #[config(key = "max.schemas.per.subject", importance = Low, default = 1000)]
+    #[config(validate = at_least(1))]
     pub(super) max_schemas: i32,
     /// Whether schemas are normalised before they are registered or looked up.
     #[config(key = "normalize.schemas", importance = Medium, default = false)]
@@ -46,7 +47,7 @@ pub(crate) struct RegistryConfig {
     pub(super) latest_strict: bool,
     /// How many subjects' latest schemas are remembered.
     #[config(key = "latest.cache.size", importance = Low, default = 1000)]
-    _latest_cache_size: i32,
+    pub(super) latest_size: i32,
     /// How many seconds the latest schema of a subject is believed to be the latest; -1: forever.
     #[config(key = "latest.cache.ttl.sec", importance = Low, default = -1)]
     pub(super) latest_ttl_sec: i32,
@@ -179,18 +180,21 @@ pub(crate) struct HttpConfig {
     #[config(key = "retries.max.wait.ms", importance = Low, default = 20000)]
     #[config(validate = at_least(0))]
     pub(super) retries_max_wait_ms: i32,
-    /// How many answers that there is nothing are remembered.
+    /// How many answers that there is nothing are remembered, for each kind of question.
     #[config(key = "missing.cache.size", importance = Low, default = 10000)]
-    _missing_cache_size: i32,
-    /// How many seconds it is believed that there is no schema with an id; -1: not at all.
+    pub(super) missing_size: i32,
+    /// How many seconds it is believed that there is no schema with an id; -1: a minute, after which
+    /// the registry is asked again.
     #[config(key = "missing.id.cache.ttl.sec", importance = Low, default = -1)]
     pub(super) missing_id_ttl_sec: i32,
-    /// How many seconds it is believed that there is no such version. The one for ids counts.
+    /// How many seconds it is believed that a subject has no such version; -1: the registry is asked
+    /// each time.
     #[config(key = "missing.version.cache.ttl.sec", importance = Low, default = -1)]
-    _missing_version_ttl_sec: i32,
-    /// How many seconds it is believed that a schema is not there. The one for ids counts.
+    pub(super) missing_version_ttl_sec: i32,
+    /// How many seconds it is believed that a subject does not have a schema, or does not take it;
+    /// -1: a minute, after which the registry is asked again.
     #[config(key = "missing.schema.cache.ttl.sec", importance = Low, default = -1)]
-    _missing_schema_ttl_sec: i32,
+    pub(super) missing_schema_ttl_sec: i32,
     /// The HTTP proxy.
     #[config(key = "proxy.host", importance = Low, default = "")]
     pub(super) proxy_host: String,

@@ -58,9 +58,14 @@ pub(super) fn client(props: &Props, config: &RegistryConfig) -> Result<Arc<Clien
     Ok(client)
 }
 
+/// So many seconds, or none.
+pub(super) fn seconds(seconds: i32) -> Option<Duration> {
+    u64::try_from(seconds).ok().map(Duration::from_secs)
+}
+
 fn settings(props: &Props, config: &RegistryConfig) -> Result<Settings> {
     let millis = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-    let seconds = |s: i32| u64::try_from(s).ok().map(Duration::from_secs);
+    let size = |size: i32| usize::try_from(size).unwrap_or(0);
     let http = &config.http;
     let secured = |url: &String| url.trim().to_ascii_lowercase().starts_with("https:");
     let endpoint = config.bearer.endpoint.iter();
@@ -90,9 +95,13 @@ fn settings(props: &Props, config: &RegistryConfig) -> Result<Settings> {
         max_retries: u32::try_from(http.max_retries).unwrap_or(0),
         retry_wait: millis(http.retries_wait_ms),
         retry_max_wait: millis(http.retries_max_wait_ms),
-        cache_capacity: usize::try_from(config.max_schemas).unwrap_or(0),
+        cache_capacity: size(config.max_schemas),
+        latest_capacity: size(config.latest_size),
         latest_ttl: seconds(config.latest_ttl_sec),
-        missing_ttl: seconds(http.missing_id_ttl_sec).filter(|ttl| !ttl.is_zero()),
+        missing_capacity: size(http.missing_size),
+        missing_id_ttl: seconds(http.missing_id_ttl_sec),
+        missing_version_ttl: seconds(http.missing_version_ttl_sec),
+        missing_schema_ttl: seconds(http.missing_schema_ttl_sec),
         ..Settings::new(config.urls.iter().map(|url| url.trim()))
     })
 }

@@ -30,15 +30,12 @@ pub(super) async fn reader(
         None => None,
         Some(subject) => match client.lookup(&subject, &schema, false).await {
             Ok(version) => Some(version.version),
-            Err(error) if error.is_passing() => {
-                return Err(from_client(
-                    "the registry cannot be asked for a schema's version",
-                    error,
-                )
-                .context("subject", subject));
-            }
             // Whoever wrote it may have named subjects otherwise.
-            Err(_) => None,
+            Err(error) if error.is_verdict() => None,
+            Err(error) => {
+                let what = "the registry cannot be asked for a schema's version";
+                return Err(from_client(what, error).context("subject", subject));
+            }
         },
     };
     Ok(Fetched { schema: text, version })
@@ -85,8 +82,7 @@ impl Written {
         match choice {
             Choice::Register => self.register(client, writes).await,
             Choice::Lookup => {
-                let ours = self.ours();
-                let version = client.lookup(&self.subject, &ours, self.normalize).await;
+                let version = client.lookup(&self.subject, &self.ours(), self.normalize).await;
                 let what = "the schema is not registered, and auto.register.schemas=false";
                 let version = version.map_err(|e| self.failed(what, e))?;
                 none_forbids(version.schema.rule_set.as_ref(), Act::Write)?;
@@ -122,6 +118,7 @@ impl Written {
             true => self.failed("the schema is not compatible with those of its subject", e),
             false => self.failed("the schema cannot be registered", e),
         })?;
+        none_forbids(registered.rule_set.as_ref(), Act::Write)?;
         let id = match (writes, registered.guid.as_deref().and_then(SchemaId::guid)) {
             (Writes::Prefix, _) => SchemaId::Number(registered.id),
             (Writes::Header, Some(guid)) => guid,
@@ -158,7 +155,7 @@ impl Written {
             return Ok(SchemaId::Number(version.id));
         }
         version.guid.as_deref().and_then(SchemaId::guid).ok_or_else(|| {
-            Error::data("the registry gives schemas no GUIDs")
+            Error::fatal("the registry gives schemas no GUIDs, and headers name schemas by them")
                 .context("subject", &self.subject)
                 .context("remedy", "use PrefixSchemaIdSerializer, or a newer registry")
         })

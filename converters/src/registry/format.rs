@@ -39,9 +39,11 @@ pub(crate) struct Row<'a> {
 
 /// Payloads with a schema, between bytes and columns.
 ///
-/// Bounded: what is compiled stays for the life of a converter, which sees as many schemas as its
-/// topics have.
+/// What is compiled stays until all of it is [forgotten](Self::forget).
 pub(crate) trait Format: Send {
+    /// Drops all that was compiled.
+    fn forget(&mut self);
+
     /// Compiles what reads payloads that were written with this schema. `version` is the one it has
     /// in its subject, if that is known: the schema of the columns gets it.
     ///

@@ -28,16 +28,15 @@ pub(crate) use config::{RegistryConfig, with_aliases};
 pub(crate) use format::{Compiled, Described, Format, Row, SchemaText};
 pub(crate) use unsupported::off;
 
+use self::connection::seconds;
 use self::fetch::Choice;
 use self::reader::{Batch, Readers};
 use self::subject::SubjectName;
 use self::wire::{Reads, SchemaId, Writes, header_name};
 use self::writer::Writers;
 
-/// How long it is believed that a schema cannot be had or written.
+/// How long it is believed that a schema cannot be had or written, unless the keys say otherwise.
 const FAILURE_LIFE: Duration = Duration::from_secs(60);
-/// How many of those are remembered a topic.
-const FAILURES: usize = 1000;
 
 /// A converter between Connect data and a format, whose schemas in this language the registry of
 /// these properties keeps. The format's own keys are its own business.
@@ -59,6 +58,7 @@ pub(crate) fn converter<F: Format + 'static>(
         readers: Readers::default(),
         writers: Writers::default(),
         written: None,
+        is_preparing: false,
     }))
 }
 
@@ -84,6 +84,12 @@ struct Registry {
     writes: Writes,
     /// How long the latest schema is believed to be the latest; none: forever.
     latest_life: Option<Duration>,
+    /// How long it is believed that a schema cannot be had.
+    unread_life: Duration,
+    /// How long it is believed that a schema cannot be written.
+    unwritten_life: Duration,
+    /// How many compiled schemas a topic may have.
+    max_schemas: usize,
 }
 
 impl Registry {
@@ -121,15 +127,21 @@ impl Registry {
             None if config.use_latest => Choice::Latest { strict: config.latest_strict },
             None => Choice::Lookup,
         };
+        let client = connection::client(props, config)?;
+        // Others may have used it for long; who starts a connector wants to see what is there now.
+        client.refresh();
         Ok(Self {
-            client: connection::client(props, config)?,
+            client,
             language,
             role,
             subject_name,
             choice,
             normalize: config.normalize,
             writes,
-            latest_life: u64::try_from(config.latest_ttl_sec).ok().map(Duration::from_secs),
+            latest_life: seconds(config.latest_ttl_sec),
+            unread_life: seconds(config.http.missing_id_ttl_sec).unwrap_or(FAILURE_LIFE),
+            unwritten_life: seconds(config.http.missing_schema_ttl_sec).unwrap_or(FAILURE_LIFE),
+            max_schemas: usize::try_from(config.max_schemas).unwrap_or(1).max(1),
         })
     }
 
@@ -171,12 +183,32 @@ struct RegistryConverter<F> {
     writers: Writers,
     /// The header of what was written last.
     written: Option<(Arc<str>, Bytes)>,
+    /// Something is being prepared.
+    is_preparing: bool,
+}
+
+impl<F: Format> RegistryConverter<F> {
+    /// Begins anew when there are too many compiled schemas to keep, but not amid preparing. Those in
+    /// use are compiled again; the client knows their texts.
+    fn make_room(&mut self) {
+        let topics = self.readers.topics().max(self.writers.topics()).max(1);
+        let plans = self.readers.plans() + self.writers.plans();
+        if plans > self.registry.max_schemas.saturating_mul(topics) && !self.is_preparing {
+            self.format.forget();
+            self.readers = Readers::default();
+            self.writers = Writers::default();
+        }
+        self.is_preparing = true;
+    }
 }
 
 #[async_trait]
 impl<F: Format> Converter for RegistryConverter<F> {
     async fn prepare_from(&mut self, topic: &str, column: &Column) -> Result<()> {
-        self.writers.prepare(topic, column, &self.registry, &mut self.format).await
+        self.make_room();
+        self.writers.prepare(topic, column, &self.registry, &mut self.format).await?;
+        self.is_preparing = false;
+        Ok(())
     }
 
     fn from_connect_data(
@@ -200,8 +232,11 @@ impl<F: Format> Converter for RegistryConverter<F> {
         rows: &Serialized,
         headers: &[RawHeaders],
     ) -> Result<()> {
+        self.make_room();
         let batch = Batch { topic, rows, headers, reads: self.reads, header: &self.header };
-        self.readers.prepare(batch, &self.registry, &mut self.format).await
+        self.readers.prepare(batch, &self.registry, &mut self.format).await?;
+        self.is_preparing = false;
+        Ok(())
     }
 
     fn to_connect_data(

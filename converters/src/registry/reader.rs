@@ -1,22 +1,25 @@
 //! Reads rows whose schemas a registry keeps: decides which schemas are missing, and what becomes
 //! of rows whose schema cannot be had.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::array::Array;
 use futures_util::StreamExt;
 use millrace_api::data::{Column, RowError};
 use millrace_api::{Error, RawHeaders, Result, Serialized};
 
+use super::Registry;
+use super::errors::is_the_tasks;
 use super::fetch;
 use super::format::{Compiled, Format, Row};
 use super::wire::{Framed, Reads, SchemaId, Unreadable};
-use super::{FAILURE_LIFE, FAILURES, Registry};
 
 /// How many schemas are asked for at once.
 const AT_ONCE: usize = 8;
+/// How many schemas of a topic are remembered that cannot be had.
+const FAILURES: usize = 1000;
 
 /// The schemas of one topic.
 #[derive(Default)]
@@ -30,6 +33,7 @@ struct Known {
 #[derive(Default)]
 pub(super) struct Readers {
     topics: HashMap<Arc<str>, Known>,
+    plans: usize,
 }
 
 /// The rows of a batch, and where their ids stand.
@@ -53,6 +57,16 @@ impl<'a> Batch<'a> {
 }
 
 impl Readers {
+    /// How many topics were read.
+    pub(super) fn topics(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// How many schemas were compiled for them.
+    pub(super) fn plans(&self) -> usize {
+        self.plans
+    }
+
     /// Fetches and compiles what a batch needs and is not known.
     pub(super) async fn prepare(
         &mut self,
@@ -73,11 +87,15 @@ impl Readers {
         let mut asked = futures_util::stream::iter(asked).buffer_unordered(AT_ONCE);
         let mut waiting = None;
         while let Some((id, fetched)) = asked.next().await {
-            let compiled = fetched.and_then(|f| format.compile_reader(&f.schema, f.version));
-            match compiled {
-                Err(error) if error.is_retriable() => waiting = Some(error),
-                compiled => self.remember(batch.topic, id, compiled),
-            }
+            let compiled = match fetched {
+                Err(error) if is_the_tasks(&error) => {
+                    // What others bring is kept, whatever becomes of this one.
+                    waiting = Some(error.context("schema id", id));
+                    continue;
+                }
+                fetched => fetched.and_then(|f| format.compile_reader(&f.schema, f.version)),
+            };
+            self.remember(batch.topic, id, compiled, registry.unread_life);
         }
         match waiting {
             None => Ok(()),
@@ -86,34 +104,40 @@ impl Readers {
     }
 
     /// The ids of a batch that are not known, each once.
-    fn missing(&mut self, batch: Batch<'_>) -> Vec<SchemaId> {
+    fn missing(&mut self, batch: Batch<'_>) -> HashSet<SchemaId> {
         let known = self.topics.entry_ref(batch.topic);
         let now = Instant::now();
         known.failed.retain(|_, (_, until)| now < *until);
-        let mut missing = Vec::new();
+        let mut ids = HashSet::new();
         let mut last = None;
         for row in 0..batch.rows.len() {
             let Some(Ok(Framed { id, .. })) = batch.split(row) else { continue };
-            if last.replace(id) == Some(id) || known.compiled.contains_key(&id) {
-                continue;
-            }
-            // What does not fit beside the others is dropped and asked for again.
-            let room = missing.len() + known.failed.len() < FAILURES;
-            if room && !known.failed.contains_key(&id) && !missing.contains(&id) {
-                missing.push(id);
+            if last.replace(id) != Some(id) && !known.compiled.contains_key(&id) {
+                ids.insert(id);
             }
         }
-        missing
+        if known.failed.len() > FAILURES {
+            known.failed.retain(|id, _| ids.contains(id));
+        }
+        ids.retain(|id| !known.failed.contains_key(id));
+        ids
     }
 
-    fn remember(&mut self, topic: &str, id: SchemaId, compiled: Result<Compiled>) {
+    fn remember(
+        &mut self,
+        topic: &str,
+        id: SchemaId,
+        compiled: Result<Compiled>,
+        failure_life: Duration,
+    ) {
         let known = self.topics.entry_ref(topic);
         match compiled {
             Ok(compiled) => {
+                self.plans = self.plans.max(compiled.0 + 1);
                 known.compiled.insert(id, compiled);
             }
             Err(error) => {
-                known.failed.insert(id, (error, Instant::now() + FAILURE_LIFE));
+                known.failed.insert(id, (error, Instant::now() + failure_life));
             }
         }
     }
@@ -192,9 +216,7 @@ impl Known {
                 (Some(compiled), _) => *last = Some((id, *compiled)),
                 (None, Some((error, _))) => return Err(error.copied()),
                 (None, None) => {
-                    return Err(Error::data(
-                        "too many schemas of this topic cannot be had to ask for one more",
-                    ));
+                    return Err(Error::data("the registry was not asked for the schema"));
                 }
             }
         }

@@ -3,10 +3,12 @@
 mod server;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use millrace_api::config::Props;
 use millrace_api::data::{Column, RowError, Schema, SchemaRef, Value};
-use millrace_api::{Converter, ConverterRole, Error, RawHeaders, Result, Serialized};
+use millrace_api::{Converter, ConverterRole, Error, ErrorKind, RawHeaders, Result, Serialized};
 use schema_registry_client::SchemaType;
 
 use self::server::Registry;
@@ -17,14 +19,21 @@ use super::{Compiled, Described, Format, Row, SchemaText, converter};
 struct Words {
     known: Vec<SchemaText>,
     opening: Vec<u8>,
+    /// The most that were ever known at once.
+    most: Arc<AtomicUsize>,
 }
 
 impl Format for Words {
+    fn forget(&mut self) {
+        self.known.clear();
+    }
+
     fn compile_reader(&mut self, schema: &SchemaText, _version: Option<i32>) -> Result<Compiled> {
         if &*schema.text == "broken" {
             return Err(Error::data("it does not parse"));
         }
         self.known.push(schema.clone());
+        self.most.fetch_max(self.known.len(), Ordering::Relaxed);
         Ok(Compiled(self.known.len() - 1))
     }
 
@@ -248,14 +257,10 @@ async fn a_registry_that_is_away_is_waited_for() {
 }
 
 #[tokio::test]
-async fn refusals_are_the_rows_and_remembered() {
+async fn what_the_registry_says_of_a_schema_is_the_rows_and_remembered() {
     for (status, words) in [
-        (401, "see basic.auth.* and bearer.auth.*"),
-        (403, "what the registry allows this user"),
         (409, "the schema is not compatible with those of its subject"),
         (422, "the schema cannot be registered"),
-        (302, "redirects are not followed"),
-        (200, "not what was asked for"),
     ] {
         let registry = Registry::start();
         let mut converter = open(&registry, "");
@@ -272,6 +277,135 @@ async fn refusals_are_the_rows_and_remembered() {
             assert_eq!(read(&mut *converter, &rows, &[]).await.1.len(), 1);
         }
         assert_eq!(registry.asked().len(), 2, "{status}");
+    }
+}
+
+/// Else `errors.tolerance=all` would drop rows for a slip in a URL.
+#[tokio::test]
+async fn all_else_is_the_tasks_and_forgotten_once_it_is_mended() {
+    for (status, kind, words) in [
+        (401, ErrorKind::Fatal, "see basic.auth.* and bearer.auth.*"),
+        (403, ErrorKind::Fatal, "what the registry allows this user"),
+        (404, ErrorKind::Retriable, "is schema.registry.url the base URL"),
+        (400, ErrorKind::Retriable, "answers 400: so be it"),
+        (302, ErrorKind::Retriable, "redirects are not followed"),
+        (200, ErrorKind::Retriable, "not what was asked for"),
+        (503, ErrorKind::Retriable, "is the schema registry running"),
+    ] {
+        let registry = Registry::start();
+        registry.add(&["one"]);
+        let mut converter = open(&registry, "");
+        registry.answer_all(status);
+        let column = named(None, &[Some("a"), None]);
+        let rows = [Some(cell(1, "a"))];
+        let serialized: Serialized = rows.iter().map(Option::as_deref).collect();
+        for _ in 0..2 {
+            for error in [
+                converter.prepare_from("t", &column).await.unwrap_err(),
+                converter.prepare_to("t", &serialized, &[]).await.unwrap_err(),
+            ] {
+                let trace = error.trace();
+                assert_eq!(error.kind(), kind, "{status}: {trace}");
+                assert!(trace.contains(words) && trace.contains(&registry.url()), "{trace}");
+            }
+        }
+        registry.answer_all(0);
+        assert!(write(&mut *converter, &column).await.1.is_empty());
+        assert!(read(&mut *converter, &rows, &[]).await.1.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn good_ids_are_asked_for_however_many_bad_ones_there_were() {
+    let registry = Registry::start();
+    registry.add(&["one"]);
+    let mut converter = open(&registry, "");
+    let bad: Vec<_> = (100..1200).map(|id| Some(cell(id, "x"))).collect();
+    for rows in bad.chunks(550) {
+        assert_eq!(read(&mut *converter, rows, &[]).await.1.len(), 550);
+    }
+    for _ in 0..2 {
+        let rows = [Some(cell(1, "a")), Some(cell(5000, "b"))];
+        let (values, failed) = read(&mut *converter, &rows, &[]).await;
+        assert_eq!((values[0].clone(), failed.len()), ("one:a".into(), 1));
+    }
+}
+
+#[tokio::test]
+async fn what_was_compiled_does_not_pile_up() {
+    let registry = Registry::start();
+    let texts: Vec<_> = (0..20).map(|n| format!("s{n}")).collect();
+    registry.add(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let words = Words::default();
+    let most = Arc::clone(&words.most);
+    let mut converter = open_with(words, &registry, "max.schemas.per.subject=3");
+    for round in 0..2 {
+        for (id, text) in (1..).zip(&texts) {
+            let (values, _) = read(&mut *converter, &[Some(cell(id, "a"))], &[]).await;
+            assert_eq!(values, [format!("{text}:a").as_str().into()], "{round}");
+            let column = named(Some(text), &[Some("a")]);
+            assert_eq!(write(&mut *converter, &column).await.0, [Some(cell(id, "a"))]);
+        }
+    }
+    // One more than the limit is compiled before the rest is dropped.
+    assert!((1..=4).contains(&most.load(Ordering::Relaxed)));
+}
+
+/// A client is shared, and may be older than the connector.
+#[tokio::test]
+async fn a_restart_sees_what_is_the_latest_now() {
+    let registry = Registry::start();
+    registry.add(&["text"]);
+    let keys = "auto.register.schemas=false\nuse.latest.version=true";
+    let mut old = open(&registry, keys);
+    let column = named(None, &[Some("a")]);
+    assert_eq!(write(&mut *old, &column).await.0, [Some(cell(1, "a"))]);
+    registry.add(&["wide"]);
+    assert_eq!(write(&mut *old, &column).await.0, [Some(cell(1, "a"))]);
+    let mut new = open(&registry, keys);
+    assert_eq!(write(&mut *new, &column).await.0, [Some(cell(2, "a"))]);
+}
+
+/// The worker asks for a while, does something else, and asks again.
+#[tokio::test]
+async fn who_is_dropped_while_asking_asks_nothing_twice() {
+    let registry = Registry::start();
+    registry.add(&["one", "two"]);
+    registry.answer_after(Duration::from_millis(50));
+    let mut converter = open(&registry, "");
+    let rows = [Some(cell(1, "a")), Some(cell(99, "x")), Some(cell(2, "b"))];
+    let serialized: Serialized = rows.iter().map(Option::as_deref).collect();
+    let mut times = 0;
+    while tokio::time::timeout(Duration::ZERO, converter.prepare_to("t", &serialized, &[]))
+        .await
+        .map(Result::unwrap)
+        .is_err()
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        times += 1;
+    }
+    assert!(times > 2, "{times}");
+    let (values, failed) = read(&mut *converter, &rows, &[]).await;
+    assert_eq!((values, failed.len()), (vec!["one:a".into(), Value::Null, "two:b".into()], 1));
+    assert_eq!(registry.asked().len(), 5);
+}
+
+#[tokio::test]
+async fn what_there_is_not_is_believed_as_configured() {
+    let registry = Registry::start();
+    let off = "auto.register.schemas=false\n";
+    for (keys, times) in [
+        ("", 1),
+        ("missing.id.cache.ttl.sec=60\nmissing.schema.cache.ttl.sec=60", 1),
+        ("missing.id.cache.ttl.sec=0\nmissing.schema.cache.ttl.sec=0", 2),
+    ] {
+        let mut converter = open(&registry, &format!("{off}{keys}"));
+        let before = registry.asked().len();
+        for _ in 0..2 {
+            assert_eq!(read(&mut *converter, &[Some(cell(9, "x"))], &[]).await.1.len(), 1);
+            assert_eq!(write(&mut *converter, &named(None, &[Some("a")])).await.1.len(), 1);
+        }
+        assert_eq!(registry.asked().len() - before, 2 * times, "{keys}");
     }
 }
 
@@ -367,9 +501,11 @@ async fn a_schema_with_rules_is_not_written_without_them() {
     let (_, failed) = read(&mut *converter, &[Some(cell(1, "a"))], &[]).await;
     assert!(trace(&failed[0]).contains("rule: pii, type: ENCRYPT"), "{}", trace(&failed[0]));
     // Nor where it is the data's own.
-    let mut looking = open(&registry, "auto.register.schemas=false");
-    let (_, failed) = write(&mut *looking, &named(Some("wide"), &[Some("secret")])).await;
-    assert!(trace(&failed[0]).contains("rule: pii, type: ENCRYPT"), "{}", trace(&failed[0]));
+    for keys in ["auto.register.schemas=false", ""] {
+        let mut owning = open(&registry, keys);
+        let (_, failed) = write(&mut *owning, &named(Some("wide"), &[Some("secret")])).await;
+        assert!(trace(&failed[0]).contains("rule: pii, type: ENCRYPT"), "{}", trace(&failed[0]));
+    }
 }
 
 /// What is believed for no time at all is there for the write that it was asked for.
@@ -408,7 +544,7 @@ fn what_cannot_be_done_is_refused_at_once() {
         let props = properties(&format!("{url}{keys}"));
         let made = converter(Words::default(), SchemaType::Avro, &props, ConverterRole::Value);
         let error = made.err().unwrap_or_else(|| panic!("{keys}"));
-        assert_eq!(error.kind(), millrace_api::ErrorKind::Config);
+        assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.trace().contains(words), "{keys}: {}", error.trace());
     }
 }

@@ -1,34 +1,49 @@
 //! Writes columns with schemas that a registry knows: decides which are asked for, and what becomes
 //! of rows whose schema it refuses.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use millrace_api::data::{Column, RowError, SchemaRef};
 use millrace_api::{Error, Result, Serialized};
 
+use super::Registry;
+use super::errors::is_the_tasks;
 use super::fetch::{Choice, Written};
 use super::format::{Compiled, Format};
 use super::wire::Frame;
-use super::{FAILURE_LIFE, Registry};
 
-/// How many schemas of topics are kept ready.
+/// How many schemas of a topic are kept ready, or are known not to be.
 const WRITERS: usize = 1000;
 
 /// How a Connect schema is written to a topic.
 struct Writer {
-    topic: Arc<str>,
     schema: Option<SchemaRef>,
     made: Result<(Compiled, Frame)>,
     /// None: for ever.
     until: Option<Instant>,
 }
 
-/// What a converter knows of schemas that are written; the one used last comes first.
+/// What a converter knows of schemas that are written.
 #[derive(Default)]
-pub(super) struct Writers(Vec<Writer>);
+pub(super) struct Writers {
+    /// Of each topic the one used last comes first.
+    topics: HashMap<Arc<str>, Vec<Writer>>,
+    plans: usize,
+}
 
 impl Writers {
+    /// How many topics were written.
+    pub(super) fn topics(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// How many schemas were compiled for them.
+    pub(super) fn plans(&self) -> usize {
+        self.plans
+    }
+
     /// Asks the registry for what a column needs and is not known.
     pub(super) async fn prepare(
         &mut self,
@@ -37,27 +52,30 @@ impl Writers {
         registry: &Registry,
         format: &mut impl Format,
     ) -> Result<()> {
-        let now = Instant::now();
-        // Only here: what was prepared is there for the write that follows.
-        self.0.retain(|writer| writer.until.is_none_or(|until| now < until));
+        if let Some(known) = self.topics.get_mut(topic) {
+            // Only here: what was prepared is there for the write that follows.
+            let now = Instant::now();
+            known.retain(|writer| writer.until.is_none_or(|until| now < until));
+        }
         if is_all_tombstones(column, format) || self.find(topic, column.schema()).is_some() {
             return Ok(());
         }
         let made = match make(topic, column.schema(), registry, format).await {
-            Err(error) if error.is_retriable() => return Err(error.context("topic", topic)),
+            Err(error) if is_the_tasks(&error) => return Err(error.context("topic", topic)),
             made => made,
         };
         let life = match (&made, registry.choice) {
-            (Err(_), _) => Some(FAILURE_LIFE),
+            (Err(_), _) => Some(registry.unwritten_life),
             (Ok(_), Choice::Latest { .. }) => registry.latest_life,
             _ => None,
         };
-        if self.0.len() >= WRITERS {
-            self.0.pop();
+        if let Ok((compiled, _)) = &made {
+            self.plans = self.plans.max(compiled.0 + 1);
         }
-        let until = life.map(|life: Duration| Instant::now() + life);
-        let writer = Writer { topic: topic.into(), schema: column.schema().cloned(), made, until };
-        self.0.insert(0, writer);
+        let until = life.map(|life| Instant::now() + life);
+        let known = self.topics.entry(topic.into()).or_default();
+        known.truncate(WRITERS - 1);
+        known.insert(0, Writer { schema: column.schema().cloned(), made, until });
         Ok(())
     }
 
@@ -97,19 +115,17 @@ impl Writers {
 
     /// What is known of a schema, moved to the front. Schemas that are equal are one.
     fn find(&mut self, topic: &str, schema: Option<&SchemaRef>) -> Option<&Writer> {
+        let known = self.topics.get_mut(topic)?;
         let same = |known: &Writer| match (&known.schema, schema) {
             (Some(known), Some(schema)) => Arc::ptr_eq(known, schema),
             (None, None) => true,
             _ => false,
         };
-        let at = |is: &dyn Fn(&Writer) -> bool| {
-            self.0.iter().position(|known| *known.topic == *topic && is(known))
-        };
-        let found = at(&same).or_else(|| at(&|known| known.schema.as_ref() == schema))?;
-        let mut writer = self.0.remove(found);
-        writer.schema = schema.cloned();
-        self.0.insert(0, writer);
-        self.0.first()
+        let equal = |known: &Writer| known.schema.as_ref() == schema;
+        let found = known.iter().position(same).or_else(|| known.iter().position(equal))?;
+        known[..=found].rotate_right(1);
+        known[0].schema = schema.cloned();
+        known.first()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -21,6 +22,8 @@ struct State {
     asked: Vec<String>,
     /// Whatever is asked is answered so, if it is not 0.
     status: u16,
+    /// How long an answer takes.
+    delay: Duration,
 }
 
 pub(super) struct Registry {
@@ -67,6 +70,10 @@ impl Registry {
         self.state.lock().unwrap().status = status;
     }
 
+    pub(super) fn answer_after(&self, delay: Duration) {
+        self.state.lock().unwrap().delay = delay;
+    }
+
     pub(super) fn asked(&self) -> Vec<String> {
         self.state.lock().unwrap().asked.clone()
     }
@@ -102,6 +109,9 @@ impl State {
         match self.status {
             0 => {}
             200 => return (200, json!("<html>")),
+            // Not the registry's 404: it has a code of its own.
+            404 => return (404, json!({"message": "no such path"})),
+            422 => return (422, json!({"error_code": 42201, "message": "so be it"})),
             status => return (status, json!({"error_code": status, "message": "so be it"})),
         }
         let path: Vec<_> = target.split('?').next().unwrap().split('/').skip(1).collect();
@@ -115,7 +125,7 @@ impl State {
             ("GET", ["subjects", _, "versions", "latest"]) => self.schema(self.schemas.len()),
             ("POST", ["subjects", subject, "versions"]) => {
                 let id = self.register(subject, text);
-                (200, json!({"id": id}))
+                (200, json!({"id": id, "ruleSet": self.schemas[id - 1].rules}))
             }
             ("POST", ["subjects", subject]) => {
                 let known = |e: &Entry| e.subject == *subject && e.text == text;
@@ -154,6 +164,8 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) {
         let mut words = first.split(' ');
         let (method, target) = (words.next().unwrap(), words.next().unwrap());
         let body = String::from_utf8(body).unwrap();
+        let delay = state.lock().unwrap().delay;
+        wait(delay);
         let (status, answer) = state.lock().unwrap().answer(method, target, &body);
         let answer = answer.to_string();
         let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", answer.len());
@@ -162,4 +174,9 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) {
             return;
         }
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a registry that is slow, on a thread of its own")]
+fn wait(delay: Duration) {
+    std::thread::sleep(delay);
 }

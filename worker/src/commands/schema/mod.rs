@@ -250,7 +250,12 @@ fn client(arguments: &Arguments) -> Result<Arc<Client>> {
         ));
     }
     // Somebody waits.
-    for (key, value) in [("http.connect.timeout.ms", "5000"), ("retries.max.wait.ms", "2000")] {
+    for (key, value) in [
+        ("http.connect.timeout.ms", "5000"),
+        ("http.read.timeout.ms", "10000"),
+        ("max.retries", "1"),
+        ("retries.max.wait.ms", "2000"),
+    ] {
         props.entry(key.into()).or_insert_with(|| value.into());
     }
     millrace_converters::registry_client(&props)
