@@ -37,12 +37,15 @@ pub enum ConverterRole {
 #[async_trait]
 pub trait Converter: Send {
     /// Fetches what [`from_connect_data`](Self::from_connect_data) needs and has not got. What is
-    /// one row's fault is kept for that row. Cancel-safe.
+    /// one row's fault is kept for that row.
+    ///
+    /// Cancel-safe, and cancelled: a call that takes long is dropped and made again, to look whether
+    /// there is an answer. Questions have to go on meanwhile, such as in a task of their own.
     ///
     /// # Errors
     ///
     /// Retriable when somebody cannot be reached: the worker waits and calls it again, and reads
-    /// or polls no more meanwhile.
+    /// or polls no more of the same partition meanwhile. Others fail the task.
     async fn prepare_from(&mut self, _topic: &str, _column: &Column) -> Result<()> {
         Ok(())
     }

@@ -268,7 +268,7 @@ impl Worker {
         let (catalog, common, props) = (&self.catalog, &config.common, &config.props);
         Ok(SinkPipeline {
             chain: plugins::chain(catalog, common, props)?,
-            converters: Some(plugins::converters(catalog, &self.config, common, props)?),
+            converters: plugins::converters(catalog, &self.config, common, props)?,
             errors,
             topics,
         })

@@ -9,8 +9,12 @@ use tokio::time::Instant;
 const DEFAULT_LIMIT: Duration = Duration::from_secs(600);
 /// Java's first wait between attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(300);
+/// Without any, an error that comes at once would keep a processor busy.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// Longer waits would only make the time longer after everything is well again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A question that is on its way has so long, however short the limit is.
+const LEAST_ANSWER_TIME: Duration = Duration::from_secs(60);
 /// A log line at most so often.
 const TELL: Duration = Duration::from_secs(10);
 
@@ -24,6 +28,8 @@ pub(crate) struct Patience {
     since: Option<Instant>,
     pause: Duration,
     told: Option<Instant>,
+    /// What they said last.
+    why: Option<String>,
 }
 
 impl Patience {
@@ -33,17 +39,32 @@ impl Patience {
         let millis = |ms: i64| u64::try_from(ms).ok().map(Duration::from_millis);
         Self {
             limit: retry_timeout.map_or(Some(DEFAULT_LIMIT), millis),
-            longest_pause: millis(longest_pause).unwrap_or_default().min(LONGEST_PAUSE),
+            longest_pause: millis(longest_pause)
+                .unwrap_or_default()
+                .clamp(SHORTEST_PAUSE, LONGEST_PAUSE),
             since: None,
             pause: FIRST_PAUSE,
             told: None,
+            why: None,
         }
     }
 
-    /// There is no answer yet.
-    pub(crate) fn no_answer_yet(&mut self) {
-        self.since.get_or_insert_with(Instant::now);
-        self.tell("their questions are not answered yet");
+    /// There is no answer yet: to be said about once a second.
+    ///
+    /// # Errors
+    ///
+    /// Fatal when the patience is at its end.
+    pub(crate) fn no_answer_yet(&mut self) -> Result<()> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if self.limit.is_some_and(|limit| since.elapsed() >= limit.max(LEAST_ANSWER_TIME)) {
+            let why = self.why.take().unwrap_or_else(|| SILENCE.to_owned());
+            return Err(in_vain(since, Error::retriable(why)));
+        }
+        // Most answers come soon, and say more.
+        if self.why.is_some() || since.elapsed() >= TELL {
+            self.tell();
+        }
+        Ok(())
     }
 
     /// The converters could not ask: how long to wait until they ask again.
@@ -54,12 +75,10 @@ impl Patience {
     pub(crate) fn again_after(&mut self, error: Error) -> Result<Duration> {
         let since = *self.since.get_or_insert_with(Instant::now);
         if self.limit.is_some_and(|limit| since.elapsed() >= limit) {
-            return Err(Error::fatal("the converters waited in vain for what they need")
-                .context("seconds", since.elapsed().as_secs())
-                .context("remedy", "restart the task when it can be reached; errors.retry.timeout sets how long to wait")
-                .with_source(error));
+            return Err(in_vain(since, error));
         }
-        self.tell(&error.copied().to_string());
+        self.why = Some(error.copied().to_string());
+        self.tell();
         let pause = self.pause.min(self.longest_pause);
         self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE);
         Ok(pause)
@@ -77,14 +96,29 @@ impl Patience {
     pub(crate) fn begin_anew(&mut self) {
         self.since = None;
         self.pause = FIRST_PAUSE;
+        self.why = None;
     }
 
-    fn tell(&mut self, what: &str) {
+    fn tell(&mut self) {
         if self.told.is_none_or(|told| told.elapsed() >= TELL) {
             self.told = Some(Instant::now());
-            tracing::warn!("no record moves until the converters have what they need: {what}");
+            let why = self.why.as_deref().unwrap_or(SILENCE);
+            tracing::warn!("records wait until the converters have what they need: {why}");
         }
     }
+}
+
+const SILENCE: &str = "what they asked for is not answered yet";
+
+fn in_vain(since: Instant, error: Error) -> Error {
+    Error::fatal("the converters waited in vain for what they need")
+        .context("seconds", since.elapsed().as_secs())
+        .context(
+            "remedy",
+            "mend what the cause names, then restart the task; errors.retry.timeout is how many \
+             milliseconds to wait, -1 for ever",
+        )
+        .with_source(error)
 }
 
 #[cfg(test)]
@@ -114,6 +148,32 @@ mod tests {
         let half_a_minute = seconds(Patience::new(Some(30_000), 500)).await;
         assert_eq!(half_a_minute, 30);
         assert_eq!(seconds(Patience::new(Some(-1), 60_000)).await, u64::MAX);
+    }
+
+    /// A question may take longer than the limit, but not for ever.
+    #[tokio::test(start_paused = true)]
+    async fn silence_has_a_limit_too() {
+        for (limit, expected) in [(None, 600), (Some(0), 60), (Some(90_000), 90)] {
+            let mut patience = Patience::new(limit, 60_000);
+            let begun = Instant::now();
+            let error = loop {
+                match patience.no_answer_yet() {
+                    Ok(()) => tokio::time::sleep(Duration::from_secs(1)).await,
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(begun.elapsed().as_secs(), expected);
+            assert!(error.trace().contains("errors.retry.timeout") && !error.is_retriable());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_always_a_pause() {
+        for configured in [-1, 0, 1] {
+            let mut patience = Patience::new(None, configured);
+            let pause = patience.again_after(Error::retriable("away")).unwrap();
+            assert_eq!(pause, SHORTEST_PAUSE);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,14 +1,13 @@
 //! A sink task's loop: consume, convert, transform, put, commit (`WorkerSinkTask` in Java).
 
 use std::collections::{BTreeSet, VecDeque};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_api::data::{Records, SinkRecords};
 use millrace_api::{Error, Offsets, Result, SinkContext, SinkTask, TopicPartition};
 use millrace_kafka::{Consumer, Fetched, Polled};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::status::{State, StatusWriter};
 use crate::task::chain::TransformationChain;
@@ -22,8 +21,11 @@ use crate::topics::TopicUses;
 /// on time relies on it. Java waits up to `offset.flush.interval.ms`.
 const LONGEST_POLL: Duration = Duration::from_secs(1);
 
-/// How long the loop stands still while converters ask others; then they go on beside it.
+/// How long the loop stands still while converters ask others for what was just fetched.
 const LONGEST_ASKING: Duration = Duration::from_secs(1);
+
+/// How often it then looks whether there is an answer.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What a sink task is made of.
 pub(crate) struct SinkTaskLoop {
@@ -39,8 +41,7 @@ pub(crate) struct SinkTaskLoop {
 /// The way of a run from the consumer to the task.
 pub(crate) struct SinkPipeline {
     pub(crate) chain: TransformationChain,
-    /// None while they ask for what they need; see [`Preparing`].
-    pub(crate) converters: Option<Converters>,
+    pub(crate) converters: Converters,
     pub(crate) errors: Arc<ErrorPolicy>,
     pub(crate) topics: TopicUses,
 }
@@ -58,8 +59,11 @@ pub(crate) struct SinkState {
     current: Offsets,
     /// Fetched, but not yet converted: the converters wait for what they need.
     held: VecDeque<Fetched>,
-    preparing: Option<Preparing>,
-    /// Not before then the converters ask again.
+    /// The partitions of which something is held.
+    waiting: BTreeSet<TopicPartition>,
+    /// Whether an answer to what the converters asked is on its way.
+    is_asking: bool,
+    /// Not before then those that wait ask again.
     ask_again: Instant,
     patience: Patience,
     /// Converted, but not yet put successfully; offered again after a retriable error.
@@ -68,34 +72,16 @@ pub(crate) struct SinkState {
     batch_end: Offsets,
     /// Whether the task asked for the batch to come again.
     redelivery: bool,
-    /// Whether everything is paused because of that, or because of what is held.
-    withheld: bool,
-    /// What the consumer has paused for the task's sake.
-    task_paused: BTreeSet<TopicPartition>,
+    /// What the consumer has paused.
+    paused: BTreeSet<TopicPartition>,
 }
 
-/// A run, and converters that ask for what they need to convert it: both come back together. The
-/// loop goes on polling meanwhile, so that the task stays in its group however long that takes.
-struct Preparing {
-    partition: TopicPartition,
-    /// The partition is no longer the task's, or is read again.
-    is_stale: bool,
-    asking: Pin<Box<dyn Future<Output = Asked> + Send>>,
-}
-
-type Asked = (Converters, Fetched, Result<()>);
-
-impl Preparing {
-    fn new(mut converters: Converters, run: Fetched) -> Self {
-        Self {
-            partition: run.topic_partition.clone(),
-            is_stale: false,
-            asking: Box::pin(async move {
-                let prepared = converters.prepare_to(&run).await;
-                (converters, run, prepared)
-            }),
-        }
-    }
+/// What became of the converters' questions for a run.
+enum Asked {
+    /// They have what they need.
+    Answered,
+    NoAnswerYet,
+    Failed(Error),
 }
 
 impl SinkState {
@@ -108,23 +94,21 @@ impl SinkState {
             last_committed: Offsets::new(),
             current: Offsets::new(),
             held: VecDeque::new(),
-            preparing: None,
+            waiting: BTreeSet::new(),
+            is_asking: false,
             ask_again: Instant::now(),
             patience,
             batch: Vec::new(),
             batch_end: Offsets::new(),
             redelivery: false,
-            withheld: false,
-            task_paused: BTreeSet::new(),
+            paused: BTreeSet::new(),
         }
     }
 
     /// Drops what is held of partitions that are not the task's any more, or are read again.
     fn drop_held(&mut self, gone: impl Fn(&TopicPartition) -> bool) {
         self.held.retain(|run| !gone(&run.topic_partition));
-        if let Some(preparing) = &mut self.preparing {
-            preparing.is_stale |= gone(&preparing.partition);
-        }
+        self.waiting.retain(|partition| !gone(partition));
         self.batch.retain(|run| !gone(&run.topic_partition));
         self.batch_end.retain(|partition, _| !gone(partition));
     }
@@ -157,22 +141,20 @@ impl SinkTaskLoop {
                 Wanted::Stop => return Ok(()),
                 Wanted::Pause if !paused => {
                     paused = true;
-                    self.consumer.pause(&self.assigned())?;
                     self.context.request_commit();
                     self.status.write(State::Paused);
                 }
                 Wanted::Run if paused => {
                     paused = false;
                     self.state.patience.begin_anew();
-                    self.resume_what_may()?;
                     self.status.write(State::Running);
                 }
                 Wanted::Run | Wanted::Pause => {}
             }
             self.commit_if_due().await?;
-            self.take_up_wishes(paused).await?;
+            self.take_up_rewinds().await?;
             self.let_flow(paused)?;
-            let timeout = self.poll_timeout();
+            let timeout = self.poll_timeout(paused);
             let known = if paused { Wanted::Pause } else { Wanted::Run };
             let polled = tokio::select! {
                 biased;
@@ -188,7 +170,7 @@ impl SinkTaskLoop {
                 polled => polled?,
             };
             match polled {
-                Polled::Assigned(partitions) => self.assigned_now(&partitions, paused).await?,
+                Polled::Assigned(partitions) => self.assigned_now(&partitions).await?,
                 Polled::Revoked(partitions) => self.commit_and_close(&partitions).await?,
                 Polled::Lost(partitions) => self.forget(&partitions, true).await?,
                 Polled::Records(runs) => {
@@ -202,40 +184,29 @@ impl SinkTaskLoop {
         }
     }
 
-    /// Until the next commit, or for the task's own time-out, else a second.
-    fn poll_timeout(&mut self) -> Duration {
-        let until_commit = self.state.next_commit.saturating_duration_since(Instant::now());
+    /// Until the next commit, or for the task's own time-out, else a second; less where converters
+    /// have to ask again.
+    fn poll_timeout(&mut self, paused: bool) -> Duration {
+        let now = Instant::now();
+        let until_commit = self.state.next_commit.saturating_duration_since(now);
         let wished = self.context.wishes().timeout.take().unwrap_or(LONGEST_POLL);
-        until_commit.min(wished)
-    }
-
-    fn assigned(&self) -> Vec<TopicPartition> {
-        self.context.wishes().assignment.iter().cloned().collect()
-    }
-
-    /// Carries out rewinds and pauses that the task asked for.
-    async fn take_up_wishes(&mut self, paused: bool) -> Result<()> {
-        let (rewinds, wanted) = {
-            let mut wishes = self.context.wishes();
-            let wanted = wishes.paused.intersection(&wishes.assignment).cloned().collect();
-            (std::mem::take(&mut wishes.rewinds), wanted)
+        let until_asking = match &self.state {
+            state if paused || state.redelivery || state.waiting.is_empty() => Duration::MAX,
+            state if state.is_asking => LOOK,
+            state => state.ask_again.saturating_duration_since(now),
         };
-        if !rewinds.is_empty() {
-            let assignment = self.context.assignment();
-            let known = |(p, _): &(TopicPartition, i64)| assignment.contains(p);
-            self.rewind(rewinds.into_iter().filter(known).collect()).await?;
+        until_commit.min(wished).min(until_asking)
+    }
+
+    /// Carries out rewinds that the task asked for.
+    async fn take_up_rewinds(&mut self) -> Result<()> {
+        let rewinds = std::mem::take(&mut self.context.wishes().rewinds);
+        if rewinds.is_empty() {
+            return Ok(());
         }
-        let wanted: BTreeSet<TopicPartition> = wanted;
-        if wanted != self.state.task_paused {
-            let resumed: Vec<_> = self.state.task_paused.difference(&wanted).cloned().collect();
-            let added: Vec<_> = wanted.difference(&self.state.task_paused).cloned().collect();
-            self.consumer.pause(&added)?;
-            if !paused && !self.state.withheld {
-                self.consumer.resume(&resumed)?;
-            }
-            self.state.task_paused = wanted;
-        }
-        Ok(())
+        let assignment = self.context.assignment();
+        let known = |(p, _): &(TopicPartition, i64)| assignment.contains(p);
+        self.rewind(rewinds.into_iter().filter(known).collect()).await
     }
 
     /// Reads on from these offsets; what was put beyond them is put again.
@@ -249,78 +220,80 @@ impl SinkTaskLoop {
         Ok(())
     }
 
-    /// Nothing more is fetched while a batch is to be put again, or something waits to be
-    /// converted.
+    /// Lets flow what may: nothing while the connector is paused or a batch is to be put again, and
+    /// no partition that the task has paused, or of which something waits to be converted.
     fn let_flow(&mut self, paused: bool) -> Result<()> {
         let state = &mut self.state;
-        let withheld = state.redelivery || state.preparing.is_some() || !state.held.is_empty();
-        if withheld == state.withheld {
-            return Ok(());
+        let mut still = self.context.assignment();
+        if !paused && !state.redelivery {
+            let wishes = self.context.wishes();
+            still.retain(|p| wishes.paused.contains(p) || state.waiting.contains(p));
         }
-        state.withheld = withheld;
-        match withheld {
-            true => self.consumer.pause(&self.assigned()),
-            false if paused => Ok(()),
-            false => self.resume_what_may(),
-        }
+        let begin: Vec<_> = still.difference(&state.paused).cloned().collect();
+        let end: Vec<_> = state.paused.difference(&still).cloned().collect();
+        state.paused = still;
+        self.consumer.pause(&begin)?;
+        self.consumer.resume(&end)
     }
 
-    /// Lets everything flow again but what the task itself has paused.
-    fn resume_what_may(&mut self) -> Result<()> {
-        if self.state.withheld {
-            return Ok(());
-        }
-        let mut flowing = self.assigned();
-        flowing.retain(|p| !self.state.task_paused.contains(p));
-        self.consumer.resume(&flowing)
-    }
-
-    /// Converts and transforms what was fetched, and adds it to the batch: as far as the converters
-    /// have what they need, in order. A batch that is to be put again stays as it is.
+    /// Converts and transforms what was fetched, and adds it to the batch: of each partition as far
+    /// as the converters have what they need, in order. A batch that is to be put again stays as it
+    /// is.
     async fn convert(&mut self) -> Result<()> {
-        while !self.state.redelivery {
-            let Some(mut preparing) = self.next_to_convert() else {
-                return Ok(());
-            };
-            let Ok((converters, run, prepared)) =
-                timeout(LONGEST_ASKING, &mut preparing.asking).await
-            else {
-                self.state.patience.no_answer_yet();
-                self.state.preparing = Some(preparing);
-                return Ok(());
-            };
-            self.pipeline.converters = Some(converters);
-            match prepared {
-                _ if preparing.is_stale => {}
-                Ok(()) => {
-                    self.state.patience.satisfied();
-                    if let Some(last) = run.offsets.last() {
-                        self.state.batch_end.insert(run.topic_partition.clone(), last + 1);
-                        self.state.batch.extend(self.pipeline.convert(&run).await?);
+        if self.state.redelivery {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let (mut no_answer_yet, mut failed) = (false, None);
+        let before = std::mem::take(&mut self.state.waiting);
+        for run in std::mem::take(&mut self.state.held) {
+            let partition = run.topic_partition.clone();
+            let asked_before = before.contains(&partition);
+            let is_kept = self.state.waiting.contains(&partition)
+                || asked_before && now < self.state.ask_again;
+            if !is_kept {
+                // One that waits keeps no other from flowing.
+                let until = if asked_before { now } else { now + LONGEST_ASKING };
+                match self.ask(&run, until).await? {
+                    Asked::Answered => {
+                        self.take_over(&run).await?;
+                        continue;
                     }
+                    Asked::NoAnswerYet => no_answer_yet = true,
+                    Asked::Failed(error) => failed = Some(error),
                 }
-                Err(e) if e.is_retriable() => {
-                    self.state.ask_again = Instant::now() + self.state.patience.again_after(e)?;
-                    self.state.held.push_front(run);
-                    return Ok(());
-                }
-                Err(e) => return Err(e),
             }
+            self.state.waiting.insert(partition);
+            self.state.held.push_back(run);
+        }
+        self.state.is_asking = no_answer_yet;
+        match failed {
+            Some(error) => {
+                self.state.ask_again = now + self.state.patience.again_after(error)?;
+            }
+            None if no_answer_yet => self.state.patience.no_answer_yet()?,
+            None if self.state.waiting.is_empty() => self.state.patience.satisfied(),
+            None => {}
         }
         Ok(())
     }
 
-    /// What is being prepared, or the next run that may be.
-    fn next_to_convert(&mut self) -> Option<Preparing> {
-        if let Some(preparing) = self.state.preparing.take() {
-            return Some(preparing);
+    /// Has the converters ask for what a run needs.
+    async fn ask(&mut self, run: &Fetched, until: Instant) -> Result<Asked> {
+        match timeout_at(until, self.pipeline.converters.prepare_to(run)).await {
+            Ok(Ok(())) => Ok(Asked::Answered),
+            Ok(Err(error)) if error.is_retriable() => Ok(Asked::Failed(error)),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Ok(Asked::NoAnswerYet),
         }
-        if Instant::now() < self.state.ask_again {
-            return None;
+    }
+
+    async fn take_over(&mut self, run: &Fetched) -> Result<()> {
+        if let Some(last) = run.offsets.last() {
+            self.state.batch_end.insert(run.topic_partition.clone(), last + 1);
+            self.state.batch.extend(self.pipeline.convert(run).await?);
         }
-        let run = self.state.held.pop_front()?;
-        let converters = self.pipeline.converters.take();
-        Some(Preparing::new(converters.expect("nothing else is being prepared"), run))
+        Ok(())
     }
 
     /// Offers the batch to the task. After a retriable error nothing more is fetched, and the same
@@ -407,7 +380,7 @@ impl SinkTaskLoop {
         }
     }
 
-    async fn assigned_now(&mut self, partitions: &[TopicPartition], paused: bool) -> Result<()> {
+    async fn assigned_now(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         let positions = loop {
             match self.consumer.position(partitions).await {
                 Err(e) if e.is_retriable() => {
@@ -429,9 +402,6 @@ impl SinkTaskLoop {
             let wishes = &mut *wishes;
             wishes.assignment.extend(partitions.iter().cloned());
             wishes.paused.retain(|p| wishes.assignment.contains(p));
-        }
-        if paused || self.state.withheld {
-            self.consumer.pause(partitions)?;
         }
         if !partitions.is_empty() {
             tracing::info!("assigned {}", list(partitions));
@@ -467,7 +437,7 @@ impl SinkTaskLoop {
         let state = &mut self.state;
         state.current.retain(|p, _| !gone(p));
         state.drop_held(gone);
-        state.task_paused.retain(|p| !gone(p));
+        state.paused.retain(|p| !gone(p));
         if lost {
             state.last_committed.retain(|p, _| !gone(p));
         }
@@ -492,8 +462,7 @@ impl SinkPipeline {
     /// Deserializes and transforms a run. Failed records are dealt with by `errors.tolerance`.
     async fn convert(&mut self, run: &Fetched) -> Result<Vec<SinkRecords>> {
         self.errors.remember(run);
-        let converters = self.converters.as_mut().expect("they have what they need");
-        let (runs, failures) = converters.deserialize(run)?;
+        let (runs, failures) = self.converters.deserialize(run)?;
         for failed in &failures {
             let (stage, class, rows) = (failed.stage, failed.class, failed.rows.as_slice());
             let original = |row| Some(Original { run, row });

@@ -9,7 +9,7 @@ use arrow::array::Array;
 use millrace_api::data::{Records, SourceOffset, SourcePartition, SourceRecords};
 use millrace_api::{Error, Result, SourceTask};
 use millrace_kafka::{Acknowledge, Outgoing, Producer};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::contain::caught;
 use crate::status::{State, StatusWriter};
@@ -22,6 +22,9 @@ use crate::task::serde::Converters;
 use crate::task::topics::TopicCreation;
 use crate::task::{Wanted, Wishes};
 use crate::topics::TopicUses;
+
+/// How often to look for how long converters have asked others in vain.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What stands for "none" among timestamps. Kafka knows none below.
 const NO_TIMESTAMP: i64 = -1;
@@ -288,7 +291,15 @@ impl SourcePipeline {
 
     /// Has the converters ask for what they need. False, after a wait, when they could not.
     async fn ask(&mut self, records: &Records) -> Result<bool> {
-        match self.converters.prepare_from(records).await {
+        let Self { converters, patience, .. } = self;
+        let mut asking = pin!(converters.prepare_from(records));
+        let asked = loop {
+            match timeout(LOOK, &mut asking).await {
+                Ok(asked) => break asked,
+                Err(_) => patience.no_answer_yet()?,
+            }
+        };
+        match asked {
             Ok(()) => {
                 self.patience.satisfied();
                 Ok(true)
@@ -384,7 +395,7 @@ impl Committer {
         if self.pending.is_empty() {
             return true;
         }
-        let stored = tokio::time::timeout(self.timeout, self.offsets.write(&self.pending)).await;
+        let stored = timeout(self.timeout, self.offsets.write(&self.pending)).await;
         match stored {
             Ok(Ok(())) => {
                 tracing::info!(partitions = self.pending.len(), "committed source offsets");

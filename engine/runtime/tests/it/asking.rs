@@ -53,16 +53,43 @@ async fn a_sink_polls_while_its_converters_hang() {
     let mut fixture = Fixture::start().await;
     fixture.source("src-hangs", "hangs", 10, &[]).await;
     until("all records", async || fixture.end_offset("hangs").await == 10).await;
-    faults("hangs", 1, Fault::Hang);
+    faults("hangs", FOREVER, Fault::Hang);
     fixture.sink("hangs", "hangs", &asking("hangs")).await;
     until("a put beside it", async || puts("hangs") >= 2).await;
     assert!(lock(&shared("hangs")).put_values().is_empty());
     fixture.stop_worker().await;
     assert!(matches!(lock(&shared("hangs")).events.last(), Some(Event::Stop)));
     // Another worker has more luck.
+    lock(&shared("hangs")).faults.remove("prepare");
     fixture.start_worker().await;
     fixture.sink("hangs", "hangs", &asking("hangs")).await;
     until("all records", async || lock(&shared("hangs")).put_values().len() == 10).await;
+}
+
+/// Neither while its questions fail, nor while nobody answers them.
+#[tokio::test]
+async fn a_partition_that_waits_holds_up_no_other() {
+    let fixture = Fixture::start().await;
+    for (name, fault) in [("stuck-refused", Fault::Retriable), ("stuck-unheard", Fault::Hang)] {
+        let flows = format!("flows-beside-{name}");
+        fixture.source(&format!("src-{name}"), name, 30, &[]).await;
+        fixture.source(&format!("src-{flows}"), &flows, 30, &[]).await;
+        lock(&shared(name)).faults.insert(name, (FOREVER, fault));
+        let topics = format!("{name},{flows}");
+        fixture.sink(name, &topics, &asking(name)).await;
+        until("the other's", async || lock(&shared(name)).put_values().len() == 30).await;
+        fixture.source(&format!("src-more-{name}"), &flows, 20, &[]).await;
+        until("more of it", async || lock(&shared(name)).put_values().len() == 50).await;
+        let group = format!("connect-{name}");
+        let other = async || fixture.committed(&group, &flows).await == Some(50);
+        until("a commit of the other", other).await;
+        assert_eq!(fixture.committed(&group, name).await, None);
+        lock(&shared(name)).faults.remove(name);
+        until("all records", async || lock(&shared(name)).put_values().len() == 80).await;
+        let all = lock(&shared(name)).put_values();
+        assert_eq!(all[50..], values(&format!("src-{name}"), 30));
+        until("its commit", async || fixture.committed(&group, name).await == Some(30)).await;
+    }
 }
 
 /// A partition that goes takes along what is held of it.

@@ -65,7 +65,7 @@ pub(crate) enum Fault {
 }
 
 impl Shared {
-    fn fault(&mut self, call: &'static str) -> Option<Fault> {
+    fn fault(&mut self, call: &str) -> Option<Fault> {
         let (left, fault) = self.faults.get_mut(call)?;
         *left = left.checked_sub(1)?;
         Some(*fault)
@@ -94,7 +94,7 @@ pub(crate) fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn commit_fault(shared: &Mutex<Shared>, call: &'static str) -> Result<()> {
+async fn commit_fault(shared: &Mutex<Shared>, call: &str) -> Result<()> {
     let fault = lock(shared).fault(call);
     match fault {
         None => Ok(()),
@@ -406,10 +406,11 @@ impl Converter for Asking {
 
     async fn prepare_to(
         &mut self,
-        _topic: &str,
+        topic: &str,
         _rows: &Serialized,
         _headers: &[RawHeaders],
     ) -> Result<()> {
+        commit_fault(&self.shared, topic).await?;
         commit_fault(&self.shared, "prepare").await
     }
 
