@@ -82,8 +82,33 @@ fn json(c: &mut Criterion<Clock>) {
         eprintln!("json: an order is {} bytes {name}", rows.value(0).len());
         write(&mut group, BenchmarkId::new("write", name), (JSON, keys), &orders);
         read(&mut group, BenchmarkId::new("read", name), (JSON, keys), &rows);
+        beside(&mut group, name, &rows);
     }
     group.finish();
+}
+
+/// The same texts to trees of values, which is only half of the way to columns.
+fn beside(group: &mut BenchmarkGroup<'_, Clock>, name: &str, rows: &Serialized) {
+    group.bench_function(BenchmarkId::new("read_by_serde_json", name), |b| {
+        b.iter(|| {
+            for row in black_box(rows).iter().flatten() {
+                let value: serde_json::Value = serde_json::from_slice(row).expect("it is JSON");
+                black_box(value);
+            }
+        });
+    });
+    let mut copy = Vec::new();
+    group.bench_function(BenchmarkId::new("read_by_simd_json", name), |b| {
+        b.iter(|| {
+            for row in black_box(rows).iter().flatten() {
+                // It writes into what it parses, and records are shared.
+                copy.clear();
+                copy.extend_from_slice(row);
+                let value = simd_json::to_borrowed_value(&mut copy).expect("it is JSON");
+                black_box(value);
+            }
+        });
+    });
 }
 
 /// The same rows on three ways to JSON text: as columns, as values, and as values that are made
