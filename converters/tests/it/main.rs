@@ -3,6 +3,8 @@
 
 #[path = "../../../fuzz/src/avro.rs"]
 mod fuzzed;
+#[path = "../../../fuzz/src/json.rs"]
+mod json;
 mod keys;
 #[path = "../../../fuzz/src/payloads.rs"]
 mod payloads;
@@ -230,6 +232,15 @@ proptest! {
         pieces in prop::collection::vec(prop::sample::select(&JSON_PIECES[..]), 0..14),
     ) {
         payloads::json_schema(&[&[schema][..], pieces.concat().as_bytes()].concat());
+    }
+
+    /// Pieces of JSON are whole more often than letters.
+    #[test]
+    fn json_is_read_alone_as_among_others(
+        schema in 0..5_u8,
+        pieces in prop::collection::vec(prop::sample::select(&JSON_PIECES[..]), 0..14),
+    ) {
+        json::json(&[&[schema][..], pieces.concat().as_bytes()].concat());
     }
 
     /// Tags, lengths and small numbers look alike.

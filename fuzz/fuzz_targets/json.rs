@@ -1,0 +1,7 @@
+//! Fuzzes the reader of `JsonConverter`.
+#![no_main]
+
+#[path = "../src/json.rs"]
+mod json;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| json::json(data));
