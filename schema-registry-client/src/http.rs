@@ -1,5 +1,5 @@
-//! Decides what one HTTP exchange may take, in time and bytes, when its slowness is told, and whether
-//! its failure may pass.
+//! Decides what one HTTP exchange may take, in time and bytes, when its slowness is told, and
+//! whether its failure may pass.
 
 use std::error::Error as StdError;
 use std::pin::pin;

@@ -1,4 +1,5 @@
-//! Decides what a client's error means to the worker: fail the rows concerned, wait, or fail the task.
+//! Decides what a client's error means to the worker: fail the rows concerned, wait, or fail the
+//! task.
 
 use millrace_api::{Error, ErrorKind};
 use schema_registry_client as client;

@@ -118,7 +118,7 @@ impl ErrorPolicy {
                 .context("offset", run.offsets[row]);
         }
         Err(error
-            .context("remedy", "mend the record or the configuration, or skip such records by errors.tolerance=all")
+            .context("remedy", "mend what the cause names, or have such records skipped by errors.tolerance=all")
             .with_source(first.error.copied()))
     }
 
