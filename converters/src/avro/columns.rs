@@ -2,8 +2,8 @@
 //! leaves what is not regular.
 
 use crate::avro::input::Input;
-use crate::avro::reader::{Entries, Items, Plan};
-use crate::avro::stop::{Stop, unfit, within};
+use crate::avro::reader::{Entries, Items, Plan, Resolved, Step};
+use crate::avro::stop::{Stop, misfit, unfit, within};
 use crate::avro::values::{branch, decimal, symbol, time};
 use crate::cells::{Builder, Cells, offset, to_i256};
 
@@ -77,6 +77,25 @@ impl Plan {
             (Cells::Struct(_), Self::Union(branches)) => {
                 return append_choice(branches, input, builder);
             }
+            (_, Self::Null) => {
+                builder.append_null();
+                return Ok(());
+            }
+            (_, Self::Alternatives(plans)) => {
+                return plans[branch(plans.len(), input)?].append(input, builder);
+            }
+            (_, Self::Misfit(why)) => return Err(misfit(why)),
+            (Cells::Struct(_), Self::Member(taken, plan)) => {
+                return append_member(*taken, plan, input, builder);
+            }
+            (Cells::Struct(_), Self::Resolved(resolved)) => {
+                append_resolved(resolved, input, builder)?;
+            }
+            (Cells::Int64(cells) | Cells::Timestamp(cells), Self::Widened(_)) => {
+                cells.push(input.int()?.into());
+            }
+            (Cells::Float32(cells), Self::Widened(narrow)) => cells.push(narrow.float(input)?),
+            (Cells::Float64(cells), Self::Widened(narrow)) => cells.push(narrow.double(input)?),
             _ => unreachable!("plan and column are made for one schema"),
         }
         builder.end_cell();
@@ -107,9 +126,18 @@ fn append_choice(
         builder.append_null();
         return Ok(());
     };
+    append_member(*taken, plan, input, builder)
+}
+
+fn append_member(
+    taken: usize,
+    plan: &Plan,
+    input: &mut Input<'_>,
+    builder: &mut Builder,
+) -> Result<(), Box<Stop>> {
     let Cells::Struct(columns) = &mut builder.cells else { unreachable!("the caller has matched") };
     for (i, column) in columns.iter_mut().enumerate() {
-        if i == *taken {
+        if i == taken {
             let read = plan.append(input, column);
             read.map_err(|stop| within(stop, &builder.schema.fields()[i].name))?;
         } else {
@@ -117,6 +145,27 @@ fn append_choice(
         }
     }
     builder.end_cell();
+    Ok(())
+}
+
+fn append_resolved(
+    resolved: &Resolved,
+    input: &mut Input<'_>,
+    builder: &mut Builder,
+) -> Result<(), Box<Stop>> {
+    let Cells::Struct(columns) = &mut builder.cells else { unreachable!("the caller has matched") };
+    for step in &resolved.steps {
+        match step {
+            Step::Read(i, plan) => {
+                let read = plan.append(input, &mut columns[*i]);
+                read.map_err(|stop| within(stop, &builder.schema.fields()[*i].name))?;
+            }
+            Step::Skip(skip) => skip.pass(input)?,
+        }
+    }
+    for (i, default) in &resolved.defaults {
+        columns[*i].append_value(default)?;
+    }
     Ok(())
 }
 

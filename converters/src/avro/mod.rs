@@ -14,7 +14,9 @@ mod names;
 mod parse;
 mod print;
 mod reader;
+mod resolve;
 mod schema;
+mod skip;
 mod stop;
 mod to_connect;
 mod values;
@@ -77,6 +79,16 @@ impl Avro {
     pub(crate) fn new(config: AvroConfig) -> Self {
         Self { config, readers: Vec::new(), writers: Vec::new(), unions: 0, bytes_a_row: 0 }
     }
+
+    fn add(&mut self, mut reader: Reader) -> Compiled {
+        // Rows of equal schemas share columns, whoever wrote them: equal ones are made the same.
+        let known = self.readers.iter().find(|known| known.schema == reader.schema);
+        if let Some(known) = known {
+            reader.schema.clone_from(&known.schema);
+        }
+        self.readers.push(reader);
+        Compiled(self.readers.len() - 1)
+    }
 }
 
 impl Format for Avro {
@@ -87,14 +99,20 @@ impl Format for Avro {
 
     fn compile_reader(&mut self, schema: &SchemaText, version: Option<i32>) -> Result<Compiled> {
         let document = Document::parse(schema)?;
-        let mut reader = Reader::new(&document, version, &self.config, &mut self.unions)?;
-        // Rows of equal schemas share columns, whoever wrote them: equal ones are made the same.
-        let known = self.readers.iter().find(|known| known.schema == reader.schema);
-        if let Some(known) = known {
-            reader.schema.clone_from(&known.schema);
-        }
-        self.readers.push(reader);
-        Ok(Compiled(self.readers.len() - 1))
+        let reader = Reader::new(&document, version, &self.config, &mut self.unions)?;
+        Ok(self.add(reader))
+    }
+
+    fn compile_resolver(
+        &mut self,
+        written: &SchemaText,
+        wanted: &SchemaText,
+        version: Option<i32>,
+    ) -> Result<Compiled> {
+        let (written, wanted) = (Document::parse(written)?, Document::parse(wanted)?);
+        let unions = &mut self.unions;
+        let reader = Reader::resolving(&written, &wanted, version, &self.config, unions)?;
+        Ok(self.add(reader))
     }
 
     fn read(&mut self, rows: &[Row<'_>], failed: &mut Vec<RowError>) -> Result<Vec<Column>> {

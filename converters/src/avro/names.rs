@@ -60,6 +60,13 @@ pub(crate) fn is_union(schema: &Schema) -> bool {
     schema.name() == Some(UNION) || schema.parameter(GENERALIZED_UNION).is_some()
 }
 
+/// Whether the schema of a union is a struct with a field for each member that is not null.
+pub(crate) fn is_choice(schema: &Schema, members: &[Type]) -> bool {
+    schema.kind() == Kind::Struct
+        && is_union(schema)
+        && members.iter().filter(|member| !member.is_null()).count() == schema.fields().len()
+}
+
 /// The parameter by which a string is an enum, if it is one.
 pub(crate) fn enum_parameter(schema: &Schema, config: &AvroConfig) -> Option<&'static str> {
     let wanted = match (config.generalized_sum_types, config.enhanced) {

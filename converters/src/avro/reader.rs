@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use millrace_api::data::{Kind, SchemaRef, logical};
+use millrace_api::data::{Kind, SchemaRef, Value, logical};
 use millrace_api::{Error, Result};
 
 use crate::avro::anything;
 use crate::avro::config::AvroConfig;
+use crate::avro::names::is_choice;
+use crate::avro::resolve;
 use crate::avro::schema::{Definition, Document, Shape, Type};
+use crate::avro::skip::Skip;
 use crate::avro::to_connect::ToConnect;
 
 /// Reads payloads of one writer's schema.
@@ -37,7 +40,8 @@ pub(crate) enum Plan {
     Bytes,
     /// So many bytes.
     Fixed(usize),
-    Enum(Arc<[Arc<str>]>),
+    /// The symbols, or none where the schema to read with has not got it.
+    Enum(Arc<[Option<Arc<str>>]>),
     /// With so many digits after the point, in so many bytes if that is fixed.
     Decimal(i32, Option<usize>),
     List(Items),
@@ -53,6 +57,43 @@ pub(crate) enum Plan {
     Union(Vec<Option<(usize, Plan)>>),
     /// Data without schema.
     Anything,
+    // What follows is there only where data are read with another schema than they were written.
+    /// A number that was written as a shorter one.
+    Widened(Narrow),
+    /// Not written at all, and null.
+    Null,
+    /// A union of which each branch becomes the same type.
+    Alternatives(Vec<Plan>),
+    /// A struct of which this field is set.
+    Member(usize, Box<Plan>),
+    Resolved(Box<Resolved>),
+    /// A value that cannot become what is wanted, and why.
+    Misfit(Arc<str>),
+}
+
+/// What a longer number was written as.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Narrow {
+    Int,
+    Long,
+    Float,
+}
+
+/// A record whose fields were written in another order, or not all of them, or others too.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolved {
+    /// As they were written.
+    pub(crate) steps: Vec<Step>,
+    /// The fields that were not.
+    pub(crate) defaults: Vec<(usize, Value)>,
+}
+
+/// What becomes of a field that was written.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// It is the field at this place.
+    Read(usize, Plan),
+    Skip(Skip),
 }
 
 /// What an array or map holds.
@@ -89,6 +130,26 @@ impl Reader {
         Ok(Self { schema: Some(schema), plan, is_bare })
     }
 
+    /// Compiles what reads payloads of `written` as data of `wanted`, which has this version.
+    pub(crate) fn resolving(
+        written: &Document,
+        wanted: &Document,
+        version: Option<i32>,
+        config: &AvroConfig,
+        unions: &mut usize,
+    ) -> Result<Self> {
+        if anything::is_described_by(written) && anything::is_described_by(wanted) {
+            return Self::new(wanted, version, config, unions);
+        }
+        let is_bare = matches!(written.root.shape, Shape::Bytes);
+        if is_bare && !matches!(wanted.root.shape, Shape::Bytes) {
+            return Err(Error::data("a payload of bytes alone is read as nothing but bytes"));
+        }
+        let schema = ToConnect::new(wanted, config, unions).root(version)?;
+        let plan = resolve::plan(written, wanted, &schema)?;
+        Ok(Self { schema: Some(schema), plan, is_bare })
+    }
+
     /// What reads a payload of this length.
     pub(crate) fn plan(&self, payload: usize) -> std::borrow::Cow<'_, Plan> {
         use std::borrow::Cow;
@@ -104,7 +165,7 @@ impl Reader {
 
 impl Plan {
     /// For values of this type, whose Connect schema is this.
-    fn new(document: &Document, what: &Type, schema: &SchemaRef) -> Result<Self> {
+    pub(crate) fn new(document: &Document, what: &Type, schema: &SchemaRef) -> Result<Self> {
         Ok(match &what.shape {
             Shape::Null => return Err(Error::data("a null alone has no value")),
             Shape::Boolean => Self::Boolean,
@@ -131,7 +192,9 @@ impl Plan {
             Shape::Map(values) => Self::Map(Items::new(document, values, schema, 1)?),
             Shape::Union(members) => Self::union(document, members, schema)?,
             Shape::Named(place) => match &document.named[*place].definition {
-                Definition::Enum { symbols, .. } => Self::Enum(symbols.as_slice().into()),
+                Definition::Enum { symbols, .. } => {
+                    Self::Enum(symbols.iter().cloned().map(Some).collect())
+                }
                 Definition::Fixed(size) => match scale(schema)? {
                     Some(scale) => Self::Decimal(scale, Some(*size)),
                     None => Self::Fixed(*size),
@@ -155,15 +218,11 @@ impl Plan {
         };
         let (key, at) = plan("key", schema.key_schema())?;
         let (value, _) = plan("value", schema.value_schema())?;
-        let least_bytes = key.least_bytes().saturating_add(value.least_bytes());
-        let key_comes_first = at == 0;
-        Ok(Self::Entries(Box::new(Entries { key, value, key_comes_first, least_bytes })))
+        Ok(Self::Entries(Box::new(Entries::new(key, value, at == 0))))
     }
 
     fn union(document: &Document, members: &[Type], schema: &SchemaRef) -> Result<Self> {
-        let is_choice = schema.kind() == Kind::Struct
-            && crate::avro::names::is_union(schema)
-            && members.iter().filter(|m| !m.is_null()).count() == schema.fields().len();
+        let is_choice = is_choice(schema, members);
         match members {
             [only] if !is_choice => {
                 return Ok(Self::Only(Box::new(Self::new(document, only, schema)?)));
@@ -202,6 +261,16 @@ impl Plan {
                 fields.iter().fold(0, |sum, field| sum.saturating_add(field.least_bytes()))
             }
             Self::Only(inner) => inner.least_bytes().saturating_add(1),
+            Self::Widened(Narrow::Float) => 4,
+            Self::Null | Self::Misfit(_) => 0,
+            Self::Member(_, plan) => plan.least_bytes(),
+            Self::Resolved(resolved) => {
+                let bytes = resolved.steps.iter().map(|step| match step {
+                    Step::Read(_, plan) => plan.least_bytes(),
+                    Step::Skip(skip) => skip.least_bytes,
+                });
+                bytes.fold(0, usize::saturating_add)
+            }
             _ => 1,
         }
     }
@@ -209,18 +278,44 @@ impl Plan {
 
 impl Items {
     fn new(document: &Document, what: &Type, schema: &SchemaRef, key_bytes: usize) -> Result<Self> {
-        let plan = Plan::new(document, what, part(schema.value_schema())?)?;
+        Ok(Self::of(Plan::new(document, what, part(schema.value_schema())?)?, key_bytes))
+    }
+
+    /// Each has a key of at least so many bytes.
+    pub(crate) fn of(plan: Plan, key_bytes: usize) -> Self {
         let least_bytes = plan.least_bytes().saturating_add(key_bytes);
-        Ok(Self { plan: Box::new(plan), least_bytes })
+        Self { plan: Box::new(plan), least_bytes }
     }
 }
 
-fn part(schema: Option<&SchemaRef>) -> Result<&SchemaRef> {
+impl Entries {
+    pub(crate) fn new(key: Plan, value: Plan, key_comes_first: bool) -> Self {
+        let least_bytes = key.least_bytes().saturating_add(value.least_bytes());
+        Self { key, value, key_comes_first, least_bytes }
+    }
+}
+
+impl Resolved {
+    /// The cheapest plan that does this.
+    pub(crate) fn into_plan(self) -> Plan {
+        let in_order = |(at, step): (usize, &Step)| matches!(step, Step::Read(to, _) if *to == at);
+        if !self.defaults.is_empty() || !self.steps.iter().enumerate().all(in_order) {
+            return Plan::Resolved(Box::new(self));
+        }
+        let plan = |step| match step {
+            Step::Read(_, plan) => Some(plan),
+            Step::Skip(_) => None,
+        };
+        Plan::Struct(self.steps.into_iter().filter_map(plan).collect())
+    }
+}
+
+pub(crate) fn part(schema: Option<&SchemaRef>) -> Result<&SchemaRef> {
     schema.ok_or_else(|| Error::data("an array or map has no schema for its values"))
 }
 
 /// The scale of a decimal; none for other bytes.
-fn scale(schema: &SchemaRef) -> Result<Option<i32>> {
+pub(crate) fn scale(schema: &SchemaRef) -> Result<Option<i32>> {
     let scale = schema.decimal_scale();
     if scale.is_none() && schema.name() == Some(logical::DECIMAL) {
         return Err(Error::data("a decimal has no scale").context("parameter", logical::SCALE));

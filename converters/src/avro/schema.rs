@@ -144,6 +144,18 @@ impl Document {
         property(self.properties(of), name)
     }
 
+    /// Whether a type has this logical type.
+    pub(crate) fn is_logical(&self, of: &Type, name: &str) -> bool {
+        let own = self.property(of, "logicalType").and_then(Json::as_text);
+        own.is_some_and(|own| own.eq_ignore_ascii_case(name))
+    }
+
+    /// How many digits of a decimal are behind its point; none for what is no decimal.
+    pub(crate) fn decimal_scale(&self, of: &Type) -> Option<i32> {
+        let scale = || self.property(of, "scale").and_then(Json::as_int).unwrap_or(0);
+        self.is_logical(of, "decimal").then(scale)
+    }
+
     /// What tells a type from the others in a union: its full name, or what it is.
     pub(crate) fn name_in_union<'a>(&'a self, of: &'a Type) -> &'a str {
         match self.definition(of) {

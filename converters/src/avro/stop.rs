@@ -22,6 +22,12 @@ pub(crate) fn fault(what: &'static str) -> Box<Stop> {
     Box::new(Stop::Fault(Fault::new(what)))
 }
 
+/// A row with a value that cannot become what is wanted.
+#[cold]
+pub(crate) fn misfit(why: &Arc<str>) -> Box<Stop> {
+    Box::new(Stop::Fault(Fault::new(why.to_string())))
+}
+
 /// A row that Arrow cannot hold.
 #[cold]
 pub(crate) fn unfit() -> Box<Stop> {

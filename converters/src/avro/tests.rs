@@ -4,6 +4,7 @@
 mod bad_input;
 mod differential;
 mod mapping;
+mod resolution;
 
 use millrace_api::config::{Config, Props};
 use millrace_api::data::{Schema, Struct, Value};

@@ -103,8 +103,8 @@ impl<'a> ToConnect<'a> {
     }
 
     fn unnamed(&mut self, what: &'a Type) -> Result<SchemaBuilder> {
-        let logical_type = self.document.property(what, "logicalType").and_then(Json::as_text);
-        let is = |name: &str| logical_type.is_some_and(|l| l.eq_ignore_ascii_case(name));
+        let logical_type = self.document.property(what, "logicalType");
+        let is = |name: &str| self.document.is_logical(what, name);
         Ok(match &what.shape {
             Shape::Null => {
                 return Err(Error::data(
@@ -148,7 +148,7 @@ impl<'a> ToConnect<'a> {
 
     fn decimal(&self, what: &Type) -> Result<SchemaBuilder> {
         let number = |name| self.document.property(what, name);
-        let scale = number("scale").and_then(Json::as_int).unwrap_or(0);
+        let scale = self.document.decimal_scale(what).unwrap_or(0);
         let mut builder = Schema::decimal_builder(scale);
         if let Some(precision) = number("precision") {
             let precision = precision
@@ -223,11 +223,7 @@ impl<'a> ToConnect<'a> {
             Definition::Fixed(size) => {
                 let what = self.open.last().expect("the caller has put it there");
                 let what = Type::plain(Shape::Named(*what));
-                let logical_type = self.document.property(&what, "logicalType");
-                let is_decimal = logical_type
-                    .and_then(Json::as_text)
-                    .is_some_and(|l| l.eq_ignore_ascii_case("decimal"));
-                let builder = match is_decimal {
+                let builder = match self.document.is_logical(&what, "decimal") {
                     true => self.decimal(&what)?,
                     false => Schema::builder(Kind::Bytes),
                 };
@@ -541,9 +537,7 @@ fn default_of_union(
     if *json == Json::Null {
         return members.iter().any(Type::is_null).then_some(Value::Null);
     }
-    let is_choice = schema.kind() == Kind::Struct
-        && members.iter().filter(|m| !m.is_null()).count() == schema.fields().len()
-        && names::is_union(schema);
+    let is_choice = names::is_choice(schema, members);
     let mut place = 0;
     for member in members {
         if member.is_null() {

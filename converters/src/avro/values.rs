@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millrace_api::data::{Decimal, Schema, SchemaRef, Struct, Value};
+use millrace_api::data::{Decimal, Kind, Schema, SchemaRef, Struct, Value, logical};
 use num_bigint::BigInt;
 
 use crate::avro::anything;
 use crate::avro::input::Input;
 use crate::avro::names::DAY;
-use crate::avro::reader::{Entries, Items, Plan};
-use crate::avro::stop::{Stop, fault, within};
+use crate::avro::reader::{Entries, Items, Narrow, Plan, Resolved, Step};
+use crate::avro::stop::{Stop, fault, misfit, within};
 
 impl Plan {
     /// Reads a whole payload; without a schema, data of any.
@@ -71,17 +71,75 @@ impl Plan {
             }
             Self::Union(branches) => match &branches[branch(branches.len(), input)?] {
                 None => Value::Null,
-                Some((at, plan)) => {
-                    let field = &schema.fields()[*at];
-                    let mut values = vec![Value::Null; schema.fields().len()];
-                    let value = plan.value(&field.schema, input);
-                    values[*at] = value.map_err(|stop| within(stop, &field.name))?;
-                    Value::Struct(Struct::new(Arc::clone(schema), values))
-                }
+                Some((at, plan)) => member(*at, plan, schema, input)?,
             },
             Self::Anything => anything::read(input, 0)?,
+            Self::Null => Value::Null,
+            Self::Alternatives(plans) => plans[branch(plans.len(), input)?].value(schema, input)?,
+            Self::Misfit(why) => return Err(misfit(why)),
+            Self::Member(at, plan) => member(*at, plan, schema, input)?,
+            Self::Resolved(plans) => resolved(plans, schema, input)?,
+            Self::Widened(narrow) => match (schema.kind(), schema.name()) {
+                (Kind::Float32, _) => Value::Float32(narrow.float(input)?),
+                (Kind::Float64, _) => Value::Float64(narrow.double(input)?),
+                (_, Some(logical::TIMESTAMP)) => Value::Timestamp(input.int()?.into()),
+                _ => Value::Int64(input.int()?.into()),
+            },
         })
     }
+}
+
+impl Narrow {
+    pub(crate) fn float(self, input: &mut Input<'_>) -> Result<f32, Box<Stop>> {
+        Ok(match self {
+            Self::Int => input.int()? as f32,
+            Self::Long => input.long()? as f32,
+            Self::Float => input.float()?,
+        })
+    }
+
+    pub(crate) fn double(self, input: &mut Input<'_>) -> Result<f64, Box<Stop>> {
+        Ok(match self {
+            Self::Int => input.int()?.into(),
+            Self::Long => input.long()? as f64,
+            Self::Float => input.float()?.into(),
+        })
+    }
+}
+
+/// A struct of which one field is set.
+fn member(
+    at: usize,
+    plan: &Plan,
+    schema: &SchemaRef,
+    input: &mut Input<'_>,
+) -> Result<Value, Box<Stop>> {
+    let field = &schema.fields()[at];
+    let mut values = vec![Value::Null; schema.fields().len()];
+    values[at] = plan.value(&field.schema, input).map_err(|stop| within(stop, &field.name))?;
+    Ok(Value::Struct(Struct::new(Arc::clone(schema), values)))
+}
+
+fn resolved(
+    resolved: &Resolved,
+    schema: &SchemaRef,
+    input: &mut Input<'_>,
+) -> Result<Value, Box<Stop>> {
+    let mut values = vec![Value::Null; schema.fields().len()];
+    for step in &resolved.steps {
+        match step {
+            Step::Read(at, plan) => {
+                let field = &schema.fields()[*at];
+                let value = plan.value(&field.schema, input);
+                values[*at] = value.map_err(|stop| within(stop, &field.name))?;
+            }
+            Step::Skip(skip) => skip.pass(input)?,
+        }
+    }
+    for (at, default) in &resolved.defaults {
+        values[*at] = default.clone();
+    }
+    Ok(Value::Struct(Struct::new(Arc::clone(schema), values)))
 }
 
 fn inner(schema: &Schema) -> &SchemaRef {
@@ -180,11 +238,15 @@ pub(crate) fn branch(branches: usize, input: &mut Input<'_>) -> Result<usize, Bo
 }
 
 pub(crate) fn symbol<'a>(
-    symbols: &'a [Arc<str>],
+    symbols: &'a [Option<Arc<str>>],
     input: &mut Input<'_>,
 ) -> Result<&'a Arc<str>, Box<Stop>> {
     let at = usize::try_from(input.long()?).ok();
-    at.and_then(|at| symbols.get(at)).ok_or_else(|| fault("an enum has no such symbol"))
+    let symbol = at.and_then(|at| symbols.get(at));
+    symbol
+        .ok_or_else(|| fault("an enum has no such symbol"))?
+        .as_ref()
+        .ok_or_else(|| fault("an enum's symbol is none that the schema to read with has"))
 }
 
 #[inline]

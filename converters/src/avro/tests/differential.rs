@@ -141,8 +141,12 @@ fn sorted(schema: &SchemaRef, value: &Value) -> Value {
 }
 
 /// Whether apache-avro has read the same.
-fn same(schema: &SchemaRef, ours: &Value, theirs: &Theirs) -> bool {
+pub(super) fn same(schema: &SchemaRef, ours: &Value, theirs: &Theirs) -> bool {
     match (ours, theirs) {
+        (Value::Struct(ours), Theirs::Union(_, theirs)) if names::is_union(schema) => {
+            let mut set = schema.fields().iter().zip(ours.values()).filter(|(_, v)| !v.is_null());
+            matches!((set.next(), set.next()), (Some((f, v)), None) if same(&f.schema, v, theirs))
+        }
         (ours, Theirs::Union(_, theirs)) => same(schema, ours, theirs),
         (Value::Null, Theirs::Null) => true,
         (Value::Int8(a), Theirs::Int(b)) => i32::from(*a) == *b,
@@ -155,8 +159,8 @@ fn same(schema: &SchemaRef, ours: &Value, theirs: &Theirs) -> bool {
         (Value::Float32(a), Theirs::Float(b)) => a.to_bits() == b.to_bits(),
         (Value::Float64(a), Theirs::Double(b)) => a.to_bits() == b.to_bits(),
         (Value::Boolean(a), Theirs::Boolean(b)) => a == b,
-        (Value::String(a), Theirs::String(b)) => **a == **b,
-        (Value::Bytes(a), Theirs::Bytes(b)) => a == b,
+        (Value::String(a), Theirs::String(b) | Theirs::Enum(_, b)) => **a == **b,
+        (Value::Bytes(a), Theirs::Bytes(b) | Theirs::Fixed(_, b)) => a == b,
         (Value::Decimal(a), Theirs::Decimal(b)) => {
             let theirs: Vec<u8> = b.try_into().unwrap();
             a.unscaled == num_bigint::BigInt::from_signed_bytes_be(&theirs)
