@@ -16,7 +16,7 @@ mod topics;
 mod worker;
 
 pub use catalog::Catalog;
-pub use config::worker::WorkerConfig;
+pub use config::worker::{WorkerConfig, resolve_variables};
 pub use herder::standalone::StandaloneHerder;
 pub use herder::{
     ConnectorInfo, ConnectorOffset, ConnectorState, ConnectorStatus, Herder, Patch, PluginInfo,

@@ -1,6 +1,7 @@
 //! A real registry: what the client makes of it, and what people see when it refuses or is away.
 
 use millrace_integration::block_on;
+use millrace_integration::connect::millrace;
 use millrace_integration::registry::Registry;
 use millrace_integration::site::{Site, file_sink, file_source, wait_for_task, with};
 use schema_registry_client::{
@@ -34,6 +35,7 @@ fn the_client_on_a_real_registry() {
         references_are_followed(&client(&registry)).await;
     });
     a_refused_schema_is_shown_to_people(&registry);
+    people_ask_the_registry(&registry);
     a_restart_loses_nothing(&mut registry);
 }
 
@@ -135,6 +137,64 @@ fn a_refused_schema_is_shown_to_people(registry: &Registry) {
     let id = block_on(client.latest("lines-value")).unwrap().id.to_be_bytes();
     let framed = |text: &[u8]| [&[0][..], &id, text].concat();
     assert_eq!(values.collect::<Vec<_>>(), [framed(b"\x06one"), framed(b"\x06two")]);
+}
+
+/// `millrace schema` with these arguments: its exit code, and what it said.
+fn schema(site: &Site, arguments: &[&str]) -> (i32, String) {
+    let output = millrace().arg("schema").args(arguments).current_dir(site.path("")).output();
+    let output = output.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+}
+
+fn people_ask_the_registry(registry: &Registry) {
+    let site = Site::embedded();
+    let file = |name: &str, fields: &str| site.write(name, &*order(fields).text);
+    file("one.avsc", ID);
+    file("two.avsc", &format!("{ID},{NOTE}"));
+    file("moved.avsc", &format!("{NOTE},{ID}"));
+    file("breaking.avsc", &format!("{ID},{TOTAL}"));
+    site.write("t.proto", "syntax = \"proto3\";\nmessage T {}\n");
+    site.write("t.json", "{\"type\":\"object\"}");
+    site.write("url", format!("url={}\n", registry.url()));
+    site.write(
+        "worker.properties",
+        "config.providers=f\n\
+         config.providers.f.class=org.apache.kafka.common.config.provider.FileConfigProvider\n",
+    );
+    let variable = format!("${{f:{}:url}}", site.path("url").display());
+    let connector = format!(
+        r#"{{"name":"c","config":{{"value.converter":"x","value.converter.schema.registry.url":"{variable}"}}}}"#
+    );
+    site.write("connector.json", connector);
+    let url = registry.url();
+    let by_url = |arguments: &[&str]| schema(&site, &[&["--url", &*url], arguments].concat());
+    let says = |(code, said): (i32, String), expected: i32, words: &str| {
+        assert!(code == expected && said.contains(words), "{expected} {words}: {code} {said}");
+    };
+    says(by_url(&["check", "people", "one.avsc"]), 0, "people is new");
+    says(by_url(&["register", "people", "one.avsc"]), 0, "people: version 1, id ");
+    says(by_url(&["check", "people", "breaking.avsc"]), 0, "NONE, which takes any schema");
+    let level = CompatibilityLevel::Backward;
+    block_on(client(registry).set_compatibility(Some("people"), level)).unwrap();
+    says(by_url(&["check", "people", "two.avsc"]), 0, "compatible (level BACKWARD)");
+    says(by_url(&["check", "people", "breaking.avsc"]), 3, "+ total.type: \"double\"");
+    says(by_url(&["register", "people", "breaking.avsc"]), 3, "Incompatible");
+    says(by_url(&["register", "people", "two.avsc"]), 0, "version 2");
+    says(by_url(&["register", "people", "moved.avsc"]), 0, "version 3");
+    says(by_url(&["diff", "people", "2"]), 3, "~ order: id, note -> note, id");
+    says(by_url(&["diff", "people", "1", "1"]), 0, "no difference");
+    says(by_url(&["versions", "people"]), 0, "3  id ");
+    says(by_url(&["register", "people-proto", "t.proto"]), 0, "PROTOBUF");
+    says(by_url(&["register", "people-json", "t.json"]), 0, "JSON");
+    says(by_url(&["get", "nobody"]), 2, "millrace schema subjects");
+    says(by_url(&["get", "people", "9"]), 2, "millrace schema versions");
+    let files = ["--config", "worker.properties", "--config", "connector.json"];
+    says(schema(&site, &[&files[..], &["get", "people", "1"]].concat()), 0, "\"Order\"");
+    let (host, _) = url.split_once("/apis").unwrap();
+    says(schema(&site, &["--url", host, "subjects"]), 2, "/apis/ccompat/v7");
+    let https = url.replace("http:", "https:");
+    says(schema(&site, &["--url", &https, "subjects"]), 2, "write http://");
 }
 
 /// Clients register and fetch while the registry is killed and started again.

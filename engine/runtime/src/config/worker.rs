@@ -94,6 +94,21 @@ impl WorkerConfig {
     }
 }
 
+/// Properties, of `whose` configuration, with what their variables stand for, for whoever reads a
+/// worker's without being one: the providers are those that the properties name. What is put in is
+/// hidden in the log from then on. Blocks while providers read their files.
+///
+/// # Errors
+///
+/// When a provider cannot be used, or cannot read what it is asked for.
+pub fn resolve_variables(whose: &str, raw: Props) -> Result<Props> {
+    let variables = Variables::new(&raw)?;
+    let (apart, open) = apart(raw);
+    let mut props = variables.resolve_and_warn(whose, &open)?.props;
+    props.extend(apart);
+    Ok(props)
+}
+
 /// The properties without variables, and the others: providers cannot hide themselves, and Java
 /// reads its plugin path before there are any.
 fn apart(raw: Props) -> (Props, Props) {

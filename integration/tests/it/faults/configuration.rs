@@ -53,6 +53,22 @@ fn a_missing_or_malformed_key() {
     tells(&log, &["Invalid value soon for configuration offset.flush.interval.ms"]);
 }
 
+#[test]
+fn a_converter_that_cannot_work() {
+    const AVRO: (&str, &str) = ("value.converter", "io.confluent.connect.avro.AvroConverter");
+    let site = Site::embedded();
+    let (code, log) = site.refused(&[AVRO], &[]);
+    assert_eq!(code, Some(2), "{log}");
+    tells(&log, &["value.converter.schema.registry.url", "worker.properties", "millrace plugins"]);
+    let url = ("value.converter.schema.registry.url", "https://localhost");
+    let authority = ("value.converter.schema.registry.ssl.truststore.location", "/no/ca.pem");
+    let misspelt = ("value.converter.auto.register.schema", "false");
+    let (code, log) = site.refused(&[AVRO, url, authority, misspelt], &[]);
+    assert_eq!(code, Some(2), "{log}");
+    tells(&log, &["ssl.truststore.location", "/no/ca.pem", "No such file"]);
+    tells(&log, &["did you mean value.converter.auto.register.schemas?"]);
+}
+
 /// Runs the binary with these arguments in the site's directory.
 fn run(site: &Site, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = millrace();

@@ -9,11 +9,16 @@ use serde_json::Value;
 /// A table of so many cells finds which lines two texts have in common.
 const MAX_CELLS: usize = 25_000_000;
 
-/// What changed: `+` came, `-` went, `~` is another. Nothing for schemas that mean the same.
+/// What changed: `+` came, `-` went, `~` is another. Nothing for schemas that say the same.
 pub(super) fn lines(before: &Schema, after: &Schema) -> Vec<String> {
     let json = |schema: &Schema| serde_json::from_str::<Value>(&schema.text).ok();
     let mut lines = match (json(before), json(after)) {
-        (Some(before), Some(after)) => members(&leaves(&before), &leaves(&after)),
+        (Some(before), Some(after)) => {
+            let (before, after) = (Said::by(&before), Said::by(&after));
+            let mut lines = members(&before.leaves, &after.leaves);
+            lines.extend(reordered(&before.orders, &after.orders));
+            lines
+        }
         _ => by_lines(&before.text, &after.text),
     };
     let references = |schema: &Schema| {
@@ -40,45 +45,73 @@ fn members(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) 
     paths.into_iter().filter_map(changed).collect()
 }
 
-/// What a schema says, by where it says it: fields are named, not counted.
-fn leaves(schema: &Value) -> BTreeMap<String, String> {
-    let mut leaves = BTreeMap::new();
-    walk(schema, String::new(), &mut leaves);
-    leaves
+/// The fields that both have, where they come in another order: payloads are written in it.
+fn reordered(before: &Orders, after: &Orders) -> Vec<String> {
+    let change = |(path, old): (&String, &Vec<String>)| {
+        let new = after.get(path)?;
+        let of = |names: &[String], others: &[String]| {
+            let both = names.iter().filter(|name| others.contains(name));
+            both.cloned().collect::<Vec<_>>().join(", ")
+        };
+        let (old, new) = (of(old, new), of(new, old));
+        let place = if path.is_empty() { String::new() } else { format!(" of {path}") };
+        (old != new).then(|| format!("~ order{place}: {old} -> {new}"))
+    };
+    before.iter().filter_map(change).collect()
 }
 
-fn walk(value: &Value, path: String, leaves: &mut BTreeMap<String, String>) {
-    let below = |key: &str| match (key, path.as_str()) {
-        // Avro's and JSON Schema's words for what has members say nothing to people.
-        ("fields" | "properties", _) => path.clone(),
-        (_, "") => key.to_owned(),
-        _ => format!("{path}.{key}"),
-    };
-    let name = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
-    match value {
-        Value::Object(object) if !object.is_empty() => {
-            for (key, value) in object {
-                walk(value, below(key), leaves);
-            }
-        }
-        Value::Array(items) if !items.is_empty() && items.iter().all(|i| name(i).is_some()) => {
-            for item in items {
-                let key = name(item).unwrap_or_default();
-                let mut item = item.clone();
-                if let Some(object) = item.as_object_mut() {
-                    object.shift_remove("name");
+/// The names of what stands in a list, by where it stands.
+type Orders = BTreeMap<String, Vec<String>>;
+
+/// What a schema says, by where it says it: fields are named, not counted.
+#[derive(Default)]
+struct Said {
+    leaves: BTreeMap<String, String>,
+    orders: Orders,
+}
+
+impl Said {
+    fn by(schema: &Value) -> Self {
+        let mut said = Self::default();
+        said.walk(schema, String::new());
+        said
+    }
+
+    fn walk(&mut self, value: &Value, path: String) {
+        let below = |key: &str| match (key, path.as_str()) {
+            // Avro's and JSON Schema's words for what has members say nothing to people.
+            ("fields" | "properties", _) => path.clone(),
+            (_, "") => key.to_owned(),
+            _ => format!("{path}.{key}"),
+        };
+        let name = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
+        match value {
+            Value::Object(object) if !object.is_empty() => {
+                for (key, value) in object {
+                    self.walk(value, below(key));
                 }
-                walk(&item, below(&key), leaves);
             }
-        }
-        Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
-            for (index, item) in items.iter().enumerate() {
-                walk(item, below(&index.to_string()), leaves);
+            Value::Array(items) if !items.is_empty() && items.iter().all(|i| name(i).is_some()) => {
+                let names = items.iter().filter_map(name).collect();
+                for item in items {
+                    let key = name(item).unwrap_or_default();
+                    let mut item = item.clone();
+                    if let Some(object) = item.as_object_mut() {
+                        object.shift_remove("name");
+                    }
+                    self.walk(&item, below(&key));
+                }
+                self.orders.insert(path, names);
             }
-        }
-        leaf => {
-            leaves
-                .insert(if path.is_empty() { "schema".to_owned() } else { path }, leaf.to_string());
+            Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.walk(item, below(&index.to_string()));
+                }
+            }
+            leaf => {
+                let path = if path.is_empty() { "schema".to_owned() } else { path };
+                self.leaves.insert(path, leaf.to_string());
+            }
         }
     }
 }
@@ -151,6 +184,28 @@ mod tests {
             lines(&Schema::avro("\"int\""), &Schema::avro("\"long\"")),
             ["~ schema: \"int\" -> \"long\""]
         );
+    }
+
+    #[test]
+    fn fields_in_another_order_are_a_difference() {
+        let record = |fields: &[&str]| {
+            let fields = fields.iter().map(|name| format!(r#"{{"name":"{name}","type":"int"}}"#));
+            let fields = fields.collect::<Vec<_>>().join(",");
+            format!(r#"{{"type":"record","name":"O","fields":[{fields}]}}"#)
+        };
+        let nested = |fields: &[&str]| {
+            let inner = record(fields);
+            Schema::avro(format!(
+                r#"{{"type":"record","name":"P","fields":[{{"name":"o","type":{inner}}}]}}"#
+            ))
+        };
+        let plain = |fields: &[&str]| Schema::avro(record(fields));
+        let moved = lines(&plain(&["a", "b", "c"]), &plain(&["b", "a", "c"]));
+        assert_eq!(moved, ["~ order: a, b, c -> b, a, c"]);
+        let moved = lines(&nested(&["a", "b"]), &nested(&["b", "a"]));
+        assert_eq!(moved, ["~ order of o.type: a, b -> b, a"]);
+        // What came between them has moved nothing.
+        assert_eq!(lines(&plain(&["a", "b"]), &plain(&["a", "x", "b"])), ["+ x.type: \"int\""]);
     }
 
     #[test]

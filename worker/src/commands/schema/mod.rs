@@ -1,6 +1,9 @@
 //! `millrace schema`: asks a schema registry for people.
 
+mod asking;
+mod check;
 mod diff;
+mod registry;
 
 use std::fs;
 use std::io::Read;
@@ -9,10 +12,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use millrace_api::config::{Props, properties};
 use millrace_api::{Error, Result};
-use schema_registry_client::{Client, Reference, Schema, SchemaType, Which};
+use schema_registry_client::{Client, Error as Refused, Reference, Schema, SchemaType, Which};
 
+use self::asking::{refused, within_limits};
 use super::print_line;
 
 /// Ask a schema registry: what it has, what changed, and whether a change fits.
@@ -22,10 +25,11 @@ pub struct Arguments {
     /// The registry's base URL; several are separated by commas.
     #[arg(long, global = true)]
     url: Option<String>,
-    /// Properties of a worker, connector or converter, such as value.converter.schema.registry.url,
-    /// basic.auth.user.info or schema.registry.ssl.truststore.location.
+    /// A worker's or connector's file, .properties or JSON, with keys such as
+    /// value.converter.schema.registry.url or value.converter.basic.auth.user.info. Several are read
+    /// as a worker with its connector.
     #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -34,10 +38,13 @@ const EXAMPLES: &str = "\
 Examples:
   millrace schema --url http://localhost:8081 subjects
   millrace schema --config connect-standalone.properties get orders-value
+  millrace schema --config connect-standalone.properties --config orders.json subjects
+  millrace schema --url http://localhost:8081 versions orders-value
   millrace schema --url http://localhost:8081 get --id 7
   millrace schema --url http://localhost:8081 check orders-value order.avsc
   millrace schema --url http://localhost:8081 register orders-value order.avsc
   millrace schema --url http://localhost:8081 diff orders-value 1 latest
+Apicurio's URL is http://HOST:8080/apis/ccompat/v7.
 
 Exit codes:
   0  done; compatible; no difference
@@ -52,6 +59,11 @@ enum Command {
         /// Also those that are deleted, but not for good.
         #[arg(long)]
         deleted: bool,
+    },
+    /// List the versions of a subject.
+    Versions {
+        /// The subject.
+        subject: String,
     },
     /// Print a schema.
     Get {
@@ -94,7 +106,7 @@ struct NewSchema {
     subject: String,
     /// The file with the schema; - for the standard input.
     file: PathBuf,
-    /// AVRO, JSON or PROTOBUF; when absent, PROTOBUF for *.proto, else AVRO.
+    /// AVRO, JSON or PROTOBUF; when absent, PROTOBUF for *.proto, JSON for *.json, else AVRO.
     #[arg(long = "type", value_name = "TYPE", value_parser = language)]
     language: Option<SchemaType>,
     /// A schema that this one uses, as NAME=SUBJECT:VERSION.
@@ -145,14 +157,22 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 }
 
 async fn answer(arguments: Arguments) -> Result<Answer> {
-    let client = client(&arguments)?;
-    match arguments.command {
+    let registry = registry::named(&arguments.config, arguments.url.as_deref())?;
+    within_limits(&registry.urls, told(&registry.client, arguments.command)).await
+}
+
+async fn told(client: &Client, command: Command) -> Result<Answer> {
+    match command {
         Command::Subjects { deleted } => {
             let mut subjects = client.subjects(deleted).await.map_err(refused)?;
             subjects.sort();
             subjects.iter().for_each(|subject| print_line(subject));
+            if subjects.is_empty() {
+                tracing::warn!("the registry has no subjects");
+            }
             Ok(Answer::Yes)
         }
+        Command::Versions { subject } => versions(client, &subject).await,
         Command::Get { id: Some(id), .. } => {
             print_schema(&*client.schema_by_id(id, None).await.map_err(refused)?);
             Ok(Answer::Yes)
@@ -162,30 +182,28 @@ async fn answer(arguments: Arguments) -> Result<Answer> {
             print_schema(&client.version(&subject, version).await.map_err(refused)?.schema);
             Ok(Answer::Yes)
         }
-        Command::Register(new) => register(&client, &new).await,
-        Command::Check { new, against } => {
-            let checked = client.check(&new.subject, against, &new.schema()?).await;
-            let checked = checked.map_err(refused)?;
-            if checked.is_compatible {
-                print_line("compatible");
-                return Ok(Answer::Yes);
-            }
-            print_line("not compatible");
-            checked.messages.iter().for_each(|why| print_line(&format!("  {why}")));
-            if checked.messages.is_empty() {
-                print_line("  the registry does not say why");
-            }
-            Ok(Answer::No)
-        }
+        Command::Register(new) => register(client, &new).await,
+        Command::Check { new, against } => check::check(client, &new, against).await,
         Command::Diff { subject, from, to } => {
             let before = client.version(&subject, from).await.map_err(refused)?;
             let after = client.version(&subject, to).await.map_err(refused)?;
             let lines = diff::lines(&before.schema, &after.schema);
             print_line(&format!("{subject}: version {} to {}", before.version, after.version));
             lines.iter().for_each(|line| print_line(line));
+            if lines.is_empty() {
+                print_line("no difference");
+            }
             Ok(if lines.is_empty() { Answer::Yes } else { Answer::No })
         }
     }
+}
+
+async fn versions(client: &Client, subject: &str) -> Result<Answer> {
+    for number in client.versions(subject).await.map_err(refused)? {
+        let version = client.version(subject, Which::Number(number)).await.map_err(refused)?;
+        print_line(&format!("{number}  id {}  {}", version.id, version.schema.schema_type));
+    }
+    Ok(Answer::Yes)
 }
 
 async fn register(client: &Client, new: &NewSchema) -> Result<Answer> {
@@ -199,14 +217,16 @@ async fn register(client: &Client, new: &NewSchema) -> Result<Answer> {
                     found.map_err(refused)?.version
                 }
             };
-            print_line(&format!("{}: version {version}, id {}", new.subject, registered.id));
+            let language = &schema.schema_type;
+            let id = registered.id;
+            print_line(&format!("{}: version {version}, id {id}, {language}", new.subject));
             Ok(Answer::Yes)
         }
         Err(error) if error.is_incompatible() => {
             tracing::error!("{error}");
             Ok(Answer::No)
         }
-        Err(error) => Err(refused(error)),
+        Err(error) => Err(new.refused(error)),
     }
 }
 
@@ -223,70 +243,40 @@ impl NewSchema {
         } else {
             fs::read_to_string(&self.file).map_err(unread)?
         };
-        let is_proto = self.file.extension().is_some_and(|extension| extension == "proto");
-        let guessed = if is_proto { SchemaType::Protobuf } else { SchemaType::Avro };
-        let language = self.language.clone().unwrap_or(guessed);
-        Ok(Schema { references: self.reference.clone(), ..Schema::new(language, text) })
+        Ok(Schema { references: self.reference.clone(), ..Schema::new(self.language(), text) })
     }
-}
 
-fn refused(error: schema_registry_client::Error) -> Error {
-    Error::fatal(error.to_string())
-}
+    fn language(&self) -> SchemaType {
+        self.language.clone().unwrap_or_else(|| {
+            match self.file.extension().and_then(|extension| extension.to_str()) {
+                Some("proto") => SchemaType::Protobuf,
+                Some("json") => SchemaType::Json,
+                _ => SchemaType::Avro,
+            }
+        })
+    }
 
-/// The client of the registry that `--config` and `--url` name.
-fn client(arguments: &Arguments) -> Result<Arc<Client>> {
-    let written = match &arguments.config {
-        Some(file) => properties::read(file)?,
-        None => Props::new(),
-    };
-    let mut props = converters_own(&written);
-    if let Some(url) = &arguments.url {
-        props.insert("schema.registry.url".into(), url.clone());
+    /// A refusal, which may come from a wrong guess.
+    fn refused(&self, error: Refused) -> Error {
+        let of_schema = error.refusal().is_some_and(|refusal| matches!(refusal.status, 422 | 500));
+        let told = refused(error);
+        match &self.language {
+            None if of_schema => {
+                let guess = self.language();
+                told.context("remedy", format!("it is taken for {guess}: --type says otherwise"))
+            }
+            _ => told,
+        }
     }
-    if !props.contains_key("schema.registry.url") {
-        return Err(Error::config(
-            "which registry? Give --url, or --config with schema.registry.url",
-        ));
-    }
-    // Somebody waits.
-    for (key, value) in [
-        ("http.connect.timeout.ms", "5000"),
-        ("http.read.timeout.ms", "10000"),
-        ("max.retries", "1"),
-        ("retries.max.wait.ms", "2000"),
-    ] {
-        props.entry(key.into()).or_insert_with(|| value.into());
-    }
-    millrace_converters::registry_client(&props)
-}
-
-/// Keys as a converter gets them: without the prefixes that they have in a worker's or connector's
-/// properties. Values' come before keys', and bare ones before both.
-fn converters_own(written: &Props) -> Props {
-    let below = |prefix: &'static str| {
-        let below =
-            written.iter().filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value)));
-        below.map(|(key, value)| (key.to_owned(), value.clone()))
-    };
-    let mut props: Props = below("key.converter.").collect();
-    props.extend(below("value.converter."));
-    let bare = below("").filter(|(key, _)| {
-        ["schema.registry.", "basic.auth.", "bearer.auth.", "proxy."]
-            .iter()
-            .any(|p| key.starts_with(p))
-    });
-    props.extend(bare);
-    props
 }
 
 fn print_schema(schema: &Schema) {
     let pretty = serde_json::from_str::<serde_json::Value>(&schema.text).ok();
     let pretty = pretty.and_then(|json| serde_json::to_string_pretty(&json).ok());
     print_line(pretty.as_deref().unwrap_or(&schema.text));
-    for reference in &schema.references {
-        let Reference { name, subject, version } = reference;
-        print_line(&format!("# {name} is {subject}, version {version}"));
+    // Beside the schema, which others may read.
+    for Reference { name, subject, version } in &schema.references {
+        tracing::warn!("the schema refers to {name}, which is {subject}, version {version}");
     }
 }
 
@@ -302,13 +292,21 @@ mod tests {
     }
 
     #[test]
-    fn a_workers_properties_name_the_registry() {
-        let text = "bootstrap.servers=x\nkey.converter.schema.registry.url=http://k\n\
-                    value.converter.schema.registry.url=http://v\n\
-                    value.converter.basic.auth.user.info=a:b";
-        let own = converters_own(&properties::parse(text, "test").unwrap());
-        assert_eq!(own["schema.registry.url"], "http://v");
-        assert_eq!(own["basic.auth.user.info"], "a:b");
-        assert!(!own.contains_key("bootstrap.servers"));
+    fn languages_are_guessed_from_the_files_name() {
+        for (file, expected) in [
+            ("a.avsc", SchemaType::Avro),
+            ("a.json", SchemaType::Json),
+            ("a.b.proto", SchemaType::Protobuf),
+            ("-", SchemaType::Avro),
+        ] {
+            let new = NewSchema {
+                subject: "s".into(),
+                file: file.into(),
+                language: None,
+                reference: Vec::new(),
+                normalize: false,
+            };
+            assert_eq!(new.language(), expected, "{file}");
+        }
     }
 }
