@@ -155,7 +155,7 @@ fn people_ask_the_registry(registry: &Registry) {
     file("moved.avsc", &format!("{NOTE},{ID}"));
     file("breaking.avsc", &format!("{ID},{TOTAL}"));
     site.write("t.proto", "syntax = \"proto3\";\nmessage T {}\n");
-    site.write("t.json", "{\"type\":\"object\"}");
+    site.write("t.json", r#"{"type":"object","properties":{"a":{"type":"string"}}}"#);
     site.write("url", format!("url={}\n", registry.url()));
     site.write(
         "worker.properties",

@@ -3,6 +3,7 @@
 
 mod asking;
 mod blocking;
+mod converters;
 mod fixture;
 mod herder;
 mod offsets;

@@ -1,4 +1,4 @@
-//! Decides which names in a new configuration are probably misspelt, and what was meant. It is for
+//! Decides which names in a new configuration are probably a mistake, and what was meant. It is for
 //! the log alone: answers keep to Java's words, and unknown keys are passed on as in Java.
 
 use std::collections::BTreeSet;
@@ -18,10 +18,32 @@ pub(super) fn warn(catalog: &Catalog, props: &Props, infos: Option<&ConfigInfos>
     for absent in absent_classes(catalog, props) {
         tracing::warn!("connector {name}: {absent}");
     }
+    for (key, converter) in keys_of_no_converter(props) {
+        tracing::warn!(
+            "connector {name}: {key} has no effect without {converter}: a connector that does not \
+             name the class uses the worker's converter with the worker's keys"
+        );
+    }
     let Some(infos) = infos else { return };
     for (key, meant) in unknown_keys(props, infos) {
         tracing::warn!("connector {name}: unknown key {key}; did you mean {meant}?");
     }
+}
+
+/// The keys of converters that the connector does not name.
+fn keys_of_no_converter(props: &Props) -> Vec<(&str, &'static str)> {
+    // The version may choose among the worker's.
+    let of = |key: &&String, converter: &str| {
+        let rest = key.strip_prefix(converter);
+        rest.is_some_and(|rest| rest.starts_with('.') && rest != ".plugin.version")
+    };
+    let unnamed = CONVERTERS.into_iter().filter(|(converter, _)| !props.contains_key(*converter));
+    unnamed
+        .flat_map(|(converter, _)| {
+            let keys = props.keys().filter(move |key| of(key, converter));
+            keys.map(move |key| (key.as_str(), converter))
+        })
+        .collect()
 }
 
 fn absent_classes(catalog: &Catalog, props: &Props) -> Vec<String> {
@@ -132,6 +154,13 @@ mod tests {
                 ("transforms.a.feld", "transforms.a.field"),
             ]
         );
+    }
+
+    #[test]
+    fn keys_of_a_converter_that_is_not_named_are_told() {
+        let url = "value.converter.schema.registry.url";
+        let given = props(&[("key.converter", "x"), ("key.converter.y", "z"), (url, "u")]);
+        assert_eq!(keys_of_no_converter(&given), [(url, "value.converter")]);
     }
 
     #[test]
