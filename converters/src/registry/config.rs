@@ -38,7 +38,8 @@ pub(crate) struct RegistryConfig {
     /// Whether data must be compatible with the schema of use.schema.id or use.schema.guid.
     #[config(key = "id.compatibility.strict", importance = Low, default = true)]
     pub(super) id_strict: bool,
-    /// Whether to write with the latest schema of the subject, where schemas are not registered.
+    /// Whether to write with the latest schema of the subject, where schemas are not registered, and
+    /// to read as the latest whatever was written.
     #[config(key = "use.latest.version", importance = Low, default = false)]
     pub(super) use_latest: bool,
     /// Whether data must be compatible with the latest schema of the subject that they are written

@@ -11,6 +11,7 @@ use super::rules::{Act, none_forbids};
 use super::wire::{SchemaId, Writes};
 
 /// A schema to read with, and its version in the topic's subject if it is one of that.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Fetched {
     pub(super) schema: SchemaText,
     pub(super) version: Option<i32>,
@@ -39,6 +40,22 @@ pub(super) async fn reader(
         },
     };
     Ok(Fetched { schema: text, version })
+}
+
+/// The subject's latest schema, to read with whatever was written.
+pub(super) async fn latest(
+    client: &Client,
+    language: &SchemaType,
+    subject: &str,
+) -> Result<Fetched> {
+    let latest = client.latest(subject).await;
+    let latest = latest.map_err(|error| {
+        from_client("the subject has no latest schema to read with", error)
+            .context("subject", subject)
+    })?;
+    none_forbids(latest.schema.rule_set.as_ref(), Act::Read)?;
+    let schema = resolved(client, language, &latest.schema).await?;
+    Ok(Fetched { schema, version: Some(latest.version) })
 }
 
 /// Which schema of a subject is written with.

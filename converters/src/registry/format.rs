@@ -58,7 +58,6 @@ pub(crate) trait Format: Send {
     /// # Errors
     ///
     /// When what is wanted cannot be made of what was written, whatever a payload holds.
-    #[cfg_attr(not(test), allow(dead_code, reason = "use.latest.version is about to ask for it"))]
     fn compile_resolver(
         &mut self,
         _written: &SchemaText,

@@ -82,6 +82,8 @@ struct Registry {
     choice: Choice,
     normalize: bool,
     writes: Writes,
+    /// Whether rows are read as the latest schema of the subject, whatever they were written with.
+    reads_latest: bool,
     /// How long the latest schema is believed to be the latest; none: forever.
     latest_life: Option<Duration>,
     /// How long it is believed that a schema cannot be had.
@@ -138,6 +140,7 @@ impl Registry {
             choice,
             normalize: config.normalize,
             writes,
+            reads_latest: config.use_latest,
             latest_life: seconds(config.latest_ttl_sec),
             unread_life: seconds(config.http.missing_id_ttl_sec).unwrap_or(FAILURE_LIFE),
             unwritten_life: seconds(config.http.missing_schema_ttl_sec).unwrap_or(FAILURE_LIFE),

@@ -12,7 +12,7 @@ use millrace_api::{Error, RawHeaders, Result, Serialized};
 
 use super::Registry;
 use super::errors::is_the_tasks;
-use super::fetch;
+use super::fetch::{self, Fetched};
 use super::format::{Compiled, Format, Row};
 use super::wire::{Framed, Reads, SchemaId, Unreadable};
 
@@ -24,6 +24,8 @@ const FAILURES: usize = 1000;
 /// The schemas of one topic.
 #[derive(Default)]
 struct Known {
+    /// What rows are read as, if not as what they were written with.
+    wanted: Option<Fetched>,
     compiled: HashMap<SchemaId, Compiled>,
     /// Remembered for a time, so that a million rows with it are one question.
     failed: HashMap<SchemaId, (Error, Instant)>,
@@ -74,11 +76,13 @@ impl Readers {
         registry: &Registry,
         format: &mut impl Format,
     ) -> Result<()> {
-        let missing = self.missing(batch);
-        if missing.is_empty() {
-            return Ok(());
-        }
         let subject = registry.subject_name.subject(batch.topic, registry.role, None);
+        let wanted = self.wanted(batch.topic, subject.as_deref(), registry).await;
+        let wanted = match wanted {
+            Err(error) if is_the_tasks(&error) => return Err(error.context("topic", batch.topic)),
+            wanted => wanted,
+        };
+        let missing = self.missing(batch);
         let asked = missing.into_iter().map(|id| {
             let (client, language) = (Arc::clone(&registry.client), registry.language.clone());
             let subject = subject.clone();
@@ -93,7 +97,13 @@ impl Readers {
                     waiting = Some(error.context("schema id", id));
                     continue;
                 }
-                fetched => fetched.and_then(|f| format.compile_reader(&f.schema, f.version)),
+                fetched => fetched.and_then(|Fetched { schema, version }| match &wanted {
+                    Ok(None) => format.compile_reader(&schema, version),
+                    Ok(Some(wanted)) => {
+                        format.compile_resolver(&schema, &wanted.schema, wanted.version)
+                    }
+                    Err(error) => Err(error.copied()),
+                }),
             };
             self.remember(batch.topic, id, compiled, registry.unread_life);
         }
@@ -101,6 +111,25 @@ impl Readers {
             None => Ok(()),
             Some(error) => Err(error.context("topic", batch.topic)),
         }
+    }
+
+    /// What the rows of a topic are to be read as, if not as what they were written with. What was
+    /// compiled for another is forgotten.
+    async fn wanted(
+        &mut self,
+        topic: &str,
+        subject: Option<&str>,
+        registry: &Registry,
+    ) -> Result<Option<Fetched>> {
+        let Some(subject) = subject.filter(|_| registry.reads_latest) else {
+            return Ok(None);
+        };
+        let latest = fetch::latest(&registry.client, &registry.language, subject).await?;
+        let known = self.topics.entry_ref(topic);
+        if known.wanted.as_ref() != Some(&latest) {
+            *known = Known { wanted: Some(latest.clone()), ..Known::default() };
+        }
+        Ok(Some(latest))
     }
 
     /// The ids of a batch that are not known, each once.

@@ -37,6 +37,16 @@ impl Format for Words {
         Ok(Compiled(self.known.len() - 1))
     }
 
+    fn compile_resolver(
+        &mut self,
+        written: &SchemaText,
+        wanted: &SchemaText,
+        version: Option<i32>,
+    ) -> Result<Compiled> {
+        let text = format!("{} as {}{}", written.text, wanted.text, version.unwrap_or(0));
+        self.compile_reader(&SchemaText { text: text.into(), references: vec![] }, None)
+    }
+
     fn read(&mut self, rows: &[Row<'_>], failed: &mut Vec<RowError>) -> Result<Vec<Column>> {
         let mut values = Vec::new();
         for (row, Row { schema, payload }) in rows.iter().enumerate() {
@@ -364,6 +374,29 @@ async fn a_restart_sees_what_is_the_latest_now() {
     assert_eq!(write(&mut *old, &column).await.0, [Some(cell(1, "a"))]);
     let mut new = open(&registry, keys);
     assert_eq!(write(&mut *new, &column).await.0, [Some(cell(2, "a"))]);
+}
+
+#[tokio::test]
+async fn rows_are_read_as_the_latest_schema_if_so_wanted() {
+    let registry = Registry::start();
+    let keys = "use.latest.version=true\nlatest.cache.ttl.sec=0";
+    registry.add_to("another-value", &["zero"]);
+    let mut following = open(&registry, keys);
+    let (_, failed) = read(&mut *following, &[Some(cell(1, "a"))], &[]).await;
+    assert!(trace(&failed[0]).contains("no latest schema to read with"), "{}", trace(&failed[0]));
+    registry.add(&["one", "two"]);
+    let rows = [Some(cell(2, "a")), Some(cell(3, "b")), Some(cell(9, "c"))];
+    for keys in ["use.latest.version=true", keys] {
+        let mut converter = open(&registry, keys);
+        let (values, failed) = read(&mut *converter, &rows, &[]).await;
+        assert_eq!(values, ["one as two3:a".into(), "two as two3:b".into(), Value::Null]);
+        assert_eq!(failed.len(), 1);
+        registry.add(&["three"]);
+        let (values, _) = read(&mut *converter, &rows[..1], &[]).await;
+        let follows = keys.contains("ttl");
+        assert_eq!(values, [if follows { "one as three4:a" } else { "one as two3:a" }.into()]);
+        registry.forget_last();
+    }
 }
 
 /// The worker asks for a while, does something else, and asks again.

@@ -44,6 +44,7 @@ mod handover;
 mod postgres;
 mod quickstart;
 mod registry;
+mod registry_away;
 mod rest;
 mod secrets;
 mod security;

@@ -52,10 +52,19 @@ impl Registry {
 
     /// Versions of `t-value`.
     pub(super) fn add(&self, texts: &[&str]) {
+        self.add_to("t-value", texts);
+    }
+
+    pub(super) fn add_to(&self, subject: &str, texts: &[&str]) {
         let mut state = self.state.lock().unwrap();
         for text in texts {
-            state.register("t-value", text);
+            state.register(subject, text);
         }
+    }
+
+    /// The last schema was never there.
+    pub(super) fn forget_last(&self) {
+        self.state.lock().unwrap().schemas.pop();
     }
 
     pub(super) fn set_type(&self, id: usize, schema_type: &'static str) {
@@ -122,7 +131,10 @@ impl State {
             ("GET", ["schemas", "guids", guid]) => {
                 self.schema(guid.rsplit('-').next().unwrap().parse().unwrap())
             }
-            ("GET", ["subjects", _, "versions", "latest"]) => self.schema(self.schemas.len()),
+            ("GET", ["subjects", subject, "versions", "latest"]) => {
+                let last = self.schemas.iter().rposition(|entry| entry.subject == *subject);
+                self.schema(last.map_or(0, |at| at + 1))
+            }
             ("POST", ["subjects", subject, "versions"]) => {
                 let id = self.register(subject, text);
                 (200, json!({"id": id, "ruleSet": self.schemas[id - 1].rules}))
