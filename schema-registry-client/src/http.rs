@@ -163,5 +163,9 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
         }
         source = cause.source();
     }
+    // In rustls' words for an answer that is none of TLS.
+    if words.contains("InvalidContentType") {
+        words = "the server there does not speak TLS: write http:// instead of https://".to_owned();
+    }
     words
 }

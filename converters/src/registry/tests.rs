@@ -259,6 +259,7 @@ async fn a_registry_that_is_away_is_waited_for() {
     let new = named(Some("new"), &[Some("a")]);
     let error = converter.prepare_from("t", &new).await.unwrap_err();
     assert!(error.is_retriable() && error.trace().contains("t-value"), "{}", error.trace());
+    assert_eq!(error.trace().matches("topic: ").count(), 1, "{}", error.trace());
 
     registry.answer_all(0);
     let (values, _) = read(&mut *converter, &[Some(cell(2, "c"))], &[]).await;

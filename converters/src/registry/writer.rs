@@ -61,7 +61,7 @@ impl Writers {
             return Ok(());
         }
         let made = match make(topic, column.schema(), registry, format).await {
-            Err(error) if is_the_tasks(&error) => return Err(error.context("topic", topic)),
+            Err(error) if is_the_tasks(&error) => return Err(error),
             made => made,
         };
         let life = match (&made, registry.choice) {
@@ -169,5 +169,7 @@ async fn make(
     }
     let compiled = format.compile_writer(schema, &chosen.schema).map_err(odd)?;
     let opening = format.opening(compiled);
+    let (id, subject) = (chosen.id, &written.subject);
+    tracing::info!("writing {topic} with the schema {id} of the subject {subject}");
     Ok((compiled, Frame::new(registry.writes, registry.role, chosen.id, &opening)))
 }

@@ -1,9 +1,11 @@
 //! How the client says who it is, and that nobody else hears it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use schema_registry_client::{Client, Credentials, Error, OAuth, Proxy, Secret, Settings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::quick;
 use crate::server::{Asked, Reply, Server};
@@ -177,17 +179,36 @@ async fn a_proxy_is_told_whom_to_ask() {
     let plain = Client::new(through("http://registry.invalid:8081")).unwrap();
     plain.subjects(false).await.unwrap();
 
-    let provider = rustls::crypto::ring::default_provider();
-    let tls = rustls::ClientConfig::builder_with_provider(provider.into())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    let secured = Settings { tls: Some(tls.into()), ..through("https://registry.invalid") };
+    let secured = Settings { tls: Some(tls()), ..through("https://registry.invalid") };
     let error = Client::new(secured).unwrap().subjects(false).await.unwrap_err();
     assert!(error.is_passing() && error.to_string().contains("tunnel"), "{error}");
     assert_eq!(
         proxy.lines(),
         ["GET http://registry.invalid:8081/subjects?deleted=false", "CONNECT registry.invalid:443"]
     );
+}
+
+fn tls() -> Arc<rustls::ClientConfig> {
+    let provider = rustls::crypto::ring::default_provider();
+    let tls = rustls::ClientConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    tls.into()
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_told_from_one_that_is_away() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let plain = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await
+    });
+    let settings = Settings { tls: Some(tls()), max_retries: 0, ..quick(&[url]) };
+    let error = Client::new(settings).unwrap().subjects(false).await.unwrap_err();
+    assert!(error.to_string().contains("write http:// instead of https://"), "{error}");
+    let _ = plain.await.unwrap();
 }

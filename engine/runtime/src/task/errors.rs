@@ -118,7 +118,10 @@ impl ErrorPolicy {
                 .context("offset", run.offsets[row]);
         }
         Err(error
-            .context("remedy", "mend what the cause names, or have such records skipped by errors.tolerance=all")
+            .context(
+                "remedy",
+                "mend what the cause names, or have such records skipped by errors.tolerance=all",
+            )
             .with_source(first.error.copied()))
     }
 

@@ -103,7 +103,10 @@ impl Patience {
         if self.told.is_none_or(|told| told.elapsed() >= TELL) {
             self.told = Some(Instant::now());
             let why = self.why.as_deref().unwrap_or(SILENCE);
-            tracing::warn!("records wait until the converters have what they need: {why}");
+            let waited = self.since.map_or(0, |since| since.elapsed().as_secs());
+            let time =
+                if waited == 0 { String::new() } else { format!("have waited {waited} s and ") };
+            tracing::warn!("records {time}wait until the converters have what they need: {why}");
         }
     }
 }

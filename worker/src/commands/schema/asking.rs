@@ -54,9 +54,6 @@ fn remedy(error: &Refused) -> Option<&'static str> {
     const CREDENTIALS: &str = "give a file with basic.auth.user.info=USER:PASSWORD or \
                                bearer.auth.token=TOKEN as --config";
     match error {
-        Refused::Unavailable { cause, .. } if is_plain_server(cause) => {
-            Some("what answers there does not speak TLS: write http:// instead of https://")
-        }
         Refused::Unavailable { cause, .. } if cause.contains("certificate") => Some(
             "name the CA that signed it in schema.registry.ssl.truststore.location of a file given \
              as --config",
@@ -75,11 +72,6 @@ fn remedy(error: &Refused) -> Option<&'static str> {
         },
         _ => None,
     }
-}
-
-/// Whether somebody answered a TLS greeting with something else.
-fn is_plain_server(cause: &str) -> bool {
-    cause.contains("InvalidContentType")
 }
 
 #[cfg(test)]
@@ -105,10 +97,6 @@ mod tests {
             |url: &str, cause: &str| Refused::Unavailable { url: url.into(), cause: cause.into() };
         let answer = Refused::Answer { url: "http://r".into(), problem: "HTML".into() };
         for (error, words) in [
-            (
-                unavailable("https://r", "received corrupt message of type InvalidContentType"),
-                "write http://",
-            ),
             (unavailable("http://r", "connection closed"), "write https://"),
             (unavailable("https://r", "connection refused"), "is it running"),
             (unavailable("https://r", "invalid peer certificate: Expired"), "truststore.location"),
