@@ -1,5 +1,6 @@
 //! Reads payloads a value at a time: the definition of right for the way by columns.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -195,32 +196,23 @@ fn entries(entries: &Entries, schema: &Schema, input: &mut Input<'_>) -> Result<
 
 /// A key that comes again keeps its place and takes the later value.
 pub(crate) fn unique(pairs: Vec<(Value, Value)>) -> Vec<(Value, Value)> {
-    /// Up to so many, comparing each with each is cheaper than anything else.
+    /// Up to so many, comparing each with each is cheaper than a table.
     const FEW: usize = 16;
-    let is_text = |(key, _): &(Value, Value)| matches!(key, Value::String(_));
-    if pairs.len() > FEW && pairs.iter().all(is_text) {
-        return unique_texts(pairs);
-    }
     let mut kept: Vec<(Value, Value)> = Vec::with_capacity(pairs.len());
+    let mut places = HashMap::new();
+    let has_table = pairs.len() > FEW;
     for (key, value) in pairs {
-        match kept.iter_mut().find(|(known, _)| *known == key) {
-            Some(entry) => entry.1 = value,
-            None => kept.push((key, value)),
-        }
-    }
-    kept
-}
-
-fn unique_texts(pairs: Vec<(Value, Value)>) -> Vec<(Value, Value)> {
-    let mut places = std::collections::HashMap::with_capacity(pairs.len());
-    let mut kept: Vec<(Value, Value)> = Vec::with_capacity(pairs.len());
-    for (key, value) in pairs {
-        let Value::String(text) = &key else { unreachable!("the caller has looked") };
-        match places.insert(Arc::clone(text), kept.len()) {
-            None => kept.push((key, value)),
-            Some(place) => {
-                places.insert(Arc::clone(text), place);
-                kept[place].1 = value;
+        let known = match has_table {
+            true => places.get(&key).copied(),
+            false => kept.iter().position(|(known, _)| *known == key),
+        };
+        match known {
+            Some(place) => kept[place].1 = value,
+            None => {
+                if has_table {
+                    places.insert(key.clone(), kept.len());
+                }
+                kept.push((key, value));
             }
         }
     }

@@ -96,6 +96,31 @@ fn of_a_key_that_comes_again_the_later_value_counts() {
 }
 
 #[test]
+fn keys_of_any_type_are_told_apart_in_time() {
+    let entry = r#"{"type":"record","name":"io.confluent.connect.avro.MapEntry","fields":[{"name":"key","type":"double"},{"name":"value","type":"int"}]}"#;
+    let mut avro = avro(&[]);
+    let text = format!(r#"{{"type":"array","items":{entry}}}"#);
+    let schema = avro.compile_reader(&schema_text(&text), None).unwrap();
+    let keys = 0..100_000;
+    let mut payload = long(keys.len() as i64 + 3);
+    for key in keys.clone().map(f64::from).chain([f64::NAN, f64::NAN, 7.0]) {
+        payload.extend(key.to_le_bytes());
+        payload.push(if key.is_nan() || payload.len() > 900_000 { 8 } else { 2 });
+    }
+    payload.push(0);
+    let start = std::time::Instant::now();
+    let Ok(Value::Map(map)) =
+        read_rows(&mut avro, &[Row { schema, payload: Some(&payload) }]).remove(0)
+    else {
+        panic!("it is a map")
+    };
+    // Comparing each with each takes minutes.
+    assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+    assert_eq!(map.len(), keys.len() + 1);
+    assert_eq!(map[7], (Value::Float64(7.0), Value::Int32(4)));
+}
+
+#[test]
 fn decimals_that_arrow_cannot_hold_go_as_values() {
     let text = r#"{"type":"bytes","logicalType":"decimal","scale":1}"#;
     let text = format!(r#"["null",{text}]"#);

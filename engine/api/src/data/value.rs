@@ -1,6 +1,7 @@
 //! A value on its own: what a cell holds when columns do not pay, and the definition of right for
 //! the columnar forms.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -120,6 +121,31 @@ impl PartialEq for Value {
             (Self::Date(a), Self::Date(b)) | (Self::Time(a), Self::Time(b)) => a == b,
             (Self::Timestamp(a), Self::Timestamp(b)) => a == b,
             _ => false,
+        }
+    }
+}
+
+impl Eq for Value {}
+
+/// Of a struct the values count, and not its schema.
+impl Hash for Value {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(self).hash(state);
+        match self {
+            Self::Null => {}
+            Self::Int8(n) => n.hash(state),
+            Self::Int16(n) => n.hash(state),
+            Self::Int32(n) | Self::Date(n) | Self::Time(n) => n.hash(state),
+            Self::Int64(n) | Self::Timestamp(n) => n.hash(state),
+            Self::Float32(n) => n.to_bits().hash(state),
+            Self::Float64(n) => n.to_bits().hash(state),
+            Self::Boolean(value) => value.hash(state),
+            Self::String(text) => text.hash(state),
+            Self::Bytes(bytes) => bytes.hash(state),
+            Self::Array(items) => items.hash(state),
+            Self::Map(entries) => entries.hash(state),
+            Self::Struct(s) => s.values.hash(state),
+            Self::Decimal(decimal) => decimal.hash(state),
         }
     }
 }
