@@ -6,6 +6,8 @@ mod avro;
 mod byte_array;
 mod cells;
 mod charset;
+#[cfg(test)]
+mod confluent;
 mod json;
 mod json_schema;
 #[cfg(test)]

@@ -317,14 +317,13 @@ impl<'n> Reader<'n> {
         let constant = find(|parts| parts == [Part::Const]);
         let symbols = find(|parts| parts == [Part::Enum]);
         let reference = find(|parts| matches!(parts, [Part::Reference(_)]));
-        let has_format = |sub: &&Sub<'n>| sub.place.node.get("format").is_some();
         let chosen = if combined.is_some() {
             combined
         } else if constant.is_some() {
             text.or(number)
         } else if symbols.is_some() {
             text.and(symbols).or(number)
-        } else if text.is_some_and(|text| has_format(&text)) {
+        } else if text.is_some() {
             number.or(text)
         } else {
             reference
@@ -444,7 +443,7 @@ fn properties(place: Place<'_>) -> Vec<Property<'_>> {
     let property =
         |(name, node)| Property { name, place: place.at(node), is_required: is_required(name) };
     let members: Vec<_> = members.iter().map(|(name, node)| (&**name, node)).collect();
-    ordered(&members, |(name, _)| name, Table::Copied).into_iter().copied().map(property).collect()
+    ordered(&members, |(name, _)| name, Table::Grown).into_iter().copied().map(property).collect()
 }
 
 fn number(part: Part<'_>, connect_type: Option<&str>) -> Result<Kind> {

@@ -107,6 +107,7 @@ impl Writer<'_> {
         let mut more: Vec<(&str, Vec<u8>)> = Vec::new();
         let mut connect_type = |name: &str| more.push(("connect.type", quoted(name)));
         out.push(b'{');
+        let start = out.len();
         match schema.kind() {
             Kind::Int8 | Kind::Int16 | Kind::Int32 | Kind::Int64 => {
                 out.extend_from_slice(b"\"type\":\"integer\"");
@@ -116,7 +117,8 @@ impl Writer<'_> {
                 out.extend_from_slice(b"\"type\":\"number\"");
                 connect_type(&schema.kind().name().to_ascii_lowercase());
             }
-            Kind::Boolean => out.extend_from_slice(b"\"type\":\"boolean\""),
+            // Its type comes last.
+            Kind::Boolean => {}
             Kind::String => self.append_text_type(schema, out),
             Kind::Bytes => {
                 let is_number = schema.name() == Some(logical::DECIMAL)
@@ -146,6 +148,10 @@ impl Writer<'_> {
         self.append_attributes(schema, id, out)?;
         append_more(schema, more, index, out);
         self.append_parts(schema, out)?;
+        if schema.kind() == Kind::Boolean {
+            out.extend_from_slice(b",\"type\":\"boolean\"");
+            out.remove(start);
+        }
         out.push(b'}');
         Ok(())
     }
@@ -162,7 +168,11 @@ impl Writer<'_> {
             .filter_map(|(name, _)| name.strip_prefix(&*prefix))
             .collect();
         out.extend_from_slice(b"\"enum\":[");
-        for (i, symbol) in ordered(&symbols, |s| s, Table::Grown).into_iter().enumerate() {
+        // Null has the hash of an empty text.
+        let hashed = |symbol| if symbol == NULL_MARKER { "" } else { symbol };
+        let symbols: Vec<_> = symbols.iter().map(|symbol| (hashed(*symbol), *symbol)).collect();
+        let symbols = ordered(&symbols, |(hashed, _)| hashed, Table::Grown);
+        for (i, (_, symbol)) in symbols.into_iter().enumerate() {
             if i > 0 {
                 out.push(b',');
             }
@@ -212,7 +222,7 @@ impl Writer<'_> {
                 out.extend_from_slice(b",\"items\":{\"type\":\"object\",\"properties\":{");
                 let entry = [("key", key, 0), ("value", value, 1)];
                 for (i, (name, schema, index)) in
-                    ordered(&entry, |(name, ..)| name, Table::Copied).into_iter().enumerate()
+                    ordered(&entry, |(name, ..)| name, Table::Grown).into_iter().enumerate()
                 {
                     append_name(name, i, out);
                     self.append(schema, Place::of_field(*index), out)?;
@@ -237,7 +247,7 @@ impl Writer<'_> {
             texts.push((&field.name, text));
         }
         for (i, (name, text)) in
-            ordered(&texts, |(name, _)| name, Table::Copied).into_iter().enumerate()
+            ordered(&texts, |(name, _)| name, Table::Grown).into_iter().enumerate()
         {
             append_name(name, i, out);
             out.extend_from_slice(text);

@@ -4,10 +4,14 @@ mod compatible;
 mod connect;
 mod describe;
 mod documents;
+mod formats;
 mod order;
 mod part;
 mod text;
+mod valid;
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +28,7 @@ use crate::json::{
 use crate::json_schema::connect::connect_schema;
 use crate::json_schema::describe::describe;
 use crate::json_schema::documents::Documents;
+use crate::json_schema::valid::Validator;
 use crate::registry::{self, Compiled, Described, Format, RegistryConfig, Row, SchemaText, off};
 use crate::row_buffer::RowBuffer;
 
@@ -90,10 +95,9 @@ pub(crate) struct JsonSchemaConfig {
     #[config(key = "preserve.additional.properties", importance = Medium, default = false)]
     #[config(validate = off)]
     _preserve_additional_properties: bool,
-    /// Whether payloads are held against their JSON Schema. Not supported: must be false.
+    /// Whether payloads that are not as their JSON Schema says fail, read or written.
     #[config(key = "json.fail.invalid.schema", importance = Medium, default = false)]
-    #[config(validate = off)]
-    _fail_invalid_schema: bool,
+    fail_invalid_schema: bool,
     /// Whether output is indented. Not supported: must be false.
     #[config(key = "json.indent.output", importance = Low, default = false, validate = off)]
     _indent_output: bool,
@@ -139,6 +143,8 @@ struct Settings {
     optional_unless_required: bool,
     flatten_singleton_unions: bool,
     generalized_sum_types: bool,
+    /// Whether payloads are held against their schema, when they are written and when they are read.
+    validate: bool,
 }
 
 impl Settings {
@@ -151,8 +157,9 @@ impl Settings {
 pub(crate) struct JsonSchemaFormat {
     settings: Settings,
     encoders: Encoders,
-    /// The Connect schemas of what was compiled.
-    schemas: Vec<SchemaRef>,
+    /// What was compiled: the Connect schema, and the text it belongs to if payloads are held
+    /// against it.
+    schemas: Vec<(SchemaRef, Option<SchemaText>)>,
     bytes_a_row: usize,
 }
 
@@ -171,6 +178,7 @@ impl JsonSchemaFormat {
                 optional_unless_required: config.use_optional_for_nonrequired,
                 flatten_singleton_unions: config.flatten_singleton_unions,
                 generalized_sum_types: config.generalized_sum_type_support,
+                validate: config.fail_invalid_schema,
             },
             encoders: Encoders::new(rules, capacity),
             schemas: Vec::new(),
@@ -178,8 +186,8 @@ impl JsonSchemaFormat {
         }
     }
 
-    fn compiled(&mut self, schema: SchemaRef) -> Compiled {
-        self.schemas.push(schema);
+    fn compiled(&mut self, schema: SchemaRef, text: &SchemaText) -> Compiled {
+        self.schemas.push((schema, self.settings.validate.then(|| text.clone())));
         Compiled(self.schemas.len() - 1)
     }
 
@@ -196,11 +204,33 @@ impl JsonSchemaFormat {
                 None
             }));
         }
+        self.leave_out_invalid(known.schema, first, &mut texts, &mut failed);
         // A null takes the default when it is read, whatever is done when it is written.
         let options = Rules { replace_null_with_default: true, ..self.settings.rules };
-        let schema = &self.schemas[known.schema.0];
+        let schema = &self.schemas[known.schema.0].0;
         let reader = RunReader { schema, options, columns_from: COLUMNS_FROM };
         reader.texts(first, &texts, &mut failed)
+    }
+
+    /// Takes out the texts that are not as their schema says.
+    fn leave_out_invalid(
+        &self,
+        schema: Compiled,
+        first: usize,
+        texts: &mut [Option<&str>],
+        failed: &mut Failures<'_>,
+    ) {
+        let Some(schema) = &self.schemas[schema.0].1 else { return };
+        let documents = parsed(schema).expect("only schemas that can be parsed are kept");
+        let mut validator = Validator::new(&documents);
+        for (row, text) in (first..).zip(texts) {
+            if let Some(given) = *text
+                && let Err(fault) = checked(&mut validator, given)
+            {
+                failed.push(row, fault);
+                *text = None;
+            }
+        }
     }
 
     /// How many rows from the first on have one schema; null rows have any.
@@ -233,9 +263,9 @@ impl Format for JsonSchemaFormat {
 
     fn compile_reader(&mut self, schema: &SchemaText, version: Option<i32>) -> Result<Compiled> {
         let documents = parsed(schema)?;
-        let schema = connect_schema(&documents, version, &self.settings)
+        let connect = connect_schema(&documents, version, &self.settings)
             .map_err(|fault| fault.into_error(None))?;
-        Ok(self.compiled(schema))
+        Ok(self.compiled(connect, schema))
     }
 
     fn read(&mut self, rows: &[Row<'_>], failed: &mut Vec<RowError>) -> Result<Vec<Column>> {
@@ -267,10 +297,10 @@ impl Format for JsonSchemaFormat {
     fn compile_writer(
         &mut self,
         connect: Option<&SchemaRef>,
-        _schema: &SchemaText,
+        schema: &SchemaText,
     ) -> Result<Compiled> {
-        let schema = connect.ok_or_else(|| Error::data("data without a schema"))?;
-        Ok(self.compiled(Arc::clone(schema)))
+        let connect = connect.ok_or_else(|| Error::data("data without a schema"))?;
+        Ok(self.compiled(Arc::clone(connect), schema))
     }
 
     fn is_tombstone(&self, schema: Option<&SchemaRef>) -> bool {
@@ -282,7 +312,7 @@ impl Format for JsonSchemaFormat {
 
     fn write(
         &mut self,
-        _writer: Compiled,
+        writer: Compiled,
         column: &Column,
         prefix: &[u8],
         failed: &mut Vec<RowError>,
@@ -292,13 +322,21 @@ impl Format for JsonSchemaFormat {
         let source = self.encoders.bind(column, compiled.as_deref())?;
         let mut rows = RowBuffer::new(column.len(), self.bytes_a_row);
         let is_tombstone = self.is_tombstone(column.schema());
+        let documents = self.schemas[writer.0].1.as_ref().map(parsed).transpose()?;
+        let mut validator = documents.as_ref().map(Validator::new);
         for row in 0..column.len() {
             if is_tombstone && column.is_null(row) {
                 rows.null_row();
                 continue;
             }
             rows.bytes().extend_from_slice(prefix);
-            match source.append(row, rows.bytes()) {
+            let start = rows.bytes().len();
+            let appended = source.append(row, rows.bytes());
+            let checked = appended.and_then(|()| match &mut validator {
+                Some(validator) => checked(validator, utf8(&rows.bytes()[start..])?),
+                None => Ok(()),
+            });
+            match checked {
                 Ok(()) => rows.end_row(),
                 Err(fault) => {
                     failed.push(row, fault);
@@ -317,6 +355,10 @@ impl Format for JsonSchemaFormat {
         };
         Ok(compatible::reads(&*connect(&latest)?, &*connect(&ours)?))
     }
+}
+
+fn checked(validator: &mut Validator<'_>, text: &str) -> std::result::Result<(), Fault> {
+    validator.check(&Node::parse(text.trim_start_matches('\u{feff}'))?)
 }
 
 fn parsed(schema: &SchemaText) -> Result<Documents<'_>> {

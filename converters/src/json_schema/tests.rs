@@ -23,7 +23,7 @@ fn schema_text(text: &str) -> SchemaText {
 fn connect_with(props: &[(&str, &str)], text: &str) -> Result<SchemaRef> {
     let mut format = format(props);
     let compiled = format.compile_reader(&schema_text(text), None)?;
-    Ok(Arc::clone(&format.schemas[compiled.0]))
+    Ok(Arc::clone(&format.schemas[compiled.0].0))
 }
 
 fn connect(text: &str) -> SchemaRef {
@@ -88,7 +88,7 @@ fn schemas_are_printed_as_in_java() {
             builder(Kind::Float32).default_value(Value::Float32(1.0)).unwrap().build(),
             r#"{"type":"number","default":1,"connect.type":"float32"}"#,
         ),
-        (builder(Kind::Boolean).doc("d").build(), r#"{"type":"boolean","description":"d"}"#),
+        (builder(Kind::Boolean).doc("d").build(), r#"{"description":"d","type":"boolean"}"#),
         (optional(Kind::String), r#"{"oneOf":[{"type":"null"},{"type":"string"}]}"#),
         (Schema::bytes(false), r#"{"type":"string","connect.type":"bytes"}"#),
         (
@@ -114,10 +114,10 @@ fn schemas_are_printed_as_in_java() {
                 "note":{"connect.index":1,"oneOf":[{"type":"null"},{"type":"string"}]},
                 "at":{"type":"integer","title":"org.apache.kafka.connect.data.Timestamp",
                 "connect.index":3,"connect.version":1,"connect.type":"int64"},
-                "id":{"type":"integer","connect.index":0,"connect.type":"int64"},
                 "price":{"connect.index":2,"oneOf":[{"type":"null"},{"type":"string",
                 "title":"org.apache.kafka.connect.data.Decimal","connect.version":1,
-                "connect.type":"bytes","connect.parameters":{"scale":"2"}}]}}}"#,
+                "connect.type":"bytes","connect.parameters":{"scale":"2"}}]},
+                "id":{"type":"integer","connect.index":0,"connect.type":"int64"}}}"#,
         ),
     ];
     for (schema, expected) in cases {
@@ -255,7 +255,7 @@ fn references_are_followed() {
         ],
     };
     let compiled = format.compile_reader(&schema, Some(7)).unwrap();
-    let schema = &format.schemas[compiled.0];
+    let schema = &format.schemas[compiled.0].0;
     assert_eq!(schema.version(), Some(7));
     let customer = &schema.field("customer").unwrap().1.schema;
     assert_eq!(customer.field("a").unwrap().1.schema.name(), Some("Address"));
@@ -353,12 +353,37 @@ fn alternating_ids_of_one_schema_are_one_run() {
 
 #[test]
 fn what_is_not_supported_is_refused() {
-    for key in ["preserve.additional.properties", "json.fail.invalid.schema", "json.indent.output"]
-    {
+    for key in ["preserve.additional.properties", "json.indent.output"] {
         let props = Props::from([(key.into(), "true".into())]);
         let error = JsonSchemaConfig::parse(&props).err().unwrap();
         assert!(error.to_string().contains(key));
     }
+}
+
+#[test]
+fn payloads_are_held_against_their_schema_when_asked() {
+    let mut format = format(&[("json.fail.invalid.schema", "true")]);
+    let text = r#"{"type":"object","properties":{"a":{"type":"integer","maximum":5}}}"#;
+    let schema = format.compile_reader(&schema_text(text), None).unwrap();
+    let payloads = [r#"{"a":1}"#, r#"{"a":9}"#, r#"{"a":"x"}"#, "{}"];
+    let rows: Vec<Row<'_>> =
+        payloads.iter().map(|p| Row { schema, payload: Some(p.as_bytes()) }).collect();
+    let mut failed = Vec::new();
+    format.read(&rows, &mut failed).unwrap();
+    let failed: Vec<(usize, String)> =
+        failed.iter().map(|failed| (failed.row, failed.error.to_string())).collect();
+    assert_eq!(failed.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [1, 2]);
+    assert!(failed[0].1.contains("#/a: the number is too large"), "{}", failed[0].1);
+
+    // What is written with a schema that the registry prescribes, too.
+    let connect = Schema::struct_builder().field("a", builder(Kind::Int64).build()).build();
+    let writer = format.compile_writer(Some(&connect), &schema_text(text)).unwrap();
+    let row = |n| Value::Struct(Struct::new(Arc::clone(&connect), vec![Value::Int64(n)]));
+    let column = Column::Rows { schema: Some(Arc::clone(&connect)), values: vec![row(5), row(6)] };
+    let mut failed = Vec::new();
+    let written = format.write(writer, &column, b"", &mut failed).unwrap();
+    assert_eq!(written.value(0), br#"{"a":5}"#);
+    assert_eq!(failed.iter().map(|failed| failed.row).collect::<Vec<_>>(), [1]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use millrace_api::data::Decimal;
 use millrace_api::data::json::Number;
 
 use crate::json::{Node, append_boolean, append_text};
+use crate::json_schema::order::{Table, ordered};
 
 /// Texts in schemas are characters to Java, not bytes: none but the special ones are escaped.
 pub(crate) fn append_string(text: &str, out: &mut Vec<u8>) {
@@ -45,7 +46,8 @@ pub(crate) fn append_node(node: &Node<'_>, out: &mut Vec<u8>) {
         }
         Node::Object(members) => {
             out.push(b'{');
-            for (i, (name, item)) in members.iter().enumerate() {
+            let members = ordered(members, |(name, _)| name, Table::Grown);
+            for (i, (name, item)) in members.into_iter().enumerate() {
                 if i > 0 {
                     out.push(b',');
                 }
@@ -58,12 +60,10 @@ pub(crate) fn append_node(node: &Node<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Zeros at the end of a fraction go; a number small enough to be written with an exponent keeps
-/// them.
+/// Zeros at the end of a fraction go; a number that is written with an exponent keeps them.
 fn plain_number(number: Number<'_>) -> String {
     let Decimal { mut unscaled, mut scale } = number.to_decimal();
-    let size = number.to_f64().abs();
-    if size == 0.0 || size >= 1e-3 {
+    if !number.has_exponent() || number.to_f64() == 0.0 {
         let ten = num_bigint::BigInt::from(10);
         while scale > 0 && &unscaled % &ten == num_bigint::BigInt::ZERO {
             unscaled /= &ten;
@@ -85,6 +85,7 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         assert_eq!(text("[1.0,1.50,-0.0,1.0E10,12,0.10]"), "[1,1.5,0,1.0E+10,12,0.1]");
+        assert_eq!(text("[0.000017460,1.0E-4]"), "[0.00001746,0.00010]");
         assert_eq!(text("{\"a\\n\u{1f600}b\":null}"), "{\"a\\n\u{1f600}b\":null}");
     }
 }

@@ -4,7 +4,9 @@ use millrace_api::data::{Field, Kind, Schema, logical};
 
 use crate::json::{Fault, UNION};
 use crate::protobuf::names::{map_entry, scrubbed};
-use crate::protobuf::{ENUM, PRECISION, SUM_ENUM, Settings, TAG, TYPE, UNION_NAME, WRAPPER};
+use crate::protobuf::{
+    ENUM, PRECISION, SUM_ENUM, Settings, TAG, TYPE, UNION_NAME, VARIANT, WRAPPER,
+};
 
 type Result<T> = std::result::Result<T, Fault>;
 
@@ -178,7 +180,7 @@ impl Writer<'_> {
         let mut params = Vec::new();
         let data_type = self.data_type(schema, &name, &mut params, part)?;
         match schema.kind() {
-            Kind::Struct => {
+            Kind::Struct if schema.name() != Some(VARIANT) => {
                 let is_known = message.name == data_type
                     || message.messages.iter().any(|inner| inner.name == data_type);
                 if !is_known {
@@ -297,6 +299,7 @@ fn logical_type(schema: &Schema) -> Option<(&'static str, &'static str)> {
         logical::TIMESTAMP => {
             Some(("google.protobuf.Timestamp", "google/protobuf/timestamp.proto"))
         }
+        VARIANT => Some(("confluent.type.Variant", "confluent/type/variant.proto")),
         _ => None,
     }
 }
@@ -445,7 +448,9 @@ fn wrappers() -> String {
         ("BytesValue", "bytes"),
     ];
     for (name, data_type) in messages {
-        text.push_str(&format!("message {name} {{\n  {data_type} value = 1;\n}}\n"));
+        text.push_str(&format!(
+            "message {name} {{\n  {data_type} value = 1 [json_name = \"value\"];\n}}\n"
+        ));
     }
     text
 }

@@ -87,10 +87,7 @@ impl To {
     fn append(&self, cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) -> Result<()> {
         let start = out.len();
         match (self, &cells.values) {
-            (Self::Scalar(scalar), _) => {
-                append_scalar(*scalar, cells, row, out);
-                return Ok(());
-            }
+            (Self::Scalar(scalar), _) => return append_scalar(*scalar, cells, row, out),
             (Self::Symbol(numbers), Values::Text(texts)) => {
                 let symbol = texts.value(row);
                 let number = numbers
@@ -321,7 +318,12 @@ fn append_list(
 }
 
 #[inline]
-fn append_scalar(scalar: Scalar, cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) {
+fn append_scalar(scalar: Scalar, cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) -> Result<()> {
+    let unsigned = || {
+        let number = cells.integer(row);
+        u32::try_from(number)
+            .map_err(|_| Fault::new(format!("{number} does not fit {}", scalar.name())))
+    };
     match (scalar, &cells.values) {
         (_, Values::Text(texts)) => append_bytes(texts.value(row).as_bytes(), out),
         (_, Values::Bytes(values)) => append_bytes(values.value(row), out),
@@ -329,21 +331,23 @@ fn append_scalar(scalar: Scalar, cells: &Cells<'_>, row: usize, out: &mut Vec<u8
         (Scalar::Double, _) => out.extend_from_slice(&cells.double(row).to_le_bytes()),
         (_, Values::Float32(values)) => out.extend_from_slice(&values[row].to_le_bytes()),
         (Scalar::Sint32 | Scalar::Sint64, _) => append_varint(to_zigzag(cells.integer(row)), out),
-        (Scalar::Fixed32 | Scalar::Sfixed32, _) => {
+        (Scalar::Fixed32, _) => out.extend_from_slice(&unsigned()?.to_le_bytes()),
+        (Scalar::Sfixed32, _) => {
             out.extend_from_slice(&(cells.integer(row) as u32).to_le_bytes());
         }
         (Scalar::Fixed64 | Scalar::Sfixed64, _) => {
             out.extend_from_slice(&cells.integer(row).to_le_bytes());
         }
-        (Scalar::Uint32, _) => append_varint(u64::from(cells.integer(row) as u32), out),
+        (Scalar::Uint32, _) => append_varint(unsigned()?.into(), out),
         _ => append_varint(cells.integer(row).cast_unsigned(), out),
     }
+    Ok(())
 }
 
 fn append_wrapped(scalar: Scalar, cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) -> Result<()> {
     if !cells.is_default(row) {
         append_tag(1, scalar.wire_type(), out);
-        append_scalar(scalar, cells, row, out);
+        append_scalar(scalar, cells, row, out)?;
     }
     Ok(())
 }

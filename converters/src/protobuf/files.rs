@@ -6,44 +6,12 @@ use millrace_api::{Error, Result};
 use protox::file::{File, FileResolver, GoogleFileResolver};
 use protox::prost_reflect::{DescriptorPool, FileDescriptor, MessageDescriptor};
 
+use crate::protobuf::clashes::told_apart;
+use crate::protobuf::known;
 use crate::registry::SchemaText;
 
 /// By this name the schema itself is compiled; no reference has it.
 const OWN: &str = "millrace:schema";
-
-/// Files that schemas of Confluent's converters import without bringing them along.
-const KNOWN: [(&str, &str); 4] = [
-    (
-        META,
-        "syntax = \"proto3\"; package confluent; import \"google/protobuf/descriptor.proto\"; \
-         message Meta { string doc = 1; map<string, string> params = 2; repeated string tags = 3; \
-         repeated Rule rules = 4; } \
-         message Rule { string name = 1; string doc = 2; string expr = 3; string sql = 4; } \
-         extend google.protobuf.FileOptions { Meta file_meta = 1088; } \
-         extend google.protobuf.MessageOptions { Meta message_meta = 1088; } \
-         extend google.protobuf.FieldOptions { Meta field_meta = 1088; } \
-         extend google.protobuf.EnumOptions { Meta enum_meta = 1088; } \
-         extend google.protobuf.EnumValueOptions { Meta enum_value_meta = 1088; }",
-    ),
-    (
-        "confluent/type/decimal.proto",
-        "syntax = \"proto3\"; package confluent.type; \
-         message Decimal { bytes value = 1; uint32 precision = 2; int32 scale = 3; }",
-    ),
-    (
-        "google/type/date.proto",
-        "syntax = \"proto3\"; package google.type; \
-         message Date { int32 year = 1; int32 month = 2; int32 day = 3; }",
-    ),
-    (
-        "google/type/timeofday.proto",
-        "syntax = \"proto3\"; package google.type; \
-         message TimeOfDay { int32 hours = 1; int32 minutes = 2; int32 seconds = 3; \
-         int32 nanos = 4; }",
-    ),
-];
-
-const META: &str = "confluent/meta.proto";
 
 /// How deep a schema may nest, and how long it may be: the compiler goes down it by recursion.
 const MAX_DEPTH: usize = 100;
@@ -99,27 +67,28 @@ impl FileResolver for Resolver {
         if let Some((_, text)) = references.find(|(reference, _)| **reference == *name) {
             return parse(name, text);
         }
-        match KNOWN.iter().find(|(known, _)| *known == name) {
-            Some((_, text)) => File::from_source(name, text),
+        match known::text_of(name) {
+            Some(text) => File::from_source(name, &text),
             None => self.google.open_file(name),
         }
     }
 }
 
-/// Java knows the options of `confluent/meta.proto` without an import.
 fn parse(name: &str, text: &str) -> Result<File, protox::Error> {
-    let names_meta = text.contains("_meta)") && !text.contains(META);
-    if names_meta && text.contains("(confluent.") {
-        return File::from_source(name, &format!("{text}\nimport \"{META}\";"));
-    }
-    File::from_source(name, text)
+    let completed = known::with_meta(text);
+    File::from_source(name, completed.as_deref().unwrap_or(text)).map(told_apart)
 }
 
 /// The message at these places: of the file, then of each message.
 pub(crate) fn message_at(file: &FileDescriptor, indexes: &[usize]) -> Option<MessageDescriptor> {
     let (first, rest) = indexes.split_first()?;
     let outermost = file.messages().nth(*first)?;
-    rest.iter().try_fold(outermost, |message, index| message.child_messages().nth(*index))
+    rest.iter().try_fold(outermost, |message, index| children(&message).nth(*index))
+}
+
+/// Those that stand in the text: entries of maps do not count, as in Java.
+fn children(message: &MessageDescriptor) -> impl Iterator<Item = MessageDescriptor> {
+    message.child_messages().filter(|child| !child.is_map_entry())
 }
 
 /// Where a message stands in its file, the outermost first.
@@ -133,7 +102,7 @@ pub(crate) fn indexes_of(message: &MessageDescriptor) -> Vec<usize> {
             indexes.push(file.messages().position(same).unwrap_or(0));
             break;
         };
-        indexes.push(parent.child_messages().position(same).unwrap_or(0));
+        indexes.push(children(&parent).position(same).unwrap_or(0));
         message = parent;
     }
     indexes.reverse();

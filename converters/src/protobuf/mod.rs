@@ -1,10 +1,12 @@
 //! `ProtobufConverter`: Connect data as messages whose Protobuf schema a registry keeps.
 
+mod clashes;
 mod compatible;
 mod config;
 mod describe;
 mod encode;
 mod files;
+mod known;
 mod names;
 mod plan;
 mod read;
@@ -12,6 +14,8 @@ mod to_connect;
 mod wire;
 mod write;
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;
 
@@ -55,6 +59,9 @@ const TYPE: &str = "io.confluent.connect.protobuf.Type";
 const WRAPPER: &str = "io.confluent.connect.protobuf.Wrapper";
 /// The parameter that holds how many digits a decimal has.
 const PRECISION: &str = "connect.decimal.precision";
+
+/// The name of structs that hold a value of any type, in the binary form of that name.
+const VARIANT: &str = "org.apache.kafka.connect.data.Variant";
 
 /// How deep messages may be nested in the file, by the indexes of a payload.
 const MAX_INDEXES: u64 = 100;
@@ -284,6 +291,8 @@ impl Format for ProtobufFormat {
         let description =
             describe(schema, &self.settings).map_err(|fault| fault.into_error(None))?;
         let schema = SchemaText { text: description.text.into(), references: Vec::new() };
+        // Names that are none in Protobuf, or clash: no registry shall hear of them.
+        compile(&schema)?;
         Ok(Described { schema, record_name: Some(description.name.into()) })
     }
 

@@ -10,10 +10,12 @@ use protox::prost_reflect::{
 };
 
 use crate::json::{Fault, UNION};
+use crate::protobuf::clashes::symbol;
 use crate::protobuf::plan::{Absent, FieldPlan, MessagePlan, Output, Plan, Scalar, Shape, Symbols};
 use crate::protobuf::wire::to_zigzag;
 use crate::protobuf::{
-    ENUM, PRECISION, SUM_ENUM, Settings, TAG, TYPE, UNION_NAME, WRAPPER, is_wrapper, map_field,
+    ENUM, PRECISION, SUM_ENUM, Settings, TAG, TYPE, UNION_NAME, VARIANT, WRAPPER, is_wrapper,
+    map_field,
 };
 
 type Result<T> = std::result::Result<T, Fault>;
@@ -180,8 +182,7 @@ impl Compiler<'_> {
         };
         if part == Part::Oneof {
             builder = builder.optional();
-            let is_wrapped = matches!(plan, Plan::Wrapped(_));
-            if is_wrapped {
+            if matches!(plan, Plan::Wrapped(_)) && settings.wrapper_for_nullables {
                 builder = builder.parameter(WRAPPER, "true");
             }
         } else if settings.optional_for_nullables {
@@ -224,8 +225,12 @@ impl Compiler<'_> {
             "google.type.Date" => (Schema::date_builder(), Plan::Date),
             "google.type.TimeOfDay" => (Schema::time_builder(), Plan::Time),
             "google.protobuf.Timestamp" => (Schema::timestamp_builder(), Plan::Timestamp),
+            "confluent.type.Variant" => self.variant(message)?,
             _ => match wrapped(message) {
-                Some((kind, scalar)) if self.settings.wrapper_for_nullables => {
+                Some((kind, scalar))
+                    if self.settings.wrapper_for_nullables
+                        || self.settings.wrapper_for_raw_primitives =>
+                {
                     (Schema::builder(kind), Plan::Wrapped(scalar))
                 }
                 _ => {
@@ -235,6 +240,16 @@ impl Compiler<'_> {
             },
         };
         Ok((builder.optional(), plan))
+    }
+
+    /// Its fields are always there.
+    fn variant(&mut self, message: &MessageDescriptor) -> Result<(SchemaBuilder, Plan)> {
+        let (_, plan) = self.message(message)?;
+        let builder = Schema::struct_builder()
+            .name(VARIANT)
+            .field("metadata", Schema::bytes(false))
+            .field("value", Schema::bytes(false));
+        Ok((builder, Plan::Message(plan)))
     }
 
     fn enumeration(&self, descriptor: &EnumDescriptor) -> (SchemaBuilder, Plan) {
@@ -247,7 +262,7 @@ impl Compiler<'_> {
         let mut by_number: HashMap<i32, Arc<str>> = HashMap::new();
         // In the order of the text; of several names the first counts.
         for value in &descriptor.enum_descriptor_proto().value {
-            let symbol = value.name();
+            let symbol = symbol(value.name());
             builder =
                 builder.parameter(format!("{parameter}.{symbol}"), value.number().to_string());
             by_number.entry(value.number()).or_insert_with(|| symbol.into());
@@ -274,7 +289,7 @@ impl Compiler<'_> {
         value.shape = Shape::Single(default(&value_field));
         let name = if self.settings.enhanced { entry.full_name() } else { entry.name() };
         let builder = Schema::map_builder(key_schema, value_schema).name(map_field(name));
-        Ok((builder, (key, value)))
+        Ok((builder.optional(), (key, value)))
     }
 
     fn absent(&self, field: &FieldDescriptor, part: Part) -> Absent {

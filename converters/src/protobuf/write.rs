@@ -8,6 +8,7 @@ use millrace_api::data::{Column, Kind, Schema, SchemaRef, logical};
 use protox::prost_reflect::{FieldDescriptor, Kind as FieldKind, MessageDescriptor};
 
 use crate::json::Fault;
+use crate::protobuf::clashes::symbol;
 use crate::protobuf::describe::is_union;
 use crate::protobuf::names::scrubbed;
 use crate::protobuf::plan::Scalar;
@@ -175,7 +176,7 @@ fn value_writer(schema: &SchemaRef, kind: &FieldKind, settings: &Settings) -> Re
     let message = match kind {
         FieldKind::Enum(symbols) if schema.kind() == Kind::String => {
             let number = |value: &protox::prost_reflect::EnumValueDescriptor| {
-                (value.name().to_owned(), value.number())
+                (symbol(value.name()).to_owned(), value.number())
             };
             return Ok(To::Symbol(symbols.values().map(|value| number(&value)).collect()));
         }

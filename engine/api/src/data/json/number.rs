@@ -44,6 +44,12 @@ impl<'a> Number<'a> {
         self.form == NumberForm::Integer
     }
 
+    /// Whether it is written with an exponent.
+    #[inline]
+    pub fn has_exponent(self) -> bool {
+        self.form == NumberForm::Exponent
+    }
+
     #[inline]
     fn is_negative(self) -> bool {
         self.text.starts_with('-')
