@@ -53,6 +53,10 @@ fn remedy(error: &client::Error) -> Option<&'static str> {
         | client::code::SCHEMA_NOT_FOUND => {
             Some("is this the registry that the schema was registered with?")
         }
+        client::code::INVALID_SCHEMA => Some(
+            "see what the registry says of the schema; Apicurio takes no JSON Schema of a bare \
+             value, which HoistField makes a record of",
+        ),
         client::code::OPERATION_NOT_PERMITTED => {
             Some("the mode of the subject or of the registry forbids it")
         }

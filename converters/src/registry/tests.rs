@@ -271,7 +271,7 @@ async fn a_registry_that_is_away_is_waited_for() {
 async fn what_the_registry_says_of_a_schema_is_the_rows_and_remembered() {
     for (status, words) in [
         (409, "the schema is not compatible with those of its subject"),
-        (422, "the schema cannot be registered"),
+        (422, "the schema cannot be registered (remedy: see what the registry says of the schema"),
     ] {
         let registry = Registry::start();
         let mut converter = open(&registry, "");

@@ -56,7 +56,10 @@ impl Directory {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let failed = |what: &'static str| {
             move |e: io::Error| {
-                Error::fatal(what).context("directory", path.display()).with_source(e)
+                Error::fatal(what)
+                    .context("key", "bootstrap.servers")
+                    .context("directory", path.display())
+                    .with_source(e)
             }
         };
         fs::create_dir_all(path)

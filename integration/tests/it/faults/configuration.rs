@@ -121,7 +121,7 @@ fn a_directory_without_rights() {
 
     let (code, log) = site.refused(&[("bootstrap.servers", "embedded:/proc/nowhere")], &[]);
     assert_eq!(code, Some(2), "{log}");
-    tells(&log, &["/proc/nowhere"]);
+    tells(&log, &["/proc/nowhere", "key: bootstrap.servers"]);
 
     site.write("in.txt", "one\n");
     let source = file_source("rights-source", "in.txt", "rights");
