@@ -22,6 +22,8 @@ pub(crate) struct Unfit;
 pub(crate) struct Builder {
     pub(crate) schema: SchemaRef,
     data_type: DataType,
+    /// How many columns grow with each cell: those of a struct, but not the items of arrays.
+    width: usize,
     len: usize,
     /// Which cells are not null; empty while all are.
     valid: Vec<bool>,
@@ -133,7 +135,42 @@ impl Builder {
                 Cells::Struct(columns.collect::<Option<_>>()?)
             }
         };
-        Some(Self { schema: Arc::clone(schema), data_type, len: 0, valid: Vec::new(), cells })
+        let width = match &cells {
+            Cells::Struct(columns) => 1 + columns.iter().map(|column| column.width).sum::<usize>(),
+            _ => 1,
+        };
+        Some(Self {
+            schema: Arc::clone(schema),
+            data_type,
+            width,
+            len: 0,
+            valid: Vec::new(),
+            cells,
+        })
+    }
+
+    /// How many columns grow with each cell, be it null. A few bytes of a payload can claim many
+    /// cells that are null, so that whoever appends items has to count these.
+    #[inline]
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// How many cells a value takes in all columns.
+    pub(crate) fn cells_of(&self, value: &Value) -> usize {
+        let inner = match (&self.cells, value) {
+            (Cells::List(_, items), Value::Array(values)) => {
+                values.iter().map(|value| items.cells_of(value)).sum()
+            }
+            (Cells::Map(_, keys, values), Value::Map(entries)) => {
+                entries.iter().map(|(key, value)| keys.cells_of(key) + values.cells_of(value)).sum()
+            }
+            (Cells::Struct(columns), Value::Struct(s)) => {
+                columns.iter().zip(s.values()).map(|(column, value)| column.cells_of(value)).sum()
+            }
+            _ => return self.width,
+        };
+        1_usize.saturating_add(inner)
     }
 
     /// How many cells there are.

@@ -1,7 +1,7 @@
 //! Reads payloads straight into growing columns. It must equal the way by values, to which it
 //! leaves what is not regular.
 
-use crate::avro::input::Input;
+use crate::avro::input::{Input, Room};
 use crate::avro::reader::{Entries, Items, Plan, Resolved, Step};
 use crate::avro::stop::{Stop, misfit, unfit, within};
 use crate::avro::values::{branch, decimal, symbol, time};
@@ -13,18 +13,24 @@ impl Plan {
         &self,
         payload: &[u8],
         builder: &mut Builder,
+        room: &mut Room,
     ) -> Result<(), Box<Stop>> {
         let len = builder.len();
-        let mut input = Input::new(payload);
+        let mut input = room.open(payload);
+        input.take_room(builder.width()).ok_or_else(unfit)?;
         let read = self.append(&mut input, builder).and_then(|()| input.end());
         let Err(stop) = read else {
+            room.close(&input);
             return Ok(());
         };
         builder.truncate(len);
         if !matches!(*stop, Stop::Irregular) {
             return Err(stop);
         }
-        let value = self.whole_value(Some(&builder.schema), payload)?;
+        let value = self.whole_value(Some(&builder.schema), payload, room)?;
+        let mut input = room.open(payload);
+        input.take_room(builder.cells_of(&value)).ok_or_else(unfit)?;
+        room.close(&input);
         Ok(builder.append_value(&value)?)
     }
 
@@ -169,6 +175,12 @@ fn append_resolved(
     Ok(())
 }
 
+/// A run that unfolds to far more than its payloads goes as values.
+#[inline]
+fn take_room(items: usize, width: usize, input: &mut Input<'_>) -> Result<(), Box<Stop>> {
+    input.take_room(items.saturating_mul(width)).ok_or_else(unfit)
+}
+
 fn append_items(
     items: &Items,
     input: &mut Input<'_>,
@@ -179,6 +191,7 @@ fn append_items(
         if count == 0 {
             return Ok(());
         }
+        take_room(count, cells.width(), input)?;
         for _ in 0..count {
             items.plan.append(input, cells)?;
         }
@@ -197,6 +210,7 @@ fn append_map(
         if count == 0 {
             break;
         }
+        take_room(count, 1 + values.width(), input)?;
         for _ in 0..count {
             Plan::Text.append(input, keys)?;
             items.plan.append(input, values)?;
@@ -224,6 +238,7 @@ fn append_entries(
         if keys.len() - start + count > 1 {
             return Err(Box::new(Stop::Irregular));
         }
+        take_room(count, keys.width() + values.width(), input)?;
         if !entries.key_comes_first {
             entries.value.append(input, values)?;
         }

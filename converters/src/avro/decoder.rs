@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use millrace_api::data::{Column, RowError, SchemaRef, Value};
 
+use crate::avro::input::Room;
 use crate::avro::reader::Reader;
 use crate::avro::stop::Stop;
 use crate::cells::Builder;
@@ -31,8 +32,10 @@ pub(crate) fn read(
     if runs.is_empty() {
         return vec![Column::nulls(0)];
     }
+    let mut room = [Room::new(), Room::new()];
     let column = |run: Run| {
-        let mut cells = Rows { readers, rows, first: run.start, end: run.end, failed };
+        let (first, end, room) = (run.start, run.end, &mut room);
+        let mut cells = Rows { readers, rows, first, end, failed, room };
         match run.schema.flatten() {
             Some(schema) if run.end - run.start >= COLUMNS_FROM => {
                 cells.typed(&schema).unwrap_or_else(|| cells.values(Some(schema)))
@@ -77,6 +80,8 @@ struct Rows<'a> {
     first: usize,
     end: usize,
     failed: &'a mut Vec<RowError>,
+    /// In columns, and as values: a run that does not fit the first goes by the second.
+    room: &'a mut [Room; 2],
 }
 
 impl Rows<'_> {
@@ -94,7 +99,8 @@ impl Rows<'_> {
                 continue;
             };
             let plan = self.readers[self.rows[at].schema.0].plan(payload.len());
-            match plan.append_whole(payload, &mut builder).map_err(|stop| *stop) {
+            match plan.append_whole(payload, &mut builder, &mut self.room[0]).map_err(|stop| *stop)
+            {
                 Ok(()) => {}
                 Err(Stop::Fault(fault)) => {
                     self.fail(at, fault);
@@ -122,7 +128,7 @@ impl Rows<'_> {
             return Value::Null;
         };
         let plan = self.readers[self.rows[at].schema.0].plan(payload.len());
-        match plan.whole_value(schema, payload).map_err(|stop| *stop) {
+        match plan.whole_value(schema, payload, &mut self.room[1]).map_err(|stop| *stop) {
             Ok(value) => value,
             Err(Stop::Fault(fault)) => {
                 self.fail(at, fault);

@@ -5,16 +5,46 @@ use crate::avro::stop::{Stop, fault};
 /// How many items that take no bytes a row may have: a few bytes can claim any number of them.
 const MAX_EMPTY_ITEMS: usize = 1 << 16;
 
+/// How many cells or values the rows of a batch may become beyond those that they pay for by their
+/// length: one byte says that a struct of a thousand fields is null, and a column has cells for all.
+#[derive(Debug)]
+pub(crate) struct Room(usize);
+
 /// What is left of a payload.
 #[derive(Clone, Debug)]
 pub(crate) struct Input<'a> {
     rest: &'a [u8],
     empty_items: usize,
+    room: usize,
+}
+
+impl Room {
+    /// Some 32 MiB as numbers.
+    const CELLS: usize = 4 << 20;
+    /// How many each byte of a payload pays for.
+    const CELLS_A_BYTE: usize = 4;
+
+    pub(crate) fn new() -> Self {
+        Self(Self::CELLS)
+    }
+
+    pub(crate) fn open<'a>(&self, payload: &'a [u8]) -> Input<'a> {
+        let paid = payload.len().saturating_mul(Self::CELLS_A_BYTE);
+        Input { rest: payload, empty_items: 0, room: self.0.saturating_add(paid) }
+    }
+
+    /// Counts what a row has taken that stays. What it has paid for and not taken is no other's.
+    pub(crate) fn close(&mut self, row: &Input<'_>) {
+        self.0 = self.0.min(row.room);
+    }
 }
 
 impl<'a> Input<'a> {
-    pub(crate) fn new(payload: &'a [u8]) -> Self {
-        Self { rest: payload, empty_items: 0 }
+    /// Takes room for so many cells or values; none when there is not as much.
+    #[inline]
+    pub(crate) fn take_room(&mut self, cells: usize) -> Option<()> {
+        self.room = self.room.checked_sub(cells)?;
+        Some(())
     }
 
     /// Fails when something is left.

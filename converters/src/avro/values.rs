@@ -8,7 +8,7 @@ use millrace_api::data::{Decimal, Kind, Schema, SchemaRef, Struct, Value, logica
 use num_bigint::BigInt;
 
 use crate::avro::anything;
-use crate::avro::input::Input;
+use crate::avro::input::{Input, Room};
 use crate::avro::names::DAY;
 use crate::avro::reader::{Entries, Items, Narrow, Plan, Resolved, Step};
 use crate::avro::stop::{Stop, fault, misfit, within};
@@ -19,13 +19,15 @@ impl Plan {
         &self,
         schema: Option<&SchemaRef>,
         payload: &[u8],
+        room: &mut Room,
     ) -> Result<Value, Box<Stop>> {
-        let mut input = Input::new(payload);
+        let mut input = room.open(payload);
         let value = match schema {
             Some(schema) => self.value(schema, &mut input)?,
             None => anything::read(&mut input, 0)?,
         };
         input.end()?;
+        room.close(&input);
         Ok(value)
     }
 
@@ -55,6 +57,7 @@ impl Plan {
             Self::Map(values) => map(values, inner(schema), input)?,
             Self::Entries(plans) => entries(plans, schema, input)?,
             Self::Struct(fields) => {
+                take_room(fields.len(), input)?;
                 let mut values = Vec::with_capacity(fields.len());
                 for (plan, field) in fields.iter().zip(schema.fields()) {
                     let value = plan.value(&field.schema, input);
@@ -108,6 +111,18 @@ impl Narrow {
     }
 }
 
+/// Values of a struct of which most may stay null.
+fn nulls(schema: &Schema, input: &mut Input<'_>) -> Result<Vec<Value>, Box<Stop>> {
+    let fields = schema.fields().len();
+    take_room(fields, input)?;
+    Ok(vec![Value::Null; fields])
+}
+
+fn take_room(values: usize, input: &mut Input<'_>) -> Result<(), Box<Stop>> {
+    let room = input.take_room(values);
+    room.ok_or_else(|| fault("the payload unfolds to far more values than it has bytes"))
+}
+
 /// A struct of which one field is set.
 fn member(
     at: usize,
@@ -116,7 +131,7 @@ fn member(
     input: &mut Input<'_>,
 ) -> Result<Value, Box<Stop>> {
     let field = &schema.fields()[at];
-    let mut values = vec![Value::Null; schema.fields().len()];
+    let mut values = nulls(schema, input)?;
     values[at] = plan.value(&field.schema, input).map_err(|stop| within(stop, &field.name))?;
     Ok(Value::Struct(Struct::new(Arc::clone(schema), values)))
 }
@@ -126,7 +141,7 @@ fn resolved(
     schema: &SchemaRef,
     input: &mut Input<'_>,
 ) -> Result<Value, Box<Stop>> {
-    let mut values = vec![Value::Null; schema.fields().len()];
+    let mut values = nulls(schema, input)?;
     for step in &resolved.steps {
         match step {
             Step::Read(at, plan) => {

@@ -95,6 +95,54 @@ fn of_a_key_that_comes_again_the_later_value_counts() {
     }
 }
 
+/// So many fields `f0`, `f1` and so on of one type.
+fn fields(count: usize, of: &str) -> String {
+    let fields: Vec<_> = (0..count).map(|n| format!(r#"{{"name":"f{n}","type":{of}}}"#)).collect();
+    fields.join(",")
+}
+
+#[test]
+fn nulls_of_wide_structs_go_as_values() {
+    let wide = format!(r#"{{"type":"record","name":"W","fields":[{}]}}"#, fields(2000, r#""int""#));
+    let text = format!(r#"{{"type":"array","items":["null",{wide}]}}"#);
+    let mut avro = avro(&[]);
+    let schema = avro.compile_reader(&schema_text(&text), None).unwrap();
+    let read = |avro: &mut Avro, items: usize| {
+        let payload = [long(items as i64), vec![0; items + 1]].concat();
+        let rows = vec![Row { schema, payload: Some(&payload) }; 20];
+        let column = avro.read(&rows, &mut Vec::new()).unwrap().remove(0);
+        let Value::Array(values) = column.value(19).unwrap() else { panic!("it is an array") };
+        assert!(values.len() == items && values.iter().all(Value::is_null));
+        column
+    };
+    assert!(matches!(read(&mut avro, 50), Column::Typed { .. }));
+    assert!(matches!(read(&mut avro, 400), Column::Rows { .. }));
+}
+
+#[test]
+fn a_payload_that_unfolds_without_end_is_refused() {
+    let nothing = r#"{"type":"record","name":"N","fields":[]}"#;
+    let empty = format!(
+        r#"{{"type":"array","items":{{"type":"record","name":"R","fields":[{{"name":"n","type":{nothing}}},{}]}}}}"#,
+        fields(999, r#""N""#)
+    );
+    let members: Vec<_> = (0..1000).map(|n| nothing.replace('N', &format!("N{n}"))).collect();
+    let union = format!(r#"{{"type":"array","items":[{}]}}"#, members.join(","));
+    let item_bytes = [0, 1];
+    for (text, bytes) in [empty, union].into_iter().zip(item_bytes) {
+        let mut avro = avro(&[]);
+        let schema = avro.compile_reader(&schema_text(&text), None).unwrap();
+        let payload = |items: usize| [long(items as i64), vec![0; items * bytes + 1]].concat();
+        let (small, large) = (payload(3), payload(5_000));
+        let mut rows = vec![Row { schema, payload: Some(&small) }; 20];
+        rows[9].payload = Some(&large);
+        let values = read_rows(&mut avro, &rows);
+        let error = values[9].as_ref().unwrap_err();
+        assert!(error.contains("unfolds to far more values"), "{error}");
+        assert_eq!(values.iter().filter(|value| value.is_ok()).count(), 19);
+    }
+}
+
 #[test]
 fn keys_of_any_type_are_told_apart_in_time() {
     let entry = r#"{"type":"record","name":"io.confluent.connect.avro.MapEntry","fields":[{"name":"key","type":"double"},{"name":"value","type":"int"}]}"#;
