@@ -97,6 +97,8 @@ pub(crate) fn converter(props: &Props, role: ConverterRole) -> Result<Box<dyn Co
 /// A schema of writers.
 struct ReaderSchema {
     file: FileDescriptor,
+    /// What payloads were written with, where that is another. Their indexes count its messages.
+    written: Option<FileDescriptor>,
     version: Option<i32>,
     /// What reads its messages, by their places in the file.
     messages: HashMap<Vec<usize>, usize>,
@@ -149,9 +151,17 @@ impl ProtobufFormat {
         if let Some(reader) = known.messages.get(&indexes) {
             return Ok(Found { reader: *reader, message });
         }
-        let descriptor = message_at(&known.file, &indexes).ok_or_else(|| {
+        let written = known.written.as_ref().unwrap_or(&known.file);
+        let mut descriptor = message_at(written, &indexes).ok_or_else(|| {
             Fault::new(format!("the schema has no message at the indexes {indexes:?}"))
         })?;
+        if known.written.is_some() {
+            let name = descriptor.full_name();
+            let wanted = known.file.parent_pool().get_message_by_name(name);
+            descriptor = wanted.ok_or_else(|| {
+                Fault::new(format!("the schema to read with has no message {name}"))
+            })?;
+        }
         let compiled = to_connect::compile(&descriptor, known.version, &self.settings)?;
         let reader = self.readers.len();
         self.readers.push(compiled);
@@ -262,7 +272,19 @@ impl Format for ProtobufFormat {
 
     fn compile_reader(&mut self, schema: &SchemaText, version: Option<i32>) -> Result<Compiled> {
         let file = compile(schema)?;
-        self.schemas.push(ReaderSchema { file, version, messages: HashMap::new() });
+        let messages = HashMap::new();
+        self.schemas.push(ReaderSchema { file, written: None, version, messages });
+        Ok(Compiled(self.schemas.len() - 1))
+    }
+
+    fn compile_resolver(
+        &mut self,
+        written: &SchemaText,
+        wanted: &SchemaText,
+        version: Option<i32>,
+    ) -> Result<Compiled> {
+        let (file, written) = (compile(wanted)?, Some(compile(written)?));
+        self.schemas.push(ReaderSchema { file, written, version, messages: HashMap::new() });
         Ok(Compiled(self.schemas.len() - 1))
     }
 

@@ -715,3 +715,23 @@ proptest! {
         let _ = connect_with(&[], &text);
     }
 }
+
+/// Indexes count the messages of the writer's schema; its message is found by name in the other.
+#[test]
+fn what_was_written_is_read_as_the_message_of_that_name() {
+    let written = proto3("message A { string x = 1; } message B { string y = 1; }");
+    let wanted = proto3("message New { int32 n = 1; } message A { string z = 1; int32 n = 2; }");
+    let mut format = format(&[]);
+    let (written, wanted) = (schema_text(&written), schema_text(&wanted));
+    let schema = format.compile_resolver(&written, &wanted, Some(7)).unwrap();
+    let rows = [&b"\0\x0a\x01a"[..], b"\x02\x02\x0a\x01b"];
+    let rows = rows.map(|payload| Row { schema, payload: Some(payload) });
+    let mut failed = Vec::new();
+    let columns = format.read(&rows, &mut failed).unwrap();
+    let read = columns[0].value(0).unwrap().to_string();
+    assert_eq!(read, "Struct{z=a,n=0}");
+    assert_eq!(columns[0].schema().and_then(|schema| schema.version()), Some(7));
+    assert_eq!(failed.len(), 1);
+    let said = failed[0].error.trace();
+    assert!(failed[0].row == 1 && said.contains("has no message B"), "{said}");
+}

@@ -64,7 +64,7 @@ pub(crate) trait Format: Send {
         wanted: &SchemaText,
         version: Option<i32>,
     ) -> Result<Compiled> {
-        // Where payloads name or number their fields, that says it all.
+        // Where payloads name their fields, that says it all.
         self.compile_reader(wanted, version)
     }
 

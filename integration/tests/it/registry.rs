@@ -74,6 +74,16 @@ async fn refusals_have_codes(client: &Client) {
         client.schema_by_id(987_654, None).await.unwrap_err().code(),
         client.register("broken", &Arc::new(Schema::avro("{")), false).await.unwrap_err().code(),
     ];
+    // Not the row's fault that is waited out, but an answer.
+    for subject in ["nobody", "evolving"] {
+        let error = client.lookup(subject, &order(TOTAL), false).await.unwrap_err();
+        assert!(error.is_verdict() && error.is_not_found(), "{error}");
+    }
+    let reference = Reference { name: "x".into(), subject: "nobody".into(), version: 1 };
+    let lost = Schema { references: vec![reference], ..Schema::avro("{}") };
+    assert!(client.references(&lost).await.unwrap_err().is_verdict());
+    assert!(client.register("lost", &lost.into(), false).await.unwrap_err().is_verdict());
+    assert!(client.latest("nobody").await.unwrap_err().is_verdict());
     let known = [
         code::SUBJECT_NOT_FOUND,
         code::VERSION_NOT_FOUND,

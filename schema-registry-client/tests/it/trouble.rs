@@ -1,6 +1,7 @@
 //! Who is asked next when somebody does not answer, and what bad answers are called.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use schema_registry_client::{Client, Error, Schema, Settings, code};
@@ -140,6 +141,51 @@ async fn slow_answers_are_given_up() {
         "{error}"
     );
     assert_eq!(server.asked().len(), 4);
+}
+
+/// Keeps the messages of warnings.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<String>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = self.0.lock().unwrap();
+        event.record(&mut |_: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            *text += &format!("{value:?}\n");
+        });
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Whoever waits hears of whom, long before the time is up.
+#[tokio::test(start_paused = true)]
+async fn a_silent_registry_is_told_of() {
+    let warnings = Warnings::default();
+    let _guard = tracing::subscriber::set_default(warnings.clone());
+    let server = Server::start(|_| Reply::ok("[]").after(Duration::from_secs(600))).await;
+    let url = server.url().replace("//", "//me:secret@");
+    let settings = Settings { max_retries: 0, ..Settings::new([url]) };
+    let client = Client::new(settings).unwrap();
+    let (one, two) = tokio::join!(client.subjects(false), client.subjects(true));
+    assert!(one.is_err() && two.is_err());
+    let said = warnings.0.lock().unwrap().clone();
+    let first = format!("no answer from {} for 10 s; an attempt takes 120 s at most", server.url());
+    assert!(said.starts_with(&first) && !said.contains("secret"), "{said}");
+    // Every ten seconds, however many wait.
+    assert!((10..=13).contains(&said.lines().count()), "{said}");
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! Decides how long a task waits for what its converters ask others, and how often they ask again.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use millrace_api::{Error, Result};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// For how long, unless `errors.retry.timeout` says so. Java fails at once.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(600);
@@ -15,6 +16,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A question that is on its way has so long, however short the limit is.
 const LEAST_ANSWER_TIME: Duration = Duration::from_secs(60);
+/// How often to look for how long there is no answer.
+const LOOK: Duration = Duration::from_secs(1);
 /// A log line at most so often.
 const TELL: Duration = Duration::from_secs(10);
 
@@ -46,6 +49,21 @@ impl Patience {
             pause: FIRST_PAUSE,
             told: None,
             why: None,
+        }
+    }
+
+    /// The answer to what converters ask, if there is one in time.
+    ///
+    /// # Errors
+    ///
+    /// Fatal when the patience is at its end.
+    pub(crate) async fn answer<T>(&mut self, asking: impl Future<Output = T>) -> Result<T> {
+        let mut asking = pin!(asking);
+        loop {
+            match timeout(LOOK, &mut asking).await {
+                Ok(answer) => return Ok(answer),
+                Err(_) => self.no_answer_yet()?,
+            }
         }
     }
 
@@ -159,13 +177,8 @@ mod tests {
         for (limit, expected) in [(None, 600), (Some(0), 60), (Some(90_000), 90)] {
             let mut patience = Patience::new(limit, 60_000);
             let begun = Instant::now();
-            let error = loop {
-                match patience.no_answer_yet() {
-                    Ok(()) => tokio::time::sleep(Duration::from_secs(1)).await,
-                    Err(error) => break error,
-                }
-            };
-            assert_eq!(begun.elapsed().as_secs(), expected);
+            let error = patience.answer(std::future::pending::<()>()).await.unwrap_err();
+            assert!(begun.elapsed().as_secs().abs_diff(expected) <= 1, "{limit:?}");
             assert!(error.trace().contains("errors.retry.timeout") && !error.is_retriable());
         }
     }

@@ -23,9 +23,6 @@ use crate::task::topics::TopicCreation;
 use crate::task::{Wanted, Wishes};
 use crate::topics::TopicUses;
 
-/// How often to look for how long converters have asked others in vain.
-const LOOK: Duration = Duration::from_secs(1);
-
 /// What stands for "none" among timestamps. Kafka knows none below.
 const NO_TIMESTAMP: i64 = -1;
 
@@ -292,14 +289,7 @@ impl SourcePipeline {
     /// Has the converters ask for what they need. False, after a wait, when they could not.
     async fn ask(&mut self, records: &Records) -> Result<bool> {
         let Self { converters, patience, .. } = self;
-        let mut asking = pin!(converters.prepare_from(records));
-        let asked = loop {
-            match timeout(LOOK, &mut asking).await {
-                Ok(asked) => break asked,
-                Err(_) => patience.no_answer_yet()?,
-            }
-        };
-        match asked {
+        match patience.answer(converters.prepare_from(records)).await? {
             Ok(()) => {
                 self.patience.satisfied();
                 Ok(true)
