@@ -51,7 +51,12 @@ pub(super) fn client(props: &Props, config: &RegistryConfig) -> Result<Arc<Clien
     }
     let client = Client::new(settings(props, config)?);
     let client = client.map_err(|e| {
-        Error::config("the schema registry's settings cannot be used").with_source(e)
+        let error = Error::config("the schema registry's settings cannot be used");
+        match e.to_string().contains("URL") {
+            true => error.context("see", "schema.registry.url"),
+            false => error,
+        }
+        .with_source(e)
     })?;
     let client = Arc::new(client);
     clients.insert(key, Arc::downgrade(&client));

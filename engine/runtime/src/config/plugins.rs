@@ -229,6 +229,7 @@ mod tests {
                  be either true or false (key: value.converter.auto.register.schemas",
             ),
             (&[URL, ("key.converter.converter.encoding", "x")], "key.converter.converter.encoding"),
+            (&[(URL.0, "host:1")], "key: value.converter.schema.registry.url"),
             (&[URL, ("header.converter", "x.Y")], "header.converter"),
         ] {
             let error = checked(extra).unwrap_err();

@@ -24,6 +24,7 @@ const TELLTALES: &[&str] = &[
     "ssl.keystore.certificate.chain",
     "ssl.truststore.certificates",
     "authorization",
+    "request.header.",
 ];
 
 const HIDDEN: &str = "[hidden]";
@@ -71,6 +72,7 @@ mod tests {
             "sasl.oauthbearer.client.credentials.client.secret",
             "sasl.oauthbearer.assertion.private.key.passphrase",
             "value.converter.basic.auth.user.info",
+            "value.converter.request.header.X-Tenant",
             "my.API_KEY",
             "my.Token",
         ];
