@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::confluent::{Meant, Recorded, hold};
 use crate::json_schema::{ID, JsonSchemaConfig, JsonSchemaFormat};
+use crate::python::python;
 use crate::registry::Format;
 
 fn open(options: &Props) -> Box<dyn Format> {
@@ -57,15 +58,29 @@ const MEANT: [Meant; 8] = [
     }),
 ];
 
-#[test]
-fn schemas_payloads_and_what_is_read_are_javas() {
-    let recorded = Recorded {
+fn recorded() -> Recorded {
+    Recorded {
         file: include_str!("../../tests/data/json_schema.tsv"),
         open,
         printed: |bytes| String::from_utf8(bytes.to_vec()).unwrap(),
         parsed: |text| text.as_bytes().to_vec(),
         without_accidents: without_ids,
         meant: &MEANT,
-    };
-    hold(recorded, 2_000);
+    }
+}
+
+#[test]
+fn schemas_payloads_and_what_is_read_are_javas() {
+    hold(recorded(), 2_000);
+}
+
+#[test]
+fn jsonschema_finds_what_we_write_to_be_as_its_schema_says() {
+    let written = recorded().written();
+    // An enum of another format than is configured has no symbols, in Java too.
+    let is_sound = |parts: &&[String; 3]| !parts[1].contains("\\\"enum\\\":[]");
+    let sound = written.iter().filter(is_sound);
+    let lines: Vec<String> = sound.map(|parts| parts.join("\t")).collect();
+    let Some(said) = python("confluent/read_json_schema.py", &lines) else { return };
+    assert!(lines.len() > 200 && said.trim_end() == lines.len().to_string(), "{said}");
 }

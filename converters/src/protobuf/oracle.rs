@@ -4,8 +4,11 @@ use millrace_api::Props;
 use millrace_api::config::Config;
 use serde_json::Value;
 
-use crate::confluent::{Meant, Recorded, hold};
-use crate::protobuf::{ProtobufConfig, ProtobufFormat, TAG};
+use crate::confluent::{Meant, Recorded, hold, schema};
+use crate::protobuf::files::{compile, message_at};
+use crate::protobuf::wire::Input;
+use crate::protobuf::{ProtobufConfig, ProtobufFormat, TAG, read_indexes};
+use crate::python::python;
 use crate::registry::Format;
 
 fn open(options: &Props) -> Box<dyn Format> {
@@ -76,15 +79,38 @@ const MEANT: [Meant; 11] = [
     }),
 ];
 
-#[test]
-fn schemas_messages_and_what_is_read_are_javas() {
-    let recorded = Recorded {
+fn recorded() -> Recorded {
+    Recorded {
         file: include_str!("../../tests/data/protobuf.tsv"),
         open,
         printed: hex,
         parsed: unhex,
         without_accidents: without_tags_of_items,
         meant: &MEANT,
+    }
+}
+
+#[test]
+fn schemas_messages_and_what_is_read_are_javas() {
+    hold(recorded(), 2_000);
+}
+
+#[test]
+fn protobuf_of_python_reads_what_we_write() {
+    let line = |[envelope, quoted, payload]: &[String; 3]| {
+        let file = compile(&schema(quoted)).unwrap();
+        let payload = unhex(payload);
+        let mut input = Input::new(&payload);
+        let message = message_at(&file, &read_indexes(&mut input).unwrap()).unwrap();
+        let files = file.parent_pool().encode_to_vec();
+        // Symbols that had to be told apart are an error to all but Java.
+        let is_common = !format!("{:?}", file.file_descriptor_proto()).contains("\\u{1}");
+        is_common.then(|| {
+            let (name, message) = (message.full_name().to_owned(), hex(input.rest()));
+            format!("{envelope}\t{}\t{name}\t{message}", hex(&files))
+        })
     };
-    hold(recorded, 2_000);
+    let lines: Vec<String> = recorded().written().iter().filter_map(line).collect();
+    let Some(said) = python("confluent/read_protobuf.py", &lines) else { return };
+    assert!(lines.len() > 200 && said.trim_end() == lines.len().to_string(), "{said}");
 }
