@@ -353,7 +353,8 @@ impl Format for JsonSchemaFormat {
         let connect = |documents: &Documents<'_>| {
             connect_schema(documents, None, &self.settings).map_err(|fault| fault.into_error(None))
         };
-        Ok(compatible::reads(&*connect(&latest)?, &*connect(&ours)?))
+        Ok(compatible::reads(&*connect(&latest)?, &*connect(&ours)?)
+            && compatible::allows(&latest, &ours))
     }
 }
 

@@ -398,6 +398,34 @@ fn the_latest_schema_must_read_ours() {
     assert!(!is_compatible(&object("number"), &object("integer")));
     assert!(!is_compatible(&object("string"), &object("integer")));
     assert!(!is_compatible(r#"{"type":["null","string"]}"#, r#"{"type":"string"}"#));
+    // Names that the latest requires or does not allow.
+    let ours = r#"{"type":"object","properties":{"a":{"type":"integer"}}}"#;
+    let latest = |more: &str| {
+        format!(
+            r#"{{"type":"object","properties":{{"a":{{"type":"integer"}},"b":{{"type":"string"
+               }},"c":{{"type":"string","default":"d"}}}}{more}}}"#
+        )
+    };
+    for (more, expected) in [
+        ("", true),
+        (r#","required":["a","c"]"#, true),
+        (r#","required":["b"]"#, false),
+        (r#","additionalProperties":false"#, true),
+    ] {
+        assert_eq!(is_compatible(ours, &latest(more)), expected, "{more}");
+    }
+    let closed = r#"{"type":"object","properties":{"b":{"type":"string"}},
+                    "additionalProperties":false}"#;
+    assert!(!is_compatible(ours, closed));
+    // Wherever the object stands.
+    let within = |object: &str| {
+        format!(
+            r#"{{"type":"object","properties":{{"l":{{"type":"array","items":{{"oneOf":[
+            {{"type":"null"}},{object}]}}}}}}}}"#
+        )
+    };
+    assert!(!is_compatible(&within(ours), &within(closed)));
+    assert!(is_compatible(&within(ours), &within(&latest(""))));
 }
 
 /// JSON has no NaN, and Java reads its numbers through `BigDecimal`, which has no `-0.0`.

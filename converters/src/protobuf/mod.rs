@@ -100,8 +100,8 @@ struct ReaderSchema {
     /// What payloads were written with, where that is another. Their indexes count its messages.
     written: Option<FileDescriptor>,
     version: Option<i32>,
-    /// What reads its messages, by their places in the file.
-    messages: HashMap<Vec<usize>, usize>,
+    /// What reads its messages, by their places in the file, or why none can.
+    messages: HashMap<Vec<usize>, std::result::Result<usize, Fault>>,
 }
 
 /// What writes data of one schema.
@@ -149,7 +149,7 @@ impl ProtobufFormat {
         let message = input.rest();
         let known = &mut self.schemas[schema.0];
         if let Some(reader) = known.messages.get(&indexes) {
-            return Ok(Found { reader: *reader, message });
+            return reader.clone().map(|reader| Found { reader, message });
         }
         let written = known.written.as_ref().unwrap_or(&known.file);
         let mut descriptor = message_at(written, &indexes).ok_or_else(|| {
@@ -162,11 +162,13 @@ impl ProtobufFormat {
                 Fault::new(format!("the schema to read with has no message {name}"))
             })?;
         }
-        let compiled = to_connect::compile(&descriptor, known.version, &self.settings)?;
-        let reader = self.readers.len();
-        self.readers.push(compiled);
-        known.messages.insert(indexes, reader);
-        Ok(Found { reader, message })
+        let compiled = to_connect::compile(&descriptor, known.version, &self.settings);
+        let reader = compiled.map(|compiled| {
+            self.readers.push(compiled);
+            self.readers.len() - 1
+        });
+        known.messages.insert(indexes, reader.clone());
+        reader.map(|reader| Found { reader, message })
     }
 
     fn is_same(&self, a: Option<Found<'_>>, b: Option<Found<'_>>) -> bool {

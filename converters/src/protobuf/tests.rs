@@ -541,6 +541,13 @@ fn schemas_that_cannot_be_are_refused() {
         (0..40).map(|i| format!("message L{i} {{ L{0} a = 1; L{0} b = 2; }} ", i + 1)).collect();
     let bomb = proto3(&format!("{levels} message L40 {{ int32 x = 1; }}"));
     assert!(connect_with(&[], &bomb).unwrap_err().contains("too many fields"));
+    // What cannot be read is found out once, not with every row.
+    let mut known = format(&[]);
+    let schema = known.compile_reader(&schema_text(&bomb), None).unwrap();
+    let mut failed = Vec::new();
+    known.read(&[Row { schema, payload: Some(&[0]) }; 3], &mut failed).unwrap();
+    assert_eq!(failed.len(), 3);
+    assert!(known.schemas[0].messages[&vec![0]].is_err());
     let nested = Schema::array_builder(Schema::array_builder(Schema::string(true)).build()).build();
     let nested = Schema::struct_builder().field("a", nested).build();
     for schema in [nested, Schema::array_builder(Schema::string(true)).build()] {
