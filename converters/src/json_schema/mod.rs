@@ -143,7 +143,7 @@ struct Settings {
     optional_unless_required: bool,
     flatten_singleton_unions: bool,
     generalized_sum_types: bool,
-    /// Whether payloads are held against their schema, when they are written and when they are read.
+    /// Whether payloads are held against their schema, written or read.
     validate: bool,
 }
 
