@@ -101,8 +101,8 @@ fn page(plugin: &Plugin, infos: &[ConfigKeyInfo]) -> String {
     let mut page = format!(
         "# {alias}\n\n`{class}`. Each key is written behind `key.converter.` or \
          `value.converter.`, in the\nworker's or a connector's configuration. This page is written \
-         by a test from the definitions;\n`UPDATE_EXPECT=1 cargo test -p millrace-converters --test \
-         it keys` renews it.\n\n| key | type, default | importance | |\n|---|---|---|---|\n"
+         by a test from the definitions;\n`UPDATE_EXPECT=1 cargo test -p millrace-converters \
+         --test it keys` renews it.\n\n| key | type, default | importance | |\n|---|---|---|---|\n"
     );
     for info in infos {
         let ConfigKeyInfo { name, value_type, importance, documentation, .. } = info;
