@@ -67,7 +67,7 @@ impl Patience {
         }
     }
 
-    /// There is no answer yet: to be said about once a second.
+    /// There is no answer yet: to be said about once a second, also between two attempts.
     ///
     /// # Errors
     ///
@@ -92,12 +92,14 @@ impl Patience {
     /// Fatal, with this error as the cause, when the patience is at its end.
     pub(crate) fn again_after(&mut self, error: Error) -> Result<Duration> {
         let since = *self.since.get_or_insert_with(Instant::now);
-        if self.limit.is_some_and(|limit| since.elapsed() >= limit) {
+        let left = self.limit.map(|limit| limit.saturating_sub(since.elapsed()));
+        if left.is_some_and(|left| left.is_zero()) {
             return Err(in_vain(since, error));
         }
         self.why = Some(error.copied().to_string());
         self.tell();
-        let pause = self.pause.min(self.longest_pause);
+        // The last attempt comes when the time is up, not after it.
+        let pause = self.pause.min(self.longest_pause).min(left.unwrap_or(Duration::MAX));
         self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE);
         Ok(pause)
     }
@@ -163,8 +165,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn patience_ends_when_configured() {
-        let ten_minutes = seconds(Patience::new(None, 60_000)).await;
-        assert!((600..610).contains(&ten_minutes), "{ten_minutes}");
+        assert_eq!(seconds(Patience::new(None, 60_000)).await, 600);
+        assert_eq!(seconds(Patience::new(Some(12_000), 60_000)).await, 12);
         assert_eq!(seconds(Patience::new(Some(0), 60_000)).await, 0);
         let half_a_minute = seconds(Patience::new(Some(30_000), 500)).await;
         assert_eq!(half_a_minute, 30);

@@ -271,9 +271,8 @@ impl SinkTaskLoop {
             Some(error) => {
                 self.state.ask_again = now + self.state.patience.again_after(error)?;
             }
-            None if no_answer_yet => self.state.patience.no_answer_yet()?,
             None if self.state.waiting.is_empty() => self.state.patience.satisfied(),
-            None => {}
+            None => self.state.patience.no_answer_yet()?,
         }
         Ok(())
     }

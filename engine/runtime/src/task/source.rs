@@ -9,7 +9,7 @@ use arrow::array::Array;
 use millrace_api::data::{Records, SourceOffset, SourcePartition, SourceRecords};
 use millrace_api::{Error, Result, SourceTask};
 use millrace_kafka::{Acknowledge, Outgoing, Producer};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::contain::caught;
 use crate::status::{State, StatusWriter};
@@ -295,7 +295,8 @@ impl SourcePipeline {
                 Ok(true)
             }
             Err(error) if error.is_retriable() => {
-                tokio::time::sleep(self.patience.again_after(error)?).await;
+                let pause = patience.again_after(error)?;
+                patience.answer(sleep(pause)).await?;
                 Ok(false)
             }
             Err(error) => Err(error),
