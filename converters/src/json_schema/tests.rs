@@ -375,6 +375,18 @@ fn payloads_are_held_against_their_schema_when_asked() {
     assert_eq!(failed.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [1, 2]);
     assert!(failed[0].1.contains("#/a: the number is too large"), "{}", failed[0].1);
 
+    // Schemas that never end, and such that fork with each step, end.
+    for schema in [
+        r##"{"$ref":"#"}"##,
+        r##"{"anyOf":[{"$ref":"#"},{"$ref":"#"}]}"##,
+        r##"{"not":{"allOf":[{"$ref":"#"},{"$ref":"#"}]}}"##,
+    ] {
+        let schema = schema_text(schema);
+        let documents = parsed(&schema).unwrap();
+        let mut validator = Validator::new(&documents);
+        assert!(validator.check("1").is_err(), "{}", schema.text);
+    }
+
     // What is written with a schema that the registry prescribes, too.
     let connect = Schema::struct_builder().field("a", builder(Kind::Int64).build()).build();
     let writer = format.compile_writer(Some(&connect), &schema_text(text)).unwrap();
@@ -483,6 +495,17 @@ proptest! {
         let schema = r#"{"oneOf":[{"type":"array","items":{"type":"string"}},
             {"type":"object","connect.type":"map","additionalProperties":{"type":"integer"}}]}"#;
         prop_assert_eq!(read(schema, &[Some(&bytes)]).len(), 1);
+    }
+
+    #[test]
+    fn any_payload_is_as_a_schema_says_or_not(text in "[\\[\\]{}:,\"ab0-9.\\-e ]{0,60}") {
+        let schema = schema_text(
+            r##"{"type":["object","array","number"],"items":{"$ref":"#"},"uniqueItems":true,
+               "minimum":2,"multipleOf":0.5,"properties":{"a":{"$ref":"#"}},"required":["a"],
+               "patternProperties":{"^b":{"anyOf":[{"$ref":"#"},{"format":"date"}]}}}"##,
+        );
+        let documents = parsed(&schema).unwrap();
+        let _ = Validator::new(&documents).check(&text);
     }
 
     #[test]

@@ -14,14 +14,19 @@ type Result = std::result::Result<(), Fault>;
 
 /// How deep schemas are followed into a payload, whatever refers to what.
 const MAX_DEPTH: usize = 100;
-/// How many schemas are asked about one payload: alternatives of alternatives grow without end.
-const MAX_CHECKS: usize = 1_000_000;
+/// How many schemas are asked about one payload, and about each of its bytes more: alternatives of
+/// alternatives grow without end.
+const CHECKS: usize = 10_000;
+const CHECKS_A_BYTE: usize = 50;
 
 /// What checks payloads of one schema.
 pub(crate) struct Validator<'n> {
     documents: &'n Documents<'n>,
     /// Patterns that were compiled; none cannot be.
     patterns: HashMap<String, Option<Regex>>,
+    /// What references mean, by where they stand: finding one may take a walk through all.
+    references: HashMap<(usize, &'n str), Option<Place<'n>>>,
+    /// How many schemas may still be asked.
     checks: usize,
 }
 
@@ -57,21 +62,30 @@ impl<'a> At<'a> {
 
 impl<'n> Validator<'n> {
     pub(crate) fn new(documents: &'n Documents<'n>) -> Self {
-        Self { documents, patterns: HashMap::new(), checks: 0 }
+        Self { documents, patterns: HashMap::new(), references: HashMap::new(), checks: 0 }
     }
 
     /// # Errors
     ///
     /// What is wrong first, and where.
-    pub(crate) fn check(&mut self, value: &Node<'_>) -> Result {
-        self.checks = 0;
+    pub(crate) fn check(&mut self, payload: &str) -> Result {
+        let value = Node::parse(payload)?;
+        self.checks = CHECKS + CHECKS_A_BYTE * payload.len();
         let at = At { outer: None, step: "", depth: 0 };
-        self.schema(self.documents.root(), value, &at)
+        let checked = self.schema(self.documents.root(), &value, &at);
+        match self.checks {
+            // Not even what does not fit is known then.
+            0 => Err(at.wrong("the schema goes too deep")),
+            _ => checked,
+        }
     }
 
     fn schema(&mut self, place: Place<'n>, value: &Node<'_>, at: &At<'_>) -> Result {
-        self.checks += 1;
-        if at.depth > MAX_DEPTH || self.checks > MAX_CHECKS {
+        self.checks = self.checks.saturating_sub(1);
+        if at.depth > MAX_DEPTH {
+            self.checks = 0;
+        }
+        if self.checks == 0 {
             return Err(at.wrong("the schema goes too deep"));
         }
         match place.node {
@@ -80,8 +94,10 @@ impl<'n> Validator<'n> {
             _ => return Ok(()),
         }
         if let Some(Node::Text(reference)) = place.node.get("$ref") {
-            let referred = self.documents.resolve(place.document, reference);
-            let referred = referred.ok_or_else(|| {
+            let documents = self.documents;
+            let known = self.references.entry((place.document, reference));
+            let meant = *known.or_insert_with(|| documents.resolve(place.document, reference));
+            let referred = meant.ok_or_else(|| {
                 Fault::new(format!("schema refers to {reference}, which is nowhere"))
             })?;
             return self.schema(referred, value, &at.deeper());
