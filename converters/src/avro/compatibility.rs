@@ -75,8 +75,13 @@ pub(crate) fn written_as<'a>(
     named(&field.name).or_else(|| field.aliases.iter().find_map(|alias| named(alias)))
 }
 
-/// Whether two types of one document have the same encoding and the same names all through.
+/// Whether two types of one document have the same encoding, meaning and names all through.
 pub(crate) fn same_form(document: &Document, a: &Type, b: &Type) -> bool {
+    let logical_type = |of| document.property(of, "logicalType");
+    let scale = |of| document.decimal_scale(of);
+    if logical_type(a) != logical_type(b) || scale(a) != scale(b) {
+        return false;
+    }
     match (&a.shape, &b.shape) {
         (Shape::Named(x), Shape::Named(y)) if x == y => true,
         (Shape::Named(x), Shape::Named(y)) => {

@@ -297,14 +297,22 @@ fn names_that_avro_does_not_allow_are_refused_or_scrubbed() {
 
 #[test]
 fn two_schemas_of_one_name_are_refused() {
-    let map = |kind| Schema::map_builder(builder(kind).build(), Schema::string(false)).build();
-    let schema = Schema::struct_builder()
-        .field("a", map(Kind::Int32))
-        .field("b", map(Kind::Int32))
-        .field("c", map(Kind::Int64))
-        .build();
-    let error = avro(&[]).describe(Some(&schema)).unwrap_err().to_string();
-    assert!(error.contains("one name") && error.contains("field: c"), "{error}");
+    let map = |key: SchemaBuilder| Schema::map_builder(key.build(), Schema::string(false)).build();
+    let others = [
+        [builder(Kind::Int32), builder(Kind::Int64)],
+        [Schema::date_builder(), builder(Kind::Int32)],
+        [Schema::date_builder(), Schema::time_builder()],
+        [Schema::decimal_builder(1), Schema::decimal_builder(2)],
+    ];
+    for [key, other] in others {
+        let schema = Schema::struct_builder()
+            .field("a", map(key.clone()))
+            .field("b", map(key))
+            .field("c", map(other))
+            .build();
+        let error = avro(&[]).describe(Some(&schema)).unwrap_err().to_string();
+        assert!(error.contains("one name") && error.contains("field: c"), "{error}");
+    }
 }
 
 #[test]
