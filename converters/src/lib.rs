@@ -22,9 +22,11 @@ mod recorded;
 mod registry;
 mod role;
 mod row_buffer;
+mod scrub;
 mod simple_header;
 mod string;
 mod texts;
+mod varint;
 
 pub use json::{DecimalFormat, JsonOptions, JsonWriter};
 pub use payloads::{Language, Payloads};

@@ -9,18 +9,10 @@ use crate::avro::reader::Reader;
 use crate::avro::stop::Stop;
 use crate::cells::Builder;
 use crate::json::Fault;
-use crate::registry::Row;
+use crate::registry::{Row, run_length};
 
 /// From so many rows on a run becomes Arrow.
 const COLUMNS_FROM: usize = 16;
-
-/// Consecutive rows of one schema.
-struct Run {
-    /// Null rows before the first that has a schema take that.
-    schema: Option<Option<SchemaRef>>,
-    start: usize,
-    end: usize,
-}
 
 /// Reads rows. As many come out, those null that fail.
 pub(crate) fn read(
@@ -28,44 +20,28 @@ pub(crate) fn read(
     rows: &[Row<'_>],
     failed: &mut Vec<RowError>,
 ) -> Vec<Column> {
-    let runs = runs(readers, rows);
-    if runs.is_empty() {
-        return vec![Column::nulls(0)];
-    }
+    let mut columns = Vec::new();
     let mut room = [Room::new(), Room::new()];
-    let column = |run: Run| {
-        let (first, end, room) = (run.start, run.end, &mut room);
+    let mut first = 0;
+    while first < rows.len() || columns.is_empty() {
+        let schema = |row: &Row<'_>| row.payload.map(|_| &readers[row.schema.0].schema);
+        let schemas = rows[first..].iter().map(schema);
+        let end = first + run_length(schemas.clone(), same);
+        let schema = schemas.flatten().next().cloned().flatten();
+        let (failed, room) = (&mut *failed, &mut room);
         let mut cells = Rows { readers, rows, first, end, failed, room };
-        match run.schema.flatten() {
-            Some(schema) if run.end - run.start >= COLUMNS_FROM => {
+        columns.push(match schema {
+            Some(schema) if end - first >= COLUMNS_FROM => {
                 cells.typed(&schema).unwrap_or_else(|| cells.values(Some(schema)))
             }
-            Some(schema) => cells.values(Some(schema)),
-            None => cells.values(None),
-        }
-    };
-    runs.into_iter().map(column).collect()
-}
-
-fn runs(readers: &[Reader], rows: &[Row<'_>]) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    for (at, row) in rows.iter().enumerate() {
-        // Equal schemas are one, since the converter keeps each but once.
-        let schema = row.payload.map(|_| &readers[row.schema.0].schema);
-        match (runs.last_mut(), schema) {
-            (Some(run), None) => run.end = at + 1,
-            (Some(run), Some(schema)) if run.schema.as_ref().is_none_or(|s| same(s, schema)) => {
-                if run.schema.is_none() {
-                    run.schema = Some(schema.clone());
-                }
-                run.end = at + 1;
-            }
-            (_, schema) => runs.push(Run { schema: schema.cloned(), start: at, end: at + 1 }),
-        }
+            schema => cells.values(schema),
+        });
+        first = end;
     }
-    runs
+    columns
 }
 
+/// Equal schemas are one, since the converter keeps each but once.
 fn same(a: &Option<SchemaRef>, b: &Option<SchemaRef>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => Arc::ptr_eq(a, b),

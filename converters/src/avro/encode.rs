@@ -1,21 +1,11 @@
 //! Writes Avro's binary encoding.
 
+use crate::varint::{append_varint, to_zigzag};
+
 /// Appends an int or a long.
 #[inline]
 pub(crate) fn append_long(number: i64, out: &mut Vec<u8>) {
-    let mut rest = (number << 1 ^ number >> 63) as u64;
-    if rest < 0x80 {
-        return out.push(rest as u8);
-    }
-    let mut bytes = [0; 10];
-    let mut len = 0;
-    while rest >= 0x80 {
-        bytes[len] = rest as u8 | 0x80;
-        rest >>= 7;
-        len += 1;
-    }
-    bytes[len] = rest as u8;
-    out.extend_from_slice(&bytes[..=len]);
+    append_varint(to_zigzag(number), out);
 }
 
 /// Appends bytes or a string, with the length before it.

@@ -1,6 +1,7 @@
 //! Reads Avro's binary encoding from a payload that nobody vouches for.
 
 use crate::avro::stop::{Stop, fault};
+use crate::varint::from_zigzag;
 
 /// How many items that take no bytes a row may have: a few bytes can claim any number of them.
 const MAX_EMPTY_ITEMS: usize = 1 << 16;
@@ -60,7 +61,7 @@ impl<'a> Input<'a> {
     pub(crate) fn long(&mut self) -> Result<i64, Box<Stop>> {
         if let [first @ 0..0x80, rest @ ..] = self.rest {
             self.rest = rest;
-            return Ok(zigzag(u64::from(*first)));
+            return Ok(from_zigzag(u64::from(*first)));
         }
         self.long_of_many()
     }
@@ -74,7 +75,7 @@ impl<'a> Input<'a> {
                     break;
                 }
                 self.rest = &self.rest[i + 1..];
-                return Ok(zigzag(number));
+                return Ok(from_zigzag(number));
             }
         }
         Err(if self.rest.len() < 10 { ended() } else { fault("a number is longer than 64 bits") })
@@ -160,11 +161,6 @@ impl<'a> Input<'a> {
         }
         Ok(count)
     }
-}
-
-#[inline]
-fn zigzag(number: u64) -> i64 {
-    (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
 #[cold]

@@ -8,6 +8,7 @@ use millrace_api::data::{Kind, Schema};
 use crate::avro::config::AvroConfig;
 use crate::avro::json::Json;
 use crate::avro::schema::{Definition, Document, Named, Type, property, split};
+use crate::scrub;
 
 pub(crate) const NAMESPACE: &str = "io.confluent.connect.avro";
 /// What records without a name are called; a number follows from the second on.
@@ -111,28 +112,10 @@ pub(crate) fn split_scrubbed(name: &str, config: &AvroConfig) -> (Option<String>
 
 /// A name without what Avro does not allow in one, if that is wished.
 pub(crate) fn scrubbed(name: &str, config: &AvroConfig) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let begins_well = !name.starts_with(|c: char| c.is_ascii_digit());
-    if !config.scrub_invalid_names || name.is_empty() || begins_well && name.chars().all(is_plain) {
-        return name.to_owned();
+    match config.scrub_invalid_names {
+        true => scrub::scrubbed(name, |c| c.is_ascii_digit()),
+        false => name.to_owned(),
     }
-    // As if the name were written into a URL, and what is odd there made an underscore.
-    let mut out = String::new();
-    if !begins_well {
-        out.push('x');
-    }
-    for c in name.chars() {
-        match c {
-            c if is_plain(c) => out.push(c),
-            ' ' | '.' | '-' | '*' => out.push('_'),
-            c => {
-                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-                    out.push_str(&format!("_{byte:02X}"));
-                }
-            }
-        }
-    }
-    out
 }
 
 /// Whether Avro allows a name (without dots).

@@ -29,7 +29,9 @@ use crate::json_schema::connect::connect_schema;
 use crate::json_schema::describe::describe;
 use crate::json_schema::documents::Documents;
 use crate::json_schema::valid::Validator;
-use crate::registry::{self, Compiled, Described, Format, RegistryConfig, Row, SchemaText, off};
+use crate::registry::{
+    self, Compiled, Described, Format, RegistryConfig, Row, SchemaText, off, run_length,
+};
 use crate::row_buffer::RowBuffer;
 
 pub(crate) const CLASS: &str = "io.confluent.connect.json.JsonSchemaConverter";
@@ -233,24 +235,6 @@ impl JsonSchemaFormat {
         }
     }
 
-    /// How many rows from the first on have one schema; null rows have any.
-    fn run_length(&self, rows: &[Row<'_>]) -> usize {
-        let mut known = None;
-        let belongs = |row: &Row<'_>| {
-            let schema = row.payload.map(|_| row.schema);
-            match (known, schema) {
-                (Some(known), Some(schema)) => self.is_same(known, schema),
-                (None, schema) => {
-                    known = schema;
-                    true
-                }
-                (Some(_), None) => true,
-            }
-        };
-        let mut belongs = belongs;
-        rows.iter().position(|row| !belongs(row)).unwrap_or(rows.len())
-    }
-
     fn is_same(&self, a: Compiled, b: Compiled) -> bool {
         a == b || self.schemas[a.0] == self.schemas[b.0]
     }
@@ -272,7 +256,8 @@ impl Format for JsonSchemaFormat {
         let mut columns = Vec::new();
         let mut first = 0;
         while first < rows.len() {
-            let length = self.run_length(&rows[first..]);
+            let schemas = rows[first..].iter().map(|row| row.payload.map(|_| row.schema));
+            let length = run_length(schemas, |a, b| self.is_same(a, b));
             columns.push(self.run(first, &rows[first..first + length], failed));
             first += length;
         }

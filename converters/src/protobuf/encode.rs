@@ -11,8 +11,9 @@ use millrace_api::data::civil_from_days;
 use crate::cells::minimal;
 use crate::json::Fault;
 use crate::protobuf::plan::Scalar;
-use crate::protobuf::wire::{append_bytes, append_varint, insert_length, to_zigzag};
+use crate::protobuf::wire::{append_bytes, insert_length};
 use crate::protobuf::write::{FieldWriter, MessageWriter, Shape, To};
+use crate::varint::{append_varint, to_zigzag};
 
 type Result<T> = std::result::Result<T, Fault>;
 

@@ -36,10 +36,13 @@ use crate::protobuf::files::{compile, indexes_of, message_at};
 use crate::protobuf::names::map_field;
 use crate::protobuf::plan::Plan;
 use crate::protobuf::read::Scratch;
-use crate::protobuf::wire::{Input, append_varint, to_zigzag};
+use crate::protobuf::wire::Input;
 use crate::protobuf::write::To;
-use crate::registry::{self, Compiled, Described, Format, RegistryConfig, Row, SchemaText};
+use crate::registry::{
+    self, Compiled, Described, Format, RegistryConfig, Row, SchemaText, run_length,
+};
 use crate::row_buffer::RowBuffer;
+use crate::varint::{append_varint, to_zigzag};
 
 pub(crate) use config::{ProtobufConfig, Settings};
 
@@ -171,25 +174,8 @@ impl ProtobufFormat {
         reader.map(|reader| Found { reader, message })
     }
 
-    fn is_same(&self, a: Option<Found<'_>>, b: Option<Found<'_>>) -> bool {
-        match (a, b) {
-            (Some(a), Some(b)) => {
-                a.reader == b.reader || self.readers[a.reader].0 == self.readers[b.reader].0
-            }
-            _ => true,
-        }
-    }
-
-    /// How many rows from the first on have one schema; null rows have any.
-    fn run_length(&self, rows: &[Option<Found<'_>>]) -> usize {
-        let mut known = None;
-        for (i, row) in rows.iter().enumerate() {
-            if !self.is_same(known, *row) {
-                return i;
-            }
-            known = known.or(*row);
-        }
-        rows.len()
+    fn is_same(&self, a: Found<'_>, b: Found<'_>) -> bool {
+        a.reader == b.reader || self.readers[a.reader].0 == self.readers[b.reader].0
     }
 
     /// A column of rows with one schema; none has a message when all are null.
@@ -303,7 +289,8 @@ impl Format for ProtobufFormat {
         let mut columns = Vec::new();
         let mut first = 0;
         while first < found.len() {
-            let length = self.run_length(&found[first..]);
+            let rows = found[first..].iter().copied();
+            let length = run_length(rows, |a, b| self.is_same(a, b));
             columns.push(self.run(first, &found[first..first + length], &mut failed));
             first += length;
         }

@@ -1,27 +1,10 @@
 //! Decides the names of messages, fields and maps.
 
+use crate::scrub;
+
 /// Letters that a name may not have become others (`scrub.invalid.names`).
 pub(crate) fn scrubbed(name: &str) -> String {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    let begins_badly = |name: &str| name.starts_with(|c: char| c.is_ascii_digit() || c == '_');
-    if name.is_empty() || (name.bytes().all(|b| is_plain(&b)) && !begins_badly(name)) {
-        return name.to_owned();
-    }
-    let mut encoded = String::with_capacity(name.len() + 8);
-    for byte in name.bytes() {
-        match byte {
-            // What Java's encoding of addresses leaves alone becomes an underscore like all else.
-            b' ' | b'.' | b'-' | b'*' => encoded.push('_'),
-            byte if is_plain(&byte) => encoded.push(char::from(byte)),
-            byte => encoded.push_str(&format!("_{byte:02X}")),
-        }
-    }
-    // The prefix is asked for before the other characters are replaced.
-    let first = name.as_bytes().first();
-    if first.is_some_and(|byte| byte.is_ascii_digit() || *byte == b'_') {
-        encoded.insert(0, 'x');
-    }
-    encoded
+    scrub::scrubbed(name, |c| c.is_ascii_digit() || c == '_')
 }
 
 /// The name of the message that is an entry of a map.

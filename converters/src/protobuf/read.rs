@@ -9,7 +9,8 @@ use num_bigint::BigInt;
 use crate::cells::{Builder, Cells, Unfit, offset, to_i256};
 use crate::json::Fault;
 use crate::protobuf::plan::{Absent, FieldPlan, MessagePlan, Output, Plan, Scalar, Shape, Symbols};
-use crate::protobuf::wire::{Input, Raw, zigzag};
+use crate::protobuf::wire::{Input, Raw};
+use crate::varint::from_zigzag;
 
 type Result<T> = std::result::Result<T, Fault>;
 
@@ -404,8 +405,8 @@ fn integer(scalar: Scalar, raw: Raw<'_>) -> i64 {
     match (raw, scalar) {
         (Raw::Varint(n), Scalar::Int32) => i64::from(n as i32),
         (Raw::Varint(n), Scalar::Uint32) => i64::from(n as u32),
-        (Raw::Varint(n), Scalar::Sint32) => zigzag(u64::from(n as u32)),
-        (Raw::Varint(n), Scalar::Sint64) => zigzag(n),
+        (Raw::Varint(n), Scalar::Sint32) => from_zigzag(u64::from(n as u32)),
+        (Raw::Varint(n), Scalar::Sint64) => from_zigzag(n),
         (Raw::Varint(n) | Raw::Fixed64(n), _) => n.cast_signed(),
         (Raw::Fixed32(n), Scalar::Sfixed32) => i64::from(n.cast_signed()),
         (Raw::Fixed32(n), _) => i64::from(n),

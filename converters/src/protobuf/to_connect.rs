@@ -12,11 +12,11 @@ use protox::prost_reflect::{
 use crate::json::{Fault, UNION};
 use crate::protobuf::clashes::symbol;
 use crate::protobuf::plan::{Absent, FieldPlan, MessagePlan, Output, Plan, Scalar, Shape, Symbols};
-use crate::protobuf::wire::to_zigzag;
 use crate::protobuf::{
     ENUM, PRECISION, SUM_ENUM, Settings, TAG, TYPE, UNION_NAME, VARIANT, WRAPPER, is_wrapper,
     map_field,
 };
+use crate::varint::to_zigzag;
 
 type Result<T> = std::result::Result<T, Fault>;
 

@@ -121,7 +121,7 @@ impl Written {
                         let what = "the schema of use.schema.id has no GUID in the subject";
                         self.id_of(&*version.map_err(|e| self.failed(what, e))?, writes)?
                     }
-                    (Writes::Prefix, SchemaId::Guid(_)) | (_, _) => id,
+                    _ => id,
                 };
                 self.theirs(client, &schema, id, strict).await
             }

@@ -37,6 +37,23 @@ pub(crate) struct Row<'a> {
     pub(crate) payload: Option<&'a [u8]>,
 }
 
+/// How many rows from the first on have one schema. Those that have none join their neighbours.
+pub(crate) fn run_length<S: Copy>(
+    schemas: impl IntoIterator<Item = Option<S>>,
+    is_same: impl Fn(S, S) -> bool,
+) -> usize {
+    let mut known = None;
+    let mut length = 0;
+    for schema in schemas {
+        match (known, schema) {
+            (Some(known), Some(schema)) if !is_same(known, schema) => break,
+            _ => known = known.or(schema),
+        }
+        length += 1;
+    }
+    length
+}
+
 /// Payloads with a schema, between bytes and columns.
 ///
 /// What is compiled stays until all of it is [forgotten](Self::forget).

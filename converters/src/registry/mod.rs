@@ -25,7 +25,7 @@ use millrace_api::{Converter, ConverterRole, Error, RawHeaders, Result, Serializ
 use schema_registry_client::{Client, SchemaType};
 
 pub(crate) use config::{RegistryConfig, with_aliases};
-pub(crate) use format::{Compiled, Described, Format, Row, SchemaText};
+pub(crate) use format::{Compiled, Described, Format, Row, SchemaText, run_length};
 pub(crate) use unsupported::off;
 
 use self::connection::seconds;
