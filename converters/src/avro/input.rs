@@ -6,8 +6,8 @@ use crate::varint::from_zigzag;
 /// How many items that take no bytes a row may have: a few bytes can claim any number of them.
 const MAX_EMPTY_ITEMS: usize = 1 << 16;
 
-/// How many cells or values the rows of a batch may become beyond those that they pay for by their
-/// length: one byte says that a struct of a thousand fields is null, and a column has cells for all.
+/// How many cells or values the rows of a batch may become beyond those that they pay for by
+/// their length: one byte says that a struct of a thousand fields is null, and each has a column.
 #[derive(Debug)]
 pub(crate) struct Room(usize);
 

@@ -354,7 +354,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn apache_avro_resolves_the_same(pair in pairs(), seed in prop::collection::vec(any::<u8>(), 40)) {
+    fn apache_avro_resolves_the_same(
+        pair in pairs(),
+        seed in prop::collection::vec(any::<u8>(), 40),
+    ) {
         // A payload of bytes alone has no length before it.
         let pair = Pair::Record(vec![Field { pair, how: How::Same }], 0);
         let [written, wanted] = schemas(&pair, &mut 0);
@@ -372,8 +375,9 @@ proptest! {
         let ours = resolver(&mut avro, &written.to_string(), &wanted.to_string());
         let ours = ours.map_err(|error| error.trace()).and_then(|schema| {
             let mut rows = [Some(&payload[..]); 20];
-            // What is cut short leaves no trace in its neighbours.
+            // What is cut short, or anything at all, leaves no trace in its neighbours.
             rows[2] = Some(&payload[..payload.len() / 2]);
+            rows[5] = Some(&seed);
             let read = read(&mut avro, schema, &rows).swap_remove(3)?;
             Ok((avro.readers[schema.0].schema.clone().unwrap(), read))
         });
