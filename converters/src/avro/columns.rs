@@ -169,6 +169,7 @@ fn append_resolved(
             Step::Skip(skip) => skip.pass(input)?,
         }
     }
+    take_room(1, resolved.cells, input)?;
     for (i, default) in &resolved.defaults {
         columns[*i].append_value(default)?;
     }

@@ -86,6 +86,10 @@ pub(crate) struct Resolved {
     pub(crate) steps: Vec<Step>,
     /// The fields that were not.
     pub(crate) defaults: Vec<(usize, Value)>,
+    /// How many cells these take in columns, with eight bytes of a text for one.
+    pub(crate) cells: usize,
+    /// How many values they are.
+    pub(crate) values: usize,
 }
 
 /// What becomes of a field that was written.
@@ -297,16 +301,39 @@ impl Entries {
 
 impl Resolved {
     /// The cheapest plan that does this.
-    pub(crate) fn into_plan(self) -> Plan {
+    pub(crate) fn plan(steps: Vec<Step>, defaults: Vec<(usize, Value)>) -> Plan {
         let in_order = |(at, step): (usize, &Step)| matches!(step, Step::Read(to, _) if *to == at);
-        if !self.defaults.is_empty() || !self.steps.iter().enumerate().all(in_order) {
-            return Plan::Resolved(Box::new(self));
+        if !defaults.is_empty() || !steps.iter().enumerate().all(in_order) {
+            let (mut cells, mut values) = (0, 0);
+            for (_, default) in &defaults {
+                weigh(default, &mut cells, &mut values);
+            }
+            return Plan::Resolved(Box::new(Self { steps, defaults, cells, values }));
         }
         let plan = |step| match step {
             Step::Read(_, plan) => Some(plan),
             Step::Skip(_) => None,
         };
-        Plan::Struct(self.steps.into_iter().filter_map(plan).collect())
+        Plan::Struct(steps.into_iter().filter_map(plan).collect())
+    }
+}
+
+/// Adds the cells and the values of a value.
+fn weigh(value: &Value, cells: &mut usize, values: &mut usize) {
+    *cells += 1;
+    *values += 1;
+    match value {
+        Value::String(text) => *cells += text.len() / 8,
+        Value::Bytes(bytes) => *cells += bytes.len() / 8,
+        Value::Array(items) => items.iter().for_each(|item| weigh(item, cells, values)),
+        Value::Map(entries) => {
+            for (key, value) in entries {
+                weigh(key, cells, values);
+                weigh(value, cells, values);
+            }
+        }
+        Value::Struct(s) => s.values().iter().for_each(|value| weigh(value, cells, values)),
+        _ => {}
     }
 }
 

@@ -236,7 +236,7 @@ impl Resolver<'_> {
             })?;
             defaults.push((at, default));
         }
-        Ok(Resolved { steps, defaults }.into_plan())
+        Ok(Resolved::plan(steps, defaults))
     }
 }
 

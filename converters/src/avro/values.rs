@@ -152,6 +152,7 @@ fn resolved(
             Step::Skip(skip) => skip.pass(input)?,
         }
     }
+    take_room(resolved.values, input)?;
     for (at, default) in &resolved.defaults {
         values[*at] = default.clone();
     }

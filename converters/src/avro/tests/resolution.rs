@@ -161,6 +161,25 @@ fn rows_of_all_schemas_that_become_one_are_one_column() {
     assert_eq!(columns[0].value(51).unwrap().to_string(), "Struct{a=2,b=x}");
 }
 
+#[test]
+fn long_defaults_are_not_copied_without_end() {
+    let written = record_of("");
+    let long = "x".repeat(1 << 20);
+    let wanted = record_of(&format!(r#"{{"name":"f","type":"string","default":"{long}"}}"#));
+    let mut avro = avro(&[]);
+    let schema = resolver(&mut avro, &written, &wanted).unwrap();
+    let read = |avro: &mut Avro, rows: usize| {
+        let rows = vec![Row { schema, payload: Some(&[]) }; rows];
+        let mut failed = Vec::new();
+        let column = avro.read(&rows, &mut failed).unwrap().remove(0);
+        assert!(failed.is_empty() && column.len() == rows.len());
+        column
+    };
+    assert!(matches!(read(&mut avro, 20), Column::Typed { .. }));
+    // As values they are one text.
+    assert!(matches!(read(&mut avro, 100), Column::Rows { .. }));
+}
+
 /// A type as it was written and as it is wanted.
 #[derive(Clone, Debug)]
 enum Pair {
