@@ -49,7 +49,8 @@ impl Case {
 
 fn cases(file: &'static str) -> Vec<Case> {
     let mut all: Vec<Case> = Vec::new();
-    for line in file.lines().filter(|line| !line.starts_with('#')) {
+    let is_other = |line: &&str| line.starts_with('#') || line.starts_with("strict\t");
+    for line in file.lines().filter(|line| !is_other(line)) {
         let mut parts = line.split('\t').map(str::to_owned);
         let mode = parts.next().unwrap();
         let (mode, options) = mode.split_once(':').unwrap_or((&mode, ""));
@@ -255,6 +256,25 @@ impl Recorded {
         });
         written.collect()
     }
+}
+
+/// Holds the strict check of a prescribed schema against Java's. Where ours gives another answer, a
+/// test has to agree, who gets our schema, the latest, and our answer.
+pub(crate) fn hold_strict(recorded: Recorded, is_meant: fn(&str, &str, bool) -> bool) {
+    let format = (recorded.open)(&Props::new());
+    let (mut wrong, mut all) = (Vec::new(), 0);
+    for line in recorded.file.lines() {
+        let Some(pair) = line.strip_prefix("strict\t") else { continue };
+        let parts: Vec<&str> = pair.split('\t').collect();
+        let (ours, latest) = (schema(parts[0]), schema(parts[1]));
+        let verdict = format.is_compatible(&ours, &latest).unwrap();
+        all += 1;
+        if verdict.to_string() != parts[2] && !is_meant(&ours.text, &latest.text, verdict) {
+            wrong.push(format!("{} {}: java {}", ours.text, latest.text, parts[2]));
+        }
+    }
+    assert!(all > 500, "{all} pairs");
+    assert!(wrong.is_empty(), "{} of {all} differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// Goes through all that was recorded.

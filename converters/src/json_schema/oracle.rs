@@ -4,7 +4,7 @@ use millrace_api::Props;
 use millrace_api::config::Config;
 use serde_json::Value;
 
-use crate::confluent::{Meant, Recorded, hold};
+use crate::confluent::{Meant, Recorded, hold, hold_strict};
 use crate::json_schema::{ID, JsonSchemaConfig, JsonSchemaFormat};
 use crate::python::python;
 use crate::registry::Format;
@@ -83,4 +83,15 @@ fn jsonschema_finds_what_we_write_to_be_as_its_schema_says() {
     let lines: Vec<String> = sound.map(|parts| parts.join("\t")).collect();
     let Some(said) = python("confluent/read_json_schema.py", &lines) else { return };
     assert!(lines.len() > 200 && said.trim_end() == lines.len().to_string(), "{said}");
+}
+
+#[test]
+fn the_latest_schema_is_as_strict_as_in_java() {
+    // Of objects we ask less: that what we write is valid, not that what others might write is.
+    let is_meant = |ours: &str, latest: &str, verdict: bool| {
+        let is_object = |text: &str| text.contains("\"object\"");
+        let is_lost = |text: &str| text.contains("\"required\"") || text.contains("\"map\"");
+        is_object(ours) && is_object(latest) && (verdict || is_lost(latest) || is_lost(ours))
+    };
+    hold_strict(recorded(), is_meant);
 }

@@ -16,16 +16,33 @@ fn reads_message(reader: &MessageDescriptor, writer: &MessageDescriptor) -> bool
     let fields = writer.fields().all(|field| {
         reader.get_field(field.number()).is_none_or(|known| reads_field(&known, &field))
     });
-    // One that was required is missed by its readers.
+    // What is required is missed by its readers.
     let required = reader
         .fields()
         .filter(FieldDescriptor::is_required)
-        .all(|field| writer.get_field(field.number()).is_some_and(|f| f.is_required()));
+        .all(|field| writer.get_field(field.number()).is_some());
     let inner = writer.child_messages().all(|message| {
         let same = |known: &MessageDescriptor| known.name() == message.name();
         reader.child_messages().find(same).is_none_or(|known| reads_message(&known, &message))
     });
-    fields && required && inner
+    fields && required && inner && keeps_choices(reader, writer)
+}
+
+/// Of a choice (`oneof`) readers keep one: no two may come into it that were there together. Nor may
+/// one of the choices be lost.
+fn keeps_choices(reader: &MessageDescriptor, writer: &MessageDescriptor) -> bool {
+    let number = |field: FieldDescriptor| field.number();
+    let real = |message: &MessageDescriptor| -> Vec<Vec<u32>> {
+        let real = message.oneofs().filter(|oneof| !oneof.is_synthetic());
+        real.map(|oneof| oneof.fields().map(number).collect()).collect()
+    };
+    let ours = real(writer);
+    let none_meet = real(reader).iter().all(|choice| {
+        let is_there = |number: &&u32| writer.get_field(**number).is_some();
+        let together = ours.iter().any(|own| choice.iter().any(|number| own.contains(number)));
+        together || choice.iter().filter(is_there).count() <= 1
+    });
+    none_meet && ours.iter().flatten().all(|number| reader.get_field(*number).is_some())
 }
 
 fn reads_field(reader: &FieldDescriptor, writer: &FieldDescriptor) -> bool {

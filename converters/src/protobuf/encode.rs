@@ -236,6 +236,9 @@ impl Part<'_> {
         let (cells, row) = match (self.cells.is_null(row), &self.default) {
             (false, _) => (&self.cells, row),
             (true, Some(default)) => (&**default, 0),
+            (true, None) if matches!(self.field.shape, Shape::Single { is_required: true, .. }) => {
+                return Err(Fault::new("a required field is null"));
+            }
             (true, None) => return Ok(()),
         };
         let (field, to) = (self.field, &self.field.to);
@@ -254,7 +257,7 @@ impl Part<'_> {
                 }
                 Ok(())
             }
-            (Shape::Single { has_presence }, _) => {
+            (Shape::Single { has_presence, .. }, _) => {
                 let is_silent = !has_presence
                     && match to {
                         To::Symbol(_) => false,

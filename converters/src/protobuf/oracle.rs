@@ -4,7 +4,7 @@ use millrace_api::Props;
 use millrace_api::config::Config;
 use serde_json::Value;
 
-use crate::confluent::{Meant, Recorded, hold, schema};
+use crate::confluent::{Meant, Recorded, hold, hold_strict, schema};
 use crate::protobuf::files::{compile, message_at};
 use crate::protobuf::wire::Input;
 use crate::protobuf::{ProtobufConfig, ProtobufFormat, TAG, read_indexes};
@@ -113,4 +113,19 @@ fn protobuf_of_python_reads_what_we_write() {
     let lines: Vec<String> = recorded().written().iter().filter_map(line).collect();
     let Some(said) = python("confluent/read_protobuf.py", &lines) else { return };
     assert!(lines.len() > 200 && said.trim_end() == lines.len().to_string(), "{said}");
+}
+
+#[test]
+fn the_latest_schema_is_as_strict_as_in_java() {
+    // What cannot be written as the latest says is refused either way: arrays as single values,
+    // fields that it lacks. A required field that we have not is never there; one that we have
+    // is, or its row fails.
+    let is_meant = |ours: &str, latest: &str, verdict: bool| {
+        let is_repeated = |text: &str| text.contains("repeated int32 a");
+        latest.ends_with("{  }")
+            || !verdict && is_repeated(ours) != is_repeated(latest)
+            || ours.contains("required")
+            || latest.contains("required")
+    };
+    hold_strict(recorded(), is_meant);
 }

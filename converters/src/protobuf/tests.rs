@@ -459,6 +459,29 @@ fn indexes_choose_the_message() {
 }
 
 #[test]
+fn what_a_prescribed_schema_requires_is_there() {
+    let mut format = format(&[]);
+    let connect = Schema::struct_builder()
+        .name("M")
+        .field("a", Schema::builder(Kind::Int64).optional().build())
+        .build();
+    let proto2 =
+        |fields: &str| schema_text(&format!("syntax = \"proto2\"; message M {{ {fields} }}"));
+    let latest = proto2("required int64 a = 1; required int64 b = 2;");
+    let error = format.compile_writer(Some(&connect), &latest).unwrap_err();
+    assert!(error.to_string().contains("M.b"), "{error}");
+    let latest = proto2("required int64 a = 1; optional int64 b = 2;");
+    let writer = format.compile_writer(Some(&connect), &latest).unwrap();
+    let row = |a| Value::Struct(Struct::new(Arc::clone(&connect), vec![a]));
+    let values = vec![row(Value::Int64(0)), row(Value::Null)];
+    let column = Column::Rows { schema: Some(Arc::clone(&connect)), values };
+    let mut failed = Vec::new();
+    let written = format.write(writer, &column, b"", &mut failed).unwrap();
+    assert_eq!(written.value(0), [8, 0]);
+    assert_eq!(failed.iter().map(|failed| failed.row).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
 fn logical_types_are_messages() {
     let schema = Schema::struct_builder()
         .field("d", Schema::decimal_builder(2).build())

@@ -54,9 +54,10 @@ pub(crate) struct FieldWriter {
 
 #[derive(Debug)]
 pub(crate) enum Shape {
-    /// Whether zero and empty are written.
+    /// Whether zero and empty are written, and whether it must be there (proto2).
     Single {
         has_presence: bool,
+        is_required: bool,
     },
     List {
         is_packed: bool,
@@ -100,6 +101,11 @@ fn message_writer(
             fields.push(FieldWriter { column, ..writer });
         }
     }
+    let is_lost = |number: u32| fields.iter().all(|field| field.number != number);
+    let lost = message.fields().find(|field| field.is_required() && is_lost(field.number()));
+    if let Some(lost) = lost {
+        return Err(Fault::new(format!("the data have no field for {}", lost.full_name())));
+    }
     fields.sort_by_key(|field| field.number);
     Ok(MessageWriter { fields })
 }
@@ -142,7 +148,9 @@ fn field_writer(
         }
         (kind, field) if !is_repeated && !matches!(kind, Kind::Array | Kind::Map) => {
             let has_presence = descriptor.supports_presence();
-            (value_writer(schema, &field, settings)?, Shape::Single { has_presence })
+            let is_required = descriptor.is_required();
+            let shape = Shape::Single { has_presence, is_required };
+            (value_writer(schema, &field, settings)?, shape)
         }
         (kind, _) => return Err(misfit(kind.name(), descriptor)),
     };

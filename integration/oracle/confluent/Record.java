@@ -65,6 +65,12 @@ public class Record {
             from(registry, options, parts[1]);
             return;
         }
+        if (parts[0].equals("strict")) {
+            // What use.latest.version asks with latest.compatibility.strict.
+            boolean is = parse(registry, parts[2]).isBackwardCompatible(parse(registry(), parts[1])).isEmpty();
+            print("strict", parts[1], parts[2], Boolean.toString(is));
+            return;
+        }
         ParsedSchema schema;
         try {
             schema = parse(registry, parts[1]);

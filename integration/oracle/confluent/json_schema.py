@@ -264,8 +264,26 @@ def print_odd():
         to(schema, "1")
 
 
+def print_strict():
+    """Pairs of schemas: what is written with the first must be read with the second."""
+    integer, text = {"type": "integer"}, {"type": "string"}
+    a, ab = {"a": integer}, {"a": integer, "b": text}
+    schemas = [{"type": kind} for kind in ("integer", "number", "string", "boolean")]
+    schemas += [{"oneOf": [{"type": "null"}, one]} for one in (integer, text)]
+    for properties in ({}, a, ab, {"a": {"type": "number"}}, {"a": {"oneOf": [{"type": "null"}, integer]}}):
+        for more in ({}, {"required": ["a"]}, {"additionalProperties": False}, {"additionalProperties": False, "required": ["a"]}):
+            schemas.append({"type": "object", "properties": properties} | more)
+    schemas += [{"type": "array", "items": one} for one in (integer, text, schemas[8])]
+    schemas.append({"type": "object", "connect.type": "map", "additionalProperties": integer})
+    quoted = [compact(compact(schema)) for schema in schemas]
+    for ours in quoted:
+        for latest in quoted:
+            print(f"strict\t{ours}\t{latest}")
+
+
 print_primitives()
 print_chosen()
+print_strict()
 for number in range(250):
     options = "" if number % 3 else RANDOM.choice(ALL)
     chosen = any_struct(0) if RANDOM.random() < 0.75 else any_schema()

@@ -280,8 +280,25 @@ def print_bytes():
         to(closed, "-", line)
 
 
+def print_strict():
+    """Pairs of schemas: what is written with the first must be read with the second."""
+    base = "int32 a = 1; string b = 2; repeated int32 l = 3;"
+    bodies = [base, "int32 a = 1;", base + " int32 c = 4;", "int64 a = 1; string b = 2; repeated int32 l = 3;", "sint32 a = 1; string b = 2;", "string a = 1;",
+              "int32 renamed = 1; string b = 2; repeated int32 l = 3;", "bytes b = 2; int32 a = 1;", "uint32 a = 1; bool z = 9;", "fixed32 a = 1;", "double a = 1;", "repeated int32 a = 1;",
+              "oneof o { int32 a = 1; string b = 2; }", "oneof o { int32 a = 1; }", "E a = 1; enum E { X = 0; Y = 1; }", "E a = 1; enum E { X = 0; }", "In a = 1; message In { int32 x = 1; }",
+              "In a = 1; message In { int64 x = 1; string y = 2; }", "Out a = 1; message Out { int32 x = 1; }", "map<string, int32> a = 1;", "optional int32 a = 1; string b = 2;", ""]
+    schemas = [compact(f'syntax = "proto3"; message M {{ {body} }}') for body in bodies]
+    schemas += [compact(text) for text in ('syntax = "proto3"; message N { int32 a = 1; }', 'syntax = "proto3"; package p; message M { int32 a = 1; }',
+                                           'syntax = "proto3"; message M { int32 a = 1; } message N { int32 a = 1; }', 'syntax = "proto2"; message M { required int32 a = 1; }',
+                                           'syntax = "proto2"; message M { optional int32 a = 1; }')]
+    for ours in schemas:
+        for latest in schemas:
+            print(f"strict\t{ours}\t{latest}")
+
+
 print_primitives()
 print_chosen()
+print_strict()
 for number in range(300):
     options = "" if number % 3 else RANDOM.choice(WRITING + READING)
     chosen = any_struct(0) if RANDOM.random() < 0.9 else any_schema()
