@@ -582,3 +582,27 @@ fn what_cannot_be_done_is_refused_at_once() {
         assert!(error.trace().contains(words), "{keys}: {}", error.trace());
     }
 }
+
+/// As Java's serializer registers files that import others.
+#[tokio::test]
+async fn what_a_schema_refers_to_is_fetched_from_subjects_of_its_own() {
+    let registry = Registry::start();
+    registry
+        .add_to("base.proto", &["syntax = \"proto3\"; package b; message Base { string s = 1; }"]);
+    let other =
+        "syntax = \"proto3\"; import public \"base.proto\"; message Other { b.Base b = 1; }";
+    registry.add_to("dir/other.proto", &[other]);
+    let own =
+        "syntax = \"proto3\"; import \"dir/other.proto\"; message M { Other o = 1; b.Base b = 2; }";
+    registry.add(&[own]);
+    (1..=3).for_each(|id| registry.set_type(id, "PROTOBUF"));
+    registry.set_references(2, &[("base.proto", 1)]);
+    registry.set_references(3, &[("dir/other.proto", 2)]);
+    let props = properties(&format!("schema.registry.url={}", registry.url()));
+    let mut converter = crate::protobuf::converter(&props, ConverterRole::Value).unwrap();
+    let message = [0x0a, 5, 0x0a, 3, 0x0a, 1, b'x', 0x12, 3, 0x0a, 1, b'y'];
+    let cell = [&[0, 0, 0, 0, 3, 0][..], &message].concat();
+    let (values, failed) = read(&mut *converter, &[Some(cell)], &[]).await;
+    assert!(failed.is_empty(), "{}", trace(&failed[0]));
+    assert_eq!(values[0].to_string(), "Struct{o=Struct{b=Struct{s=x}},b=Struct{s=y}}");
+}

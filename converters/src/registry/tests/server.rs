@@ -13,6 +13,7 @@ struct Entry {
     text: String,
     schema_type: &'static str,
     rules: Value,
+    references: Value,
 }
 
 #[derive(Default)]
@@ -75,6 +76,14 @@ impl Registry {
         self.state.lock().unwrap().schemas[id - 1].rules = serde_json::from_str(rules).unwrap();
     }
 
+    /// Names, and the schemas that they refer to.
+    pub(super) fn set_references(&self, id: usize, references: &[(&str, usize)]) {
+        let mut state = self.state.lock().unwrap();
+        let reference = |(name, to): &(&str, usize)| json!({"name": name, "subject": state.schemas[to - 1].subject, "version": to});
+        let references = references.iter().map(reference).collect();
+        state.schemas[id - 1].references = references;
+    }
+
     pub(super) fn answer_all(&self, status: u16) {
         self.state.lock().unwrap().status = status;
     }
@@ -94,8 +103,8 @@ impl State {
         known.map_or_else(
             || {
                 let (subject, text) = (subject.to_owned(), text.to_owned());
-                let rules = Value::Null;
-                self.schemas.push(Entry { subject, text, schema_type: "AVRO", rules });
+                let (rules, references) = (Value::Null, Value::Null);
+                self.schemas.push(Entry { subject, text, schema_type: "AVRO", rules, references });
                 self.schemas.len()
             },
             |at| at + 1,
@@ -108,7 +117,7 @@ impl State {
         };
         let body = json!({
             "schema": entry.text, "schemaType": entry.schema_type, "ruleSet": entry.rules,
-            "subject": entry.subject, "version": id, "id": id, "guid": guid(id),
+            "references": entry.references, "subject": entry.subject, "version": id, "id": id, "guid": guid(id),
         });
         (200, body)
     }
@@ -135,6 +144,7 @@ impl State {
                 let last = self.schemas.iter().rposition(|entry| entry.subject == *subject);
                 self.schema(last.map_or(0, |at| at + 1))
             }
+            ("GET", ["subjects", _, "versions", version]) => self.schema(version.parse().unwrap()),
             ("POST", ["subjects", subject, "versions"]) => {
                 let id = self.register(subject, text);
                 (200, json!({"id": id, "ruleSet": self.schemas[id - 1].rules}))
