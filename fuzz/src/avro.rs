@@ -39,6 +39,8 @@ pub(crate) fn avro(data: &[u8]) {
     let mut ours = Payloads::of_schema(Language::Avro, schema).expect("the schema is one");
     let alone = rewritten(&mut ours, payload, 1);
     assert_eq!(rewritten(&mut ours, payload, ROWS), alone, "columns are read as values are");
+    // It makes room for as many items as a payload says that it has.
+    apache_avro::util::max_allocation_bytes(1 << 20);
     let schema = apache_avro::Schema::parse_str(schema).expect("the schema is one");
     let reader = GenericDatumReader::builder(&schema).build().expect("it can be read");
     let mut input = Input { rest: payload, is_cut: false };
