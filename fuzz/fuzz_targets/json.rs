@@ -1,6 +1,8 @@
 //! Fuzzes the reader of `JsonConverter`.
 #![no_main]
 
+#[path = "../src/finite.rs"]
+mod finite;
 #[path = "../src/json.rs"]
 mod json;
 

@@ -4,6 +4,8 @@
 use millrace_api::data::{Column, Value};
 use millrace_converters::{Language, Payloads};
 
+use crate::finite::is_finite;
+
 /// Rows of a column, so that it becomes one of Arrow.
 const ROWS: usize = 16;
 
@@ -57,13 +59,19 @@ fn read_and_written(language: Language, schemas: &[&str], data: &[u8]) {
         return;
     };
     let mut failed = Vec::new();
-    let rows = payloads.write(&column, b"", &mut failed).expect("the format can write");
+    // A Protobuf payload may be of another message of the file than the one that is written.
+    let Ok(rows) = payloads.write(&column, b"", &mut failed) else {
+        assert_eq!(language, Language::Protobuf);
+        return;
+    };
     // Null is a tombstone; some of what is read cannot be written, such as `null` in a list.
     let Some(Some(again)) = rows.iter().next().filter(|_| failed.is_empty()) else {
         return;
     };
     let (_, again) = read(&mut payloads, again, 1).expect("what was written can be read");
-    assert_eq!(again, value);
+    if language != Language::JsonSchema || is_finite(&value) {
+        assert_eq!(again, value);
+    }
 }
 
 /// The first of so many rows; none when they fail.

@@ -114,7 +114,12 @@ impl Error {
         matches!(self, Self::Schema(_))
             || self.is_not_found()
             || self.is_incompatible()
-            || self.code().is_some_and(|code| code / 100 == 422)
+            || self.code().is_some_and(|code| code / 100 == 422) && !self.is_not_permitted()
+    }
+
+    /// The registry, or the subject, takes no schemas for now: see [`mode`](crate::Client::mode).
+    pub fn is_not_permitted(&self) -> bool {
+        self.code() == Some(code::OPERATION_NOT_PERMITTED)
     }
 
     /// There is no such subject, version or schema. A 404 without the registry's code is another's:

@@ -13,6 +13,9 @@ pub(super) fn from_client(what: &'static str, error: client::Error) -> Error {
             Error::fatal("the schema registry refuses these credentials")
         }
         client::Error::Settings(_) => Error::fatal("the schema registry cannot be asked"),
+        error if error.is_not_permitted() => {
+            Error::retriable("the schema registry takes no new schemas for now")
+        }
         _ => Error::retriable("the schema registry gives no answer that can be used"),
     };
     let ours = match remedy(&error) {
@@ -37,6 +40,9 @@ fn remedy(error: &client::Error) -> Option<&'static str> {
     if error.is_passing() {
         return Some("is the schema registry running, and schema.registry.url its address?");
     }
+    if error.is_not_permitted() {
+        return Some("the mode of the subject or of the registry forbids it: set it to READWRITE");
+    }
     if !error.is_verdict() {
         return Some(
             "is schema.registry.url the base URL of a schema registry's API, with the whole path, \
@@ -57,9 +63,6 @@ fn remedy(error: &client::Error) -> Option<&'static str> {
             "see what the registry says of the schema; Apicurio takes no JSON Schema of a bare \
              value, which HoistField makes a record of",
         ),
-        client::code::OPERATION_NOT_PERMITTED => {
-            Some("the mode of the subject or of the registry forbids it")
-        }
         _ => None,
     }
 }

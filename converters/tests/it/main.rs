@@ -1,6 +1,8 @@
 //! What every converter must do, run on ours, and Java's configuration keys.
 #![allow(clippy::unwrap_used, reason = "tests stop at what they did not expect")]
 
+#[path = "../../../fuzz/src/finite.rs"]
+mod finite;
 #[path = "../../../fuzz/src/avro.rs"]
 mod fuzzed;
 #[path = "../../../fuzz/src/json.rs"]

@@ -69,6 +69,7 @@ async fn refusals_keep_the_registrys_words() {
         "/subjects/u/versions" => Reply::error(401, 40101, "Unauthorized"),
         "/subjects/i/versions" => Reply::error(409, 409, "incompatible: field a is gone"),
         "/subjects/b/versions" => Reply::error(422, 42201, "Invalid schema"),
+        "/subjects/r/versions" => Reply::error(422, 42205, "Subject r is in read-only mode"),
         "/subjects/e/versions" => {
             Reply { status: 404, body: "Not Found".into(), ..Reply::default() }
         }
@@ -94,13 +95,15 @@ async fn refusals_keep_the_registrys_words() {
     assert!(incompatible.to_string().ends_with("answers 409: incompatible: field a is gone"));
     let invalid = register("b").await;
     assert!(invalid.code() == Some(code::INVALID_SCHEMA) && invalid.is_verdict());
+    let read_only = register("r").await;
+    assert!(read_only.is_not_permitted() && !read_only.is_verdict(), "it passes");
     // A gateway that knows no such path knows nothing of schemas.
     let elsewhere = register("e").await;
     assert!(!elsewhere.is_not_found() && !elsewhere.is_verdict(), "{elsewhere}");
     let forbidden = client.subjects(false).await.unwrap_err();
     assert!(forbidden.is_unauthorized() && !forbidden.to_string().contains("html"));
     // None was repeated.
-    assert_eq!(server.asked().len(), 6);
+    assert_eq!(server.asked().len(), 7);
 }
 
 #[tokio::test]

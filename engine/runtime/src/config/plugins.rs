@@ -63,23 +63,32 @@ pub(crate) fn converters(
     })
 }
 
-/// Fails unless the worker's own converters are there and can be configured, which Java finds out
-/// when the first task needs them. Keys that look misspelt are warned about.
+/// Fails unless the worker's own converters are there. Those that cannot be configured are an error in
+/// the log alone, and keys that look misspelt a warning: as in Java the tasks that use them fail,
+/// and connectors that bring their own do not.
 pub(crate) fn check_worker_converters(catalog: &Catalog, worker: &WorkerConfig) -> Result<()> {
+    for error in unusable_worker_converters(catalog, worker)? {
+        tracing::error!("tasks with the worker's own converter will fail: {}", error.trace());
+    }
+    Ok(())
+}
+
+fn unusable_worker_converters(catalog: &Catalog, worker: &WorkerConfig) -> Result<Vec<Error>> {
     let none = Props::new();
+    let mut unusable = Vec::new();
     for (key, role) in
         [("key.converter", ConverterRole::Key), ("value.converter", ConverterRole::Value)]
     {
         let choice = choose(key, None, &none, worker);
         let plugin = present(catalog, PluginKind::Converter, &choice)?;
         warn_of_misspelt_keys(plugin, &choice);
-        converter(catalog, &choice, role).map_err(|e| e.context("remedy", UNUSABLE))?;
+        unusable.extend(converter(catalog, &choice, role).err());
     }
     let choice = choose("header.converter", None, &none, worker);
     let plugin = present(catalog, PluginKind::HeaderConverter, &choice)?;
     warn_of_misspelt_keys(plugin, &choice);
-    header_converter(catalog, &choice).map_err(|e| e.context("remedy", UNUSABLE))?;
-    Ok(())
+    unusable.extend(header_converter(catalog, &choice).err());
+    Ok(unusable.into_iter().map(|error| error.context("remedy", UNUSABLE)).collect())
 }
 
 const ABSENT: &str = "choose one that is built into Millrace; `millrace plugins` lists them";
@@ -200,8 +209,8 @@ mod tests {
     const AVRO: &str = "io.confluent.connect.avro.AvroConverter";
     const STRING: &str = "org.apache.kafka.connect.storage.StringConverter";
 
-    /// What a worker says that has these keys beside Avro for values.
-    fn checked(extra: &[(&str, &str)]) -> Result<()> {
+    /// What is wrong with the converters of a worker that has these keys beside Avro for values.
+    fn checked(extra: &[(&str, &str)]) -> Result<Vec<Error>> {
         let keys = [
             ("bootstrap.servers", "b:1"),
             ("key.converter", STRING),
@@ -210,13 +219,13 @@ mod tests {
         ];
         let keys = keys.iter().chain(extra).map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         let worker = WorkerConfig::parse(keys.collect()).unwrap();
-        check_worker_converters(&Catalog::new(millrace_converters::plugins()), &worker)
+        unusable_worker_converters(&Catalog::new(millrace_converters::plugins()), &worker)
     }
 
     #[test]
     fn a_worker_with_converters_that_cannot_work_says_what_is_wrong() {
         const URL: (&str, &str) = ("value.converter.schema.registry.url", "https://r");
-        checked(&[URL]).unwrap();
+        assert!(checked(&[URL]).unwrap().is_empty());
         for (extra, words) in [
             (&[][..], "key: value.converter.schema.registry.url, class: io.confluent"),
             (
@@ -230,13 +239,15 @@ mod tests {
             ),
             (&[URL, ("key.converter.converter.encoding", "x")], "key.converter.converter.encoding"),
             (&[(URL.0, "host:1")], "key: value.converter.schema.registry.url"),
-            (&[URL, ("header.converter", "x.Y")], "header.converter"),
         ] {
-            let error = checked(extra).unwrap_err();
-            assert_eq!(error.kind(), millrace_api::ErrorKind::Config);
-            let trace = error.trace();
-            assert!(trace.contains(words) && trace.contains("remedy"), "{words}: {trace}");
+            let errors = checked(extra).unwrap();
+            let trace = errors[0].trace();
+            assert!(errors.len() == 1 && trace.contains(words), "{words}: {trace}");
+            assert!(trace.contains("remedy"), "{trace}");
         }
+        let error = checked(&[URL, ("header.converter", "x.Y")]).unwrap_err();
+        assert_eq!(error.kind(), millrace_api::ErrorKind::Config);
+        assert!(error.to_string().contains("header.converter"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::tells;
 use millrace_integration::connect::millrace;
 use millrace_integration::process::Process;
-use millrace_integration::site::{Site, file_sink, file_source, with};
+use millrace_integration::site::{Site, file_sink, file_source, wait_for_task, with};
 use std::fs;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -57,14 +57,21 @@ fn a_missing_or_malformed_key() {
 fn a_converter_that_cannot_work() {
     const AVRO: (&str, &str) = ("value.converter", "io.confluent.connect.avro.AvroConverter");
     let site = Site::embedded();
-    let (code, log) = site.refused(&[AVRO], &[]);
-    assert_eq!(code, Some(2), "{log}");
-    tells(&log, &["value.converter.schema.registry.url", "worker.properties", "millrace plugins"]);
+    site.write("in.txt", "a\n");
+    let strings = ("value.converter", "org.apache.kafka.connect.storage.StringConverter");
+    let of_the_worker = file_source("worker-s", "in.txt", "t");
+    let of_its_own = with(file_source("own", "in.txt", "u"), &[strings]);
+    let mut connect = site.start(&[AVRO], &[of_the_worker, of_its_own]);
+    wait_for_task(&connect, "worker-s", "FAILED");
+    wait_for_task(&connect, "own", "RUNNING");
+    let log = connect.process().log();
+    tells(&log, &["ERROR", "value.converter.schema.registry.url", "millrace plugins"]);
+    drop(connect);
     let url = ("value.converter.schema.registry.url", "https://localhost");
     let authority = ("value.converter.schema.registry.ssl.truststore.location", "/no/ca.pem");
     let misspelt = ("value.converter.auto.register.schema", "false");
-    let (code, log) = site.refused(&[AVRO, url, authority, misspelt], &[]);
-    assert_eq!(code, Some(2), "{log}");
+    let mut connect = site.start(&[AVRO, url, authority, misspelt], &[]);
+    let log = connect.process().log();
     tells(&log, &["ssl.truststore.location", "/no/ca.pem", "No such file"]);
     tells(&log, &["did you mean value.converter.auto.register.schemas?"]);
 }
