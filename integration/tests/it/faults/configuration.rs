@@ -135,7 +135,7 @@ fn a_directory_without_rights() {
     let refused = file_sink("rights-refused", "/proc/nowhere/out.txt", "rights");
     let sink = file_sink("rights-sink", "out.txt", "rights");
     let connect = site.start(&[], &[source, refused, sink]);
-    let trace = millrace_integration::site::wait_for_task(&connect, "rights-refused", "FAILED");
+    let trace = wait_for_task(&connect, "rights-refused", "FAILED");
     tells(&trace, &["/proc/nowhere/out.txt", "create the directory"]);
     // Its neighbour does not mind.
     site.wait_for_lines("out.txt", 1);
