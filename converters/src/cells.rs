@@ -18,6 +18,9 @@ use millrace_api::data::{Decimal, Kind, SchemaRef, Value, logical};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unfit;
 
+/// How many cells the items of a column's arrays may become: some 128 MiB as numbers.
+const MOST_CELLS: usize = 16 << 20;
+
 /// A column in the making.
 pub(crate) struct Builder {
     pub(crate) schema: SchemaRef,
@@ -156,6 +159,13 @@ impl Builder {
         self.width
     }
 
+    /// Whether the items of an array may become more: beyond some 128 MiB of numbers a run goes as
+    /// values, which are counted.
+    #[inline]
+    pub(crate) fn is_roomy(&self) -> bool {
+        self.len.saturating_mul(self.width) <= MOST_CELLS
+    }
+
     /// How many cells a value takes in all columns.
     pub(crate) fn cells_of(&self, value: &Value) -> usize {
         let inner = match (&self.cells, value) {
@@ -276,7 +286,9 @@ impl Builder {
                 cells.push(scaled(number, *scale)?);
             }
             (Cells::List(ends, items), Value::Array(values)) => {
-                values.iter().try_for_each(|value| items.append_value(value))?;
+                for value in values {
+                    items.append_item(value)?;
+                }
                 ends.push(offset(items.len)?);
             }
             (Cells::Map(ends, keys, values), Value::Map(entries)) => {
@@ -285,7 +297,7 @@ impl Builder {
                         return Err(Unfit);
                     }
                     keys.append_value(key)?;
-                    values.append_value(value)?;
+                    values.append_item(value)?;
                 }
                 ends.push(offset(keys.len)?);
             }
@@ -297,6 +309,13 @@ impl Builder {
         }
         self.end_cell();
         Ok(())
+    }
+
+    fn append_item(&mut self, value: &Value) -> Result<(), Unfit> {
+        if !self.is_roomy() {
+            return Err(Unfit);
+        }
+        self.append_value(value)
     }
 
     /// The array of all cells.

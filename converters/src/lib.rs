@@ -21,6 +21,7 @@ mod python;
 mod recorded;
 mod registry;
 mod role;
+mod room;
 mod row_buffer;
 mod scrub;
 mod simple_header;

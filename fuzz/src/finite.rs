@@ -1,5 +1,5 @@
-//! Which values JSON has words for: Jackson writes infinite numbers as text, which is no number when
-//! it is read again.
+//! Which values JSON has words for: Jackson writes infinite numbers as text, which is no number
+//! when it is read again.
 
 use millrace_api::data::Value;
 

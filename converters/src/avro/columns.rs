@@ -1,11 +1,12 @@
 //! Reads payloads straight into growing columns. It must equal the way by values, to which it
 //! leaves what is not regular.
 
-use crate::avro::input::{Input, Room};
+use crate::avro::input::Input;
 use crate::avro::reader::{Entries, Items, Plan, Resolved, Step};
 use crate::avro::stop::{Stop, misfit, unfit, within};
 use crate::avro::values::{branch, decimal, symbol, time};
 use crate::cells::{Builder, Cells, offset, to_i256};
+use crate::room::Room;
 
 impl Plan {
     /// Appends a whole payload; after an error the builder is as it was.
@@ -16,11 +17,11 @@ impl Plan {
         room: &mut Room,
     ) -> Result<(), Box<Stop>> {
         let len = builder.len();
-        let mut input = room.open(payload);
+        let mut input = Input::new(payload, room.open(payload.len()));
         input.take_room(builder.width()).ok_or_else(unfit)?;
         let read = self.append(&mut input, builder).and_then(|()| input.end());
         let Err(stop) = read else {
-            room.close(&input);
+            room.close(input.room());
             return Ok(());
         };
         builder.truncate(len);
@@ -28,9 +29,9 @@ impl Plan {
             return Err(stop);
         }
         let value = self.whole_value(Some(&builder.schema), payload, room)?;
-        let mut input = room.open(payload);
+        let mut input = Input::new(payload, room.open(payload.len()));
         input.take_room(builder.cells_of(&value)).ok_or_else(unfit)?;
-        room.close(&input);
+        room.close(input.room());
         Ok(builder.append_value(&value)?)
     }
 

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use millrace_api::data::{Column, RowError, SchemaRef, Value};
 
-use crate::avro::input::Room;
 use crate::avro::reader::Reader;
 use crate::avro::stop::Stop;
 use crate::cells::Builder;
 use crate::json::Fault;
 use crate::registry::{Row, run_length};
+use crate::room::Room;
 
 /// From so many rows on a run becomes Arrow.
 const COLUMNS_FROM: usize = 16;
+/// Some 32 MiB as numbers.
+const ROOM: usize = 4 << 20;
 
 /// Reads rows. As many come out, those null that fail.
 pub(crate) fn read(
@@ -21,7 +23,7 @@ pub(crate) fn read(
     failed: &mut Vec<RowError>,
 ) -> Vec<Column> {
     let mut columns = Vec::new();
-    let mut room = [Room::new(), Room::new()];
+    let mut room = [Room::new(ROOM), Room::new(ROOM)];
     let mut first = 0;
     while first < rows.len() || columns.is_empty() {
         let schema = |row: &Row<'_>| row.payload.map(|_| &readers[row.schema.0].schema);

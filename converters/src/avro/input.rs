@@ -6,11 +6,6 @@ use crate::varint::from_zigzag;
 /// How many items that take no bytes a row may have: a few bytes can claim any number of them.
 const MAX_EMPTY_ITEMS: usize = 1 << 16;
 
-/// How many cells or values the rows of a batch may become beyond those that they pay for by
-/// their length: one byte says that a struct of a thousand fields is null, and each has a column.
-#[derive(Debug)]
-pub(crate) struct Room(usize);
-
 /// What is left of a payload.
 #[derive(Clone, Debug)]
 pub(crate) struct Input<'a> {
@@ -19,28 +14,17 @@ pub(crate) struct Input<'a> {
     room: usize,
 }
 
-impl Room {
-    /// Some 32 MiB as numbers.
-    const CELLS: usize = 4 << 20;
-    /// How many each byte of a payload pays for.
-    const CELLS_A_BYTE: usize = 4;
-
-    pub(crate) fn new() -> Self {
-        Self(Self::CELLS)
-    }
-
-    pub(crate) fn open<'a>(&self, payload: &'a [u8]) -> Input<'a> {
-        let paid = payload.len().saturating_mul(Self::CELLS_A_BYTE);
-        Input { rest: payload, empty_items: 0, room: self.0.saturating_add(paid) }
-    }
-
-    /// Counts what a row has taken that stays. What it has paid for and not taken is no other's.
-    pub(crate) fn close(&mut self, row: &Input<'_>) {
-        self.0 = self.0.min(row.room);
-    }
-}
-
 impl<'a> Input<'a> {
+    /// A payload that may become so many cells or values.
+    pub(crate) fn new(payload: &'a [u8], room: usize) -> Self {
+        Self { rest: payload, empty_items: 0, room }
+    }
+
+    /// How many more it may become.
+    pub(crate) fn room(&self) -> usize {
+        self.room
+    }
+
     /// Takes room for so many cells or values; none when there is not as much.
     #[inline]
     pub(crate) fn take_room(&mut self, cells: usize) -> Option<()> {

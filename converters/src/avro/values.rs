@@ -8,10 +8,11 @@ use millrace_api::data::{Decimal, Kind, Schema, SchemaRef, Struct, Value, logica
 use num_bigint::BigInt;
 
 use crate::avro::anything;
-use crate::avro::input::{Input, Room};
+use crate::avro::input::Input;
 use crate::avro::names::DAY;
 use crate::avro::reader::{Entries, Items, Narrow, Plan, Resolved, Step};
 use crate::avro::stop::{Stop, fault, misfit, within};
+use crate::room::Room;
 
 impl Plan {
     /// Reads a whole payload; without a schema, data of any.
@@ -21,13 +22,13 @@ impl Plan {
         payload: &[u8],
         room: &mut Room,
     ) -> Result<Value, Box<Stop>> {
-        let mut input = room.open(payload);
+        let mut input = Input::new(payload, room.open(payload.len()));
         let value = match schema {
             Some(schema) => self.value(schema, &mut input)?,
             None => anything::read(&mut input, 0)?,
         };
         input.end()?;
-        room.close(&input);
+        room.close(input.room());
         Ok(value)
     }
 

@@ -13,8 +13,9 @@ use crate::json::names::{Named, Names};
 use crate::json::node::Node;
 use crate::json::read::{check_nulls, may_be_missing, to_value};
 use crate::json::text::decode_base64;
+use crate::json::unfold::take_room;
 use crate::json::value::{is_object, is_union};
-use crate::json::{Dialect, Rules};
+use crate::json::{Dialect, ROOM, Rules};
 
 const MILLIS_A_DAY: i32 = 86_400_000;
 
@@ -145,7 +146,7 @@ impl Plan {
                 reader.enter()?;
                 let mut first = true;
                 while reader.next_item(&mut first)? {
-                    plan.append(reader, items)?;
+                    plan.append_item(reader, items)?;
                 }
                 ends.push(offset(items.len())?);
             }
@@ -174,6 +175,14 @@ impl Plan {
         Ok(())
     }
 
+    /// Appends an item of an array or map, unless there are very many.
+    fn append_item(&self, reader: &mut Reader<'_>, to: &mut cells::Builder) -> Result<(), Odd> {
+        if !to.is_roomy() {
+            return Err(Odd);
+        }
+        self.append(reader, to)
+    }
+
     /// Those of a column of structs.
     fn fields(&self) -> (&[Plan], &Names) {
         match &self.parts {
@@ -200,6 +209,7 @@ impl Plan {
 
     fn append_tree(&self, reader: &mut Reader<'_>, to: &mut cells::Builder) -> Result<(), Odd> {
         let node = Node::read(reader)?;
+        take_room(&to.schema, &node, &mut ROOM.clone()).ok_or(Odd)?;
         let value = to_value(&to.schema, Some(&node), self.options).map_err(|_| Odd)?;
         check_nulls(&value, &to.schema, &String::new).map_err(|_| Odd)?;
         Ok(to.append_value(&value)?)
@@ -221,7 +231,7 @@ impl Plan {
             reader.enter()?;
             while let Some(name) = reader.next_name(&mut first)? {
                 keys.append_text(&name);
-                value_plan.append(reader, values)?;
+                value_plan.append_item(reader, values)?;
             }
             return match &keys.cells {
                 Cells::Text(names) if names.has_duplicates(start) => Err(Odd),

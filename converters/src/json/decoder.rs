@@ -17,6 +17,8 @@ use crate::json::lru::Lru;
 use crate::json::node::Node;
 use crate::json::read::to_value;
 use crate::json::schema::read_schema;
+use crate::json::unfold;
+use crate::room::Room;
 use crate::texts::{Piece, Texts, assemble};
 
 const NO_ENVELOPE: &str = "JsonConverter with schemas.enable requires \"schema\" and \"payload\" \
@@ -52,6 +54,8 @@ impl LastEnvelope {
 
 /// Runs of fewer rows become a value a row.
 pub(crate) const COLUMNS_FROM: usize = 16;
+/// How many values the arrays and maps of a batch may become for nothing.
+pub(crate) const ROOM: usize = 32 << 20;
 
 /// Reads rows of one converter.
 pub(crate) struct Decoder {
@@ -174,7 +178,8 @@ impl Decoder {
         if runs.is_empty() {
             return Ok(vec![Column::nulls(0)]);
         }
-        runs.into_iter().map(|run| self.column(rows, run, failed)).collect()
+        let mut room = Room::new(ROOM);
+        runs.into_iter().map(|run| self.column(rows, run, &mut room, failed)).collect()
     }
 
     /// A row's schema, and its payload as far as the envelope's beginning tells.
@@ -227,6 +232,7 @@ impl Decoder {
         &self,
         rows: &Serialized,
         run: Run<'_>,
+        room: &mut Room,
         failed: &mut Failures<'_>,
     ) -> Result<Column, Unlike> {
         let Some(schema) = &run.schema else {
@@ -235,7 +241,8 @@ impl Decoder {
             let pieces = payloads.iter().map(|p| p.and_then(strict));
             return Ok(Column::Json(assemble(rows, run.first, pieces)));
         };
-        let reader = RunReader { schema, options: self.options, columns_from: self.columns_from };
+        let Self { options, columns_from, .. } = *self;
+        let mut reader = RunReader { schema, options, columns_from, room };
         reader.column(run.first, &run.payloads, failed)
     }
 }
@@ -246,12 +253,14 @@ pub(crate) struct RunReader<'a> {
     pub(crate) options: Rules,
     /// Fewer rows become a value a row.
     pub(crate) columns_from: usize,
+    /// Of values; columns count their cells.
+    pub(crate) room: &'a mut Room,
 }
 
 impl RunReader<'_> {
     /// A column of texts, the first of which is the row `first`; none is null.
     pub(crate) fn texts(
-        &self,
+        &mut self,
         first: usize,
         texts: &[Option<&str>],
         failed: &mut Failures<'_>,
@@ -263,7 +272,7 @@ impl RunReader<'_> {
     }
 
     fn column(
-        &self,
+        &mut self,
         first: usize,
         payloads: &[Option<Payload<'_>>],
         failed: &mut Failures<'_>,
@@ -286,14 +295,21 @@ impl RunReader<'_> {
         Ok(Column::Rows { schema: Some(Arc::clone(self.schema)), values })
     }
 
-    fn value(&self, payload: Payload<'_>) -> Result<Result<Value, Fault>, Unlike> {
-        let node = Node::parse(payload.checked()?).map_err(Fault::from);
-        Ok(node.and_then(|node| to_value(self.schema, Some(&node), self.options)))
+    fn value(&mut self, payload: Payload<'_>) -> Result<Result<Value, Fault>, Unlike> {
+        Ok(self.value_of(payload.checked()?))
+    }
+
+    fn value_of(&mut self, text: &str) -> Result<Value, Fault> {
+        let node = Node::parse(text)?;
+        let mut room = self.room.open(text.len());
+        unfold::take_room(self.schema, &node, &mut room).ok_or_else(too_wide)?;
+        self.room.close(room);
+        to_value(self.schema, Some(&node), self.options)
     }
 
     /// None when Arrow cannot hold all values; then nothing is reported as failed either.
     fn typed(
-        &self,
+        &mut self,
         first: usize,
         payloads: &[Option<Payload<'_>>],
         failed: &mut Failures<'_>,
@@ -329,6 +345,14 @@ impl RunReader<'_> {
         let schema = Arc::clone(self.schema);
         Ok(Some(Column::Typed { schema, array: builder.finish() }))
     }
+}
+
+#[cold]
+fn too_wide() -> Fault {
+    Fault::new(
+        "its arrays and maps unfold to far more fields than the messages of this poll have bytes \
+         for; max.poll.records polls fewer at once",
+    )
 }
 
 /// A row's schema, borrowed where the last envelope had it too, and payload.

@@ -12,6 +12,7 @@ mod plan;
 mod read;
 mod schema;
 mod text;
+mod unfold;
 mod union;
 mod value;
 
@@ -30,7 +31,7 @@ use crate::json::schema::read_schema;
 use crate::role::{RoleConfig, with_role};
 use crate::row_buffer::RowBuffer;
 
-pub(crate) use decoder::{COLUMNS_FROM, Failures, RunReader, utf8};
+pub(crate) use decoder::{COLUMNS_FROM, Failures, ROOM, RunReader, utf8};
 pub(crate) use encoder::Encoders;
 pub use encoder::JsonWriter;
 pub(crate) use fault::Fault;

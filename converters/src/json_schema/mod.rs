@@ -23,7 +23,8 @@ use millrace_api::{Converter, ConverterRole, Error, Result, Serialized};
 use schema_registry_client::SchemaType;
 
 use crate::json::{
-    COLUMNS_FROM, DecimalFormat, Dialect, Encoders, Failures, Fault, Node, Rules, RunReader, utf8,
+    COLUMNS_FROM, DecimalFormat, Dialect, Encoders, Failures, Fault, Node, ROOM, Rules, RunReader,
+    utf8,
 };
 use crate::json_schema::connect::connect_schema;
 use crate::json_schema::describe::describe;
@@ -32,6 +33,7 @@ use crate::json_schema::valid::Validator;
 use crate::registry::{
     self, Compiled, Described, Format, RegistryConfig, Row, SchemaText, off, run_length,
 };
+use crate::room::Room;
 use crate::row_buffer::RowBuffer;
 
 pub(crate) const CLASS: &str = "io.confluent.connect.json.JsonSchemaConverter";
@@ -193,7 +195,13 @@ impl JsonSchemaFormat {
         Compiled(self.schemas.len() - 1)
     }
 
-    fn run(&self, first: usize, rows: &[Row<'_>], failed: &mut Vec<RowError>) -> Column {
+    fn run(
+        &self,
+        first: usize,
+        rows: &[Row<'_>],
+        room: &mut Room,
+        failed: &mut Vec<RowError>,
+    ) -> Column {
         let Some(known) = rows.iter().find(|row| row.payload.is_some()) else {
             return Column::nulls(rows.len());
         };
@@ -210,7 +218,7 @@ impl JsonSchemaFormat {
         // A null takes the default when it is read, whatever is done when it is written.
         let options = Rules { replace_null_with_default: true, ..self.settings.rules };
         let schema = &self.schemas[known.schema.0].0;
-        let reader = RunReader { schema, options, columns_from: COLUMNS_FROM };
+        let mut reader = RunReader { schema, options, columns_from: COLUMNS_FROM, room };
         reader.texts(first, &texts, &mut failed)
     }
 
@@ -254,11 +262,12 @@ impl Format for JsonSchemaFormat {
 
     fn read(&mut self, rows: &[Row<'_>], failed: &mut Vec<RowError>) -> Result<Vec<Column>> {
         let mut columns = Vec::new();
+        let mut room = Room::new(ROOM);
         let mut first = 0;
         while first < rows.len() {
             let schemas = rows[first..].iter().map(|row| row.payload.map(|_| row.schema));
             let length = run_length(schemas, |a, b| self.is_same(a, b));
-            columns.push(self.run(first, &rows[first..first + length], failed));
+            columns.push(self.run(first, &rows[first..first + length], &mut room, failed));
             first += length;
         }
         Ok(columns)

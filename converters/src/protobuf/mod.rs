@@ -41,6 +41,7 @@ use crate::protobuf::write::To;
 use crate::registry::{
     self, Compiled, Described, Format, RegistryConfig, Row, SchemaText, run_length,
 };
+use crate::room::Room;
 use crate::row_buffer::RowBuffer;
 use crate::varint::{append_varint, to_zigzag};
 
@@ -68,6 +69,9 @@ const VARIANT: &str = "org.apache.kafka.connect.data.Variant";
 
 /// How deep messages may be nested in the file, by the indexes of a payload.
 const MAX_INDEXES: u64 = 100;
+/// How many cells the lists and maps of a batch may become for nothing: some 256 MiB as numbers.
+/// There is no other way for messages than that into columns.
+const ROOM: usize = 32 << 20;
 
 /// Whether a message stands for the one value in it (`google/protobuf/wrappers.proto`).
 fn is_wrapper(full_name: &str) -> bool {
@@ -179,7 +183,13 @@ impl ProtobufFormat {
     }
 
     /// A column of rows with one schema; none has a message when all are null.
-    fn run(&self, first: usize, rows: &[Option<Found<'_>>], failed: &mut Failures<'_>) -> Column {
+    fn run(
+        &self,
+        first: usize,
+        rows: &[Option<Found<'_>>],
+        room: &mut Room,
+        failed: &mut Failures<'_>,
+    ) -> Column {
         let Some(known) = rows.iter().flatten().next() else {
             return Column::nulls(rows.len());
         };
@@ -193,7 +203,8 @@ impl ProtobufFormat {
                 continue;
             };
             let plan = &self.readers[found.reader].1;
-            if let Err(fault) = plan.append_whole(found.message, &mut builder, &mut scratch) {
+            let (scratch, room) = (&mut scratch, &mut *room);
+            if let Err(fault) = plan.append_whole(found.message, &mut builder, (scratch, room)) {
                 failed.push(row, fault);
                 builder.append_null();
             }
@@ -287,11 +298,13 @@ impl Format for ProtobufFormat {
             }));
         }
         let mut columns = Vec::new();
+        let mut room = Room::new(ROOM);
         let mut first = 0;
         while first < found.len() {
             let rows = found[first..].iter().copied();
             let length = run_length(rows, |a, b| self.is_same(a, b));
-            columns.push(self.run(first, &found[first..first + length], &mut failed));
+            let found = &found[first..first + length];
+            columns.push(self.run(first, found, &mut room, &mut failed));
             first += length;
         }
         Ok(columns)

@@ -10,6 +10,7 @@ use crate::cells::{Builder, Cells, Unfit, offset, to_i256};
 use crate::json::Fault;
 use crate::protobuf::plan::{Absent, FieldPlan, MessagePlan, Output, Plan, Scalar, Shape, Symbols};
 use crate::protobuf::wire::{Input, Raw};
+use crate::room::Room;
 use crate::varint::from_zigzag;
 
 type Result<T> = std::result::Result<T, Fault>;
@@ -26,6 +27,25 @@ enum Slot<'a> {
 #[derive(Default)]
 pub(crate) struct Scratch<'a> {
     slots: Vec<Slot<'a>>,
+    /// How many cells more the message may become.
+    room: usize,
+}
+
+impl Scratch<'_> {
+    /// Takes room for the cells of an item of a list or map.
+    #[inline]
+    fn take_room(&mut self, cells: usize) -> Result<()> {
+        self.room = self.room.checked_sub(cells).ok_or_else(too_wide)?;
+        Ok(())
+    }
+}
+
+#[cold]
+fn too_wide() -> Fault {
+    Fault::new(
+        "its lists and maps unfold to far more fields than the messages of this poll have bytes for; \
+         max.poll.records polls fewer at once",
+    )
 }
 
 impl Plan {
@@ -34,11 +54,14 @@ impl Plan {
         &self,
         payload: &'a [u8],
         builder: &mut Builder,
-        scratch: &mut Scratch<'a>,
+        (scratch, room): (&mut Scratch<'a>, &mut Room),
     ) -> Result<()> {
         let len = builder.len();
         scratch.slots.clear();
-        self.append(Raw::Bytes(payload), builder, scratch).inspect_err(|_| builder.truncate(len))
+        scratch.room = room.open(payload.len());
+        self.append(Raw::Bytes(payload), builder, scratch)
+            .inspect(|()| room.close(scratch.room))
+            .inspect_err(|_| builder.truncate(len))
     }
 
     fn accepts(&self, raw: Raw<'_>) -> bool {
@@ -218,8 +241,10 @@ fn append_single<'a>(
         (Slot::Many(pieces), _) => {
             // Pieces of a message mean the same as all of them in a row.
             let whole = pieces.concat();
-            let mut scratch = Scratch::default();
-            return field.plan.append(Raw::Bytes(&whole), column, &mut scratch);
+            let mut whole_scratch = Scratch { room: scratch.room, ..Scratch::default() };
+            let appended = field.plan.append(Raw::Bytes(&whole), column, &mut whole_scratch);
+            scratch.room = whole_scratch.room;
+            return appended;
         }
         (Slot::Absent, Absent::Null) => {
             column.append_null();
@@ -255,6 +280,7 @@ fn append_items<'a>(
     scratch: &mut Scratch<'a>,
 ) -> Result<()> {
     if plan.accepts(raw) {
+        scratch.take_room(items.width())?;
         return plan.append(raw, items, scratch);
     }
     let wire_type = match plan {
@@ -295,6 +321,7 @@ fn append_map<'a>(
         keep_last(&mut parts);
     }
     for (key_slot, value_slot) in parts {
+        scratch.take_room(keys.width() + values.width())?;
         let parts = [(key, key_slot, &mut *keys), (value, value_slot, &mut *values)];
         for (field, slot, column) in parts {
             let Shape::Single(absent) = &field.shape else {

@@ -10,6 +10,7 @@ mod json;
 mod keys;
 #[path = "../../../fuzz/src/payloads.rs"]
 mod payloads;
+mod wide;
 
 use std::path::Path;
 use std::sync::Arc;
