@@ -1,12 +1,12 @@
 //! Keeps what is logged, for tests of what people are told.
 
 use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{DefaultGuard, set_default};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
 use crate::lock::lock;
 
@@ -17,6 +17,10 @@ pub(crate) struct LogLines(Arc<Mutex<Vec<String>>>);
 impl LogLines {
     /// Keeps lines until the guard is dropped.
     pub(crate) fn keep() -> (Self, DefaultGuard) {
+        // While there is one subscriber only, a line that another test's thread comes upon first is
+        // off for all: whether anybody wants it is asked of that thread, which has none.
+        static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(LogLines::default()));
+        LazyLock::force(&SECOND);
         let lines = Self::default();
         let guard = set_default(lines.clone());
         (lines, guard)
