@@ -102,32 +102,59 @@ fn present<'a>(catalog: &'a Catalog, kind: PluginKind, choice: &Choice<'_>) -> R
 
 fn warn_of_misspelt_keys(plugin: &Plugin, choice: &Choice<'_>) {
     let key = choice.key;
-    for (written, meant) in misspelt(plugin, &choice.props) {
+    for (written, meant) in misspelt(plugin, choice) {
         tracing::warn!("unknown worker configuration {key}.{written}; did you mean {key}.{meant}?");
     }
 }
 
 /// The keys that a converter does not know, but that look like others.
-fn misspelt(plugin: &Plugin, props: &Props) -> Vec<(String, String)> {
+fn misspelt(plugin: &Plugin, choice: &Choice<'_>) -> Vec<(String, String)> {
     let def = plugin.config_def();
+    // Such as the strategy for subjects of keys, below the converter of values.
+    let of_the_other = match choice.key {
+        "key.converter" => "value.",
+        _ => "key.",
+    };
     let own = def.keys().iter().map(|key| key.name.clone());
+    let own = own.filter(|key| !key.starts_with(of_the_other));
     let known: BTreeSet<String> =
         own.chain(["converter.type", "plugin.version"].map(str::to_owned)).collect();
-    let unknown = props.keys().filter_map(|key| Some((key.clone(), meant(&known, key)?)));
+    let unknown = choice.props.keys().filter_map(|key| Some((key.clone(), meant(&known, key)?)));
     unknown.collect()
 }
 
 /// An error of a converter, with the keys that it names as the user writes them.
 fn located(error: Error, plugin: &Plugin, choice: &Choice<'_>) -> Error {
-    let text = error.copied().to_string();
-    let def = plugin.config_def();
-    let named = def.keys().iter().filter(|key| names(&text, &key.name));
-    let named: Vec<String> = named.map(|key| format!("{}.{}", choice.key, key.name)).collect();
+    let named = keys_named(&error, plugin).into_iter();
+    let named: Vec<String> = named.map(|key| format!("{}.{key}", choice.key)).collect();
     match named.is_empty() {
         true => error.context("below", choice.key),
         false => error.context("key", named.join(", ")),
     }
     .context("class", plugin.class())
+}
+
+/// The keys of a plugin that an error of it names.
+fn keys_named(error: &Error, plugin: &Plugin) -> Vec<String> {
+    let text = error.copied().to_string();
+    let def = plugin.config_def();
+    let named = def.keys().iter().filter(|key| names(&text, &key.name));
+    named.map(|key| key.name.clone()).collect()
+}
+
+/// Whether a connector's own converter can be configured: what is wrong that no single key shows, and
+/// the key that it is about, if it names one. Asks nobody.
+pub(crate) fn unusable(
+    plugin: &Plugin,
+    props: &Props,
+    role: ConverterRole,
+) -> Option<(Option<String>, Error)> {
+    let error = match plugin.open() {
+        Open::Converter(open) => open(props, role).err(),
+        Open::HeaderConverter(open) => open(props).err(),
+        _ => unreachable!("the catalog was asked for a converter"),
+    }?;
+    Some((keys_named(&error, plugin).into_iter().next(), error))
 }
 
 fn converter(
@@ -254,13 +281,18 @@ mod tests {
     fn keys_of_converters_that_look_misspelt_are_found() {
         let catalog = Catalog::new(millrace_converters::plugins());
         let plugin = catalog.find(&[PluginKind::Converter], AVRO).unwrap();
-        let one = |key: &str| misspelt(plugin, &Props::from([(key.to_owned(), String::new())]));
+        let one = |key: &str| {
+            let props = Props::from([(key.to_owned(), String::new())]);
+            misspelt(plugin, &Choice { key: "value.converter", class: AVRO, props })
+        };
         for (key, meant) in [
             ("schema.registry.ulr", "schema.registry.url"),
             ("auto.register.schema", "auto.register.schemas"),
             ("basic.auth.userinfo", "basic.auth.user.info"),
             ("schema.registry.ssl.trustore.location", "schema.registry.ssl.truststore.location"),
             ("enhanced.avro.shema.support", "enhanced.avro.schema.support"),
+            ("subject.name.strategy", "value.subject.name.strategy"),
+            ("key.subject.name.strategy", "value.subject.name.strategy"),
         ] {
             assert_eq!(one(key), [(key.to_owned(), meant.to_owned())]);
         }

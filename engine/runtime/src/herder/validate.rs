@@ -1,4 +1,4 @@
-//! Checks a connector's configuration without opening anything: the framework's keys, those of
+//! Checks a connector's configuration without asking anybody: the framework's keys, those of
 //! transformations and converters, the connector's own, and what it overrides of its clients
 //! (`AbstractHerder.validateConnectorConfig` in Java).
 
@@ -13,11 +13,12 @@ use millrace_api::config::{
     ClassName, ConfigDef, ConfigError, ConfigInfos, ConfigKeyInfo, ConfigValue, Setting,
     hash_map_order,
 };
-use millrace_api::{Error, ErrorKind, Plugin, PluginKind, Props, Result};
+use millrace_api::{ConverterRole, Error, ErrorKind, Plugin, PluginKind, Props, Result};
 
 use crate::catalog::{Catalog, Class};
 use crate::config::clients::below;
 use crate::config::connector::{check_sink, common_definition};
+use crate::config::plugins::unusable;
 use crate::config::variables::Resolved;
 use crate::config::versions;
 use crate::config::worker::WorkerConfig;
@@ -231,14 +232,31 @@ fn converter(
     let nulls: Vec<String> =
         asked.nulls.iter().filter_map(|key| key.strip_prefix(&prefix)).map(str::to_owned).collect();
     let def = plugin.config_def();
+    let framework = values;
     let mut values = def.validate_with_nulls(&own, &nulls);
     hash_map_order(&mut values, |value| &value.name);
+    if values.iter().all(|value| value.errors.is_empty())
+        && let Some((about, error)) = unusable(plugin, &own, converter_role(key))
+    {
+        let message = error.to_string();
+        match about {
+            Some(key) => complain(&mut values, ConfigError { key, message }),
+            None => complain(framework, ConfigError { key: key.to_owned(), message }),
+        }
+    }
     let definition = |name: &str| {
         let mut info = ConfigKeyInfo::from(def.get(name)?);
         info.name.insert_str(0, &prefix);
         Some(info)
     };
     Some(reply::prefixed(&prefix, values, definition))
+}
+
+fn converter_role(key: &str) -> ConverterRole {
+    match key {
+        "key.converter" => ConverterRole::Key,
+        _ => ConverterRole::Value,
+    }
 }
 
 /// Fails with all that is wrong, as Java answers a create request with 400.

@@ -50,6 +50,29 @@ async fn a_connectors_own_converter_gets_none_of_its_workers_keys() {
     assert_eq!(complaints(&fixture, &[("value.converter", AVRO), (URL, "http://r")]).await, []);
 }
 
+/// What the converter itself says when it is made is said beforehand.
+#[tokio::test]
+async fn a_converter_that_cannot_be_configured_is_refused_with_its_connector() {
+    let fixture = with_registry().await;
+    const SOURCE: &str = "value.converter.basic.auth.credentials.source";
+    const STORE: &str = "value.converter.schema.registry.ssl.truststore.location";
+    const STRATEGY: &str = "value.converter.value.subject.name.strategy";
+    for (wrong, key) in [
+        (&[(URL, "localhost:8081")][..], URL),
+        (&[(URL, "mock://x")], URL),
+        (&[(URL, "http://r"), (SOURCE, "USERINFO")], SOURCE),
+        (&[(URL, "http://r"), (SOURCE, "USER_INFO")], "value.converter.basic.auth"),
+        (&[(URL, "https://r"), (STORE, "/nope.jks")], "value.converter"),
+        (&[(URL, "http://r"), (STRATEGY, "com.acme.Mine")], STRATEGY),
+    ] {
+        let given = [&[("value.converter", AVRO)][..], wrong].concat();
+        let told = complaints(&fixture, &given).await;
+        assert!(!told.is_empty() && told.iter().all(|(k, _)| k.starts_with(key)), "{told:?}");
+        let refused = fixture.worker().put_connector("c", connector(&given), None, false);
+        refused.await.unwrap_err();
+    }
+}
+
 #[tokio::test]
 async fn keys_of_converters_are_validated_and_secrets_hidden() {
     let fixture = with_registry().await;

@@ -51,8 +51,9 @@ pub(super) fn refused(error: Refused) -> Error {
 }
 
 fn remedy(error: &Refused) -> Option<&'static str> {
-    const CREDENTIALS: &str = "give a file with basic.auth.user.info=USER:PASSWORD or \
-                               bearer.auth.token=TOKEN as --config";
+    const CREDENTIALS: &str = "give a file with the right basic.auth.user.info=USER:PASSWORD or \
+                               bearer.auth.token=TOKEN as --config; where the URL is to name the \
+                               user, basic.auth.user.info does not count";
     match error {
         Refused::Unavailable { cause, .. } if cause.contains("certificate") => Some(
             "name the CA that signed it in schema.registry.ssl.truststore.location of a file given \

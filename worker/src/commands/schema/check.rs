@@ -35,10 +35,14 @@ pub(super) async fn check(
     print_line(&format!("not compatible{named}"));
     checked.messages.iter().for_each(|why| print_line(&format!("  {why}")));
     if checked.messages.is_empty() {
-        // Apicurio says why only when it refuses to register.
+        // Apicurio says why only when it refuses to register, and then does not change anything.
         let other = client.version(subject, against.unwrap_or(Which::Latest)).await;
         let other = other.map_err(refused)?;
-        print_line(&format!("  the registry does not say why; to version {}:", other.version));
+        print_line(&format!(
+            "  the registry does not say here which of these it is; `register` may, which it refuses. \
+             To version {}:",
+            other.version
+        ));
         let lines = diff::lines(&other.schema, &schema);
         lines.iter().for_each(|line| print_line(&format!("  {line}")));
     }

@@ -243,7 +243,24 @@ impl NewSchema {
         } else {
             fs::read_to_string(&self.file).map_err(unread)?
         };
+        self.check_syntax(&text)?;
         Ok(Schema { references: self.reference.clone(), ..Schema::new(self.language(), text) })
+    }
+
+    /// Avro and JSON Schemas are JSON. Some registries compare whatever they are given.
+    fn check_syntax(&self, text: &str) -> Result<()> {
+        if self.language() == SchemaType::Protobuf {
+            return Ok(());
+        }
+        let parsed = serde_json::from_str::<serde_json::Value>(text);
+        parsed.map(drop).map_err(|error| {
+            let told = Error::config(format!("the schema is no JSON: {error}"))
+                .context("file", self.file.display());
+            match &self.language {
+                Some(_) => told,
+                None => told.context("remedy", "--type says that it is in another language"),
+            }
+        })
     }
 
     fn language(&self) -> SchemaType {

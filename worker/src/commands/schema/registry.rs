@@ -77,12 +77,14 @@ fn read(file: &Path) -> Result<Props> {
 }
 
 /// Adds a connector's configuration to its worker's: one that names a converter gets none of the
-/// worker's keys for it.
-fn add(all: &mut Props, more: Props) {
+/// worker's keys for it, and one that names none has no keys of its own.
+fn add(all: &mut Props, mut more: Props) {
     for converter in ["key.converter", "value.converter"] {
+        let begin = format!("{converter}.");
         if more.contains_key(converter) {
-            let begin = format!("{converter}.");
             all.retain(|key, _| !key.starts_with(&begin));
+        } else if all.contains_key(converter) && more.contains_key("connector.class") {
+            more.retain(|key, _| !key.starts_with(&begin));
         }
     }
     all.extend(more);

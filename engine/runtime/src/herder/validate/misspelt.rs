@@ -97,11 +97,18 @@ fn short(class: &str) -> &str {
     simple.strip_suffix("Converter").filter(|rest| !rest.is_empty()).unwrap_or(simple)
 }
 
+/// A key of a converter of values that is for keys, or the other way round.
+fn is_of_the_other_role(key: &str) -> bool {
+    key.starts_with("value.converter.key.") || key.starts_with("key.converter.value.")
+}
+
 /// The keys that nobody defines, where something like them is defined.
 fn unknown_keys(props: &Props, infos: &ConfigInfos) -> Vec<(String, String)> {
     let defined = infos.configs.iter().filter_map(|config| config.definition.as_ref());
     let names = defined.map(|definition| definition.name.clone());
-    let known: BTreeSet<String> = names.chain(client_keys::override_keys()).collect();
+    let mut known: BTreeSet<String> = names.chain(client_keys::override_keys()).collect();
+    // Such as the strategy for subjects of keys, below the converter of values.
+    known.retain(|key| !is_of_the_other_role(key));
     // Groups of topics have any names, and without a converter its keys are nobody's.
     let elsewhere = |key: &str| {
         let of_converter = |(converter, _): &(&str, _)| {
@@ -122,6 +129,20 @@ mod tests {
 
     fn props(pairs: &[(&str, &str)]) -> Props {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn what_is_for_keys_does_nothing_for_values() {
+        let strategies = ["key.subject.name.strategy", "value.subject.name.strategy"];
+        let names = strategies.map(|name| format!("value.converter.{name}"));
+        let keys = names.iter().map(|name| ConfigKey::new(name.as_str(), Type::String));
+        let def = keys.into_iter().fold(ConfigDef::default(), ConfigDef::define);
+        let infos = ConfigInfos::new("c", &def, def.validate(&Props::new()));
+        for wrong in ["subject.name.strategy", "key.subject.name.strategy"] {
+            let wrong = format!("value.converter.{wrong}");
+            let given = props(&[("value.converter", "c"), (&wrong, "x")]);
+            assert_eq!(unknown_keys(&given, &infos), [(wrong, names[1].clone())]);
+        }
     }
 
     #[test]
