@@ -1,8 +1,8 @@
 //! Fuzzes the reader of `JsonConverter`.
 #![no_main]
 
-#[path = "../src/finite.rs"]
-mod finite;
+#[path = "../src/plain.rs"]
+mod plain;
 #[path = "../src/json.rs"]
 mod json;
 

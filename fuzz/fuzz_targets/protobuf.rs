@@ -2,8 +2,8 @@
 #![no_main]
 #![allow(dead_code, reason = "the module holds the targets of two formats")]
 
-#[path = "../src/finite.rs"]
-mod finite;
+#[path = "../src/plain.rs"]
+mod plain;
 #[path = "../src/payloads.rs"]
 mod payloads;
 

@@ -5,7 +5,7 @@ use arrow::array::BinaryViewArray;
 use millrace_api::data::Value;
 use millrace_api::{Converter, ConverterRole, Open, PluginKind, Props};
 
-use crate::finite::is_finite;
+use crate::plain::is_plain;
 
 /// Rows of a column, so that it becomes one of Arrow.
 const ROWS: usize = 16;
@@ -55,7 +55,7 @@ fn read_and_written(row: &[u8], enveloped: &str) {
     let mut failed = Vec::new();
     let rows = converter.from_connect_data(TOPIC, &columns[0], &mut failed);
     let rows = rows.expect("rows fail alone");
-    if failed.is_empty() && is_finite(value) {
+    if failed.is_empty() && is_plain(value) {
         let rows: Vec<&[u8]> = rows.iter().map(Option::unwrap_or_default).collect();
         assert_eq!(read(&mut *converter, &rows)[0].as_ref(), Some(value));
     }

@@ -1,8 +1,6 @@
 //! What every converter must do, run on ours, and Java's configuration keys.
 #![allow(clippy::unwrap_used, reason = "tests stop at what they did not expect")]
 
-#[path = "../../../fuzz/src/finite.rs"]
-mod finite;
 #[path = "../../../fuzz/src/avro.rs"]
 mod fuzzed;
 #[path = "../../../fuzz/src/json.rs"]
@@ -10,6 +8,8 @@ mod json;
 mod keys;
 #[path = "../../../fuzz/src/payloads.rs"]
 mod payloads;
+#[path = "../../../fuzz/src/plain.rs"]
+mod plain;
 mod wide;
 
 use std::path::Path;
@@ -278,3 +278,25 @@ const JSON_PIECES: [&str; 20] = [
     "\"\\u00e9\"",
     " ",
 ];
+
+/// A decoder by its name.
+type Target = (&'static str, fn(&[u8]));
+
+/// What the fuzzer has found to be different.
+#[test]
+fn corpora_are_read_again() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+    let targets: [Target; 4] = [
+        ("avro", fuzzed::avro),
+        ("json", json::json),
+        ("json_schema", payloads::json_schema),
+        ("protobuf", payloads::protobuf),
+    ];
+    for (name, target) in targets {
+        let files: Vec<_> = std::fs::read_dir(folder.join(name)).unwrap().collect();
+        assert!(files.len() > 100, "{name} has {} inputs", files.len());
+        for file in files {
+            target(&std::fs::read(file.unwrap().path()).unwrap());
+        }
+    }
+}
