@@ -17,9 +17,9 @@ use crate::{Error, Result};
 type Question<V> = Shared<BoxFuture<'static, (Result<V>, Instant)>>;
 
 /// So long an answer is kept for who has asked for it, went away, and comes again.
-const UNHEARD_LIFE: Duration = Duration::from_secs(10);
+const UNHEARD_LIFE: Duration = Duration::from_secs(300);
 /// So many answers that nobody has come for may there be.
-const UNHEARD: usize = 100;
+const UNHEARD: usize = 1000;
 
 /// Answers by what was asked.
 pub(crate) struct Cache<K, V>(Mutex<Table<K, V>>);
@@ -63,11 +63,11 @@ impl<K: Clone + Eq + Hash, V: Clone + Send + Sync + 'static> Cache<K, V> {
         table.asked.retain(|key, _| !stale(key));
     }
 
-    /// Forgets what there was not.
+    /// Forgets what there was not. Who is asking now will hear what there is now.
     pub(crate) fn forget_missing(&self) {
         let mut table = self.lock();
         table.missing.entries.clear();
-        table.asked.clear();
+        table.asked.retain(|_, question| question.peek().is_none());
     }
 
     fn lock(&self) -> MutexGuard<'_, Table<K, V>> {

@@ -59,6 +59,12 @@ impl<'a> Skips<'a> {
             }
         });
         skips.named = forms.collect();
+        let mut sizes = vec![None; document.named.len()];
+        let sizes: Vec<_> =
+            (0..document.named.len()).map(|place| size(document, place, &mut sizes, 0)).collect();
+        // Else records of nothing in each other would take time without end and no bytes.
+        let fixed = |(form, size): (&Form, Option<usize>)| size.map_or(form.clone(), Form::Fixed);
+        skips.named = skips.named.iter().zip(sizes).map(fixed).collect();
         skips
     }
 
@@ -114,6 +120,40 @@ impl<'a> Skips<'a> {
             }
         }
     }
+}
+
+/// How many bytes every value of a named type takes; none when that differs. `sizes` holds what was
+/// asked before, and none for what is just being asked: a record that holds itself.
+fn size(
+    document: &Document,
+    place: usize,
+    sizes: &mut Vec<Option<Option<usize>>>,
+    depth: usize,
+) -> Option<usize> {
+    if let Some(known) = sizes[place] {
+        return known;
+    }
+    if depth > MAX_DEPTH {
+        return None;
+    }
+    sizes[place] = Some(None);
+    let size_of = |what: &Type, sizes: &mut Vec<_>| match what.shape {
+        Shape::Null => Some(0),
+        Shape::Boolean => Some(1),
+        Shape::Float => Some(4),
+        Shape::Double => Some(8),
+        Shape::Named(inner) => size(document, inner, sizes, depth + 1),
+        _ => None,
+    };
+    let found = match &document.named[place].definition {
+        Definition::Enum { .. } => None,
+        Definition::Fixed(size) => Some(*size),
+        Definition::Record(fields) => fields
+            .iter()
+            .try_fold(0_usize, |sum, field| sum.checked_add(size_of(&field.value, sizes)?)),
+    };
+    sizes[place] = Some(found);
+    found
 }
 
 impl Skip {

@@ -181,7 +181,7 @@ impl<'n> Validator<'n> {
 
     fn matches(&mut self, pattern: &str, text: &str) -> std::result::Result<bool, Fault> {
         if !self.patterns.contains_key(pattern) {
-            self.patterns.insert(pattern.to_owned(), Regex::new(pattern).ok());
+            self.patterns.insert(pattern.to_owned(), Regex::new(&as_java(pattern)).ok());
         }
         let compiled = self.patterns[pattern].as_ref().ok_or_else(|| {
             Fault::new(
@@ -368,4 +368,47 @@ fn within_limits(node: &Node<'_>, (least, most): (&str, &str), count: i64, at: &
         return Err(at.wrong(&format!("more than {most} allows")));
     }
     Ok(())
+}
+
+/// A pattern whose classes hold what Java's hold: ASCII.
+fn as_java(pattern: &str) -> String {
+    let mut ours = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        let escaped = (c == '\\').then(|| chars.next()).flatten();
+        match escaped {
+            Some('d') => ours.push_str("[0-9]"),
+            Some('D') => ours.push_str("[^0-9]"),
+            Some('w') => ours.push_str("[0-9A-Za-z_]"),
+            Some('W') => ours.push_str("[^0-9A-Za-z_]"),
+            Some('s') => ours.push_str(r"[\t\n\x0B\f\r ]"),
+            Some('S') => ours.push_str(r"[^\t\n\x0B\f\r ]"),
+            Some('b') => ours.push_str(r"(?-u:\b)"),
+            escaped => {
+                ours.push(c);
+                ours.extend(escaped);
+            }
+        }
+    }
+    ours
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_ascii_as_in_java() {
+        let matches =
+            |pattern: &str, text: &str| Regex::new(&as_java(pattern)).unwrap().is_match(text);
+        for (pattern, good, bad) in [
+            (r"^\d+$", "12", "\u{661}\u{662}"),
+            (r"^\w+$", "e_1", "\u{e9}"),
+            (r"^[\w-]+$", "a-b", "\u{e9}"),
+            (r"^\D+$", "\u{661}", "1"),
+            (r"^a\\d$", r"a\d", "a1"),
+        ] {
+            assert!(matches(pattern, good) && !matches(pattern, bad), "{pattern}");
+        }
+    }
 }

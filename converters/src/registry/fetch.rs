@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millrace_api::{Error, Result};
-use schema_registry_client::{Client, Schema, SchemaType, Version};
+use schema_registry_client::{self as client, Client, Schema, SchemaType, Version};
 
 use super::errors::from_client;
 use super::format::SchemaText;
@@ -188,7 +188,22 @@ async fn by_id(client: &Client, subject: Option<&str>, id: SchemaId) -> Result<A
         SchemaId::Number(number) => client.schema_by_id(number, subject).await,
         SchemaId::Guid(_) => client.schema_by_guid(&id.to_string()).await,
     };
-    schema.map_err(|e| from_client("the schema cannot be fetched", e))
+    match schema {
+        Ok(schema) => Ok(schema),
+        Err(error) if knows_no_such_path(&error) && client.schema_types().await.is_ok() => {
+            Err(Error::data("the schema registry has no schema under what stands for its id")
+                .context("remedy", "the record is another converter's, or of a registry with GUIDs")
+                .with_source(error))
+        }
+        Err(error) => Err(from_client("the schema cannot be fetched", error)),
+    }
+}
+
+/// Whether it may be the id that is wrong, or the address: a registry without GUIDs does not know
+/// their path, as no gateway knows any path of a registry.
+fn knows_no_such_path(error: &client::Error) -> bool {
+    let is_odd = |refusal: &client::Refusal| matches!(refusal.status, 400 | 404);
+    !error.is_verdict() && error.refusal().is_some_and(is_odd)
 }
 
 async fn resolved(client: &Client, language: &SchemaType, schema: &Schema) -> Result<SchemaText> {

@@ -29,6 +29,8 @@ struct Known {
     compiled: HashMap<SchemaId, Compiled>,
     /// Remembered for a time, so that a million rows with it are one question.
     failed: HashMap<SchemaId, (Error, Instant)>,
+    /// A batch is being prepared, in as many attempts as it takes: what is found for it is kept.
+    is_preparing: bool,
 }
 
 /// What a converter knows of schemas that are read.
@@ -108,7 +110,10 @@ impl Readers {
             self.remember(batch.topic, id, compiled, registry.unread_life);
         }
         match waiting {
-            None => Ok(()),
+            None => {
+                self.topics.entry_ref(batch.topic).is_preparing = false;
+                Ok(())
+            }
             Some(error) => Err(error.context("topic", batch.topic)),
         }
     }
@@ -124,32 +129,41 @@ impl Readers {
         let Some(subject) = subject.filter(|_| registry.reads_latest) else {
             return Ok(None);
         };
-        let latest = fetch::latest(&registry.client, &registry.language, subject).await?;
+        let latest = fetch::latest(&registry.client, &registry.language, subject).await;
         let known = self.topics.entry_ref(topic);
+        let latest = match (latest, &known.wanted) {
+            // The registry is away: what was the latest will do.
+            (Err(error), Some(wanted)) if error.is_retriable() => wanted.clone(),
+            (latest, _) => latest?,
+        };
         if known.wanted.as_ref() != Some(&latest) {
             *known = Known { wanted: Some(latest.clone()), ..Known::default() };
         }
         Ok(Some(latest))
     }
 
-    /// The ids of a batch that are not known, each once.
-    fn missing(&mut self, batch: Batch<'_>) -> HashSet<SchemaId> {
+    /// The ids of a batch that are not known, each once, in the order of the rows: who comes back
+    /// for answers asks the same first.
+    fn missing(&mut self, batch: Batch<'_>) -> Vec<SchemaId> {
         let known = self.topics.entry_ref(batch.topic);
         let now = Instant::now();
-        known.failed.retain(|_, (_, until)| now < *until);
-        let mut ids = HashSet::new();
+        if !std::mem::replace(&mut known.is_preparing, true) {
+            known.failed.retain(|_, (_, until)| now < *until);
+        }
+        let (mut ids, mut missing) = (HashSet::new(), Vec::new());
         let mut last = None;
         for row in 0..batch.rows.len() {
             let Some(Ok(Framed { id, .. })) = batch.split(row) else { continue };
-            if last.replace(id) != Some(id) && !known.compiled.contains_key(&id) {
-                ids.insert(id);
+            let is_new = last.replace(id) != Some(id) && !known.compiled.contains_key(&id);
+            if is_new && ids.insert(id) {
+                missing.push(id);
             }
         }
         if known.failed.len() > FAILURES {
             known.failed.retain(|id, _| ids.contains(id));
         }
-        ids.retain(|id| !known.failed.contains_key(id));
-        ids
+        missing.retain(|id| !known.failed.contains_key(id));
+        missing
     }
 
     fn remember(

@@ -326,6 +326,59 @@ async fn all_else_is_the_tasks_and_forgotten_once_it_is_mended() {
     }
 }
 
+/// A record that begins as one with a GUID is no reason to wait for a registry that is there.
+#[tokio::test]
+async fn guids_that_a_registry_does_not_know_are_the_rows() {
+    let registry = Registry::start();
+    registry.add(&["one"]);
+    registry.know_no_guids();
+    let mut converter = open(&registry, "");
+    let rows = [Some([&[1][..], &[9; 20]].concat()), Some(cell(1, "a"))];
+    for _ in 0..2 {
+        let (values, failed) = read(&mut *converter, &rows, &[]).await;
+        assert_eq!((values[1].clone(), failed.len()), ("one:a".into(), 1));
+        assert!(trace(&failed[0]).contains("another converter's"), "{}", trace(&failed[0]));
+    }
+    let asked = registry.asked().iter().filter(|target| target.contains("guids")).count();
+    assert_eq!(asked, 1, "it is remembered");
+}
+
+/// The sink drops a call that takes long, and makes it again: whatever life what there is not has.
+#[tokio::test]
+async fn many_ids_are_found_by_who_looks_now_and_then() {
+    let registry = Registry::start();
+    registry.add(&["one"]);
+    registry.answer_after(Duration::from_millis(20));
+    let mut converter = open(&registry, "missing.id.cache.ttl.sec=0");
+    let rows: Vec<_> = (1..100).map(|id| Some(cell(id, "a"))).collect();
+    let serialized: Serialized = rows.iter().map(Option::as_deref).collect();
+    for look in 0.. {
+        assert!(look < 100, "what is found is forgotten");
+        let asked = converter.prepare_to("t", &serialized, &[]);
+        match tokio::time::timeout(Duration::from_millis(1), asked).await {
+            Ok(asked) => {
+                asked.unwrap();
+                break;
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(60)).await,
+        }
+    }
+    let asked = registry.asked().iter().filter(|target| target.contains("/ids/")).count();
+    assert_eq!(asked, 99, "each once");
+}
+
+#[tokio::test]
+async fn what_was_the_latest_will_do_while_the_registry_is_away() {
+    let registry = Registry::start();
+    registry.add(&["one"]);
+    let keys = "use.latest.version=true\nlatest.cache.ttl.sec=0";
+    let mut converter = open(&registry, keys);
+    let rows = [Some(cell(1, "a"))];
+    assert!(read(&mut *converter, &rows, &[]).await.1.is_empty());
+    registry.answer_all(503);
+    assert!(read(&mut *converter, &rows, &[]).await.1.is_empty());
+}
+
 #[tokio::test]
 async fn good_ids_are_asked_for_however_many_bad_ones_there_were() {
     let registry = Registry::start();

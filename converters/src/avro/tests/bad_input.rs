@@ -263,3 +263,22 @@ fn defaults_without_end_are_refused() {
         assert!(error.message().contains("a field without default"), "{error}");
     }
 }
+
+#[test]
+fn records_of_nothing_that_nobody_wants_take_no_time() {
+    let mut inner = r#"{"type":"record","name":"A0","fields":[]}"#.to_owned();
+    for depth in 1..50 {
+        let last = depth - 1;
+        inner = format!(
+            r#"{{"type":"record","name":"A{depth}","fields":[{{"name":"l","type":{inner}}},{{"name":"r","type":"A{last}"}}]}}"#
+        );
+    }
+    let record = |fields: &str| format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#);
+    let id = r#"{"name":"id","type":"int"}"#;
+    let written = schema_text(&record(&format!(r#"{{"name":"x","type":{inner}}},{id}"#)));
+    let wanted = schema_text(&record(id));
+    let mut avro = avro(&[]);
+    let schema = avro.compile_resolver(&written, &wanted, None).unwrap();
+    let rows = [Row { schema, payload: Some(&[14]) }];
+    assert!(read_rows(&mut avro, &rows)[0].is_ok());
+}

@@ -25,6 +25,8 @@ struct State {
     status: u16,
     /// How long an answer takes.
     delay: Duration,
+    /// It knows no GUIDs, as Apicurio.
+    has_no_guids: bool,
 }
 
 pub(super) struct Registry {
@@ -92,6 +94,10 @@ impl Registry {
         self.state.lock().unwrap().delay = delay;
     }
 
+    pub(super) fn know_no_guids(&self) {
+        self.state.lock().unwrap().has_no_guids = true;
+    }
+
     pub(super) fn asked(&self) -> Vec<String> {
         self.state.lock().unwrap().asked.clone()
     }
@@ -137,6 +143,8 @@ impl State {
         let text = body["schema"].as_str().unwrap_or_default();
         match (method, &*path) {
             ("GET", ["schemas", "ids", id]) => self.schema(id.parse().unwrap()),
+            ("GET", ["schemas", "types"]) => (200, json!(["AVRO"])),
+            ("GET", ["schemas", "guids", _]) if self.has_no_guids => (404, json!({})),
             ("GET", ["schemas", "guids", guid]) => {
                 self.schema(guid.rsplit('-').next().unwrap().parse().unwrap())
             }

@@ -241,21 +241,27 @@ impl SinkTaskLoop {
     /// is.
     async fn convert(&mut self) -> Result<()> {
         if self.state.redelivery {
+            // Nobody asks meanwhile, so nobody can have waited in vain.
+            self.state.patience.begin_anew();
             return Ok(());
         }
         let now = Instant::now();
         let (mut no_answer_yet, mut failed) = (false, None);
         let before = std::mem::take(&mut self.state.waiting);
+        // One that waits keeps no other from flowing.
+        let new_until = if before.is_empty() { now + LONGEST_ASKING } else { now + LOOK };
         for run in std::mem::take(&mut self.state.held) {
             let partition = run.topic_partition.clone();
             let asked_before = before.contains(&partition);
             let is_kept = self.state.waiting.contains(&partition)
                 || asked_before && now < self.state.ask_again;
             if !is_kept {
-                // One that waits keeps no other from flowing.
-                let until = if asked_before { now } else { now + LONGEST_ASKING };
+                let until = if asked_before { now + LOOK } else { new_until };
                 match self.ask(&run, until).await? {
                     Asked::Answered => {
+                        if asked_before {
+                            self.state.patience.begin_anew();
+                        }
                         self.take_over(&run).await?;
                         continue;
                     }
