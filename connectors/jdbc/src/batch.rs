@@ -9,6 +9,7 @@ use millrace_api::{Error, Result};
 
 use crate::cells::{Cells, Finished, Misfit};
 use crate::form::Form;
+use crate::position::{Beyond, Moment, Position};
 
 /// A column of a result that becomes a field.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,18 +23,20 @@ pub(crate) struct Field {
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
     pub(crate) fields: Vec<Field>,
-    /// The position of the incrementing column, in an incremental mode.
+    /// Where the incrementing column stands, in a mode that has one.
     pub(crate) incrementing: Option<usize>,
+    /// Where the columns stand the first of which that is not NULL says when a row was written.
+    pub(crate) timestamps: Vec<usize>,
     schema: SchemaRef,
 }
 
 impl Shape {
-    /// `name` is the record schema's. Fails on two columns of the same name, and when the
-    /// incrementing column is not there.
+    /// `name` is the record schema's. Fails on two columns of the same name, and when a column that
+    /// says how far was read is not there.
     pub(crate) fn new(
         name: Option<&str>,
         fields: Vec<Field>,
-        incrementing: Option<&str>,
+        beyond: Option<&Beyond>,
     ) -> Result<Self> {
         let mut builder = Schema::struct_builder();
         if let Some(name) = name {
@@ -46,24 +49,29 @@ impl Shape {
             }
             builder = builder.field(field.name.as_str(), field.form.schema(field.optional));
         }
-        let incrementing = incrementing.map(|column| position(&fields, column)).transpose()?;
-        Ok(Self { fields, incrementing, schema: builder.build() })
+        let at = |column: &String, key| position(&fields, column, key);
+        let incrementing = beyond.and_then(|b| b.incrementing.as_ref());
+        let incrementing = incrementing.map(|c| at(c, "incrementing.column.name")).transpose()?;
+        let timestamps = beyond.map_or(&[][..], |b| &b.timestamps).iter();
+        let timestamps =
+            timestamps.map(|c| at(c, "timestamp.column.name")).collect::<Result<_>>()?;
+        Ok(Self { fields, incrementing, timestamps, schema: builder.build() })
     }
 }
 
 /// The exact name first, then the only one that differs in case.
-fn position(fields: &[Field], column: &str) -> Result<usize> {
+fn position(fields: &[Field], column: &str, key: &'static str) -> Result<usize> {
     if let Some(exact) = fields.iter().position(|f| f.name == column) {
         return Ok(exact);
     }
     let alike = |f: &Field| f.name.eq_ignore_ascii_case(column);
     match fields.iter().filter(|f| alike(f)).count() {
         1 => Ok(fields.iter().position(alike).expect("one was counted")),
-        _ => Err(Error::fatal(
-            "the incrementing column is not among the columns that are read; set \
-             incrementing.column.name to one of them",
-        )
-        .context("incrementing.column.name", column)),
+        _ => Err(Error::fatal(format!(
+            "the column that says how far was read is not among those that are read; set {key} to \
+             one of them"
+        ))
+        .context(key, column)),
     }
 }
 
@@ -78,8 +86,36 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) column: Column,
-    /// The incrementing column of the last row.
-    pub(crate) last: Option<i64>,
+    /// Where the last row stands.
+    pub(crate) last: Position,
+    ties: Ties,
+}
+
+/// Rows of the same time, in a mode without ids: a position must not lie among them, or those
+/// behind it would be lost.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ties {
+    first: Option<Moment>,
+    /// The last time that is not that of the last row.
+    before_last: Option<Moment>,
+}
+
+impl Batch {
+    /// Whether where it ends shows only when the next one is there.
+    pub(crate) fn waits_for_next(&self) -> bool {
+        self.last.timestamp.is_some() && self.last.incrementing.is_none()
+    }
+
+    /// What follows is not known, or has rows of the same time as the last one: the position stays
+    /// before all of them.
+    pub(crate) fn stay_before_ties(&mut self) {
+        self.last.timestamp = self.ties.before_last;
+    }
+
+    /// Whether the first row of the next batch has the time of this one's last row.
+    pub(crate) fn ties_with(&self, next: &Self) -> bool {
+        self.last.timestamp == next.ties.first
+    }
 }
 
 /// The batch that is being read.
@@ -89,6 +125,8 @@ pub(crate) struct Batcher {
     limits: Limits,
     rows: usize,
     bytes: usize,
+    last_moment: Option<Moment>,
+    ties: Ties,
 }
 
 impl Batcher {
@@ -97,7 +135,9 @@ impl Batcher {
         let room = limits.rows.min(4096);
         let cells = shape.schema.fields().iter().zip(&shape.fields);
         let cells = cells.map(|(field, f)| Cells::new(f.form, &field.schema, room));
-        Self { cells: cells.collect(), shape, limits, rows: 0, bytes: 0 }
+        let cells = cells.collect();
+        let (last_moment, ties) = (None, Ties::default());
+        Self { cells, shape, limits, rows: 0, bytes: 0, last_moment, ties }
     }
 
     pub(crate) fn shape(&self) -> &Shape {
@@ -109,8 +149,15 @@ impl Batcher {
         &mut self.cells
     }
 
-    /// Every field has its cell. Says whether the batch is full.
-    pub(crate) fn row_done(&mut self, bytes: usize) -> bool {
+    /// Every field has its cell; `written` is when the row was, in a mode that looks at it. Says
+    /// whether the batch is full.
+    pub(crate) fn row_done(&mut self, bytes: usize, written: Option<Moment>) -> bool {
+        if let Some(moment) = written {
+            self.ties.first.get_or_insert(moment);
+            if self.last_moment != Some(moment) {
+                self.ties.before_last = self.last_moment.replace(moment);
+            }
+        }
         self.rows += 1;
         self.bytes += bytes;
         debug_assert!(self.cells.iter().all(|c| c.len() == self.rows));
@@ -121,19 +168,18 @@ impl Batcher {
     pub(crate) fn take(&mut self) -> Result<Option<Batch>> {
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
+        let (timestamp, ties) = (self.last_moment.take(), std::mem::take(&mut self.ties));
         let finished: Vec<_> = self.cells.iter_mut().map(|c| c.finish(rows)).collect();
         if rows == 0 {
             return Ok(None);
         }
-        let last = match self.shape.incrementing {
-            Some(at) => Some(self.offset(&finished[at], rows - 1)?),
-            None => None,
-        };
+        let id = self.shape.incrementing.map(|at| self.id(&finished[at], rows - 1));
+        let last = Position { timestamp, incrementing: id.transpose()? };
         let column = match arrays(&finished) {
             Some(arrays) => self.typed(arrays),
             None => self.by_rows(finished, rows)?,
         };
-        Ok(Some(Batch { column, last }))
+        Ok(Some(Batch { column, last, ties }))
     }
 
     fn typed(&self, arrays: Vec<ArrayRef>) -> Column {
@@ -161,7 +207,7 @@ impl Batcher {
     }
 
     /// The incrementing column of a row.
-    fn offset(&self, cells: &Finished, row: usize) -> Result<i64> {
+    fn id(&self, cells: &Finished, row: usize) -> Result<i64> {
         let number = match cells {
             Finished::Array(array) => integer(array, row),
             Finished::Values(_) => None,
@@ -233,22 +279,32 @@ mod tests {
         Field { name: name.into(), form, optional: true }
     }
 
+    fn beyond(timestamps: &[&str], incrementing: Option<&str>) -> Beyond {
+        Beyond {
+            position: Position::default(),
+            timestamps: timestamps.iter().map(|c| (*c).to_owned()).collect(),
+            incrementing: incrementing.map(str::to_owned),
+            until: Moment::default(),
+        }
+    }
+
     fn batcher(fields: Vec<Field>, incrementing: Option<&str>) -> Batcher {
-        Batcher::new(Shape::new(Some("t"), fields, incrementing).unwrap(), LIMITS)
+        let beyond = incrementing.map(|_| beyond(&[], incrementing));
+        Batcher::new(Shape::new(Some("t"), fields, beyond.as_ref()).unwrap(), LIMITS)
     }
 
     #[test]
     fn a_batch_is_cut_by_rows_and_by_bytes() {
         let mut batch = batcher(vec![field("id", Form::Int32)], Some("ID"));
         batch.cells()[0].integer(1).unwrap();
-        assert!(!batch.row_done(10));
+        assert!(!batch.row_done(10, None));
         batch.cells()[0].integer(7).unwrap();
-        assert!(batch.row_done(10));
+        assert!(batch.row_done(10, None));
         let full = batch.take().unwrap().unwrap();
-        assert_eq!((full.column.len(), full.last), (2, Some(7)));
+        assert_eq!((full.column.len(), full.last.incrementing), (2, Some(7)));
         assert!(batch.take().unwrap().is_none());
         batch.cells()[0].integer(8).unwrap();
-        assert!(batch.row_done(100));
+        assert!(batch.row_done(100, None));
     }
 
     #[test]
@@ -257,7 +313,7 @@ mod tests {
         let mut batch = batcher(fields, None);
         batch.cells()[0].integer(1).unwrap();
         batch.cells()[1].integer(1).unwrap();
-        batch.row_done(1);
+        batch.row_done(1, None);
         batch.cells()[0].integer(2).unwrap();
         let misfit = batch.cells()[1].integer(300).unwrap_err();
         let error = batch.misfit(1, &misfit, &RowName::Counted(2));
@@ -269,7 +325,7 @@ mod tests {
         assert_eq!(batch.take().unwrap().unwrap().column.len(), 1);
         batch.cells()[0].integer(3).unwrap();
         batch.cells()[1].null();
-        batch.row_done(1);
+        batch.row_done(1, None);
         let column = batch.take().unwrap().unwrap().column;
         let Value::Struct(row) = column.value(0).unwrap() else { panic!("a struct") };
         assert_eq!(row.values(), [Value::Int32(3), Value::Null]);
@@ -281,9 +337,9 @@ mod tests {
         let mut batch = batcher(fields, Some("id"));
         batch.cells()[0].integer(5).unwrap();
         batch.cells()[1].decimal(Unscaled::Small(5)).unwrap();
-        batch.row_done(1);
+        batch.row_done(1, None);
         let full = batch.take().unwrap().unwrap();
-        assert_eq!(full.last, Some(5));
+        assert_eq!(full.last.incrementing, Some(5));
         assert!(matches!(full.column, Column::Rows { .. }));
         let value = full.column.value(0).unwrap();
         value.validate(full.column.schema().unwrap()).unwrap();
@@ -294,8 +350,11 @@ mod tests {
         let twice = vec![field("a", Form::Int8), field("a", Form::Int8)];
         let error = Shape::new(None, twice, None).unwrap_err().to_string();
         assert!(error.contains("alias") && error.contains("column: a"), "{error}");
-        let error = Shape::new(None, vec![field("a", Form::Int8)], Some("id")).unwrap_err();
+        let fields = || vec![field("a", Form::Int8)];
+        let error = Shape::new(None, fields(), Some(&beyond(&[], Some("id")))).unwrap_err();
         assert!(error.to_string().contains("incrementing.column.name: id"));
+        let error = Shape::new(None, fields(), Some(&beyond(&["a", "at"], None))).unwrap_err();
+        assert!(error.to_string().contains("timestamp.column.name: at"));
     }
 
     #[test]
@@ -303,10 +362,35 @@ mod tests {
         let form = Form::decimal(Some((20, 0)));
         let mut batch = batcher(vec![field("id", form)], Some("id"));
         batch.cells()[0].decimal(Unscaled::Small(1 << 40)).unwrap();
-        batch.row_done(1);
-        assert_eq!(batch.take().unwrap().unwrap().last, Some(1 << 40));
+        batch.row_done(1, None);
+        assert_eq!(batch.take().unwrap().unwrap().last.incrementing, Some(1 << 40));
         batch.cells()[0].decimal(Unscaled::Small(1 << 70)).unwrap();
-        batch.row_done(1);
+        batch.row_done(1, None);
         assert!(batch.take().is_err());
+    }
+
+    /// Batches of rows that were written then.
+    fn written(batch: &mut Batcher, moments: &[i64]) -> Batch {
+        for (i, moment) in moments.iter().enumerate() {
+            batch.cells()[0].integer(i64::try_from(i).unwrap()).unwrap();
+            batch.row_done(1, Some(Moment::from_micros(*moment)));
+        }
+        batch.take().unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_position_may_stay_before_rows_of_the_same_time() {
+        let at = |micros: i64| Some(Moment::from_micros(micros));
+        let mut batch = batcher(vec![field("a", Form::Int32)], None);
+        let mut first = written(&mut batch, &[1, 3, 4, 4]);
+        let second = written(&mut batch, &[4, 4]);
+        let third = written(&mut batch, &[5]);
+        assert!(first.waits_for_next() && first.ties_with(&second) && !second.ties_with(&third));
+        assert_eq!(first.last.timestamp, at(4));
+        first.stay_before_ties();
+        assert_eq!(first.last.timestamp, at(3));
+        let mut second = second;
+        second.stay_before_ties();
+        assert_eq!(second.last.timestamp, None, "it stays where it was");
     }
 }

@@ -115,6 +115,16 @@ fn fixed(text: &str) -> Option<i64> {
     (minutes < 60 && total <= 18 * 60).then_some(sign * total * 60_000)
 }
 
+/// Microseconds since 1970 as SQL writes date and time: `2026-11-21 12:34:56.789012`.
+pub(crate) fn clock(micros: i64) -> String {
+    const A_DAY: i64 = DAY * 1000;
+    let (year, month, day) = civil_from_days(micros.div_euclid(A_DAY));
+    let of_day = micros.rem_euclid(A_DAY);
+    let (seconds, micros) = (of_day / 1_000_000, of_day % 1_000_000);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06}")
+}
+
 /// A date in text, `2026-11-21`, as days since the epoch.
 pub(crate) fn parse_date(text: &str) -> Option<i64> {
     let (bare, sign) = match text.strip_prefix('-') {
@@ -218,6 +228,13 @@ mod tests {
         assert_eq!(berlin.time(0).unwrap(), 79_200_000);
         assert_eq!(berlin.date(3).unwrap(), 3);
         assert!(berlin.time(DAY).is_err());
+    }
+
+    #[test]
+    fn clocks() {
+        assert_eq!(clock(0), "1970-01-01 00:00:00.000000");
+        assert_eq!(clock(-1), "1969-12-31 23:59:59.999999");
+        assert_eq!(clock(1_795_255_200_123_456), "2026-11-21 10:00:00.123456");
     }
 
     #[test]

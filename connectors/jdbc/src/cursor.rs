@@ -2,7 +2,8 @@
 //!
 //! Nothing is spawned. The reading is a future that owns its connection and hands batches through
 //! a channel of one; it advances only while somebody waits for a batch. So a poll that is dropped
-//! loses nothing, and a task that is not polled holds two batches at most.
+//! loses nothing, and a task that is not polled holds three batches at most: two, and one whose
+//! position depends on the next.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,6 +20,8 @@ type Reading = Pin<Box<dyn Future<Output = Result<Box<dyn Connection>>> + Send>>
 pub(crate) struct Cursor {
     reading: Reading,
     batches: mpsc::Receiver<Batch>,
+    /// It waits for the next one.
+    held: Option<Batch>,
     outcome: Option<Result<Box<dyn Connection>>>,
 }
 
@@ -36,23 +39,42 @@ impl Cursor {
         F: Future<Output = Result<Box<dyn Connection>>> + Send + 'static,
     {
         let (sender, batches) = mpsc::channel(1);
-        Self { reading: Box::pin(read(sender)), batches, outcome: None }
+        Self { reading: Box::pin(read(sender)), batches, held: None, outcome: None }
     }
 
     /// The next batch, the end, or what went wrong after the batches before. Cancel-safe. Not to
     /// be called again after the end or an error.
     pub(crate) async fn next(&mut self) -> Result<Next> {
+        while let Some(batch) = self.receive().await {
+            let before = match batch.waits_for_next() {
+                true => self.held.replace(batch),
+                false => return Ok(Next::Batch(batch)),
+            };
+            let Some(mut before) = before else { continue };
+            if self.held.as_ref().is_some_and(|next| before.ties_with(next)) {
+                before.stay_before_ties();
+            }
+            return Ok(Next::Batch(before));
+        }
+        if let Some(mut last) = self.held.take() {
+            if !matches!(self.outcome, Some(Ok(_))) {
+                last.stay_before_ties();
+            }
+            return Ok(Next::Batch(last));
+        }
+        let outcome = self.outcome.take().expect("there is one when no batch comes any more");
+        outcome.map(Next::End)
+    }
+
+    /// The next batch as it was read. None: there is an outcome.
+    async fn receive(&mut self) -> Option<Batch> {
         while self.outcome.is_none() {
             tokio::select! {
                 biased;
-                Some(batch) = self.batches.recv() => return Ok(Next::Batch(batch)),
+                Some(batch) = self.batches.recv() => return Some(batch),
                 outcome = &mut self.reading => self.outcome = Some(outcome),
             }
         }
-        if let Ok(batch) = self.batches.try_recv() {
-            return Ok(Next::Batch(batch));
-        }
-        let outcome = self.outcome.take().expect("the loop ends with an outcome");
-        outcome.map(Next::End)
+        self.batches.try_recv().ok()
     }
 }

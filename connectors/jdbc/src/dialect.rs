@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use crate::batch::{Batch, Limits};
 use crate::calendar::Calendar;
 use crate::form::NumericMapping;
+use crate::position::{Beyond, Moment, Times};
 use crate::table::{Quoting, TableId};
 
 /// A kind of database, and where one is.
@@ -33,8 +34,11 @@ pub(crate) trait Connection: Send {
     /// The tables there are, ordered by name.
     async fn tables(&mut self, filter: &TableFilter) -> Result<Vec<TableId>>;
 
-    /// A table's columns that could count up, and whether they may be NULL.
+    /// A table's columns.
     async fn columns(&mut self, table: &TableId) -> Result<Vec<TableColumn>>;
+
+    /// What time it is in the database.
+    async fn now(&mut self) -> Result<Moment>;
 
     /// Runs a query to its end. Batches are handed over as they fill; rows before one that fails
     /// are handed over before the error is returned.
@@ -72,8 +76,8 @@ pub(crate) enum From {
 #[derive(Clone, Debug)]
 pub(crate) struct Select {
     pub(crate) from: From,
-    /// The incrementing column, and the value that was read last.
-    pub(crate) after: Option<(String, i64)>,
+    /// Which rows are read, in an incremental mode.
+    pub(crate) beyond: Option<Beyond>,
     pub(crate) suffix: String,
     pub(crate) quoting: Quoting,
     pub(crate) mapping: NumericMapping,
@@ -84,28 +88,38 @@ pub(crate) struct Select {
 
 impl Select {
     /// The SQL. `columns` stands between SELECT and FROM.
-    pub(crate) fn sql(&self, columns: &str) -> String {
-        let (from, qualifier) = match &self.from {
-            From::Table(table) => {
-                let table = table.sql(self.quoting);
-                (table.clone(), format!("{table}."))
-            }
+    pub(crate) fn sql(&self, columns: &str, times: &dyn Times) -> String {
+        let from = match &self.from {
+            From::Table(table) => table.sql(self.quoting),
             // A comment at its end must not swallow what follows.
             From::Query(query) => {
                 let query = query.trim().trim_end_matches(';');
-                (format!("({query}\n) AS millrace_query"), String::new())
+                format!("({query}\n) AS millrace_query")
             }
         };
         let mut sql = format!("SELECT {columns} FROM {from}");
-        if let Some((column, after)) = &self.after {
-            let column = format!("{qualifier}{}", self.quoting.sql(column));
-            sql.push_str(&format!(" WHERE {column} > {after} ORDER BY {column} ASC"));
+        if let Some(beyond) = &self.beyond {
+            sql.push_str(&beyond.sql(|c| self.column(c), times, self.calendar.ahead_ms));
         }
         if !self.suffix.is_empty() {
             sql.push(' ');
             sql.push_str(&self.suffix);
         }
         sql
+    }
+
+    /// When a row was written, in SQL; none in a mode that does not look at it.
+    pub(crate) fn written(&self, times: &dyn Times) -> Option<String> {
+        self.beyond.as_ref()?.time(|c| self.column(c), times, self.calendar.ahead_ms)
+    }
+
+    /// A column in SQL.
+    fn column(&self, name: &str) -> String {
+        let name = self.quoting.sql(name);
+        match &self.from {
+            From::Table(table) => format!("{}.{name}", table.sql(self.quoting)),
+            From::Query(_) => name,
+        }
     }
 
     /// The name of the records' schema.
@@ -160,13 +174,29 @@ pub(crate) fn joins_outside(from: &From) -> bool {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
+    use crate::position::Position;
 
-    pub(crate) fn select(from: From, after: Option<(&str, i64)>) -> Select {
+    /// Without time columns, so there is nothing to write.
+    struct NoTimes;
+
+    impl Times for NoTimes {
+        fn literal(&self, _moment: Moment, _ahead_ms: i64) -> String {
+            unreachable!("no row is chosen by its time")
+        }
+    }
+
+    fn select(from: From, after: Option<(&str, i64)>) -> Select {
+        let beyond = |(column, id): (&str, i64)| Beyond {
+            position: Position { timestamp: None, incrementing: Some(id) },
+            timestamps: Vec::new(),
+            incrementing: Some(column.to_owned()),
+            until: Moment::default(),
+        };
         Select {
             from,
-            after: after.map(|(column, value)| (column.to_owned(), value)),
+            beyond: after.map(beyond),
             suffix: String::new(),
             quoting: Quoting::Always('"'),
             mapping: NumericMapping::None,
@@ -180,20 +210,20 @@ pub(crate) mod tests {
     fn queries() {
         let table = || From::Table(TableId::new(Some("s"), "t"));
         let bulk = select(table(), None);
-        assert_eq!(bulk.sql("*"), r#"SELECT * FROM "s"."t""#);
+        assert_eq!(bulk.sql("*", &NoTimes), r#"SELECT * FROM "s"."t""#);
         let mut incrementing = select(table(), Some(("id", -1)));
         assert_eq!(
-            incrementing.sql("*"),
+            incrementing.sql("*", &NoTimes),
             r#"SELECT * FROM "s"."t" WHERE "s"."t"."id" > -1 ORDER BY "s"."t"."id" ASC"#
         );
         incrementing.suffix = "LIMIT 5".into();
-        assert!(incrementing.sql("*").ends_with("ASC LIMIT 5"));
+        assert!(incrementing.sql("*", &NoTimes).ends_with("ASC LIMIT 5"));
         incrementing.quoting = Quoting::Never;
         let expected = "SELECT * FROM s.t WHERE s.t.id > -1 ORDER BY s.t.id ASC LIMIT 5";
-        assert_eq!(incrementing.sql("*"), expected);
+        assert_eq!(incrementing.sql("*", &NoTimes), expected);
         let query = From::Query("SELECT * FROM a WHERE b -- c;\n; ".into());
         assert_eq!(
-            select(query, Some(("id", 7))).sql("\"x\""),
+            select(query, Some(("id", 7))).sql("\"x\"", &NoTimes),
             "SELECT \"x\" FROM (SELECT * FROM a WHERE b -- c;\n\n) AS millrace_query \
              WHERE \"id\" > 7 ORDER BY \"id\" ASC"
         );

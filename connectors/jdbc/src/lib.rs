@@ -10,6 +10,7 @@ mod cursor;
 mod dialect;
 mod form;
 mod numeric;
+mod position;
 mod source;
 mod table;
 mod url;

@@ -1,6 +1,7 @@
 //! The source connector, under the two names that configurations call it by.
 
 mod altered;
+mod columns;
 mod config;
 mod connector;
 mod task;

@@ -18,10 +18,12 @@ use tokio::sync::mpsc;
 use self::copy::{Parsed, Tuples};
 use self::decode::{Decode, ServerColumn};
 use crate::batch::{Batch, Batcher, RowName, Shape};
+use crate::calendar::clock;
 use crate::dialect::judge::{Doing, judge};
 use crate::dialect::{
     Connection, Dialect, From, Select, TableColumn, TableFilter, hand_over, joins_outside,
 };
+use crate::position::{Moment, Times};
 use crate::table::{Quoting, TableId};
 use crate::url::PostgresUrl;
 
@@ -138,6 +140,14 @@ impl Connection for PostgresConnection {
         columns.map_err(|e| judge(e, Doing::Reading(&place)))
     }
 
+    async fn now(&mut self) -> Result<Moment> {
+        let sql = "SELECT (extract(epoch FROM current_timestamp) * 1000000)::bigint";
+        let judged = |error| judge(error, Doing::Listing);
+        let row = sqlx::query(sql).persistent(false).fetch_one(&mut self.0);
+        let micros = row.await.and_then(|row| row.try_get(0)).map_err(judged)?;
+        Ok(Moment::from_micros(micros))
+    }
+
     async fn read(&mut self, select: &Select, batches: &mpsc::Sender<Batch>) -> Result<()> {
         let place = select.place();
         let judged = |error| judge(error, Doing::Reading(&place));
@@ -172,7 +182,7 @@ impl PostgresConnection {
         // A statement that was prepared before still has the columns of then.
         self.0.clear_cached_statements().await.map_err(judged)?;
         let sql = match &select.from {
-            From::Table(_) => select.sql("*"),
+            From::Table(_) => select.sql("*", &PostgresTimes),
             From::Query(query) => query.trim().trim_end_matches(';').to_owned(),
         };
         let sql = AssertSqlSafe(sql).into_sql_str();
@@ -202,6 +212,19 @@ impl PostgresConnection {
             }
         }
         Ok(columns)
+    }
+}
+
+struct PostgresTimes;
+
+impl Times for PostgresTimes {
+    /// With its zone: a column that has none takes the clock and leaves the zone, a column that has
+    /// one takes both.
+    fn literal(&self, moment: Moment, ahead_ms: i64) -> String {
+        let minutes = ahead_ms / 60_000;
+        let (sign, minutes) = (if minutes < 0 { '-' } else { '+' }, minutes.abs());
+        let clock = clock(moment.micros() + ahead_ms * 1000);
+        format!("'{clock}{sign}{:02}:{:02}'", minutes / 60, minutes % 60)
     }
 }
 
@@ -254,10 +277,12 @@ fn plan(select: &Select, columns: &[ServerColumn]) -> Result<(String, Batcher, V
         let message = "no column can be read; leave the table out or cast its columns in a query";
         return Err(Error::fatal(message).context("table", place));
     }
-    let incrementing = select.after.as_ref().map(|(column, _)| column.as_str());
-    let shape = Shape::new(select.record_name(), fields, incrementing)
+    let shape = Shape::new(select.record_name(), fields, select.beyond.as_ref())
         .map_err(|e| e.context("table", place))?;
-    let sql = format!("COPY ({}\n) TO STDOUT (FORMAT binary)", select.sql(&names.join(", ")));
+    let sql = format!(
+        "COPY ({}\n) TO STDOUT (FORMAT binary)",
+        select.sql(&names.join(", "), &PostgresTimes)
+    );
     Ok((sql, Batcher::new(shape, select.limits), decoders))
 }
 
@@ -287,7 +312,8 @@ impl Rows<'_> {
             hand_over(batches, self.batcher.take()?).await?;
             return Err(error.context("table", self.select.place()));
         }
-        if self.batcher.row_done(self.tuples.bytes()) {
+        let written = self.written();
+        if self.batcher.row_done(self.tuples.bytes(), written) {
             hand_over(batches, self.batcher.take()?).await?;
         }
         Ok(true)
@@ -308,6 +334,16 @@ impl Rows<'_> {
             }
         }
         Ok(())
+    }
+
+    /// When the row was written, in a mode that looks at it.
+    fn written(&self) -> Option<Moment> {
+        let moment = |at: &usize| {
+            let micros =
+                self.decoders[*at].micros(self.tuples.field(*at)?, self.select.calendar)?;
+            Some(Moment::from_micros(micros))
+        };
+        self.batcher.shape().timestamps.iter().find_map(moment)
     }
 
     fn row_name(&self) -> RowName {

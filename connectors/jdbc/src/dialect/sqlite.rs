@@ -20,6 +20,7 @@ use crate::dialect::judge::{Doing, judge};
 use crate::dialect::{
     Connection, Dialect, Select, TableColumn, TableFilter, hand_over, joins_outside,
 };
+use crate::position::{Moment, Times};
 use crate::table::TableId;
 use crate::url::{SqliteUrl, warn_of_unknown};
 
@@ -117,14 +118,23 @@ impl Connection for SqliteReader {
         Ok(columns.iter().map(column).collect())
     }
 
+    async fn now(&mut self) -> Result<Moment> {
+        let sql = "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)";
+        let judged = |error| judge(error, Doing::Listing);
+        let row = sqlx::query(sql).persistent(false).fetch_one(&mut self.0);
+        let millis = row.await.and_then(|row| row.try_get(0)).map_err(judged)?;
+        Ok(Moment::from_millis(millis))
+    }
+
     async fn read(&mut self, select: &Select, batches: &mpsc::Sender<Batch>) -> Result<()> {
         let place = select.place();
         let judged = |error| judge(error, Doing::Reading(&place));
         // From the first statement on, all see the database as it is then.
         sqlx::raw_sql("BEGIN").execute(&mut self.0).await.map_err(judged)?;
         let columns = self.describe(select, &place).await?;
-        let mut rows = Rows { select, columns, state: None, count: 0 };
-        let query = sqlx::query(AssertSqlSafe(select.sql("*"))).persistent(false);
+        let has_times = select.written(&SqliteTimes).is_some();
+        let mut rows = Rows { select, columns, has_times, state: None, count: 0 };
+        let query = sqlx::query(AssertSqlSafe(sql(select))).persistent(false);
         let mut stream = query.fetch(&mut self.0);
         while let Some(row) = stream.try_next().await.map_err(judged)? {
             rows.add(&row, batches).await?;
@@ -178,11 +188,12 @@ impl SqliteReader {
     async fn describe(&mut self, select: &Select, place: &str) -> Result<Vec<ResultColumn>> {
         let judged = |error| judge(error, Doing::Reading(place));
         self.0.clear_cached_statements().await.map_err(judged)?;
-        let sql = AssertSqlSafe(select.sql("*")).into_sql_str();
+        let sql = AssertSqlSafe(sql(select)).into_sql_str();
         let statement = (&mut self.0).prepare(sql).await.map_err(judged)?;
         let mut tables: Vec<(String, Vec<Pragma>)> = Vec::new();
         let mut columns = Vec::new();
-        for column in statement.columns() {
+        let hidden = usize::from(select.written(&SqliteTimes).is_some());
+        for column in &statement.columns()[..statement.columns().len() - hidden] {
             let mut declared = String::new();
             let mut optional = true;
             if let Some(origin) = column.origin().table_column() {
@@ -211,6 +222,8 @@ impl SqliteReader {
 struct Rows<'a> {
     select: &'a Select,
     columns: Vec<ResultColumn>,
+    /// Whether a time stands behind the columns.
+    has_times: bool,
     /// Made at the first row, whose values have a say in the forms.
     state: Option<(Batcher, Vec<Reader>)>,
     count: u64,
@@ -257,7 +270,41 @@ impl Rows<'_> {
                 return Err(batcher.misfit(i, &misfit, &name));
             }
         }
-        Ok(batcher.row_done(bytes))
+        let written = match Stored::of(row, readers.len()) {
+            Ok(Stored::Integer(millis)) if self.has_times => Some(Moment::from_millis(millis)),
+            _ => None,
+        };
+        Ok(batcher.row_done(bytes, written))
+    }
+}
+
+/// What is read of a query: behind its columns, when a row was written as SQLite itself compares
+/// it, since nobody else rounds as it does.
+fn sql(select: &Select) -> String {
+    match select.written(&SqliteTimes) {
+        Some(written) => select.sql(&format!("*, {written}"), &SqliteTimes),
+        None => select.sql("*", &SqliteTimes),
+    }
+}
+
+struct SqliteTimes;
+
+impl Times for SqliteTimes {
+    /// Milliseconds since 1970, whether the column holds them or text. Text without a zone is on
+    /// the database's clock.
+    fn comparable(&self, column: &str, ahead_ms: i64) -> String {
+        let millis =
+            format!("CAST(round((julianday({column}) - 2440587.5) * 86400000) AS INTEGER)");
+        let is_zoned =
+            format!("{column} GLOB '*[Zz]' OR {column} GLOB '*[+-][0-9][0-9]:[0-9][0-9]'");
+        format!(
+            "(CASE WHEN typeof({column}) = 'integer' THEN {column} WHEN {is_zoned} THEN {millis} \
+             ELSE {millis} - {ahead_ms} END)"
+        )
+    }
+
+    fn literal(&self, moment: Moment, _ahead_ms: i64) -> String {
+        moment.micros().div_euclid(1000).to_string()
     }
 }
 
@@ -286,8 +333,7 @@ fn plan(
         readers.push(Reader::new(form, column.optional));
         fields.push(Field { name: column.name.clone(), form, optional: column.optional });
     }
-    let incrementing = select.after.as_ref().map(|(column, _)| column.as_str());
-    let shape = Shape::new(select.record_name(), fields, incrementing)
+    let shape = Shape::new(select.record_name(), fields, select.beyond.as_ref())
         .map_err(|e| e.context("table", select.place()))?;
     Ok((Batcher::new(shape, select.limits), readers))
 }

@@ -84,16 +84,18 @@ pub(crate) struct SourceConfig {
     date_calendar_system: String,
 
     /// How new rows are found: bulk reads the whole table each time; incrementing reads rows whose
-    /// incrementing column is above the last one read. The timestamp modes come later.
+    /// incrementing column is above the last one read; timestamp reads rows that were written since
+    /// by their timestamp columns, changed rows again; timestamp+incrementing both, so that rows of
+    /// the same time are told apart by their ids.
     #[config(key = "mode", importance = High, default = "", group = MODE,
         validate = one_of(MODES))]
-    pub(crate) mode: String,
+    mode: String,
     /// The column that only ever goes up in new rows. Empty: the table's auto-increment column.
     #[config(key = "incrementing.column.name", importance = Medium, default = "", group = MODE)]
-    pub(crate) incrementing_column_name: String,
-    /// Columns that say when a row was written; for the timestamp modes.
+    incrementing_column_name: String,
+    /// Columns that say when a row was written: the first of them that is not NULL; for the
+    /// timestamp modes.
     #[config(key = "timestamp.column.name", importance = Medium, default = "", group = MODE)]
-    #[expect(dead_code, reason = "accepted in every mode; only the timestamp modes look at it")]
     timestamp_column_name: Vec<String>,
     /// Timestamp columns by table. Not supported yet.
     #[config(key = "timestamp.columns.mapping", importance = Medium, default = "", group = MODE)]
@@ -103,8 +105,7 @@ pub(crate) struct SourceConfig {
     incrementing_column_mapping: Vec<String>,
     /// Where the timestamp modes begin, in milliseconds since 1970; -1 for now.
     #[config(key = "timestamp.initial", importance = Low, group = MODE)]
-    #[expect(dead_code, reason = "accepted in every mode; only the timestamp modes look at it")]
-    timestamp_initial: Option<i64>,
+    pub(crate) timestamp_initial: Option<i64>,
     /// Refuse an incrementing column that may be NULL: such rows are never read.
     #[config(key = "validate.non.null", importance = Low, default = true, group = MODE)]
     pub(crate) validate_non_null: bool,
@@ -169,8 +170,7 @@ pub(crate) struct SourceConfig {
     /// How far the timestamp modes stay behind now, in milliseconds.
     #[config(key = "timestamp.delay.interval.ms", importance = High, default = 0,
         group = CONNECTOR)]
-    #[expect(dead_code, reason = "accepted in every mode; only the timestamp modes look at it")]
-    timestamp_delay_interval_ms: i64,
+    pub(crate) timestamp_delay_interval_ms: i64,
     /// The zone of dates and times that are stored without one: UTC or a fixed offset.
     #[config(key = "db.timezone", importance = Medium, default = "UTC", group = CONNECTOR)]
     db_timezone: String,
@@ -178,6 +178,30 @@ pub(crate) struct SourceConfig {
     #[config(key = "timestamp.granularity", importance = Low, default = "connect_logical",
         group = CONNECTOR, validate = one_of_ignore_case(GRANULARITIES))]
     timestamp_granularity: String,
+}
+
+/// How new rows are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Bulk,
+    Incrementing,
+    Timestamp,
+    TimestampIncrementing,
+}
+
+impl Mode {
+    /// Whether only rows are read that were not read before.
+    pub(crate) fn is_incremental(self) -> bool {
+        self != Self::Bulk
+    }
+
+    pub(crate) fn has_ids(self) -> bool {
+        matches!(self, Self::Incrementing | Self::TimestampIncrementing)
+    }
+
+    pub(crate) fn has_times(self) -> bool {
+        matches!(self, Self::Timestamp | Self::TimestampIncrementing)
+    }
 }
 
 const MAPPINGS: [&str; 4] = ["none", "precision_only", "best_fit", "best_fit_eager_double"];
@@ -282,13 +306,21 @@ impl SourceConfig {
             for (key, _) in filters.into_iter().filter(|(_, list)| set(list)) {
                 add(key, "a query names its tables itself: leave this out with query");
             }
-            if self.mode == "incrementing" && self.incrementing_column_name.trim().is_empty() {
-                let message = "incrementing mode with a query needs the name of the column";
+            if self.mode().has_ids() && self.incrementing_column().is_empty() {
+                let message = "this mode needs the name of the column with a query";
                 add("incrementing.column.name", message);
             }
         }
         if self.mode.is_empty() {
-            add("mode", "Query mode must be specified: bulk or incrementing");
+            let message = "Query mode must be specified: bulk, incrementing, timestamp or \
+                           timestamp+incrementing";
+            add("mode", message);
+        }
+        if self.mode().has_times() && self.timestamp_columns().is_empty() {
+            add(
+                "timestamp.column.name",
+                "this mode needs the columns that say when a row was written",
+            );
         }
         // The class of the error is not needed where each stands at its key.
         let mut add_error = |key: &str, result: Result<()>| {
@@ -321,14 +353,9 @@ impl SourceConfig {
                 "name the tables in table.blacklist",
             ),
             (
-                "mode",
-                self.mode.starts_with("timestamp"),
-                "the timestamp modes come later; use incrementing or bulk",
-            ),
-            (
                 "timestamp.columns.mapping",
                 !self.timestamp_columns_mapping.is_empty(),
-                "the timestamp modes come later",
+                "set timestamp.column.name",
             ),
             (
                 "incrementing.column.mapping",
@@ -406,8 +433,26 @@ impl SourceConfig {
         Some(From::Query(query.to_owned()))
     }
 
-    pub(crate) fn is_incrementing(&self) -> bool {
-        self.mode == "incrementing"
+    pub(crate) fn mode(&self) -> Mode {
+        match self.mode.as_str() {
+            "incrementing" => Mode::Incrementing,
+            "timestamp" => Mode::Timestamp,
+            "timestamp+incrementing" => Mode::TimestampIncrementing,
+            _ => Mode::Bulk,
+        }
+    }
+
+    /// The incrementing column as configured; empty: the table's own.
+    pub(crate) fn incrementing_column(&self) -> &str {
+        self.incrementing_column_name.trim()
+    }
+
+    /// The timestamp columns; none in a mode that does not look at them.
+    pub(crate) fn timestamp_columns(&self) -> Vec<String> {
+        match self.mode().has_times() {
+            true => self.timestamp_column_name.iter().map(|c| c.trim().to_owned()).collect(),
+            false => Vec::new(),
+        }
     }
 
     pub(crate) fn mapping(&self) -> NumericMapping {

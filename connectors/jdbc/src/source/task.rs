@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use millrace_api::config::{Config, Props};
-use millrace_api::data::{Records, SourceOffset, SourcePartition, SourceRecords};
+use millrace_api::data::{Records, SourcePartition, SourceRecords};
 use millrace_api::{Error, Result, SourceContext, SourceTask};
 use serde_json::Value as Json;
 use tokio::sync::mpsc;
@@ -14,6 +14,8 @@ use tokio::time::Instant;
 use crate::batch::{Batch, Limits};
 use crate::cursor::{Cursor, Next};
 use crate::dialect::{Connection, Dialect, From, Select, Warnings};
+use crate::position::{Beyond, Moment, Position};
+use crate::source::columns::Columns;
 use crate::source::config::SourceConfig;
 use crate::source::connector::{TABLES, connect};
 use crate::table::{self, Quoting};
@@ -47,8 +49,8 @@ struct Read {
     from: From,
     topic: Arc<str>,
     partition: Arc<SourcePartition>,
-    /// The last value of the incrementing column; none in bulk mode.
-    position: Option<i64>,
+    /// Nothing in bulk mode.
+    position: Position,
     due: Instant,
     failures: u32,
 }
@@ -78,15 +80,15 @@ impl JdbcTask {
                            database does, and that schema.pattern and table.types let them in";
             return Err(Error::fatal(message));
         }
-        let incrementing = config.is_incrementing();
         let mut reads = Vec::new();
         for from in sources {
             let mut read = Read::new(from, &config);
-            if incrementing {
-                read.position = Some(committed(&read.from, &context).await?);
+            if config.mode().is_incremental() {
+                read.position = committed(&read.from, &context).await?;
             }
             reads.push(read);
         }
+        begin_where_nothing_is_committed(&mut reads, &config, &*dialect).await?;
         let template = template(&config, config.quoting(mark))?;
         Ok(Self {
             settings: Arc::new(Settings { config, dialect, template }),
@@ -117,16 +119,11 @@ impl JdbcTask {
     fn records(&mut self, index: usize, batch: Batch) -> SourceRecords {
         let read = &mut self.reads[index];
         read.failures = 0;
-        let mut source_offset = None;
-        if let Some(last) = batch.last {
-            read.position = Some(last);
-            source_offset =
-                Some(SourceOffset::from_iter([("incrementing".to_owned(), Json::from(last))]));
-        }
+        read.position = read.position.moved_to(batch.last);
         SourceRecords {
             records: Records::new(Arc::clone(&read.topic), batch.column),
             source_partition: Arc::clone(&read.partition),
-            source_offset,
+            source_offset: read.position.to_offset(),
         }
     }
 
@@ -156,7 +153,7 @@ impl JdbcTask {
 impl Read {
     fn new(from: From, config: &SourceConfig) -> Self {
         let (topic, partition) = match &from {
-            From::Table(table) if config.is_incrementing() => {
+            From::Table(table) if config.mode().is_incremental() => {
                 (config.topic(Some(&table.name)), versioned(&table.to_string()))
             }
             From::Table(table) => (config.topic(Some(&table.name)), unversioned(&table.name)),
@@ -166,7 +163,7 @@ impl Read {
             from,
             topic: topic.into(),
             partition: Arc::new(partition),
-            position: None,
+            position: Position::default(),
             due: Instant::now(),
             failures: 0,
         }
@@ -194,31 +191,50 @@ fn of_query() -> SourcePartition {
 }
 
 /// How far a table or the query was read, by the newest offset that there is.
-async fn committed(from: &From, context: &SourceContext) -> Result<i64> {
+async fn committed(from: &From, context: &SourceContext) -> Result<Position> {
     let partitions = match from {
         From::Table(table) => vec![versioned(&table.to_string()), unversioned(&table.name)],
         From::Query(_) => vec![of_query()],
     };
     let offsets = context.offsets().offsets(&partitions).await?;
-    let Some(offset) = offsets.into_iter().flatten().next() else {
-        return Ok(NOTHING_READ);
-    };
-    match offset.get("incrementing") {
-        None | Some(Json::Null) => Ok(NOTHING_READ),
-        Some(number) => number.as_i64().ok_or_else(|| {
-            let message = "the committed offset is no whole number; correct or delete it";
-            Error::fatal(message)
-                .context("incrementing", number)
-                .context("connector", context.connector())
-        }),
+    let newest = offsets.into_iter().flatten().next();
+    let position = newest.map_or(Ok(Position::default()), |o| Position::from_offset(&o));
+    position.map_err(|e| e.context("connector", context.connector()))
+}
+
+/// Fills in what offsets do not say: ids from 0 on, times from `timestamp.initial` on. What another
+/// mode has left in them is left out.
+async fn begin_where_nothing_is_committed(
+    reads: &mut [Read],
+    config: &SourceConfig,
+    dialect: &dyn Dialect,
+) -> Result<()> {
+    let mode = config.mode();
+    for Read { position, .. } in reads.iter_mut() {
+        let id = position.incrementing.unwrap_or(NOTHING_READ);
+        position.incrementing = mode.has_ids().then_some(id);
+        position.timestamp = position.timestamp.filter(|_| mode.has_times());
     }
+    if !mode.has_times() || reads.iter().all(|r| r.position.timestamp.is_some()) {
+        return Ok(());
+    }
+    let initial = match config.timestamp_initial {
+        None => Moment::default(),
+        // Now is when the task starts, not when the first row comes.
+        Some(-1) => connect(dialect, config).await?.now().await?,
+        Some(millis) => Moment::from_millis(millis),
+    };
+    for read in reads {
+        read.position.timestamp.get_or_insert(initial);
+    }
+    Ok(())
 }
 
 /// What all readings have in common.
 fn template(config: &SourceConfig, quoting: Quoting) -> Result<Select> {
     Ok(Select {
         from: From::Query(String::new()),
-        after: None,
+        beyond: None,
         suffix: config.query_suffix.trim().to_owned(),
         quoting,
         mapping: config.mapping(),
@@ -235,7 +251,7 @@ fn template(config: &SourceConfig, quoting: Quoting) -> Result<Select> {
 async fn read(
     settings: Arc<Settings>,
     connection: Option<Box<dyn Connection>>,
-    (from, position): (From, Option<i64>),
+    (from, position): (From, Position),
     batches: mpsc::Sender<Batch>,
 ) -> Result<Box<dyn Connection>> {
     let mut connection = match connection {
@@ -243,59 +259,39 @@ async fn read(
         None => connect(&*settings.dialect, &settings.config).await?,
     };
     let mut select = Select { from, ..settings.template.clone() };
-    if let Some(position) = position {
-        let column = incrementing_column(&settings, &mut *connection, &select).await?;
-        select.after = Some((column, position));
+    if settings.config.mode().is_incremental() {
+        select.beyond = Some(beyond(&settings, &mut *connection, &select, position).await?);
     }
     connection.read(&select, &batches).await?;
     Ok(connection)
 }
 
-/// The incrementing column of a table, as configured or found; checked either way.
-async fn incrementing_column(
+/// The rows that are read: by the columns of the mode, checked against the table's.
+async fn beyond(
     settings: &Settings,
     connection: &mut dyn Connection,
     select: &Select,
-) -> Result<String> {
-    let configured = settings.config.incrementing_column_name.trim();
-    let From::Table(table) = &select.from else {
-        return Ok(configured.to_owned());
+    position: Position,
+) -> Result<Beyond> {
+    let config = &settings.config;
+    let mode = config.mode();
+    let mut beyond = Beyond {
+        position,
+        timestamps: config.timestamp_columns(),
+        incrementing: mode.has_ids().then(|| config.incrementing_column().to_owned()),
+        until: Moment::default(),
     };
-    let columns = connection.columns(table).await?;
-    if columns.is_empty() {
-        let message = "the table is not there any more; without a table.whitelist the connector \
-                       leaves it out by itself after table.poll.interval.ms";
-        return Err(Error::fatal(message).context("table", table));
+    if let From::Table(table) = &select.from {
+        let columns = Columns::of(connection, table, config.validate_non_null).await?;
+        if let Some(configured) = &mut beyond.incrementing {
+            *configured = columns.incrementing(configured, &select.warnings)?;
+        }
+        columns.check_timestamps(&mut beyond.timestamps, &select.warnings)?;
     }
-    let found = if configured.is_empty() {
-        columns.iter().find(|c| c.counts_up)
-    } else {
-        let exact = columns.iter().find(|c| c.name == configured);
-        exact.or_else(|| columns.iter().find(|c| c.name.eq_ignore_ascii_case(configured)))
-    };
-    let Some(column) = found else {
-        let message = if configured.is_empty() {
-            "the table has no auto-increment column; set incrementing.column.name, or use mode=bulk"
-        } else {
-            "the table has no such column; set incrementing.column.name to one that it has"
-        };
-        return Err(Error::fatal(message)
-            .context("table", table)
-            .context("incrementing.column.name", configured));
-    };
-    if column.nullable && settings.config.validate_non_null {
-        let message = "the incrementing column may be NULL, and rows where it is would never be \
-                       read; declare it NOT NULL, choose another, or set validate.non.null=false \
-                       to leave such rows out";
-        return Err(Error::fatal(message).context("table", table).context("column", &column.name));
+    if mode.has_times() {
+        beyond.until = connection.now().await?.before(config.timestamp_delay_interval_ms);
     }
-    if column.nullable {
-        select.warnings.once(format!(
-            "rows of {table} where {} is NULL are never read, since NULL is above no number",
-            column.name
-        ));
-    }
-    Ok(column.name.clone())
+    Ok(beyond)
 }
 
 #[async_trait]

@@ -25,6 +25,8 @@ fn configurations_that_are_fine() {
         &[("mode", "bulk")][..],
         &[("mode", "incrementing")],
         &[("mode", "incrementing"), ("table.whitelist", "a,public.b"), ("poll.linger.ms", "1")],
+        &[("mode", "timestamp"), ("timestamp.column.name", "changed,made")],
+        &[("mode", "timestamp+incrementing"), ("timestamp.column.name", "changed")],
         &[("mode", "bulk"), ("query", " select 1")],
         &[("mode", "bulk"), ("query.masked", "SELECT 1")],
         &[("mode", "bulk"), ("numeric.mapping", "BEST_FIT"), ("db.timezone", "+02:00")],
@@ -46,8 +48,9 @@ fn problems_name_key_and_remedy() {
         assert!(problems.iter().all(|p| !p.contains("hunter2")), "{problems:?}");
     };
     check(&[], &["mode: Query mode must be specified"]);
-    check(&[("mode", "timestamp")], &["mode: this value of mode is not supported yet"]);
-    check(&[("mode", "timestamp+incrementing")], &["come later; use incrementing"]);
+    check(&[("mode", "timestamp")], &["timestamp.column.name: this mode needs the columns"]);
+    let by_both = [("mode", "timestamp+incrementing"), ("query", "SELECT 1")];
+    check(&by_both, &["timestamp.column.name: ", "incrementing.column.name: "]);
     check(&[("mode", "sometimes")], &["mode"]);
     let both = [("mode", "bulk"), ("table.whitelist", "a"), ("table.blacklist", "b")];
     check(&both, &["table.whitelist: ", "table.blacklist: "]);

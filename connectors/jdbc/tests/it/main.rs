@@ -7,3 +7,4 @@ mod postgres;
 mod server;
 mod speed;
 mod sqlite;
+mod times;

@@ -171,6 +171,21 @@ impl Decode {
         }
     }
 
+    /// A value of a type that says when, in microseconds since 1970 in UTC.
+    pub(super) fn micros(self, bytes: &[u8], calendar: Calendar) -> Option<i64> {
+        let ahead = calendar.ahead_ms * 1000;
+        let since_2000 = match self {
+            Self::TimestampTz => i64::from_be_bytes(bytes.try_into().ok()?),
+            Self::Timestamp => i64::from_be_bytes(bytes.try_into().ok()?).checked_sub(ahead)?,
+            Self::Date => {
+                let day = i32::from_be_bytes(bytes.try_into().ok()?);
+                i64::from(day) * DAY * 1000 - ahead
+            }
+            _ => return None,
+        };
+        since_2000.checked_add(POSTGRES_EPOCH * DAY * 1000)
+    }
+
     /// A value of a type that can count up.
     pub(super) fn whole_number(self, bytes: &[u8]) -> Option<i64> {
         match self {

@@ -1,0 +1,225 @@
+//! How far a table or query was read, and which rows lie beyond: what Confluent's connector keeps
+//! in source offsets (`TimestampIncrementingOffset`).
+
+use millrace_api::data::SourceOffset;
+use millrace_api::{Error, Result};
+use serde_json::Value as Json;
+
+const INCREMENTING: &str = "incrementing";
+const TIMESTAMP: &str = "timestamp";
+const NANOS: &str = "timestamp_nanos";
+
+const MICROS_A_SECOND: i64 = 1_000_000;
+const MICROS_A_MILLI: i64 = 1_000;
+
+/// A point in time, in microseconds since 1970 in UTC: databases keep no finer ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(i64);
+
+impl Moment {
+    pub(crate) fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    pub(crate) fn from_millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(MICROS_A_MILLI))
+    }
+
+    pub(crate) fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// So much earlier.
+    pub(crate) fn before(self, millis: i64) -> Self {
+        Self(self.0.saturating_sub(millis.saturating_mul(MICROS_A_MILLI)))
+    }
+}
+
+/// The row that was read last. A part that the mode does not look at is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Position {
+    pub(crate) timestamp: Option<Moment>,
+    pub(crate) incrementing: Option<i64>,
+}
+
+impl Position {
+    /// What an offset says; a part that it does not name is none.
+    ///
+    /// # Errors
+    ///
+    /// Fatal when a part is no whole number.
+    pub(crate) fn from_offset(offset: &SourceOffset) -> Result<Self> {
+        let part = |key: &'static str| match offset.get(key) {
+            None | Some(Json::Null) => Ok(None),
+            Some(number) => number.as_i64().map(Some).ok_or_else(|| {
+                let message = "the committed offset is no whole number; correct or delete it";
+                Error::fatal(message).context(key, number)
+            }),
+        };
+        // The nanoseconds of the second hold its milliseconds as well; very old offsets have none.
+        let timestamp = match (part(TIMESTAMP)?, part(NANOS)?) {
+            (Some(millis), Some(nanos)) => {
+                let second = millis.div_euclid(1000).saturating_mul(MICROS_A_SECOND);
+                Some(Moment(second.saturating_add(nanos.div_euclid(1000))))
+            }
+            (millis, _) => millis.map(Moment::from_millis),
+        };
+        Ok(Self { timestamp, incrementing: part(INCREMENTING)? })
+    }
+
+    /// The offset to store; none in bulk mode.
+    pub(crate) fn to_offset(self) -> Option<SourceOffset> {
+        let mut offset = SourceOffset::new();
+        if let Some(Moment(micros)) = self.timestamp {
+            let nanos = micros.rem_euclid(MICROS_A_SECOND) * 1000;
+            offset.insert(TIMESTAMP.to_owned(), micros.div_euclid(MICROS_A_MILLI).into());
+            offset.insert(NANOS.to_owned(), nanos.into());
+        }
+        if let Some(id) = self.incrementing {
+            offset.insert(INCREMENTING.to_owned(), id.into());
+        }
+        (!offset.is_empty()).then_some(offset)
+    }
+
+    /// This position where `last` says nothing, else that.
+    pub(crate) fn moved_to(self, last: Self) -> Self {
+        Self {
+            timestamp: last.timestamp.or(self.timestamp),
+            incrementing: last.incrementing.or(self.incrementing),
+        }
+    }
+}
+
+/// Which rows are read: those beyond a position, in its order.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Beyond {
+    pub(crate) position: Position,
+    /// The first of these that is not NULL says when a row was written; none in incrementing mode.
+    pub(crate) timestamps: Vec<String>,
+    pub(crate) incrementing: Option<String>,
+    /// Rows written then or later are left for the next reading.
+    pub(crate) until: Moment,
+}
+
+/// How a database writes points in time in SQL.
+pub(crate) trait Times: Send + Sync {
+    /// A column or expression as something that compares with [`literal`](Self::literal).
+    fn comparable(&self, column: &str, _ahead_ms: i64) -> String {
+        column.to_owned()
+    }
+
+    /// A point in time; clocks in the database's zone are so many milliseconds ahead of UTC.
+    fn literal(&self, moment: Moment, ahead_ms: i64) -> String;
+}
+
+impl Beyond {
+    /// `WHERE` and `ORDER BY`. `name` makes a column's name SQL.
+    pub(crate) fn sql(
+        &self,
+        name: impl Fn(&str) -> String,
+        times: &dyn Times,
+        ahead_ms: i64,
+    ) -> String {
+        let id = self.incrementing.as_ref().map(|column| name(column));
+        let after = self.position.incrementing.unwrap_or(i64::MIN);
+        let Some(time) = self.time(&name, times, ahead_ms) else {
+            let id = id.expect("a row is beyond by its id or its time");
+            return format!(" WHERE {id} > {after} ORDER BY {id} ASC");
+        };
+        let begin = times.literal(self.position.timestamp.unwrap_or_default(), ahead_ms);
+        let end = times.literal(self.until, ahead_ms);
+        match id {
+            None => {
+                format!(" WHERE {time} > {begin} AND {time} < {end} ORDER BY {time} ASC")
+            }
+            Some(id) => format!(
+                " WHERE {time} < {end} AND (({time} = {begin} AND {id} > {after}) \
+                 OR {time} > {begin}) ORDER BY {time}, {id} ASC"
+            ),
+        }
+    }
+
+    /// When a row was written; none in incrementing mode.
+    pub(crate) fn time(
+        &self,
+        name: impl Fn(&str) -> String,
+        times: &dyn Times,
+        ahead_ms: i64,
+    ) -> Option<String> {
+        let comparable = |column: &String| times.comparable(&name(column), ahead_ms);
+        let columns: Vec<String> = self.timestamps.iter().map(comparable).collect();
+        match &columns[..] {
+            [] => None,
+            [one] => Some(one.clone()),
+            several => Some(format!("COALESCE({})", several.join(","))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(offset: Json) -> Position {
+        Position::from_offset(offset.as_object().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn offsets_are_confluents() {
+        let both = json!({"timestamp": 1_500, "timestamp_nanos": 500_123_000, "incrementing": 7});
+        let position = read(both.clone());
+        assert_eq!(position.timestamp, Some(Moment(1_500_123)));
+        assert_eq!(Json::Object(position.to_offset().unwrap()), both);
+        let early = json!({"timestamp": -1, "timestamp_nanos": 999_000_000});
+        assert_eq!(read(early.clone()).timestamp, Some(Moment(-1_000)));
+        assert_eq!(Json::Object(read(early.clone()).to_offset().unwrap()), early);
+        assert_eq!(read(json!({"timestamp": 3})).timestamp, Some(Moment(3_000)));
+        assert_eq!(read(json!({"incrementing": null})), Position::default());
+        assert_eq!(Position::default().to_offset(), None);
+        let text = json!({"incrementing": "7"});
+        let error = Position::from_offset(text.as_object().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("incrementing: \"7\""), "{error}");
+    }
+
+    #[test]
+    fn a_position_keeps_what_is_not_said() {
+        let here = Position { timestamp: Some(Moment(1)), incrementing: Some(1) };
+        let there = Position { timestamp: None, incrementing: Some(2) };
+        let moved = Position { timestamp: Some(Moment(1)), incrementing: Some(2) };
+        assert_eq!(here.moved_to(there), moved);
+    }
+
+    struct Plain;
+
+    impl Times for Plain {
+        fn literal(&self, moment: Moment, _ahead_ms: i64) -> String {
+            moment.0.to_string()
+        }
+    }
+
+    #[test]
+    fn conditions() {
+        let check = |timestamps: &[&str], incrementing: Option<&str>, expected: &str| {
+            let beyond = Beyond {
+                position: Position {
+                    timestamp: Some(Moment(5)),
+                    incrementing: incrementing.map(|_| 3),
+                },
+                timestamps: timestamps.iter().map(|c| (*c).to_owned()).collect(),
+                incrementing: incrementing.map(str::to_owned),
+                until: Moment(9),
+            };
+            assert_eq!(beyond.sql(|column| format!("t.{column}"), &Plain, 0), expected);
+        };
+        check(&[], Some("id"), " WHERE t.id > 3 ORDER BY t.id ASC");
+        check(&["a"], None, " WHERE t.a > 5 AND t.a < 9 ORDER BY t.a ASC");
+        check(
+            &["a", "b"],
+            Some("id"),
+            " WHERE COALESCE(t.a,t.b) < 9 AND ((COALESCE(t.a,t.b) = 5 AND t.id > 3) \
+             OR COALESCE(t.a,t.b) > 5) ORDER BY COALESCE(t.a,t.b), t.id ASC",
+        );
+    }
+}
