@@ -88,6 +88,8 @@ pub(crate) struct Batch {
     pub(crate) column: Column,
     /// Where the last row stands.
     pub(crate) last: Position,
+    /// The ids of its rows, in a mode that has them.
+    ids: Option<ArrayRef>,
     ties: Ties,
 }
 
@@ -101,6 +103,12 @@ struct Ties {
 }
 
 impl Batch {
+    /// The ids of its rows, in order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = i64> {
+        let ids = self.ids.iter();
+        ids.flat_map(|ids| (0..ids.len()).filter_map(|row| integer(ids, row)))
+    }
+
     /// Whether where it ends shows only when the next one is there.
     pub(crate) fn waits_for_next(&self) -> bool {
         self.last.timestamp.is_some() && self.last.incrementing.is_none()
@@ -174,12 +182,13 @@ impl Batcher {
             return Ok(None);
         }
         let id = self.shape.incrementing.map(|at| self.id(&finished[at], rows - 1));
+        let ids = self.shape.incrementing.and_then(|at| finished[at].array());
         let last = Position { timestamp, incrementing: id.transpose()? };
         let column = match arrays(&finished) {
             Some(arrays) => self.typed(arrays),
             None => self.by_rows(finished, rows)?,
         };
-        Ok(Some(Batch { column, last, ties }))
+        Ok(Some(Batch { column, last, ids, ties }))
     }
 
     fn typed(&self, arrays: Vec<ArrayRef>) -> Column {
@@ -244,11 +253,7 @@ pub(crate) enum RowName {
 }
 
 fn arrays(finished: &[Finished]) -> Option<Vec<ArrayRef>> {
-    let array = |cells: &Finished| match cells {
-        Finished::Array(array) => Some(Arc::clone(array)),
-        Finished::Values(_) => None,
-    };
-    finished.iter().map(array).collect()
+    finished.iter().map(Finished::array).collect()
 }
 
 fn integer(array: &ArrayRef, row: usize) -> Option<i64> {
@@ -285,6 +290,7 @@ mod tests {
             timestamps: timestamps.iter().map(|c| (*c).to_owned()).collect(),
             incrementing: incrementing.map(str::to_owned),
             until: Moment::default(),
+            among: Vec::new(),
         }
     }
 

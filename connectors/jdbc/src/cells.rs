@@ -284,6 +284,14 @@ fn to_i256(number: &BigInt) -> Option<i256> {
 }
 
 impl Finished {
+    /// The array, if it became one.
+    pub(crate) fn array(&self) -> Option<ArrayRef> {
+        match self {
+            Self::Array(array) => Some(Arc::clone(array)),
+            Self::Values(_) => None,
+        }
+    }
+
     /// The cells one by one.
     pub(crate) fn into_values(self, schema: &SchemaRef) -> Result<Vec<Value>> {
         match self {

@@ -13,8 +13,17 @@ use tokio::sync::mpsc;
 
 use crate::batch::Batch;
 use crate::dialect::Connection;
+use crate::gaps::Horizon;
 
-type Reading = Pin<Box<dyn Future<Output = Result<Box<dyn Connection>>> + Send>>;
+type Reading = Pin<Box<dyn Future<Output = Result<Ended>> + Send>>;
+
+/// All rows were given.
+pub(crate) struct Ended {
+    /// It may be used again.
+    pub(crate) connection: Box<dyn Connection>,
+    /// Before the first row was read and after the last, where the connection can tell.
+    pub(crate) horizons: Option<[Horizon; 2]>,
+}
 
 /// A query that is being read.
 pub(crate) struct Cursor {
@@ -22,21 +31,20 @@ pub(crate) struct Cursor {
     batches: mpsc::Receiver<Batch>,
     /// It waits for the next one.
     held: Option<Batch>,
-    outcome: Option<Result<Box<dyn Connection>>>,
+    outcome: Option<Result<Ended>>,
 }
 
 /// What a cursor gives next.
 pub(crate) enum Next {
     Batch(Batch),
-    /// All rows were given. The connection may be used again.
-    End(Box<dyn Connection>),
+    End(Ended),
 }
 
 impl Cursor {
     /// Begins a reading. It gets where to hand batches, and returns its connection at the end.
     pub(crate) fn new<F>(read: impl FnOnce(mpsc::Sender<Batch>) -> F) -> Self
     where
-        F: Future<Output = Result<Box<dyn Connection>>> + Send + 'static,
+        F: Future<Output = Result<Ended>> + Send + 'static,
     {
         let (sender, batches) = mpsc::channel(1);
         Self { reading: Box::pin(read(sender)), batches, held: None, outcome: None }

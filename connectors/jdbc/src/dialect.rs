@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use crate::batch::{Batch, Limits};
 use crate::calendar::Calendar;
 use crate::form::NumericMapping;
+use crate::gaps::Horizon;
 use crate::position::{Beyond, Moment, Times};
 use crate::table::{Quoting, TableId};
 
@@ -22,6 +23,12 @@ use crate::table::{Quoting, TableId};
 pub(crate) trait Dialect: Send + Sync {
     /// The mark that names are quoted with.
     fn quote_mark(&self) -> char;
+
+    /// Whether a row may appear below ids that are there already, because its transaction is
+    /// committed later than others.
+    fn rows_may_be_late(&self) -> bool {
+        true
+    }
 
     /// Opens a connection: one attempt. [`Retriable`](millrace_api::ErrorKind::Retriable) says
     /// that another may succeed.
@@ -39,6 +46,11 @@ pub(crate) trait Connection: Send {
 
     /// What time it is in the database.
     async fn now(&mut self) -> Result<Moment>;
+
+    /// Which transactions are over. None where no row is late.
+    async fn horizon(&mut self) -> Result<Option<Horizon>> {
+        Ok(None)
+    }
 
     /// Runs a query to its end. Batches are handed over as they fill; rows before one that fails
     /// are handed over before the error is returned.
@@ -193,6 +205,7 @@ mod tests {
             timestamps: Vec::new(),
             incrementing: Some(column.to_owned()),
             until: Moment::default(),
+            among: Vec::new(),
         };
         Select {
             from,

@@ -9,6 +9,7 @@ mod cells;
 mod cursor;
 mod dialect;
 mod form;
+mod gaps;
 mod numeric;
 mod position;
 mod source;

@@ -1,6 +1,8 @@
 //! How far a table or query was read, and which rows lie beyond: what Confluent's connector keeps
 //! in source offsets (`TimestampIncrementingOffset`).
 
+use std::ops::RangeInclusive;
+
 use millrace_api::data::SourceOffset;
 use millrace_api::{Error, Result};
 use serde_json::Value as Json;
@@ -81,12 +83,15 @@ impl Position {
         (!offset.is_empty()).then_some(offset)
     }
 
-    /// This position where `last` says nothing, else that.
+    /// This position where `last` says nothing, else that. Without times it never goes back: rows
+    /// that are late have ids below.
     pub(crate) fn moved_to(self, last: Self) -> Self {
-        Self {
-            timestamp: last.timestamp.or(self.timestamp),
-            incrementing: last.incrementing.or(self.incrementing),
-        }
+        let timestamp = last.timestamp.or(self.timestamp);
+        let incrementing = match timestamp {
+            None => last.incrementing.max(self.incrementing),
+            Some(_) => last.incrementing.or(self.incrementing),
+        };
+        Self { timestamp, incrementing }
     }
 }
 
@@ -99,6 +104,8 @@ pub(crate) struct Beyond {
     pub(crate) incrementing: Option<String>,
     /// Rows written then or later are left for the next reading.
     pub(crate) until: Moment,
+    /// Only rows with these ids are read, wherever the position is; empty: those beyond it.
+    pub(crate) among: Vec<RangeInclusive<i64>>,
 }
 
 /// How a database writes points in time in SQL.
@@ -121,6 +128,13 @@ impl Beyond {
         ahead_ms: i64,
     ) -> String {
         let id = self.incrementing.as_ref().map(|column| name(column));
+        if let (Some(id), false) = (&id, self.among.is_empty()) {
+            let range = |ids: &RangeInclusive<i64>| {
+                format!("{id} BETWEEN {} AND {}", ids.start(), ids.end())
+            };
+            let ranges: Vec<String> = self.among.iter().map(range).collect();
+            return format!(" WHERE {} ORDER BY {id} ASC", ranges.join(" OR "));
+        }
         let after = self.position.incrementing.unwrap_or(i64::MIN);
         let Some(time) = self.time(&name, times, ahead_ms) else {
             let id = id.expect("a row is beyond by its id or its time");
@@ -189,6 +203,9 @@ mod tests {
         let there = Position { timestamp: None, incrementing: Some(2) };
         let moved = Position { timestamp: Some(Moment(1)), incrementing: Some(2) };
         assert_eq!(here.moved_to(there), moved);
+        let late = Position { timestamp: None, incrementing: Some(-7) };
+        let far = Position { timestamp: None, incrementing: Some(1) };
+        assert_eq!(far.moved_to(late), far);
     }
 
     struct Plain;
@@ -210,6 +227,7 @@ mod tests {
                 timestamps: timestamps.iter().map(|c| (*c).to_owned()).collect(),
                 incrementing: incrementing.map(str::to_owned),
                 until: Moment(9),
+                among: Vec::new(),
             };
             assert_eq!(beyond.sql(|column| format!("t.{column}"), &Plain, 0), expected);
         };
@@ -221,5 +239,18 @@ mod tests {
             " WHERE COALESCE(t.a,t.b) < 9 AND ((COALESCE(t.a,t.b) = 5 AND t.id > 3) \
              OR COALESCE(t.a,t.b) > 5) ORDER BY COALESCE(t.a,t.b), t.id ASC",
         );
+    }
+
+    #[test]
+    fn ids_may_be_asked_for_alone() {
+        let beyond = Beyond {
+            position: Position { timestamp: None, incrementing: Some(9) },
+            timestamps: Vec::new(),
+            incrementing: Some("id".to_owned()),
+            until: Moment::default(),
+            among: vec![1..=2, 5..=5],
+        };
+        let sql = beyond.sql(str::to_owned, &Plain, 0);
+        assert_eq!(sql, " WHERE id BETWEEN 1 AND 2 OR id BETWEEN 5 AND 5 ORDER BY id ASC");
     }
 }

@@ -23,6 +23,7 @@ use crate::dialect::judge::{Doing, judge};
 use crate::dialect::{
     Connection, Dialect, From, Select, TableColumn, TableFilter, hand_over, joins_outside,
 };
+use crate::gaps::Horizon;
 use crate::position::{Moment, Times};
 use crate::table::{Quoting, TableId};
 use crate::url::PostgresUrl;
@@ -146,6 +147,16 @@ impl Connection for PostgresConnection {
         let row = sqlx::query(sql).persistent(false).fetch_one(&mut self.0);
         let micros = row.await.and_then(|row| row.try_get(0)).map_err(judged)?;
         Ok(Moment::from_micros(micros))
+    }
+
+    async fn horizon(&mut self) -> Result<Option<Horizon>> {
+        let sql = "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint \
+                   FROM pg_current_snapshot() s";
+        let judged = |error| judge(error, Doing::Listing);
+        let row = sqlx::query(sql).persistent(false).fetch_one(&mut self.0);
+        let row = row.await.map_err(judged)?;
+        let number = |at| row.try_get::<i64, _>(at).map(i64::cast_unsigned).map_err(judged);
+        Ok(Some(Horizon { oldest_running: number(0)?, next: number(1)? }))
     }
 
     async fn read(&mut self, select: &Select, batches: &mpsc::Sender<Batch>) -> Result<()> {

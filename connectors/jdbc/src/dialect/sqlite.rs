@@ -66,6 +66,11 @@ impl Dialect for Sqlite {
         '`'
     }
 
+    /// One writes at a time.
+    fn rows_may_be_late(&self) -> bool {
+        false
+    }
+
     async fn connect(&self) -> Result<Box<dyn Connection>> {
         let connection = self.options.connect().await;
         let connection =

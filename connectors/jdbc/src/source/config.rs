@@ -178,6 +178,16 @@ pub(crate) struct SourceConfig {
     #[config(key = "timestamp.granularity", importance = Low, default = "connect_logical",
         group = CONNECTOR, validate = one_of_ignore_case(GRANULARITIES))]
     timestamp_granularity: String,
+    /// Whether rows are looked for whose transaction is committed after rows with higher ids were
+    /// read: on or off, as in Confluent's connector, which loses them.
+    #[config(key = "commit.safety", importance = Medium, default = "on", group = MODE,
+        validate = one_of_ignore_case(["on", "off"]))]
+    commit_safety: String,
+    /// For how long ids without a row are looked for at least, in milliseconds; longer while a
+    /// transaction runs that may have taken them.
+    #[config(key = "commit.safety.grace.ms", importance = Low, default = 60_000, group = MODE,
+        validate = at_least(0))]
+    commit_safety_grace_ms: i64,
 }
 
 /// How new rows are found.
@@ -453,6 +463,13 @@ impl SourceConfig {
             true => self.timestamp_column_name.iter().map(|c| c.trim().to_owned()).collect(),
             false => Vec::new(),
         }
+    }
+
+    /// For how long ids without a row are looked for; none: not at all.
+    pub(crate) fn commit_safety(&self) -> Option<Duration> {
+        let is_on = self.commit_safety.eq_ignore_ascii_case("on");
+        // With times, late rows are not told by their ids.
+        (is_on && self.mode() == Mode::Incrementing).then(|| millis(self.commit_safety_grace_ms))
     }
 
     pub(crate) fn mapping(&self) -> NumericMapping {

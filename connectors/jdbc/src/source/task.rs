@@ -1,19 +1,21 @@
 //! Reads its tables one at a time, the longest waiting first, and keeps the position of each.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use millrace_api::config::{Config, Props};
-use millrace_api::data::{Records, SourcePartition, SourceRecords};
+use millrace_api::data::{Records, SourceOffset, SourcePartition, SourceRecords};
 use millrace_api::{Error, Result, SourceContext, SourceTask};
 use serde_json::Value as Json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::batch::{Batch, Limits};
-use crate::cursor::{Cursor, Next};
+use crate::cursor::{Cursor, Ended, Next};
 use crate::dialect::{Connection, Dialect, From, Select, Warnings};
+use crate::gaps::Gaps;
 use crate::position::{Beyond, Moment, Position};
 use crate::source::columns::Columns;
 use crate::source::config::SourceConfig;
@@ -41,6 +43,8 @@ pub(crate) struct JdbcTask {
 struct Settings {
     config: SourceConfig,
     dialect: Arc<dyn Dialect>,
+    /// For how long ids without a row are looked for; none: not at all.
+    commit_safety: Option<Duration>,
     template: Select,
 }
 
@@ -51,6 +55,8 @@ struct Read {
     partition: Arc<SourcePartition>,
     /// Nothing in bulk mode.
     position: Position,
+    /// Whose rows may still come.
+    gaps: Gaps,
     due: Instant,
     failures: u32,
 }
@@ -80,18 +86,22 @@ impl JdbcTask {
                            database does, and that schema.pattern and table.types let them in";
             return Err(Error::fatal(message));
         }
+        let commit_safety = config.commit_safety().filter(|_| dialect.rows_may_be_late());
         let mut reads = Vec::new();
         for from in sources {
             let mut read = Read::new(from, &config);
             if config.mode().is_incremental() {
-                read.position = committed(&read.from, &context).await?;
+                (read.position, read.gaps) = committed(&read.from, &context).await?;
+                if commit_safety.is_none() {
+                    read.gaps = Gaps::default();
+                }
             }
             reads.push(read);
         }
         begin_where_nothing_is_committed(&mut reads, &config, &*dialect).await?;
         let template = template(&config, config.quoting(mark))?;
         Ok(Self {
-            settings: Arc::new(Settings { config, dialect, template }),
+            settings: Arc::new(Settings { config, dialect, commit_safety, template }),
             reads,
             connection: None,
             cursor: None,
@@ -107,10 +117,13 @@ impl JdbcTask {
         if due > deadline {
             return false;
         }
-        let (from, position) = (self.reads[next].from.clone(), self.reads[next].position);
+        let read = &self.reads[next];
+        let (from, position) = (read.from.clone(), read.position);
+        let late = read.gaps.ranges();
         let settings = Arc::clone(&self.settings);
         let connection = self.connection.take();
-        let cursor = Cursor::new(|batches| read(settings, connection, (from, position), batches));
+        let job = Job { settings, from, position, late };
+        let cursor = Cursor::new(|batches| job.run(connection, batches));
         self.cursor = Some((next, cursor));
         true
     }
@@ -119,11 +132,30 @@ impl JdbcTask {
     fn records(&mut self, index: usize, batch: Batch) -> SourceRecords {
         let read = &mut self.reads[index];
         read.failures = 0;
+        if self.settings.commit_safety.is_some() {
+            let mut last = read.position.incrementing.unwrap_or(NOTHING_READ);
+            for id in batch.ids() {
+                read.gaps.read(last, id);
+                last = last.max(id);
+            }
+        }
         read.position = read.position.moved_to(batch.last);
         SourceRecords {
             records: Records::new(Arc::clone(&read.topic), batch.column),
             source_partition: Arc::clone(&read.partition),
-            source_offset: read.position.to_offset(),
+            source_offset: read.offset(),
+        }
+    }
+
+    /// A reading came to its end.
+    fn ended(&mut self, index: usize, ended: Ended) {
+        self.cursor = None;
+        self.connection = Some(ended.connection);
+        let read = &mut self.reads[index];
+        read.failures = 0;
+        read.due = Instant::now() + self.settings.config.poll_interval();
+        if let (Some(grace), Some([begin, end])) = (self.settings.commit_safety, ended.horizons) {
+            read.gaps.forget(begin, end, grace);
         }
     }
 
@@ -164,11 +196,24 @@ impl Read {
             topic: topic.into(),
             partition: Arc::new(partition),
             position: Position::default(),
+            gaps: Gaps::default(),
             due: Instant::now(),
             failures: 0,
         }
     }
+
+    /// The offset to store; none in bulk mode.
+    fn offset(&self) -> Option<SourceOffset> {
+        let mut offset = self.position.to_offset()?;
+        if let Some(gaps) = self.gaps.to_json() {
+            offset.insert(GAPS.to_owned(), gaps);
+        }
+        Some(offset)
+    }
 }
+
+/// The key of [`Gaps`] in offsets, beside Confluent's own.
+const GAPS: &str = "millrace.gaps";
 
 /// A map of strings.
 fn partition<const N: usize>(entries: [(&str, &str); N]) -> SourcePartition {
@@ -191,15 +236,16 @@ fn of_query() -> SourcePartition {
 }
 
 /// How far a table or the query was read, by the newest offset that there is.
-async fn committed(from: &From, context: &SourceContext) -> Result<Position> {
+async fn committed(from: &From, context: &SourceContext) -> Result<(Position, Gaps)> {
     let partitions = match from {
         From::Table(table) => vec![versioned(&table.to_string()), unversioned(&table.name)],
         From::Query(_) => vec![of_query()],
     };
     let offsets = context.offsets().offsets(&partitions).await?;
-    let newest = offsets.into_iter().flatten().next();
-    let position = newest.map_or(Ok(Position::default()), |o| Position::from_offset(&o));
-    position.map_err(|e| e.context("connector", context.connector()))
+    let newest = offsets.into_iter().flatten().next().unwrap_or_default();
+    let position = Position::from_offset(&newest);
+    let position = position.map_err(|e| e.context("connector", context.connector()))?;
+    Ok((position, newest.get(GAPS).map(Gaps::from_json).unwrap_or_default()))
 }
 
 /// Fills in what offsets do not say: ids from 0 on, times from `timestamp.initial` on. What another
@@ -247,51 +293,70 @@ fn template(config: &SourceConfig, quoting: Quoting) -> Result<Select> {
     })
 }
 
-/// One reading from connecting to its end.
-async fn read(
+/// One reading.
+struct Job {
     settings: Arc<Settings>,
-    connection: Option<Box<dyn Connection>>,
-    (from, position): (From, Position),
-    batches: mpsc::Sender<Batch>,
-) -> Result<Box<dyn Connection>> {
-    let mut connection = match connection {
-        Some(connection) => connection,
-        None => connect(&*settings.dialect, &settings.config).await?,
-    };
-    let mut select = Select { from, ..settings.template.clone() };
-    if settings.config.mode().is_incremental() {
-        select.beyond = Some(beyond(&settings, &mut *connection, &select, position).await?);
-    }
-    connection.read(&select, &batches).await?;
-    Ok(connection)
+    from: From,
+    position: Position,
+    /// Ids that are looked for below the position.
+    late: Vec<RangeInclusive<i64>>,
 }
 
-/// The rows that are read: by the columns of the mode, checked against the table's.
-async fn beyond(
-    settings: &Settings,
-    connection: &mut dyn Connection,
-    select: &Select,
-    position: Position,
-) -> Result<Beyond> {
-    let config = &settings.config;
-    let mode = config.mode();
-    let mut beyond = Beyond {
-        position,
-        timestamps: config.timestamp_columns(),
-        incrementing: mode.has_ids().then(|| config.incrementing_column().to_owned()),
-        until: Moment::default(),
-    };
-    if let From::Table(table) = &select.from {
-        let columns = Columns::of(connection, table, config.validate_non_null).await?;
-        if let Some(configured) = &mut beyond.incrementing {
-            *configured = columns.incrementing(configured, &select.warnings)?;
+impl Job {
+    /// From connecting to the end.
+    async fn run(
+        self,
+        connection: Option<Box<dyn Connection>>,
+        batches: mpsc::Sender<Batch>,
+    ) -> Result<Ended> {
+        let config = &self.settings.config;
+        let mut connection = match connection {
+            Some(connection) => connection,
+            None => connect(&*self.settings.dialect, config).await?,
+        };
+        let select = Select { from: self.from.clone(), ..self.settings.template.clone() };
+        if !config.mode().is_incremental() {
+            connection.read(&select, &batches).await?;
+            return Ok(Ended { connection, horizons: None });
         }
-        columns.check_timestamps(&mut beyond.timestamps, &select.warnings)?;
+        let beyond = self.beyond(&mut *connection, &select).await?;
+        if self.settings.commit_safety.is_none() {
+            connection.read(&Select { beyond: Some(beyond), ..select }, &batches).await?;
+            return Ok(Ended { connection, horizons: None });
+        }
+        let begin = connection.horizon().await?;
+        if !self.late.is_empty() {
+            let beyond = Some(Beyond { among: self.late.clone(), ..beyond.clone() });
+            connection.read(&Select { beyond, ..select.clone() }, &batches).await?;
+        }
+        connection.read(&Select { beyond: Some(beyond), ..select }, &batches).await?;
+        let end = connection.horizon().await?;
+        Ok(Ended { connection, horizons: begin.zip(end).map(|(begin, end)| [begin, end]) })
     }
-    if mode.has_times() {
-        beyond.until = connection.now().await?.before(config.timestamp_delay_interval_ms);
+
+    /// The rows that are read: by the columns of the mode, checked against the table's.
+    async fn beyond(&self, connection: &mut dyn Connection, select: &Select) -> Result<Beyond> {
+        let config = &self.settings.config;
+        let mode = config.mode();
+        let mut beyond = Beyond {
+            position: self.position,
+            timestamps: config.timestamp_columns(),
+            incrementing: mode.has_ids().then(|| config.incrementing_column().to_owned()),
+            until: Moment::default(),
+            among: Vec::new(),
+        };
+        if let From::Table(table) = &select.from {
+            let columns = Columns::of(connection, table, config.validate_non_null).await?;
+            if let Some(configured) = &mut beyond.incrementing {
+                *configured = columns.incrementing(configured, &select.warnings)?;
+            }
+            columns.check_timestamps(&mut beyond.timestamps, &select.warnings)?;
+        }
+        if mode.has_times() {
+            beyond.until = connection.now().await?.before(config.timestamp_delay_interval_ms);
+        }
+        Ok(beyond)
     }
-    Ok(beyond)
 }
 
 #[async_trait]
@@ -309,12 +374,7 @@ impl SourceTask for JdbcTask {
             match tokio::time::timeout_at(deadline, cursor.next()).await {
                 Err(_) => return Ok(Vec::new()),
                 Ok(Ok(Next::Batch(batch))) => return Ok(vec![self.records(index, batch)]),
-                Ok(Ok(Next::End(connection))) => {
-                    self.cursor = None;
-                    self.connection = Some(connection);
-                    self.reads[index].failures = 0;
-                    self.reads[index].due = Instant::now() + self.settings.config.poll_interval();
-                }
+                Ok(Ok(Next::End(ended))) => self.ended(index, ended),
                 Ok(Err(error)) => {
                     self.cursor = None;
                     return Err(self.failed(index, error));

@@ -3,6 +3,7 @@
 
 mod config;
 mod host;
+mod late;
 mod postgres;
 mod server;
 mod speed;

@@ -143,8 +143,13 @@ impl Database {
         self.try_execute(sql).await.unwrap();
     }
 
+    /// A connection to it.
+    pub(crate) async fn connect(&self) -> PgConnection {
+        self.server.connect(&self.name).await
+    }
+
     pub(crate) async fn try_execute(&self, sql: &str) -> Result<(), sqlx::Error> {
-        let mut connection = self.server.connect(&self.name).await;
+        let mut connection = self.connect().await;
         let sql = AssertSqlSafe(sql.to_owned());
         sqlx::raw_sql(sql).execute(&mut connection).await.map(|_| ())
     }
