@@ -4,6 +4,7 @@ mod altered;
 mod columns;
 mod config;
 mod connector;
+mod patterns;
 mod task;
 
 use async_trait::async_trait;

@@ -4,7 +4,51 @@
 use millrace_api::{Error, Result};
 
 use crate::dialect::{Connection, TableColumn, Warnings};
+use crate::source::config::Mode;
+use crate::source::patterns::Mapping;
 use crate::table::TableId;
+
+/// The columns that say how far was read, as configured.
+pub(crate) struct PositionColumns {
+    pub(crate) mode: Mode,
+    pub(crate) incrementing: String,
+    pub(crate) timestamps: Vec<String>,
+    pub(crate) incrementing_of: Mapping,
+    pub(crate) timestamps_of: Mapping,
+}
+
+/// Those of one table or query, each only where the mode looks at it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Configured {
+    /// Empty: the table's own.
+    pub(crate) incrementing: Option<String>,
+    pub(crate) timestamps: Vec<String>,
+}
+
+impl PositionColumns {
+    /// Those of a query.
+    pub(crate) fn of_query(&self) -> Configured {
+        Configured {
+            incrementing: self.mode.has_ids().then(|| self.incrementing.clone()),
+            timestamps: match self.mode.has_times() {
+                true => self.timestamps.clone(),
+                false => Vec::new(),
+            },
+        }
+    }
+
+    /// Those of a table. Fails when the mappings do not tell.
+    pub(crate) fn of(&self, table: &TableId) -> Result<Configured> {
+        let mut columns = self.of_query();
+        if self.mode.has_ids() && !self.incrementing_of.is_empty() {
+            columns.incrementing = Some(self.incrementing_of.columns(table)?.concat());
+        }
+        if self.mode.has_times() && !self.timestamps_of.is_empty() {
+            columns.timestamps = self.timestamps_of.columns(table)?.to_vec();
+        }
+        Ok(columns)
+    }
+}
 
 /// The columns of a table.
 pub(super) struct Columns<'a> {

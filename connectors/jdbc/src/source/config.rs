@@ -1,10 +1,12 @@
 //! The configuration of the source: Confluent's keys, and which of their values work here.
 
+mod problems;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_api::config::validators::{at_least, list_of, one_of, one_of_ignore_case};
-use millrace_api::config::{ClassName, Config, ConfigError, Password, Props, Validator};
+use millrace_api::config::{ClassName, Config, Password, Props, Validator};
 use millrace_api::{Error, Result};
 
 use crate::calendar::{self, Calendar};
@@ -12,7 +14,9 @@ use crate::dialect::postgres::Postgres;
 use crate::dialect::sqlite::Sqlite;
 use crate::dialect::{Dialect, From, TableFilter};
 use crate::form::NumericMapping;
-use crate::table::Quoting;
+use crate::source::columns::PositionColumns;
+use crate::source::patterns::{Mapping, Patterns};
+use crate::table::{Quoting, TableId};
 use crate::url::JdbcUrl;
 
 const DEFAULT_PROVIDER: &str = "io.confluent.connect.jdbc.util.DefaultJdbcCredentialsProvider";
@@ -51,10 +55,11 @@ pub(crate) struct SourceConfig {
     /// Tables not to copy. Not together with table.whitelist.
     #[config(key = "table.blacklist", importance = Medium, default = "", group = DATABASE)]
     pub(crate) table_blacklist: Vec<String>,
-    /// Regular expressions for tables to copy. Not supported yet.
+    /// Regular expressions for tables to copy, held against whole qualified names such as
+    /// public.orders. In place of table.whitelist and table.blacklist.
     #[config(key = "table.include.list", importance = Medium, default = "", group = DATABASE)]
-    table_include_list: Vec<String>,
-    /// Regular expressions for tables not to copy. Not supported yet.
+    pub(crate) table_include_list: Vec<String>,
+    /// Regular expressions for tables of table.include.list not to copy.
     #[config(key = "table.exclude.list", importance = Medium, default = "", group = DATABASE)]
     table_exclude_list: Vec<String>,
     /// A LIKE pattern for the catalog (on PostgreSQL the database) that tables are looked for in.
@@ -97,10 +102,12 @@ pub(crate) struct SourceConfig {
     /// timestamp modes.
     #[config(key = "timestamp.column.name", importance = Medium, default = "", group = MODE)]
     timestamp_column_name: Vec<String>,
-    /// Timestamp columns by table. Not supported yet.
+    /// Timestamp columns by table, as REGEX:[COLUMN|COLUMN], with table.include.list: exactly one
+    /// entry must be for each table.
     #[config(key = "timestamp.columns.mapping", importance = Medium, default = "", group = MODE)]
     timestamp_columns_mapping: Vec<String>,
-    /// Incrementing columns by table. Not supported yet.
+    /// Incrementing columns by table, as REGEX:COLUMN, with table.include.list: exactly one entry
+    /// must be for each table.
     #[config(key = "incrementing.column.mapping", importance = Medium, default = "", group = MODE)]
     incrementing_column_mapping: Vec<String>,
     /// Where the timestamp modes begin, in milliseconds since 1970; -1 for now.
@@ -287,111 +294,6 @@ fn topic_prefix_rule() -> Validator {
 }
 
 impl SourceConfig {
-    /// What is wrong that no single key shows. Opens nothing.
-    pub(crate) fn problems(&self) -> Vec<ConfigError> {
-        let mut problems = self.unsupported();
-        let mut add = |key: &str, message: &str| {
-            problems.push(ConfigError { key: key.to_owned(), message: message.to_owned() });
-        };
-        let set = |list: &[String]| !list.is_empty();
-        if set(&self.table_whitelist) && set(&self.table_blacklist) {
-            for key in ["table.whitelist", "table.blacklist"] {
-                add(key, "table.whitelist and table.blacklist exclude each other; set one");
-            }
-        }
-        if !self.query.is_empty() && !self.query_masked.value().is_empty() {
-            for key in ["query", "query.masked"] {
-                add(key, "query and query.masked exclude each other; set one");
-            }
-        }
-        let masked = self.query_masked.value();
-        if !masked.trim().is_empty() && !is_select(masked) {
-            add("query.masked", "the statement must begin with SELECT");
-        }
-        let filters = [
-            ("table.whitelist", &self.table_whitelist),
-            ("table.blacklist", &self.table_blacklist),
-        ];
-        if self.reads_query() {
-            for (key, _) in filters.into_iter().filter(|(_, list)| set(list)) {
-                add(key, "a query names its tables itself: leave this out with query");
-            }
-            if self.mode().has_ids() && self.incrementing_column().is_empty() {
-                let message = "this mode needs the name of the column with a query";
-                add("incrementing.column.name", message);
-            }
-        }
-        if self.mode.is_empty() {
-            let message = "Query mode must be specified: bulk, incrementing, timestamp or \
-                           timestamp+incrementing";
-            add("mode", message);
-        }
-        if self.mode().has_times() && self.timestamp_columns().is_empty() {
-            add(
-                "timestamp.column.name",
-                "this mode needs the columns that say when a row was written",
-            );
-        }
-        // The class of the error is not needed where each stands at its key.
-        let mut add_error = |key: &str, result: Result<()>| {
-            if let Err(error) = result {
-                add(key, &error.to_string());
-            }
-        };
-        let no_props = Props::new();
-        add_error("connection.url", self.dialect(&no_props).map(|_| ()));
-        add_error("db.timezone", calendar::zone(self.db_timezone.trim()).map(|_| ()));
-        problems
-    }
-
-    /// Values that Confluent's connector knows and this one does not yet.
-    fn unsupported(&self) -> Vec<ConfigError> {
-        let checks = [
-            (
-                "jdbc.credentials.provider.class",
-                self.credentials_provider.as_str() != DEFAULT_PROVIDER,
-                "set connection.user and connection.password",
-            ),
-            (
-                "table.include.list",
-                !self.table_include_list.is_empty(),
-                "name the tables in table.whitelist",
-            ),
-            (
-                "table.exclude.list",
-                !self.table_exclude_list.is_empty(),
-                "name the tables in table.blacklist",
-            ),
-            (
-                "timestamp.columns.mapping",
-                !self.timestamp_columns_mapping.is_empty(),
-                "set timestamp.column.name",
-            ),
-            (
-                "incrementing.column.mapping",
-                !self.incrementing_column_mapping.is_empty(),
-                "set incrementing.column.name, or leave it empty to use each table's own",
-            ),
-            (
-                "transaction.isolation.mode",
-                !self.transaction_isolation_mode.eq_ignore_ascii_case("DEFAULT"),
-                "set the default isolation level of the user in the database",
-            ),
-            (
-                "timestamp.granularity",
-                !self.timestamp_granularity.eq_ignore_ascii_case("connect_logical"),
-                "use connect_logical",
-            ),
-        ];
-        let problem = |(key, wrong, remedy): &(&str, bool, &str)| {
-            wrong.then(|| ConfigError {
-                key: (*key).to_owned(),
-                message: format!("this value of {key} is not supported yet; {remedy}"),
-            })
-        };
-        checks.iter().filter_map(problem).collect()
-    }
-
     /// The first problem as an error, for those who start without having asked.
     pub(crate) fn check(&self) -> Result<()> {
         match self.problems().into_iter().next() {
@@ -452,17 +354,49 @@ impl SourceConfig {
         }
     }
 
-    /// The incrementing column as configured; empty: the table's own.
-    pub(crate) fn incrementing_column(&self) -> &str {
-        self.incrementing_column_name.trim()
+    /// The columns that say how far a table or the query was read, as configured.
+    pub(crate) fn position_columns(&self) -> Result<PositionColumns> {
+        let timestamps = self.timestamp_column_name.iter();
+        Ok(PositionColumns {
+            mode: self.mode(),
+            incrementing: self.incrementing_column_name.trim().to_owned(),
+            timestamps: timestamps.map(|c| c.trim().to_owned()).collect(),
+            incrementing_of: self.incrementing_mapping()?,
+            timestamps_of: self.timestamp_mapping()?,
+        })
     }
 
-    /// The timestamp columns; none in a mode that does not look at them.
-    pub(crate) fn timestamp_columns(&self) -> Vec<String> {
-        match self.mode().has_times() {
-            true => self.timestamp_column_name.iter().map(|c| c.trim().to_owned()).collect(),
-            false => Vec::new(),
-        }
+    fn included(&self) -> Result<Patterns> {
+        Patterns::parse("table.include.list", &self.table_include_list)
+    }
+
+    fn excluded(&self) -> Result<Patterns> {
+        Patterns::parse("table.exclude.list", &self.table_exclude_list)
+    }
+
+    fn timestamp_mapping(&self) -> Result<Mapping> {
+        Mapping::parse("timestamp.columns.mapping", &self.timestamp_columns_mapping)
+    }
+
+    fn incrementing_mapping(&self) -> Result<Mapping> {
+        Mapping::parse("incrementing.column.mapping", &self.incrementing_column_mapping)
+    }
+
+    /// The tables that are wanted, in the database's order.
+    pub(crate) fn chosen(&self, tables: Vec<TableId>, mark: char) -> Result<Vec<TableId>> {
+        let (included, excluded) = (self.included()?, self.excluded()?);
+        let named =
+            |list: &[String], table: &TableId| list.iter().any(|n| table.is_called(n, mark));
+        let wanted = |table: &TableId| {
+            if !included.is_empty() {
+                included.contain(table) && !excluded.contain(table)
+            } else if self.table_whitelist.is_empty() {
+                !named(&self.table_blacklist, table)
+            } else {
+                named(&self.table_whitelist, table)
+            }
+        };
+        Ok(tables.into_iter().filter(wanted).collect())
     }
 
     /// For how long ids without a row are looked for; none: not at all.

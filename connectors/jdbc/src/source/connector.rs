@@ -122,18 +122,12 @@ pub(super) async fn connect(
     }
 }
 
-/// The tables that the configuration wants, in the database's order.
+/// The tables that the configuration wants. Each has columns that say how far it was read.
 fn choose(tables: Vec<TableId>, config: &SourceConfig, mark: char) -> Result<Vec<TableId>> {
-    let named = |list: &[String], table: &TableId| list.iter().any(|n| table.is_called(n, mark));
-    let wanted = |table: &TableId| {
-        if config.table_whitelist.is_empty() {
-            !named(&config.table_blacklist, table)
-        } else {
-            named(&config.table_whitelist, table)
-        }
-    };
-    let chosen: Vec<_> = tables.into_iter().filter(wanted).collect();
+    let chosen = config.chosen(tables, mark)?;
     unique_names(&chosen)?;
+    let columns = config.position_columns()?;
+    chosen.iter().try_for_each(|table| columns.of(table).map(|_| ()))?;
     Ok(chosen)
 }
 

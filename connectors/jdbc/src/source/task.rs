@@ -17,7 +17,7 @@ use crate::cursor::{Cursor, Ended, Next};
 use crate::dialect::{Connection, Dialect, From, Select, Warnings};
 use crate::gaps::Gaps;
 use crate::position::{Beyond, Moment, Position};
-use crate::source::columns::Columns;
+use crate::source::columns::{Columns, PositionColumns};
 use crate::source::config::SourceConfig;
 use crate::source::connector::{TABLES, connect};
 use crate::table::{self, Quoting};
@@ -45,6 +45,7 @@ struct Settings {
     dialect: Arc<dyn Dialect>,
     /// For how long ids without a row are looked for; none: not at all.
     commit_safety: Option<Duration>,
+    columns: PositionColumns,
     template: Select,
 }
 
@@ -99,9 +100,10 @@ impl JdbcTask {
             reads.push(read);
         }
         begin_where_nothing_is_committed(&mut reads, &config, &*dialect).await?;
+        let columns = config.position_columns()?;
         let template = template(&config, config.quoting(mark))?;
         Ok(Self {
-            settings: Arc::new(Settings { config, dialect, commit_safety, template }),
+            settings: Arc::new(Settings { config, dialect, commit_safety, columns, template }),
             reads,
             connection: None,
             cursor: None,
@@ -338,10 +340,14 @@ impl Job {
     async fn beyond(&self, connection: &mut dyn Connection, select: &Select) -> Result<Beyond> {
         let config = &self.settings.config;
         let mode = config.mode();
+        let configured = match &select.from {
+            From::Table(table) => self.settings.columns.of(table)?,
+            From::Query(_) => self.settings.columns.of_query(),
+        };
         let mut beyond = Beyond {
             position: self.position,
-            timestamps: config.timestamp_columns(),
-            incrementing: mode.has_ids().then(|| config.incrementing_column().to_owned()),
+            timestamps: configured.timestamps,
+            incrementing: configured.incrementing,
             until: Moment::default(),
             among: Vec::new(),
         };

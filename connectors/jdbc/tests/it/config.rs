@@ -27,6 +27,13 @@ fn configurations_that_are_fine() {
         &[("mode", "incrementing"), ("table.whitelist", "a,public.b"), ("poll.linger.ms", "1")],
         &[("mode", "timestamp"), ("timestamp.column.name", "changed,made")],
         &[("mode", "timestamp+incrementing"), ("timestamp.column.name", "changed")],
+        &[("mode", "bulk"), ("table.include.list", "a.*"), ("table.exclude.list", "ab")],
+        &[
+            ("mode", "timestamp+incrementing"),
+            ("table.include.list", "a.*"),
+            ("timestamp.columns.mapping", "a.*:[x|y]"),
+            ("incrementing.column.mapping", "a.*:id"),
+        ],
         &[("mode", "bulk"), ("query", " select 1")],
         &[("mode", "bulk"), ("query.masked", "SELECT 1")],
         &[("mode", "bulk"), ("numeric.mapping", "BEST_FIT"), ("db.timezone", "+02:00")],
@@ -52,6 +59,19 @@ fn problems_name_key_and_remedy() {
     let by_both = [("mode", "timestamp+incrementing"), ("query", "SELECT 1")];
     check(&by_both, &["timestamp.column.name: ", "incrementing.column.name: "]);
     check(&[("mode", "sometimes")], &["mode"]);
+    let kinds = [("mode", "bulk"), ("table.whitelist", "a"), ("table.include.list", "b")];
+    check(&kinds, &["table.whitelist: table.whitelist, ", "table.include.list: table.whitelist, "]);
+    let alone = [("mode", "bulk"), ("table.exclude.list", "b")];
+    check(&alone, &["table.exclude.list: this is for the tables of table.include.list"]);
+    let wrong = [("mode", "bulk"), ("table.include.list", "a(")];
+    check(&wrong, &["Unclosed group"]);
+    let without = [("mode", "timestamp"), ("table.include.list", "a")];
+    check(&without, &["timestamp.columns.mapping: this mode needs the columns"]);
+    let useless =
+        [("mode", "bulk"), ("table.include.list", "a"), ("incrementing.column.mapping", "a:id")];
+    check(&useless, &["incrementing.column.mapping: the mode does not look"]);
+    let query = [("mode", "bulk"), ("table.include.list", "a"), ("query", "SELECT 1")];
+    check(&query, &["table.include.list: a query names its tables"]);
     let both = [("mode", "bulk"), ("table.whitelist", "a"), ("table.blacklist", "b")];
     check(&both, &["table.whitelist: ", "table.blacklist: "]);
     let both = [("mode", "bulk"), ("query", "SELECT 1"), ("query.masked", "SELECT 'hunter2'")];
@@ -66,10 +86,6 @@ fn problems_name_key_and_remedy() {
     check(&[("mode", "bulk"), ("db.timezone", "Mars")], &["db.timezone: "]);
     check(&[("mode", "bulk"), ("table.types", "DESK")], &["table.types"]);
     check(&[("mode", "bulk"), ("dialect.name", "SqliteDatabaseDialect")], &["dialect.name"]);
-    check(
-        &[("mode", "bulk"), ("table.include.list", ".*")],
-        &["table.include.list: ", "whitelist"],
-    );
     check(&[("mode", "bulk"), ("timestamp.granularity", "nanos_long")], &["connect_logical"]);
     check(&[("mode", "bulk"), ("transaction.isolation.mode", "SERIALIZABLE")], &["isolation"]);
     let provider = ("jdbc.credentials.provider.class", "x.Y");

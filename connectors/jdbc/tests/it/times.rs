@@ -198,3 +198,34 @@ fn queries_are_read_by_time_too() {
         assert_eq!(ids(&read(&mut *reader, 1).await), [3]);
     });
 }
+
+#[test]
+fn tables_are_chosen_by_patterns_each_with_its_columns() {
+    run(async {
+        let file = File::new(
+            "CREATE TABLE orders (id INTEGER PRIMARY KEY, at TIMESTAMP NOT NULL);
+             CREATE TABLE order_items (nr INTEGER PRIMARY KEY, made TIMESTAMP NOT NULL);
+             CREATE TABLE order_log (id INTEGER PRIMARY KEY);
+             INSERT INTO orders VALUES (1, '2024-01-01 00:00:01');
+             INSERT INTO order_items VALUES (7, '2024-01-01 00:00:02')",
+        )
+        .await;
+        let with = |mapping| {
+            let more = [
+                ("mode", "timestamp+incrementing"),
+                ("table.include.list", "order.*"),
+                ("table.exclude.list", ".*_log"),
+                ("timestamp.columns.mapping", mapping),
+                ("incrementing.column.mapping", "orders:id, order_.*:nr"),
+            ];
+            props(&file.url(), &more)
+        };
+        let mut reader = task(&with("orders:[at],.*items:[made]")).await.unwrap();
+        let runs = read(&mut *reader, 2).await;
+        let mut all = ids(&runs);
+        all.sort_unstable();
+        assert_eq!(all, [1, 7]);
+        let error = task(&with("orders:[at],order.*:[made]")).await.err().unwrap().to_string();
+        assert!(error.contains("two entries") && error.contains("table: orders"), "{error}");
+    });
+}

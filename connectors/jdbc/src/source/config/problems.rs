@@ -1,0 +1,169 @@
+//! What is wrong with a configuration that no single key shows.
+
+use millrace_api::Result;
+use millrace_api::config::{ConfigError, Props};
+
+use super::{DEFAULT_PROVIDER, SourceConfig, is_select};
+use crate::calendar;
+
+const SELECT: &str = "the statement must begin with SELECT";
+const NOT_WITH_A_QUERY: &str = "a query names its tables itself: leave this out with query";
+const ONE_KIND: &str = "table.whitelist, table.blacklist and *.column.name do not go with \
+                        table.include.list, table.exclude.list and *.mapping; use one kind";
+
+/// Collects problems.
+struct Problems(Vec<ConfigError>);
+
+impl Problems {
+    fn add(&mut self, key: &str, message: &str) {
+        self.0.push(ConfigError { key: key.to_owned(), message: message.to_owned() });
+    }
+
+    /// The same problem under each key that is set.
+    fn add_to_each(&mut self, keys: &[(&str, bool)], message: &str) {
+        for (key, _) in keys.iter().filter(|(_, is_set)| *is_set) {
+            self.add(key, message);
+        }
+    }
+
+    /// The class of an error is not needed where it stands at its key.
+    fn add_error<T>(&mut self, key: &str, result: Result<T>) {
+        if let Err(error) = result {
+            self.add(key, &error.to_string());
+        }
+    }
+}
+
+fn any(keys: &[(&str, bool)]) -> bool {
+    keys.iter().any(|(_, is_set)| *is_set)
+}
+
+impl SourceConfig {
+    /// What is wrong that no single key shows. Opens nothing.
+    pub(crate) fn problems(&self) -> Vec<ConfigError> {
+        let mut problems = Problems(self.unsupported());
+        self.check_tables(&mut problems);
+        self.check_query(&mut problems);
+        self.check_mode(&mut problems);
+        problems.add_error("connection.url", self.dialect(&Props::new()));
+        problems.add_error("db.timezone", calendar::zone(self.db_timezone.trim()));
+        problems.add_error("table.include.list", self.included());
+        problems.add_error("table.exclude.list", self.excluded());
+        problems.add_error("timestamp.columns.mapping", self.timestamp_mapping());
+        problems.add_error("incrementing.column.mapping", self.incrementing_mapping());
+        problems.0
+    }
+
+    fn lists(&self) -> [(&'static str, bool); 2] {
+        [
+            ("table.whitelist", !self.table_whitelist.is_empty()),
+            ("table.blacklist", !self.table_blacklist.is_empty()),
+        ]
+    }
+
+    fn patterns(&self) -> [(&'static str, bool); 2] {
+        [
+            ("table.include.list", !self.table_include_list.is_empty()),
+            ("table.exclude.list", !self.table_exclude_list.is_empty()),
+        ]
+    }
+
+    fn mappings(&self) -> [(&'static str, bool); 2] {
+        [
+            ("timestamp.columns.mapping", !self.timestamp_columns_mapping.is_empty()),
+            ("incrementing.column.mapping", !self.incrementing_column_mapping.is_empty()),
+        ]
+    }
+
+    fn check_tables(&self, problems: &mut Problems) {
+        let columns = [
+            ("timestamp.column.name", !self.timestamp_column_name.is_empty()),
+            ("incrementing.column.name", !self.incrementing_column_name.trim().is_empty()),
+        ];
+        let old = [self.lists(), columns].concat();
+        let new = [self.patterns(), self.mappings()].concat();
+        if any(&old) && any(&new) {
+            problems.add_to_each(&[old, new].concat(), ONE_KIND);
+        }
+        if self.lists().iter().all(|(_, is_set)| *is_set) {
+            let message = "table.whitelist and table.blacklist exclude each other; set one";
+            problems.add_to_each(&self.lists(), message);
+        }
+        if self.table_include_list.is_empty() {
+            let message = "this is for the tables of table.include.list, which is not set";
+            problems.add_to_each(&self.patterns(), message);
+            problems.add_to_each(&self.mappings(), message);
+        }
+    }
+
+    fn check_query(&self, problems: &mut Problems) {
+        let masked = self.query_masked.value();
+        let both = [("query", !self.query.is_empty()), ("query.masked", !masked.is_empty())];
+        if both.iter().all(|(_, is_set)| *is_set) {
+            let message = "query and query.masked exclude each other; set one";
+            problems.add_to_each(&both, message);
+        }
+        if !masked.trim().is_empty() && !is_select(masked) {
+            problems.add("query.masked", SELECT);
+        }
+        if self.reads_query() {
+            problems.add_to_each(&self.lists(), NOT_WITH_A_QUERY);
+            problems.add_to_each(&self.patterns(), NOT_WITH_A_QUERY);
+            if self.mode().has_ids() && self.incrementing_column_name.trim().is_empty() {
+                let message = "this mode needs the name of the column with a query";
+                problems.add("incrementing.column.name", message);
+            }
+        }
+    }
+
+    fn check_mode(&self, problems: &mut Problems) {
+        if self.mode.is_empty() {
+            let message = "Query mode must be specified: bulk, incrementing, timestamp or \
+                           timestamp+incrementing";
+            problems.add("mode", message);
+        }
+        let with_patterns = !self.table_include_list.is_empty();
+        let key = match with_patterns {
+            true => ("timestamp.columns.mapping", self.timestamp_columns_mapping.is_empty()),
+            false => ("timestamp.column.name", self.timestamp_column_name.is_empty()),
+        };
+        if self.mode().has_times() && key.1 {
+            problems.add(key.0, "this mode needs the columns that say when a row was written");
+        }
+        let message = "the mode does not look at these columns; leave this out";
+        let [times, ids] = self.mappings();
+        let useless = [
+            (times.0, times.1 && !self.mode().has_times()),
+            (ids.0, ids.1 && !self.mode().has_ids()),
+        ];
+        problems.add_to_each(&useless, message);
+    }
+
+    /// Values that Confluent's connector knows and this one does not yet.
+    fn unsupported(&self) -> Vec<ConfigError> {
+        let checks = [
+            (
+                "jdbc.credentials.provider.class",
+                self.credentials_provider.as_str() != DEFAULT_PROVIDER,
+                "set connection.user and connection.password",
+            ),
+            (
+                "transaction.isolation.mode",
+                !self.transaction_isolation_mode.eq_ignore_ascii_case("DEFAULT"),
+                "set the default isolation level of the user in the database",
+            ),
+            (
+                "timestamp.granularity",
+                !self.timestamp_granularity.eq_ignore_ascii_case("connect_logical"),
+                "use connect_logical",
+            ),
+        ];
+        let problem = |(key, wrong, remedy): &(&str, bool, &str)| {
+            wrong.then(|| ConfigError {
+                key: (*key).to_owned(),
+                message: format!("this value of {key} is not supported yet; {remedy}"),
+            })
+        };
+        checks.iter().filter_map(problem).collect()
+    }
+}
