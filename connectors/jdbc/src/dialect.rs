@@ -47,7 +47,7 @@ pub(crate) trait Connection: Send {
     /// What time it is in the database.
     async fn now(&mut self) -> Result<Moment>;
 
-    /// Which transactions are over. None where no row is late.
+    /// Which transactions are over. None where the database does not tell, or no row is late.
     async fn horizon(&mut self) -> Result<Option<Horizon>> {
         Ok(None)
     }

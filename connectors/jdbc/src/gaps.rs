@@ -19,6 +19,11 @@ pub(crate) struct Horizon {
     pub(crate) next: u64,
 }
 
+impl Horizon {
+    /// All that ever ran: what is left then is the grace.
+    pub(crate) const OVER: Self = Self { oldest_running: u64::MAX, next: 0 };
+}
+
 /// Ids without rows below one that was read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Gaps(VecDeque<Gap>);
@@ -145,6 +150,16 @@ mod tests {
         gaps.forget(horizon(9, 20), horizon(20, 20), Duration::from_secs(60));
         assert_eq!(gaps.ranges(), [2..=2]);
         gaps.forget(horizon(9, 20), horizon(20, 20), Duration::ZERO);
+        assert_eq!(gaps.ranges(), []);
+    }
+
+    #[test]
+    fn where_nobody_tells_the_grace_counts() {
+        let (mut gaps, _) = read(&[1, 3]);
+        gaps.forget(Horizon::OVER, Horizon::OVER, Duration::ZERO);
+        gaps.forget(Horizon::OVER, Horizon::OVER, Duration::from_secs(60));
+        assert_eq!(gaps.ranges(), [2..=2]);
+        gaps.forget(Horizon::OVER, Horizon::OVER, Duration::ZERO);
         assert_eq!(gaps.ranges(), []);
     }
 }

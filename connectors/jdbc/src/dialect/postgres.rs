@@ -76,6 +76,9 @@ impl Dialect for Postgres {
 
 struct PostgresConnection(PgConnection);
 
+/// The SQLSTATE of a function that the server has not.
+const NO_FUNCTION: &str = "42883";
+
 #[async_trait]
 impl Connection for PostgresConnection {
     async fn tables(&mut self, filter: &TableFilter) -> Result<Vec<TableId>> {
@@ -150,11 +153,16 @@ impl Connection for PostgresConnection {
     }
 
     async fn horizon(&mut self) -> Result<Option<Horizon>> {
-        let sql = "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint \
-                   FROM pg_current_snapshot() s";
+        // The old names: version 12 and servers that only speak the protocol have no others.
+        let sql = "SELECT txid_snapshot_xmin(s), txid_snapshot_xmax(s) \
+                   FROM txid_current_snapshot() s";
         let judged = |error| judge(error, Doing::Listing);
-        let row = sqlx::query(sql).persistent(false).fetch_one(&mut self.0);
-        let row = row.await.map_err(judged)?;
+        let row = match sqlx::query(sql).persistent(false).fetch_one(&mut self.0).await {
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_FUNCTION) => {
+                return Ok(None);
+            }
+            row => row.map_err(judged)?,
+        };
         let number = |at| row.try_get::<i64, _>(at).map(i64::cast_unsigned).map_err(judged);
         Ok(Some(Horizon { oldest_running: number(0)?, next: number(1)? }))
     }

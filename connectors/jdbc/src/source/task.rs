@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::batch::{Batch, Limits};
 use crate::cursor::{Cursor, Ended, Next};
 use crate::dialect::{Connection, Dialect, From, Select, Warnings};
-use crate::gaps::Gaps;
+use crate::gaps::{Gaps, Horizon};
 use crate::position::{Beyond, Moment, Position};
 use crate::source::columns::{Columns, PositionColumns};
 use crate::source::config::SourceConfig;
@@ -156,7 +156,8 @@ impl JdbcTask {
         let read = &mut self.reads[index];
         read.failures = 0;
         read.due = Instant::now() + self.settings.config.poll_interval();
-        if let (Some(grace), Some([begin, end])) = (self.settings.commit_safety, ended.horizons) {
+        if let Some(grace) = self.settings.commit_safety {
+            let [begin, end] = ended.horizons.unwrap_or([Horizon::OVER; 2]);
             read.gaps.forget(begin, end, grace);
         }
     }
