@@ -18,7 +18,9 @@ pub(crate) fn python(script: &str, lines: &[String]) -> Option<String> {
     }
     let oracle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../integration/oracle");
     let mut command = Command::new("python3");
-    command.arg(oracle.join(script)).env("PYTHONPATH", libraries).env("PYTHONUTF8", "1");
+    // Scripts share a module, of which nothing is to be left beside the sources.
+    command.arg("-B").arg(oracle.join(script));
+    command.env("PYTHONPATH", libraries).env("PYTHONUTF8", "1");
     let mut reader = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = reader.stdin.take().unwrap();
     let text = lines.iter().fold(String::new(), |mut text, line| {

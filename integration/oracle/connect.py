@@ -32,6 +32,18 @@ def schema_of(kind, **more):
     return {"type": kind, **more}
 
 
+def struct(*fields, **more):
+    return schema_of("struct", fields=[schema | {"field": name} for name, schema in fields], **more)
+
+
+def logical(name, kind, **more):
+    return schema_of(kind, name=LOGICAL + name, version=1, **more)
+
+
+def decimal(scale, **more):
+    return logical("Decimal", "bytes", parameters={"scale": str(scale)}, **more)
+
+
 def base64_of(length):
     return base64.b64encode(bytes(RANDOM.randrange(256) for _ in range(length))).decode()
 

@@ -8,10 +8,15 @@ import datetime
 import decimal
 import io
 import json
+import pathlib
 import struct
 import sys
 
 import fastavro
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+
+import reading  # noqa: E402
 
 LOGICAL = "org.apache.kafka.connect.data."
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
@@ -73,7 +78,8 @@ def agrees_map(schema, ours, theirs):
     return len(pairs) == len(found) and all(any(same(pair, other) for other in found) for pair in pairs)
 
 
-def disagreement(data, schema, body):
+def disagreement(envelope, schema, body):
+    data, schema, body = json.loads(envelope), json.loads(schema), bytes.fromhex(body)
     payload = io.BytesIO(body)
     if "bytes" in (schema, schema["type"] if isinstance(schema, dict) else None):
         # Bytes that are a whole payload go without their length.
@@ -86,20 +92,4 @@ def disagreement(data, schema, body):
     return None if agrees(data["schema"], data["payload"], value) else f"is {value!r}"
 
 
-def main():
-    count = 0
-    for line in sys.stdin:
-        envelope, schema, body = line.rstrip("\n").split("\t")
-        data, body = json.loads(envelope), bytes.fromhex(body)
-        try:
-            problem = disagreement(data, json.loads(schema), body)
-        except Exception as error:
-            problem = f"cannot be read: {error!r}"
-        if problem:
-            print(f"{envelope}\n  {schema}\n  {problem}")
-        else:
-            count += 1
-    print(count)
-
-
-main()
+reading.report(disagreement)

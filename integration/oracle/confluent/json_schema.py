@@ -9,7 +9,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import connect  # noqa: E402
 from connect import (  # noqa: E402
-    LOGICAL, PRIMITIVES, RANDOM, any_schema, any_struct, compact, default_of, print_from, schema_of,
+    LOGICAL, PRIMITIVES, RANDOM, any_schema, any_struct, compact, decimal, default_of, logical, print_from,
+    schema_of, struct,
 )
 
 SPACE = "io.confluent.connect.json."
@@ -21,18 +22,6 @@ WRITING = ["", ":decimal.format=NUMERIC", ":object.additional.properties=false",
 READING = [":use.optional.for.nonrequired=true", ":flatten.singleton.unions=false",
            ":json.fail.invalid.schema=true", ":ignore.modern.dialects=true"]
 ALL = WRITING + READING
-
-
-def struct(*fields, **more):
-    return schema_of("struct", fields=[schema | {"field": name} for name, schema in fields], **more)
-
-
-def decimal(scale, **more):
-    return schema_of("bytes", name=LOGICAL + "Decimal", version=1, parameters={"scale": str(scale)}, **more)
-
-
-def logical(name, kind, **more):
-    return schema_of(kind, name=LOGICAL + name, version=1, **more)
 
 
 # --- Connect data -----------------------------------------------------------------------------------------

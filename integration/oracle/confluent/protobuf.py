@@ -10,7 +10,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import connect  # noqa: E402
 from connect import (  # noqa: E402
-    LOGICAL, PRIMITIVES, RANDOM, any_schema, any_struct, compact, default_of, print_from, schema_of,
+    LOGICAL, PRIMITIVES, RANDOM, any_schema, any_struct, compact, decimal, default_of, logical, print_from,
+    schema_of, struct,
 )
 
 SPACE = "io.confluent.connect.protobuf."
@@ -28,24 +29,12 @@ READING = [":flatten.unions=true", ":generate.index.for.unions=false", ":general
            ":wrapper.for.raw.primitives=false"]
 
 
-def struct(*fields, **more):
-    return schema_of("struct", fields=[schema | {"field": name} for name, schema in fields], **more)
-
-
 def tagged(schema, tag, **more):
     return schema | {"parameters": schema.get("parameters", {}) | {TAG: str(tag)} | more}
 
 
 def color(name="my.ns.Color", kind="string", **more):
     return schema_of(kind, name=name, parameters={ENUM: name.rpartition(".")[2], ENUM + ".RED": "0", ENUM + ".BLUE": "7"}, **more)
-
-
-def decimal(scale, **more):
-    return schema_of("bytes", name=LOGICAL + "Decimal", version=1, parameters={"scale": str(scale)}, **more)
-
-
-def logical(name, kind, **more):
-    return schema_of(kind, name=LOGICAL + name, version=1, **more)
 
 
 # --- Connect data -----------------------------------------------------------------------------------------

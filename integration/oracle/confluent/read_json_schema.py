@@ -6,10 +6,15 @@ many payloads agreed."""
 
 import base64
 import json
+import pathlib
 import struct
 import sys
 
 import jsonschema
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+
+import reading  # noqa: E402
 
 LOGICAL = "org.apache.kafka.connect.data."
 UNIONS = ("io.confluent.connect.json.OneOf", "connect_union_")
@@ -54,26 +59,12 @@ def agrees_map(schema, ours, theirs):
     return len(pairs) == len(theirs) and all(any(same(pair, entry) for entry in theirs) for pair in pairs)
 
 
-def disagreement(data, schema, payload):
+def disagreement(envelope, schema, payload):
+    data, schema, payload = json.loads(envelope), json.loads(json.loads(schema)), json.loads(payload)
     # Java names what is referred to by `id`, which draft 4 has.
     jsonschema.Draft4Validator.check_schema(schema)
     jsonschema.Draft4Validator(schema).validate(payload)
     return None if agrees(data["schema"], data["payload"], payload) else "is another value"
 
 
-def main():
-    count = 0
-    for line in sys.stdin:
-        envelope, schema, payload = line.rstrip("\n").split("\t")
-        try:
-            problem = disagreement(json.loads(envelope), json.loads(json.loads(schema)), json.loads(payload))
-        except Exception as error:
-            problem = f"cannot be read: {error!r}"
-        if problem:
-            print(f"{envelope}\n  {schema}\n  {payload}\n  {problem}")
-        else:
-            count += 1
-    print(count)
-
-
-main()
+reading.report(disagreement)

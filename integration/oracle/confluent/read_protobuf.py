@@ -5,10 +5,15 @@ name, and the message; both in hexadecimal digits. The last line printed is how 
 
 import base64
 import json
+import pathlib
 import struct
 import sys
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+
+import reading  # noqa: E402
 
 LOGICAL = "org.apache.kafka.connect.data."
 UNION = "io.confluent.connect.protobuf.Union"
@@ -91,7 +96,8 @@ def is_same_struct(schema, ours, message):
     return True
 
 
-def disagreement(data, files, name, body):
+def disagreement(envelope, files, name, body):
+    data, files, body = json.loads(envelope), bytes.fromhex(files), bytes.fromhex(body)
     pool = descriptor_pool.DescriptorPool()
     for file in descriptor_pb2.FileDescriptorSet.FromString(files).file:
         pool.Add(file)
@@ -104,19 +110,4 @@ def disagreement(data, files, name, body):
     return None if same else f"is {message!r}"
 
 
-def main():
-    count = 0
-    for line in sys.stdin:
-        envelope, files, name, body = line.rstrip("\n").split("\t")
-        try:
-            problem = disagreement(json.loads(envelope), bytes.fromhex(files), name, bytes.fromhex(body))
-        except Exception as error:
-            problem = f"cannot be read: {error!r}"
-        if problem:
-            print(f"{envelope}\n  {name} {body}\n  {problem}")
-        else:
-            count += 1
-    print(count)
-
-
-main()
+reading.report(disagreement)
