@@ -317,24 +317,27 @@ impl Job {
             Some(connection) => connection,
             None => connect(&*self.settings.dialect, config).await?,
         };
-        let select = Select { from: self.from.clone(), ..self.settings.template.clone() };
-        if !config.mode().is_incremental() {
-            connection.read(&select, &batches).await?;
-            return Ok(Ended { connection, horizons: None });
+        let mut select = Select { from: self.from.clone(), ..self.settings.template.clone() };
+        if config.mode().is_incremental() {
+            select.beyond = Some(self.beyond(&mut *connection, &select).await?);
         }
-        let beyond = self.beyond(&mut *connection, &select).await?;
-        if self.settings.commit_safety.is_none() {
-            connection.read(&Select { beyond: Some(beyond), ..select }, &batches).await?;
-            return Ok(Ended { connection, horizons: None });
-        }
-        let begin = connection.horizon().await?;
+        let begin = self.horizon(&mut *connection).await?;
         if !self.late.is_empty() {
-            let beyond = Some(Beyond { among: self.late.clone(), ..beyond.clone() });
+            let late = |beyond| Beyond { among: self.late.clone(), ..beyond };
+            let beyond = select.beyond.clone().map(late);
             connection.read(&Select { beyond, ..select.clone() }, &batches).await?;
         }
-        connection.read(&Select { beyond: Some(beyond), ..select }, &batches).await?;
-        let end = connection.horizon().await?;
+        connection.read(&select, &batches).await?;
+        let end = self.horizon(&mut *connection).await?;
         Ok(Ended { connection, horizons: begin.zip(end).map(|(begin, end)| [begin, end]) })
+    }
+
+    /// Which transactions are over, where late rows are looked for.
+    async fn horizon(&self, connection: &mut dyn Connection) -> Result<Option<Horizon>> {
+        match self.settings.commit_safety {
+            Some(_) => connection.horizon().await,
+            None => Ok(None),
+        }
     }
 
     /// The rows that are read: by the columns of the mode, checked against the table's.
