@@ -20,6 +20,17 @@ pub(crate) fn meant(known: &BTreeSet<String>, name: &str) -> Option<String> {
     nearest(&name[begin..], [&near[begin..]]).map(|_| near.to_owned())
 }
 
+/// Whether a key that a converter knows is for the other role, such as the strategy for subjects of
+/// keys below `value.converter`: there it does nothing.
+pub(crate) fn is_of_the_other_role(converter: &str, key: &str) -> bool {
+    let other = match converter {
+        "key.converter" => "value.",
+        "value.converter" => "key.",
+        _ => return false,
+    };
+    key.starts_with(other)
+}
+
 /// The only known name that is this one with a part more, such as `value.subject.name.strategy` for
 /// `subject.name.strategy`. The parts behind it are two at least: single words are alike by chance.
 fn with_a_part_more(known: &BTreeSet<String>, name: &str) -> Option<String> {

@@ -11,7 +11,7 @@ use millrace_api::{
 use crate::catalog::Catalog;
 use crate::config::clients::{below, names};
 use crate::config::connector::CommonConfig;
-use crate::config::meant::meant;
+use crate::config::meant::{is_of_the_other_role, meant};
 use crate::config::worker::WorkerConfig;
 use crate::task::chain::{Step, TransformationChain};
 use crate::task::serde::{Converters, Named};
@@ -110,13 +110,8 @@ fn warn_of_misspelt_keys(plugin: &Plugin, choice: &Choice<'_>) {
 /// The keys that a converter does not know, but that look like others.
 fn misspelt(plugin: &Plugin, choice: &Choice<'_>) -> Vec<(String, String)> {
     let def = plugin.config_def();
-    // Such as the strategy for subjects of keys, below the converter of values.
-    let of_the_other = match choice.key {
-        "key.converter" => "value.",
-        _ => "key.",
-    };
     let own = def.keys().iter().map(|key| key.name.clone());
-    let own = own.filter(|key| !key.starts_with(of_the_other));
+    let own = own.filter(|key| !is_of_the_other_role(choice.key, key));
     let known: BTreeSet<String> =
         own.chain(["converter.type", "plugin.version"].map(str::to_owned)).collect();
     let unknown = choice.props.keys().filter_map(|key| Some((key.clone(), meant(&known, key)?)));

@@ -9,7 +9,7 @@ use millrace_api::{PluginKind, Props};
 use super::framework::{CONVERTERS, class_kind};
 use crate::catalog::Catalog;
 use crate::config::client_keys;
-use crate::config::meant::meant;
+use crate::config::meant::{is_of_the_other_role, meant};
 
 /// Warns of classes that are not there, and of keys that nobody knows but that look like others.
 /// `infos` is what the validation found, if it found the connector.
@@ -97,18 +97,18 @@ fn short(class: &str) -> &str {
     simple.strip_suffix("Converter").filter(|rest| !rest.is_empty()).unwrap_or(simple)
 }
 
-/// A key of a converter of values that is for keys, or the other way round.
-fn is_of_the_other_role(key: &str) -> bool {
-    key.starts_with("value.converter.key.") || key.starts_with("key.converter.value.")
-}
-
 /// The keys that nobody defines, where something like them is defined.
 fn unknown_keys(props: &Props, infos: &ConfigInfos) -> Vec<(String, String)> {
     let defined = infos.configs.iter().filter_map(|config| config.definition.as_ref());
     let names = defined.map(|definition| definition.name.clone());
     let mut known: BTreeSet<String> = names.chain(client_keys::override_keys()).collect();
-    // Such as the strategy for subjects of keys, below the converter of values.
-    known.retain(|key| !is_of_the_other_role(key));
+    let does_nothing = |key: &str| {
+        CONVERTERS.iter().any(|(converter, _)| {
+            let own = key.strip_prefix(converter).and_then(|rest| rest.strip_prefix('.'));
+            own.is_some_and(|own| is_of_the_other_role(converter, own))
+        })
+    };
+    known.retain(|key| !does_nothing(key));
     // Groups of topics have any names, and without a converter its keys are nobody's.
     let elsewhere = |key: &str| {
         let of_converter = |(converter, _): &(&str, _)| {
