@@ -18,7 +18,7 @@ use crate::json::node::Node;
 use crate::json::read::to_value;
 use crate::json::schema::read_schema;
 use crate::json::unfold;
-use crate::room::Room;
+use crate::room::{Room, too_wide};
 use crate::texts::{Piece, Texts, assemble};
 
 const NO_ENVELOPE: &str = "JsonConverter with schemas.enable requires \"schema\" and \"payload\" \
@@ -302,7 +302,8 @@ impl RunReader<'_> {
     fn value_of(&mut self, text: &str) -> Result<Value, Fault> {
         let node = Node::parse(text)?;
         let mut room = self.room.open(text.len());
-        unfold::take_room(self.schema, &node, &mut room).ok_or_else(too_wide)?;
+        unfold::take_room(self.schema, &node, &mut room)
+            .ok_or_else(|| too_wide("arrays and maps"))?;
         self.room.close(room);
         to_value(self.schema, Some(&node), self.options)
     }
@@ -345,14 +346,6 @@ impl RunReader<'_> {
         let schema = Arc::clone(self.schema);
         Ok(Some(Column::Typed { schema, array: builder.finish() }))
     }
-}
-
-#[cold]
-fn too_wide() -> Fault {
-    Fault::new(
-        "its arrays and maps unfold to far more fields than the messages of this poll have bytes \
-         for; max.poll.records polls fewer at once",
-    )
 }
 
 /// A row's schema, borrowed where the last envelope had it too, and payload.

@@ -10,7 +10,7 @@ use crate::cells::{Builder, Cells, Unfit, offset, to_i256};
 use crate::json::Fault;
 use crate::protobuf::plan::{Absent, FieldPlan, MessagePlan, Output, Plan, Scalar, Shape, Symbols};
 use crate::protobuf::wire::{Input, Raw};
-use crate::room::Room;
+use crate::room::{Room, too_wide};
 use crate::varint::from_zigzag;
 
 type Result<T> = std::result::Result<T, Fault>;
@@ -35,17 +35,9 @@ impl Scratch<'_> {
     /// Takes room for the cells of an item of a list or map.
     #[inline]
     fn take_room(&mut self, cells: usize) -> Result<()> {
-        self.room = self.room.checked_sub(cells).ok_or_else(too_wide)?;
+        self.room = self.room.checked_sub(cells).ok_or_else(|| too_wide("lists and maps"))?;
         Ok(())
     }
-}
-
-#[cold]
-fn too_wide() -> Fault {
-    Fault::new(
-        "its lists and maps unfold to far more fields than the messages of this poll have bytes for; \
-         max.poll.records polls fewer at once",
-    )
 }
 
 impl Plan {
