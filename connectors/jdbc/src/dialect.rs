@@ -3,6 +3,7 @@
 mod judge;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
+pub(crate) mod target;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::batch::{Batch, Limits};
 use crate::calendar::Calendar;
+use crate::dialect::target::{Grammar, Target};
 use crate::form::NumericMapping;
 use crate::gaps::Horizon;
 use crate::position::{Beyond, Moment, Times};
@@ -33,6 +35,18 @@ pub(crate) trait Dialect: Send + Sync {
     /// Opens a connection: one attempt. [`Retriable`](millrace_api::ErrorKind::Retriable) says
     /// that another may succeed.
     async fn connect(&self) -> Result<Box<dyn Connection>>;
+
+    /// How tables are spelt for the sink.
+    #[expect(dead_code, reason = "the sink is being written")]
+    fn grammar(&self) -> Result<&dyn Grammar> {
+        Err(Error::config("this kind of database cannot be written to"))
+    }
+
+    /// Opens a connection to write through: one attempt, as [`connect`](Self::connect).
+    #[expect(dead_code, reason = "the sink is being written")]
+    async fn connect_target(&self) -> Result<Box<dyn Target>> {
+        Err(Error::config("this kind of database cannot be written to"))
+    }
 }
 
 /// An open connection. Dropping a call half-way makes it useless: drop it then, too.

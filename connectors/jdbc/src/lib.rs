@@ -7,6 +7,7 @@ mod batch;
 mod calendar;
 mod cells;
 mod cursor;
+mod database;
 mod dialect;
 mod form;
 mod gaps;

@@ -10,14 +10,12 @@ use millrace_api::config::{ClassName, Config, Password, Props, Validator};
 use millrace_api::{Error, Result};
 
 use crate::calendar::{self, Calendar};
-use crate::dialect::postgres::Postgres;
-use crate::dialect::sqlite::Sqlite;
+use crate::database::{DIALECTS, Database};
 use crate::dialect::{Dialect, From, TableFilter};
 use crate::form::NumericMapping;
 use crate::source::columns::PositionColumns;
 use crate::source::patterns::{Mapping, Patterns};
 use crate::table::{Quoting, TableId};
-use crate::url::JdbcUrl;
 
 const DEFAULT_PROVIDER: &str = "io.confluent.connect.jdbc.util.DefaultJdbcCredentialsProvider";
 const DATABASE: &str = "Database";
@@ -233,20 +231,6 @@ const ISOLATION: [&str; 6] = [
 ];
 const TABLE_TYPES: [&str; 7] =
     ["TABLE", "VIEW", "SYSTEM TABLE", "GLOBAL TEMPORARY", "LOCAL TEMPORARY", "ALIAS", "SYNONYM"];
-const DIALECTS: [&str; 12] = [
-    "",
-    "Db2DatabaseDialect",
-    "DerbyDatabaseDialect",
-    "GenericDatabaseDialect",
-    "MySqlDatabaseDialect",
-    "OracleDatabaseDialect",
-    "PostgreSqlDatabaseDialect",
-    "SapHanaDatabaseDialect",
-    "SqlServerDatabaseDialect",
-    "SqliteDatabaseDialect",
-    "SybaseDatabaseDialect",
-    "VerticaDatabaseDialect",
-];
 const GRANULARITIES: [&str; 7] = [
     "connect_logical",
     "micros_long",
@@ -304,33 +288,13 @@ impl SourceConfig {
 
     /// The database. `props` may hold driver settings as `connection.NAME`.
     pub(crate) fn dialect(&self, props: &Props) -> Result<Arc<dyn Dialect>> {
-        const OURS: [&str; 5] = ["url", "user", "password", "attempts", "backoff.ms"];
-        let mut url = JdbcUrl::parse(self.connection_url.trim())?;
-        let wanted = match &url {
-            JdbcUrl::Postgres(_) => "PostgreSqlDatabaseDialect",
-            JdbcUrl::Sqlite(_) => "SqliteDatabaseDialect",
-        };
-        let name = &self.dialect_name;
-        if !name.is_empty() && !name.eq_ignore_ascii_case(wanted) {
-            let message = "dialect.name does not go with connection.url; leave it out";
-            return Err(Error::config(message).context("dialect.name", name));
+        Database {
+            url: &self.connection_url,
+            user: self.connection_user.as_deref(),
+            password: self.connection_password.as_ref(),
+            dialect: &self.dialect_name,
         }
-        let settings = url.settings_mut();
-        if let Some(user) = &self.connection_user {
-            settings.add("user", user);
-        }
-        if let Some(password) = &self.connection_password {
-            settings.add("password", password.value());
-        }
-        for (key, value) in props {
-            if let Some(name) = key.strip_prefix("connection.").filter(|n| !OURS.contains(n)) {
-                settings.add(name, value);
-            }
-        }
-        Ok(match url {
-            JdbcUrl::Postgres(url) => Arc::new(Postgres::new(&url)?),
-            JdbcUrl::Sqlite(url) => Arc::new(Sqlite::new(&url)?),
-        })
+        .open(props)
     }
 
     /// Whether a query is read instead of tables.

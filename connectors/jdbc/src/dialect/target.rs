@@ -1,0 +1,127 @@
+//! What a database must be able to do for the sink: describe tables, alter them, write rows.
+//!
+//! Rows come as Arrow columns, one a field. Whoever writes decides how: COPY, statements of many
+//! rows, a prepared statement a row.
+
+#![expect(dead_code, reason = "the sink is being written")]
+
+use arrow::array::ArrayRef;
+use async_trait::async_trait;
+use millrace_api::Result;
+use millrace_api::data::{Schema, SchemaRef, Value};
+
+use crate::table::{Quoting, TableId};
+
+/// What is done to the rows of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Every row is new; one that is there already is an error of the new one.
+    Insert,
+    /// Rows whose key is there are changed, the others inserted. Columns that are not written keep
+    /// what they hold.
+    Upsert,
+    /// Rows whose key is there are changed; the others are left out without a word, as in Java.
+    Update,
+    /// Rows with these keys are deleted. All fields are keys.
+    Delete,
+}
+
+/// A table or view that rows are written to, as the catalog has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TargetTable {
+    pub(crate) id: TableId,
+    pub(crate) is_view: bool,
+    /// In the table's order.
+    pub(crate) columns: Vec<TargetColumn>,
+}
+
+/// A column of such a table.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TargetColumn {
+    pub(crate) name: String,
+    /// In the database's own words, for the database's own code.
+    pub(crate) type_name: String,
+    pub(crate) nullable: bool,
+    /// Whether a row may leave it out though it is not nullable.
+    pub(crate) has_default: bool,
+    pub(crate) in_primary_key: bool,
+}
+
+/// A field of rows and where it goes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TargetField {
+    /// As the table spells it.
+    pub(crate) column: String,
+    pub(crate) schema: SchemaRef,
+    /// Whether rows are told apart by it.
+    pub(crate) is_key: bool,
+}
+
+/// Rows of one shape and what is done with them.
+pub(crate) struct Write<'a> {
+    pub(crate) action: Action,
+    pub(crate) table: &'a TargetTable,
+    /// Keys first. Unless inserted, no two rows have the same key.
+    pub(crate) fields: &'a [TargetField],
+    /// One a field, all of the same length, of the field schema's
+    /// [Arrow type](Schema::arrow_type); decimals that Arrow cannot hold as text, `Utf8View`.
+    pub(crate) arrays: &'a [ArrayRef],
+    pub(crate) quoting: Quoting,
+}
+
+impl Write<'_> {
+    /// How many rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.arrays.first().map_or(0, |array| array.len())
+    }
+}
+
+/// How a database spells what tables are made of.
+pub(crate) trait Grammar: Send + Sync {
+    /// The type of a column for values of this schema; none where the database has none. Some types
+    /// cannot be part of a key.
+    fn column_type(&self, schema: &Schema, is_key: bool) -> Option<String>;
+
+    /// A default value in SQL, escaped; none where it cannot be written.
+    fn literal(&self, schema: &Schema, value: &Value) -> Option<String>;
+
+    /// Whether `ALTER TABLE` adds one column a statement.
+    fn adds_columns_one_by_one(&self) -> bool {
+        false
+    }
+
+    /// The statements that a write of these fields runs, in order, for people to read.
+    fn statements(
+        &self,
+        action: Action,
+        table: &TargetTable,
+        fields: &[TargetField],
+        quoting: Quoting,
+    ) -> Vec<String>;
+}
+
+/// An open connection that rows are written through. Dropping a call half-way makes it useless:
+/// drop it then, too.
+///
+/// The kind of an error says what is at fault: [`Data`](millrace_api::ErrorKind::Data) one row or
+/// several of those that were being written, [`Retriable`](millrace_api::ErrorKind::Retriable)
+/// passing trouble after which the transaction is to be made again on a new connection, any other
+/// the table, its rights or the configuration. Each names the table and the SQLSTATE.
+#[async_trait]
+pub(crate) trait Target: Send {
+    /// A table as it is now, of one of these types (`table.types`); none where there is none.
+    async fn describe(&mut self, table: &TableId, types: &[String]) -> Result<Option<TargetTable>>;
+
+    /// Runs a statement without rows: DDL, BEGIN, COMMIT, ROLLBACK, SAVEPOINT.
+    async fn execute(&mut self, sql: &str) -> Result<()>;
+
+    /// Runs a query of text columns.
+    async fn fetch(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>>;
+
+    /// Writes rows within the transaction that is open. After an error nothing but a rollback, to
+    /// a savepoint or of all, is allowed.
+    async fn write(&mut self, write: &Write<'_>) -> Result<()>;
+
+    /// Closes in good manner.
+    async fn close(self: Box<Self>);
+}
