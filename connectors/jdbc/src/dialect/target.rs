@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use millrace_api::Result;
 use millrace_api::data::{Schema, SchemaRef, Value};
 
+use crate::calendar::Calendar;
 use crate::table::{Quoting, TableId};
 
 /// What is done to the rows of a table.
@@ -67,6 +68,12 @@ pub(crate) struct Write<'a> {
     /// [Arrow type](Schema::arrow_type); decimals that Arrow cannot hold as text, `Utf8View`.
     pub(crate) arrays: &'a [ArrayRef],
     pub(crate) quoting: Quoting,
+    /// What clocks show in columns of times without zone (`db.timezone`).
+    pub(crate) calendar: &'a Calendar,
+    /// The same for columns of dates (`date.timezone`).
+    pub(crate) dates: &'a Calendar,
+    /// Whether errors may repeat values of rows (not with `trim.sensitive.log`).
+    pub(crate) shows_values: bool,
 }
 
 impl Write<'_> {
@@ -88,6 +95,11 @@ pub(crate) trait Grammar: Send + Sync {
     /// Whether `ALTER TABLE` adds one column a statement.
     fn adds_columns_one_by_one(&self) -> bool {
         false
+    }
+
+    /// A name as the database keeps it, which may cut it off.
+    fn kept<'a>(&self, name: &'a str) -> &'a str {
+        name
     }
 
     /// The statements that a write of these fields runs, in order, for people to read.
