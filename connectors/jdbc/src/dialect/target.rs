@@ -65,7 +65,12 @@ pub(crate) struct Write<'a> {
     /// Keys first. Unless inserted, no two rows have the same key.
     pub(crate) fields: &'a [TargetField],
     /// One a field, all of the same length, of the field schema's
-    /// [Arrow type](Schema::arrow_type); decimals that Arrow cannot hold as text, `Utf8View`.
+    /// [Arrow type](Schema::arrow_type), but for
+    ///
+    /// - decimals that Arrow cannot hold: text, `Utf8View`;
+    /// - fields [with microseconds](has_micros): `Timestamp(Microsecond, UTC)`.
+    ///
+    /// Days and times are as Connect counts them; see `calendar` and `dates`.
     pub(crate) arrays: &'a [ArrayRef],
     pub(crate) quoting: Quoting,
     /// What clocks show in columns of times without zone (`db.timezone`).
@@ -82,6 +87,20 @@ impl Write<'_> {
         self.arrays.first().map_or(0, |array| array.len())
     }
 }
+
+/// The schema of a timestamp that is finer than Connect's own, which has milliseconds.
+pub(crate) fn micros(optional: bool) -> SchemaRef {
+    let builder = Schema::timestamp_builder().parameter(PRECISION, MICROSECONDS);
+    builder.with_optional(optional).build()
+}
+
+/// Whether a schema is that of [`micros`].
+pub(crate) fn has_micros(schema: &Schema) -> bool {
+    schema.parameter(PRECISION) == Some(MICROSECONDS)
+}
+
+const PRECISION: &str = "precision";
+const MICROSECONDS: &str = "microseconds";
 
 /// How a database spells what tables are made of.
 pub(crate) trait Grammar: Send + Sync {
@@ -100,6 +119,16 @@ pub(crate) trait Grammar: Send + Sync {
     /// A name as the database keeps it, which may cut it off.
     fn kept<'a>(&self, name: &'a str) -> &'a str {
         name
+    }
+
+    /// Begins a transaction that is going to write.
+    fn begin(&self) -> &'static str {
+        "BEGIN"
+    }
+
+    /// What stands behind a SELECT so that others wait until the transaction is over.
+    fn for_update(&self) -> &'static str {
+        " FOR UPDATE"
     }
 
     /// The statements that a write of these fields runs, in order, for people to read.
