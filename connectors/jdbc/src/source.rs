@@ -4,6 +4,7 @@ mod altered;
 mod columns;
 mod config;
 mod connector;
+mod deal;
 mod job;
 mod patterns;
 mod task;

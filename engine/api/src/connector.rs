@@ -20,6 +20,9 @@ pub type Offsets = BTreeMap<TopicPartition, i64>;
 #[async_trait]
 pub trait Connector: Send {
     /// The configuration of each task, at most `tasks_max` of them.
+    ///
+    /// When it is asked again, tasks whose configuration is as it was work on undisturbed, and the
+    /// others end before any is started anew: an answer should keep what it can in its place.
     async fn task_configs(&mut self, tasks_max: usize) -> Result<Vec<Props>>;
 
     /// Ends what the connector began. Not called after a panic.
@@ -137,8 +140,8 @@ impl ConnectorContext {
         &self.offsets
     }
 
-    /// Asks the worker to call [`Connector::task_configs`] again, soon; the tasks restart if the
-    /// answer differs. Returns at once.
+    /// Asks the worker to call [`Connector::task_configs`] again, soon; tasks for which the answer
+    /// differs restart. Returns at once.
     pub fn request_task_reconfiguration(&self) {
         self.requests.request_task_reconfiguration();
     }

@@ -1,7 +1,8 @@
-//! Decides which tables are read and which task reads them, and watches for tables that come and
-//! go.
+//! Decides which tables are read, and watches for tables that come and go.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use millrace_api::config::Props;
@@ -10,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::dialect::{Connection, Dialect};
 use crate::source::config::SourceConfig;
+use crate::source::deal::Deal;
 use crate::table::{self, TableId};
 
 /// The key of a task's tables.
@@ -23,6 +25,7 @@ pub(crate) struct JdbcConnector {
     quote_mark: char,
     /// None for a query.
     tables: Option<Tables>,
+    deal: Deal,
 }
 
 /// The tables as they were last seen.
@@ -48,7 +51,7 @@ impl JdbcConnector {
         let dialect = config.dialect(&props)?;
         let quote_mark = dialect.quote_mark();
         if config.reads_query() {
-            return Ok(Self { props, quote_mark, tables: None });
+            return Ok(Self { props, quote_mark, tables: None, deal: Deal::default() });
         }
         let mut connection = connect(&*dialect, &config).await?;
         let listed = connection.tables(&config.table_filter()).await?;
@@ -57,7 +60,8 @@ impl JdbcConnector {
         let current = Arc::new(Mutex::new(tables));
         let watcher = Watcher { dialect, config, context, current: Arc::clone(&current) };
         let watch = tokio::spawn(watcher.run(connection));
-        Ok(Self { props, quote_mark, tables: Some(Tables { current, watch }) })
+        let tables = Some(Tables { current, watch });
+        Ok(Self { props, quote_mark, tables, deal: Deal::default() })
     }
 
     fn task_config(&self, tables: &[TableId]) -> Props {
@@ -76,11 +80,11 @@ impl Connector for JdbcConnector {
         };
         let tables = lock(&tables.current).clone();
         unique_names(&tables)?;
-        if tables.is_empty() {
+        let groups = self.deal.renew(&tables, tasks_max).to_vec();
+        if groups.is_empty() {
             // One task that fails with a message is easier to see than none.
             return Ok(vec![self.task_config(&[])]);
         }
-        let groups = groups(&tables, tasks_max);
         Ok(groups.iter().map(|g| self.task_config(g)).collect())
     }
 
@@ -145,8 +149,9 @@ fn warn_of_missing(tables: &[TableId], config: &SourceConfig, mark: char) {
 
 /// Tables of the same name in two schemas would share a topic.
 fn unique_names(tables: &[TableId]) -> Result<()> {
-    for (i, table) in tables.iter().enumerate() {
-        if let Some(other) = tables[..i].iter().find(|t| t.name == table.name) {
+    let mut names = BTreeMap::new();
+    for table in tables {
+        if let Some(other) = names.insert(&table.name, table) {
             let message = "two tables have the same name and would share a topic; choose one by \
                            its qualified name in table.whitelist, or set schema.pattern";
             return Err(Error::config(message).context("table", other).context("other", table));
@@ -155,19 +160,8 @@ fn unique_names(tables: &[TableId]) -> Result<()> {
     Ok(())
 }
 
-/// Contiguous groups, at most `max`, the first ones longer by one where it does not come out even
-/// (`ConnectorUtils.groupPartitions`).
-fn groups(tables: &[TableId], max: usize) -> Vec<&[TableId]> {
-    let count = max.clamp(1, tables.len().max(1));
-    let (each, longer) = (tables.len() / count, tables.len() % count);
-    let mut rest = tables;
-    let group = |i| {
-        let (group, after) = rest.split_at(each + usize::from(i < longer));
-        rest = after;
-        group
-    };
-    (0..count).map(group).collect()
-}
+/// A look that takes longer is given up: its connection may be dead without knowing it.
+const LONGEST_LOOK: Duration = Duration::from_secs(60);
 
 /// Looks at the tables once an interval.
 struct Watcher {
@@ -182,7 +176,9 @@ impl Watcher {
         let mut connection = Some(connection);
         loop {
             tokio::time::sleep(self.config.table_poll_interval()).await;
-            match self.look(&mut connection).await {
+            let look = tokio::time::timeout(LONGEST_LOOK, self.look(&mut connection)).await;
+            let gone = |_| Err(Error::retriable("the database does not answer"));
+            match look.unwrap_or_else(gone) {
                 Ok(tables) => self.compare(tables),
                 Err(error) => {
                     connection = None;
@@ -225,23 +221,6 @@ mod tests {
 
     fn tables(names: &[&str]) -> Vec<TableId> {
         names.iter().map(|n| TableId::new(None, n)).collect()
-    }
-
-    #[test]
-    fn tables_are_dealt_in_contiguous_groups() {
-        let check = |count: usize, max: usize, expected: &[usize]| {
-            let names: Vec<String> = (0..count).map(|i| format!("t{i}")).collect();
-            let all: Vec<_> = names.iter().map(|n| TableId::new(None, n)).collect();
-            let groups = groups(&all, max);
-            let sizes: Vec<_> = groups.iter().map(|g| g.len()).collect();
-            assert_eq!(sizes, expected);
-            assert_eq!(groups.concat(), all);
-        };
-        check(5, 2, &[3, 2]);
-        check(5, 10, &[1; 5]);
-        check(7, 3, &[3, 2, 2]);
-        check(1, 1, &[1]);
-        check(3, 0, &[3]);
     }
 
     #[test]

@@ -9,3 +9,4 @@ mod server;
 mod speed;
 mod sqlite;
 mod times;
+mod watch;

@@ -124,7 +124,7 @@ impl Server {
 /// A database of one test.
 pub(crate) struct Database {
     server: &'static Server,
-    name: String,
+    pub(crate) name: String,
 }
 
 impl Database {

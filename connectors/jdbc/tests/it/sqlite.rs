@@ -51,7 +51,7 @@ impl File {
         sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
     }
 
-    fn props(&self, more: &[(&str, &str)]) -> Props {
+    pub(crate) fn props(&self, more: &[(&str, &str)]) -> Props {
         props(&self.url(), more)
     }
 }

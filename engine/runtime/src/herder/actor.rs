@@ -217,8 +217,7 @@ impl ConnectorActor {
         self.worker.statuses.put_connector(&self.name, status);
     }
 
-    /// Asks the connector for its tasks, and restarts them all if the answer has changed, or the
-    /// connector's configuration has.
+    /// Asks the connector for its tasks, and goes over to them.
     async fn reconfigure_tasks(&mut self) -> Result<()> {
         let Some(connector) = &mut self.connector else {
             return Ok(());
@@ -250,15 +249,31 @@ impl ConnectorActor {
             complete(task, plugin.class(), plugin.kind(), &resolved);
             put_back(&props, task);
         }
-        if tasks != self.snapshot().tasks || props != self.applied {
-            self.halt_tasks().await;
-            self.worker.statuses.forget_tasks(&self.name, tasks.len());
-            let count = tasks.len();
-            self.snapshot().tasks = tasks;
-            self.applied = props;
-            (0..count).for_each(|task| self.start_task(task));
-        }
+        self.replace_tasks(tasks, props).await;
         Ok(())
+    }
+
+    /// Goes over to these tasks. Those whose configuration stays as it is work on, unless the
+    /// connector's has changed: they know nothing of the others. What is to end has ended before
+    /// anything new starts: a share of the source may go from one task to another.
+    async fn replace_tasks(&mut self, tasks: Vec<Props>, applied: Props) {
+        let old = self.snapshot().tasks.clone();
+        let stay = applied == self.applied;
+        let stays = |task: &usize| stay && tasks.get(*task) == old.get(*task);
+        let numbers = 0..tasks.len().max(old.len());
+        let changed: Vec<usize> = numbers.filter(|task| !stays(task)).collect();
+        if changed.is_empty() {
+            return;
+        }
+        let ending: Vec<RunningTask> =
+            changed.iter().filter_map(|task| self.tasks.remove(task)).collect();
+        stop_tasks(ending, self.worker.config.graceful_timeout).await;
+        let count = tasks.len();
+        tracing::info!("connector {}: task(s) {changed:?} change, of {count}", self.name);
+        self.worker.statuses.forget_tasks(&self.name, count);
+        self.snapshot().tasks = tasks;
+        self.applied = applied;
+        changed.into_iter().filter(|task| *task < count).for_each(|task| self.start_task(task));
     }
 
     fn start_task(&mut self, task: usize) {

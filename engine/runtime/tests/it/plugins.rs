@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) context: Option<ConnectorContext>,
     /// How many tasks a source makes.
     pub(crate) tasks: usize,
+    /// Where a task sends instead, by its number.
+    pub(crate) topics: BTreeMap<usize, &'static str>,
     /// Whether its tasks get no keys but their own.
     pub(crate) bare: bool,
     pub(crate) commits: usize,
@@ -146,11 +148,17 @@ impl Connector for Splitter {
         commit_fault(&self.shared, "task_configs").await?;
         let wanted = lock(&self.shared).tasks.max(1);
         let tasks = if self.sink { tasks_max } else { wanted.min(tasks_max) };
-        let bare = lock(&self.shared).bare;
+        let (bare, topics) = {
+            let shared = lock(&self.shared);
+            (shared.bare, shared.topics.clone())
+        };
         let task = |n: usize| {
             let mut props = self.props.clone();
             props.retain(|key, _| !bare || ["name", "topic", "count"].contains(&key.as_str()));
             props.insert("task".into(), n.to_string());
+            if let Some(topic) = topics.get(&n) {
+                props.insert("topic".into(), (*topic).to_owned());
+            }
             props
         };
         Ok((0..tasks).map(task).collect())

@@ -136,6 +136,44 @@ async fn tasks_restart_when_a_configuration_changes_and_not_before() {
     assert_eq!(worker.tasks("edited").await.unwrap()[0].config["poll.ms"], "1");
 }
 
+/// Java restarts all tasks. Here one that hangs in its end holds up only those that change with it.
+#[tokio::test]
+async fn only_tasks_that_change_restart_when_a_connector_deals_anew() {
+    let fixture = Fixture::start().await;
+    let again = |name: &str| {
+        let context = lock(&shared(name)).context.clone().expect("it was started");
+        context.request_task_reconfiguration();
+    };
+    lock(&shared("dealt")).tasks = 3;
+    let endless = [("tasks.max", "4"), ("count", "1000000"), ("run", "1"), ("poll.ms", "1")];
+    let config = source("dealt", &endless);
+    fixture.worker().put_connector("dealt", config, None, false).await.unwrap();
+    until("three tasks", async || task_starts("dealt").len() == 3).await;
+    again("dealt");
+    {
+        let shared = shared("dealt");
+        let mut shared = lock(&shared);
+        shared.topics = [(1, "elsewhere")].into();
+        shared.faults.insert("stop", (1, Fault::Hang));
+    }
+    again("dealt");
+    until("the end of task 1", async || lock(&shared("dealt")).faults["stop"].0 == 0).await;
+    let sent = fixture.end_offset("dealt").await;
+    until("the others", async || fixture.end_offset("dealt").await > sent + 20).await;
+    assert_eq!(fixture.end_offset("elsewhere").await, 0, "nothing starts before it has ended");
+    until("task 1", async || fixture.end_offset("elsewhere").await > 0).await;
+    assert_eq!(task_starts("dealt")[3..], [1]);
+
+    lock(&shared("dealt")).tasks = 4;
+    again("dealt");
+    until("task 3", async || task_starts("dealt").len() == 5).await;
+    lock(&shared("dealt")).tasks = 1;
+    again("dealt");
+    until("one task", async || fixture.status("dealt").await.tasks.len() == 1).await;
+    assert_eq!(task_starts("dealt")[3..], [1, 3]);
+    fixture.wait_for_task("dealt", 0, State::Running).await;
+}
+
 #[tokio::test]
 async fn a_failed_connector_is_neither_paused_nor_resumed_but_restarted() {
     let fixture = Fixture::start().await;
