@@ -8,12 +8,13 @@ mod deal;
 mod job;
 mod patterns;
 mod task;
+mod verify;
 
 use async_trait::async_trait;
 use millrace_api::config::{ConfigError, Props};
 use millrace_api::{
     AlteredOffset, Connector, ConnectorContext, OffsetControl, Result, Source, SourceContext,
-    SourceTask,
+    SourceTask, Verdict,
 };
 
 use self::config::SourceConfig;
@@ -47,6 +48,10 @@ impl Source for Confluent {
         config.problems()
     }
 
+    async fn verify(config: SourceConfig, props: &Props) -> Verdict {
+        verify::verify(&config, props).await
+    }
+
     async fn alter_offsets(
         _config: SourceConfig,
         offsets: &[AlteredOffset],
@@ -74,6 +79,10 @@ impl Source for Aiven {
 
     fn validate(config: &SourceConfig) -> Vec<ConfigError> {
         config.problems()
+    }
+
+    async fn verify(config: SourceConfig, props: &Props) -> Verdict {
+        verify::verify(&config, props).await
     }
 
     async fn alter_offsets(

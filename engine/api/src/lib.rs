@@ -18,6 +18,6 @@ pub use connector::{
 };
 pub use converter::{Converter, ConverterRole, HeaderConverter, RawHeaders, Serialized};
 pub use error::{Error, ErrorKind, Result};
-pub use plugin::{AlteredOffset, OffsetControl, Open, Plugin, PluginKind, Sink, Source};
+pub use plugin::{AlteredOffset, OffsetControl, Open, Plugin, PluginKind, Sink, Source, Verdict};
 pub use topic_partition::TopicPartition;
 pub use transform::{Predicate, Transformation};

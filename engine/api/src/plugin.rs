@@ -40,6 +40,14 @@ pub trait Source: Send + 'static {
         Vec::new()
     }
 
+    /// Checks that ask the system the connector is for: whether it lets the connector in and knows
+    /// what is named. Called when nothing else is wrong, by somebody who waits for the answer: it
+    /// ends by itself within 30 s, changes nothing, and names the key to change.
+    async fn verify(config: Self::Config, props: &Props) -> Verdict {
+        let _ = (config, props);
+        Verdict::default()
+    }
+
     /// Takes note that the offsets of some source partitions are being set, or deleted where there
     /// is none (KIP-875). Called while the connector is stopped, maybe before it was ever started,
     /// and maybe twice for one change. Values are as they will be read back.
@@ -78,6 +86,12 @@ pub trait Sink: Send + 'static {
         Vec::new()
     }
 
+    /// Checks that ask the system the connector is for; see [`Source::verify`].
+    async fn verify(config: Self::Config, props: &Props) -> Verdict {
+        let _ = (config, props);
+        Verdict::default()
+    }
+
     /// Takes note that the group's offsets are being set, or deleted where there is none; see
     /// [`Source::alter_offsets`].
     async fn alter_offsets(
@@ -87,6 +101,15 @@ pub trait Sink: Send + 'static {
         let _ = (config, offsets);
         Ok(OffsetControl::Unknown)
     }
+}
+
+/// What a connector heard from the system it is for, about its configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// What is wrong.
+    pub errors: Vec<ConfigError>,
+    /// Values that keys may have, such as the tables there are.
+    pub recommended: BTreeMap<&'static str, Vec<String>>,
 }
 
 /// What a connector says when its offsets are changed from outside (what Java's `alterOffsets`
@@ -193,6 +216,7 @@ pub struct Plugin {
     class: &'static str,
     config_def: fn() -> ConfigDef,
     validate: fn(&Props) -> Vec<ConfigError>,
+    verify: fn(Props) -> Boxed<Verdict>,
     aliases: bool,
     log_target: Option<&'static str>,
     open: Open,
@@ -211,7 +235,11 @@ impl Plugin {
             },
         };
         let validate = |props: &Props| S::Config::parse(props).map_or(vec![], |c| S::validate(&c));
-        Self::new(S::CLASS, S::Config::config_def, open).checked_by(validate).logs_as::<S>()
+        let verify = |props: Props| -> Boxed<_> {
+            Box::pin(async move { Ok(S::verify(S::Config::parse(&props)?, &props).await) })
+        };
+        let plugin = Self::new(S::CLASS, S::Config::config_def, open).logs_as::<S>();
+        Self { validate, verify, ..plugin }
     }
 
     /// A sink connector.
@@ -226,7 +254,11 @@ impl Plugin {
             },
         };
         let validate = |props: &Props| S::Config::parse(props).map_or(vec![], |c| S::validate(&c));
-        Self::new(S::CLASS, S::Config::config_def, open).checked_by(validate).logs_as::<S>()
+        let verify = |props: Props| -> Boxed<_> {
+            Box::pin(async move { Ok(S::verify(S::Config::parse(&props)?, &props).await) })
+        };
+        let plugin = Self::new(S::CLASS, S::Config::config_def, open).logs_as::<S>();
+        Self { validate, verify, ..plugin }
     }
 
     /// A converter for keys and values.
@@ -266,17 +298,20 @@ impl Plugin {
     }
 
     fn new(class: &'static str, config_def: fn() -> ConfigDef, open: Open) -> Self {
-        Self { class, config_def, validate: |_| Vec::new(), aliases: true, log_target: None, open }
+        Self {
+            class,
+            config_def,
+            validate: |_| Vec::new(),
+            verify: |_| Box::pin(async { Ok(Verdict::default()) }),
+            aliases: true,
+            log_target: None,
+            open,
+        }
     }
 
     /// Its crate is where its type comes from.
     fn logs_as<T>(mut self) -> Self {
         self.log_target = std::any::type_name::<T>().split("::").next();
-        self
-    }
-
-    fn checked_by(mut self, validate: fn(&Props) -> Vec<ConfigError>) -> Self {
-        self.validate = validate;
         self
     }
 
@@ -322,6 +357,11 @@ impl Plugin {
     /// Its checks that reach past single keys; nothing while single keys are wrong.
     pub fn validate(&self, props: &Props) -> Vec<ConfigError> {
         (self.validate)(props)
+    }
+
+    /// Its checks that ask the system it is for; see [`Source::verify`].
+    pub async fn verify(&self, props: Props) -> Result<Verdict> {
+        (self.verify)(props).await
     }
 
     /// How to make one.

@@ -127,7 +127,11 @@ pub(super) async fn connect(
 }
 
 /// The tables that the configuration wants. Each has columns that say how far it was read.
-fn choose(tables: Vec<TableId>, config: &SourceConfig, mark: char) -> Result<Vec<TableId>> {
+pub(super) fn choose(
+    tables: Vec<TableId>,
+    config: &SourceConfig,
+    mark: char,
+) -> Result<Vec<TableId>> {
     let chosen = config.chosen(tables, mark)?;
     unique_names(&chosen)?;
     let columns = config.position_columns()?;

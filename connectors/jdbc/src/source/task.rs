@@ -268,7 +268,7 @@ async fn begin_where_nothing_is_committed(
 }
 
 /// What all readings have in common.
-fn template(config: &SourceConfig, quoting: Quoting) -> Result<Select> {
+pub(super) fn template(config: &SourceConfig, quoting: Quoting) -> Result<Select> {
     Ok(Select {
         from: From::Query(String::new()),
         beyond: None,

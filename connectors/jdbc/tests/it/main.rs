@@ -9,4 +9,5 @@ mod server;
 mod speed;
 mod sqlite;
 mod times;
+mod verify;
 mod watch;

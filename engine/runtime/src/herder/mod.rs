@@ -209,8 +209,9 @@ pub trait Herder: Send + Sync {
     /// version or `latest` (KIP-891).
     fn plugin_config(&self, name: &str, version: Option<&str>) -> Result<Vec<ConfigKeyInfo>>;
 
-    /// Checks a connector's configuration without opening anything. `nulls` are keys that were
-    /// given with null, which are errors.
+    /// Checks a connector's configuration, and changes nothing: when it is right by itself, the
+    /// connector asks the system it is for. `nulls` are keys that were given with null, which are
+    /// errors.
     async fn validate(&self, config: &Props, nulls: &[String]) -> Result<ConfigInfos>;
 
     /// Answers once the herder can take commands. While it cannot yet, the error is `Retriable`.

@@ -1,6 +1,7 @@
-//! Checks a connector's configuration without asking anybody: the framework's keys, those of
-//! transformations and converters, the connector's own, and what it overrides of its clients
-//! (`AbstractHerder.validateConnectorConfig` in Java).
+//! Checks a connector's configuration: the framework's keys, those of transformations and converters,
+//! the connector's own, and what it overrides of its clients
+//! (`AbstractHerder.validateConnectorConfig` in Java). Only when all of them are right is anybody
+//! asked: the connector, whether its system agrees.
 
 mod framework;
 mod misspelt;
@@ -8,12 +9,13 @@ mod overrides;
 mod reply;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millrace_api::config::{
-    ClassName, ConfigDef, ConfigError, ConfigInfos, ConfigKeyInfo, ConfigValue, Setting,
-    hash_map_order,
+    ClassName, ConfigDef, ConfigError, ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValue,
+    ConfigValueInfo, Setting, hash_map_order,
 };
-use millrace_api::{ConverterRole, Error, ErrorKind, Plugin, PluginKind, Props, Result};
+use millrace_api::{ConverterRole, Error, ErrorKind, Plugin, PluginKind, Props, Result, Verdict};
 
 use crate::catalog::{Catalog, Class};
 use crate::config::clients::below;
@@ -57,7 +59,12 @@ pub(crate) async fn validate(
     let (shared, nulls) = (Arc::clone(worker), nulls.to_vec());
     let checking = contain(async move {
         let (catalog, worker) = (&*shared.catalog, &shared.config);
-        check(Asked { catalog, worker, props: &props, nulls: &nulls })
+        let asked = Asked { catalog, worker, props: &props, nulls: &nulls };
+        let mut infos = check(asked)?;
+        if infos.error_count == 0 {
+            verify(asked, &mut infos).await?;
+        }
+        Ok(infos)
     });
     let checked = worker.connectors.spawn(checking).await;
     let checked = checked.unwrap_or_else(|_| Err(Error::retriable("the worker is stopping")));
@@ -101,6 +108,46 @@ fn check(asked: Asked<'_>) -> Result<ConfigInfos> {
         reply::append(&mut infos, part);
     }
     Ok(infos)
+}
+
+/// A connector that takes longer is not waited for: REST itself waits 90 s.
+const LONGEST_VERIFICATION: Duration = Duration::from_secs(60);
+
+/// What the connector hears from the system it is for.
+async fn verify(asked: Asked<'_>, infos: &mut ConfigInfos) -> Result<()> {
+    let plugin = asked.catalog.connector_of(asked.props)?;
+    let verified = tokio::time::timeout(LONGEST_VERIFICATION, plugin.verify(asked.props.clone()));
+    let verdict = match verified.await {
+        Ok(verdict) => verdict?,
+        Err(_) => {
+            let seconds = LONGEST_VERIFICATION.as_secs();
+            let message =
+                format!("the connector did not say within {seconds} s whether this works");
+            let key = "connector.class".to_owned();
+            Verdict { errors: vec![ConfigError { key, message }], ..Verdict::default() }
+        }
+    };
+    infos.error_count += verdict.errors.len();
+    for ConfigError { key, message } in verdict.errors {
+        match value_of(infos, &key) {
+            Some(value) => value.errors.push(message),
+            None => {
+                let value = ConfigValue { errors: vec![message], ..ConfigValue::new(key) };
+                infos.configs.push(ConfigInfo { definition: None, value: Some(value.into()) });
+            }
+        }
+    }
+    for (key, values) in verdict.recommended {
+        if let Some(value) = value_of(infos, key) {
+            value.recommended_values = values;
+        }
+    }
+    Ok(())
+}
+
+fn value_of<'a>(infos: &'a mut ConfigInfos, key: &str) -> Option<&'a mut ConfigValueInfo> {
+    let values = infos.configs.iter_mut().filter_map(|config| config.value.as_mut());
+    values.into_iter().find(|value| value.name == key)
 }
 
 /// The answer when the connector has no such version: only what holds for every connector is

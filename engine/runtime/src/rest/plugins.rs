@@ -28,7 +28,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .gives(200, "ConfigKeys")
             .fails(&[400, 404]),
         Operation::put("/connector-plugins/{plugin}/config/validate", validate)
-            .says("Checks a connector's configuration, and opens nothing")
+            .says("Checks a connector's configuration, and whether its system agrees")
             .takes("Config")
             .gives(200, "ConfigInfos")
             .fails(&[400]),

@@ -179,3 +179,41 @@ async fn a_connector_that_panics_at_a_patch_is_still_obeyed() {
     worker.patch_connector("careless", patch()).await.unwrap();
     until("four more", async || fixture.end_offset("careless").await == 9).await;
 }
+
+/// A connector may ask its system whether a configuration works; who waits for that waits alone.
+#[tokio::test]
+async fn a_system_that_refuses_is_an_error_at_its_key_and_one_that_hangs_holds_up_nobody() {
+    let fixture = Fixture::start().await;
+    let worker = fixture.worker();
+    let topic = |infos: &millrace_api::config::ConfigInfos| {
+        let values = infos.configs.iter().filter_map(|config| config.value.clone());
+        values.into_iter().find(|value| value.name == "topic").expect("it is a key")
+    };
+    let infos = worker.validate(&config("asks"), &[]).await.unwrap();
+    assert_eq!(infos.error_count, 0);
+    assert_eq!(topic(&infos).recommended_values, ["suggested"]);
+
+    lock(&shared("asks")).faults.insert("verify", (2, Fault::Fatal));
+    let mut wrong = config("asks");
+    wrong.insert("tasks.max".to_owned(), "none".to_owned());
+    let infos = worker.validate(&wrong, &[]).await.unwrap();
+    assert!(infos.error_count > 0 && topic(&infos).errors.is_empty(), "it is not asked yet");
+    let infos = worker.validate(&config("asks"), &[]).await.unwrap();
+    assert_eq!(infos.error_count, 1);
+    assert_eq!(topic(&infos).errors, ["verify cannot go on"]);
+    let refused = worker.put_connector("asks", config("asks"), None, false).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Config);
+    assert!(refused.to_string().contains("verify cannot go on"), "{refused}");
+
+    lock(&shared("asks")).faults.insert("verify", (1, Fault::Panic));
+    assert!(worker.validate(&config("asks"), &[]).await.is_err());
+    lock(&shared("asks")).faults.insert("verify", (1, Fault::Hang));
+    let hanging_config = config("asks");
+    let mut hanging = pin!(worker.validate(&hanging_config, &[]));
+    assert!(timeout(Duration::from_millis(50), &mut hanging).await.is_err());
+    let others = async {
+        worker.put_connector("asks", config("asks"), None, false).await.unwrap();
+        worker.status("asks").await.unwrap();
+    };
+    timeout(Duration::from_secs(10), others).await.expect("nobody waits for it");
+}

@@ -10,7 +10,7 @@ use millrace_api::data::{Column, Records, RowError, Schema, SinkRecords, SourceR
 use millrace_api::{
     AlteredOffset, Connector, ConnectorContext, Converter, ConverterRole, Error, OffsetControl,
     Offsets, Open, Plugin, PluginKind, Props, RawHeaders, Result, Serialized, Sink, SinkContext,
-    SinkTask, Source, SourceContext, SourceTask, TopicPartition, Transformation,
+    SinkTask, Source, SourceContext, SourceTask, TopicPartition, Transformation, Verdict,
 };
 
 /// What happened to a sink, in order.
@@ -203,6 +203,15 @@ impl Source for CountingSource {
         let fault = lock(&shared(&config.name)).fault("validate");
         assert_ne!(fault, Some(Fault::Panic), "validate panics");
         Vec::new()
+    }
+
+    async fn verify(config: TestConfig, _props: &Props) -> Verdict {
+        let heard = commit_fault(&shared(&config.name), "verify").await;
+        let error = |e: Error| ConfigError { key: "topic".to_owned(), message: e.to_string() };
+        Verdict {
+            errors: heard.err().map(error).into_iter().collect(),
+            recommended: [("topic", vec!["suggested".to_owned()])].into(),
+        }
     }
 
     async fn alter_offsets(config: TestConfig, offsets: &[AlteredOffset]) -> Result<OffsetControl> {

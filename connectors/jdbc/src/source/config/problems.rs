@@ -1,7 +1,9 @@
 //! What is wrong with a configuration that no single key shows.
 
-use millrace_api::Result;
+use std::error::Error as _;
+
 use millrace_api::config::{ConfigError, Props};
+use millrace_api::{Error, Result};
 
 use super::{DEFAULT_PROVIDER, SourceConfig, is_select};
 use crate::calendar;
@@ -34,6 +36,15 @@ impl Problems {
     }
 }
 
+fn masked(error: &Error) -> String {
+    let state = error.source().and_then(|cause| match cause.downcast_ref::<sqlx::Error>() {
+        Some(sqlx::Error::Database(error)) => error.code().map(|code| code.into_owned()),
+        _ => None,
+    });
+    let state = state.map_or(String::new(), |state| format!(" (SQLState: {state})"));
+    format!("the database refuses the query{state}; run it by hand to see what it says")
+}
+
 fn any(keys: &[(&str, bool)]) -> bool {
     keys.iter().any(|(_, is_set)| *is_set)
 }
@@ -52,6 +63,22 @@ impl SourceConfig {
         problems.add_error("timestamp.columns.mapping", self.timestamp_mapping());
         problems.add_error("incrementing.column.mapping", self.incrementing_mapping());
         problems.0
+    }
+
+    /// What the database says of the query, under its key. Of a query that is not to be shown, the
+    /// database's words are not shown either: they repeat parts of it.
+    pub(crate) fn query_problem(&self, error: &Error) -> ConfigError {
+        let (key, message) = match self.query.trim() {
+            "" => ("query.masked", masked(error)),
+            _ => ("query", error.to_string()),
+        };
+        ConfigError { key: key.to_owned(), message }
+    }
+
+    /// The key that chooses tables.
+    pub(crate) fn table_key(&self) -> &'static str {
+        let keys = [self.patterns(), self.lists()].concat();
+        keys.iter().find(|(_, is_set)| *is_set).map_or("table.whitelist", |(key, _)| key)
     }
 
     fn lists(&self) -> [(&'static str, bool); 2] {
@@ -109,6 +136,10 @@ impl SourceConfig {
         if self.reads_query() {
             problems.add_to_each(&self.lists(), NOT_WITH_A_QUERY);
             problems.add_to_each(&self.patterns(), NOT_WITH_A_QUERY);
+            if self.topic_prefix.trim().is_empty() {
+                let message = "with a query this is the whole name of the topic; set it";
+                problems.add("topic.prefix", message);
+            }
             if self.mode().has_ids() && self.incrementing_column_name.trim().is_empty() {
                 let message = "this mode needs the name of the column with a query";
                 problems.add("incrementing.column.name", message);
