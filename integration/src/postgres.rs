@@ -3,6 +3,7 @@
 
 use crate::free_port;
 use crate::leash::Leash;
+use crate::process::Process;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -81,10 +82,22 @@ impl Postgres {
         self.psql("millrace", statements)
     }
 
+    /// Runs the SQL of a file in a session of its own, and waits for nothing; errors go to `log`.
+    pub fn run_script(&self, file: &Path, log: &Path) -> Process {
+        let mut command = self.client("millrace");
+        Process::start(command.args(["-o", "/dev/null", "-f"]).arg(file), log)
+    }
+
     fn psql(&self, database: &str, statements: &str) -> String {
-        run(Command::new(self.binaries.join("psql"))
+        run(self.client(database).args(["-c", statements]))
+    }
+
+    fn client(&self, database: &str) -> Command {
+        let mut command = Command::new(self.binaries.join("psql"));
+        command
             .args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "millrace"])
-            .args(["-p", &self.port.to_string(), "-d", database, "-c", statements]))
+            .args(["-p", &self.port.to_string(), "-d", database]);
+        command
     }
 }
 

@@ -40,6 +40,9 @@ _TARGET = Path(os.environ.get("CARGO_TARGET_DIR", Path.home() / ".cache/millrace
 _NEWEST = "newest"
 # The data in their forms, a topic of values, a copy in a topic or file, and what is being deleted.
 _BYTES_A_RECORD = 800
+# A table and its index, and two topics with schemas: one may still be on its way out.
+_BYTES_A_ROW = 1_700
+_PATHS = ("millrace", "before", "java-jdbc")
 
 
 def main() -> int:
@@ -92,6 +95,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="lines a job; a fifth as many orders, a 25th as many inserts (default: 5000000)",
     )
+    add("--rows", type=int, metavar="N", help="rows of JDBC sources (default: a fifth of --records)")
+    add(
+        "--java-jdbc",
+        type=Path,
+        metavar="FOLDER",
+        help="jars of Aiven's JDBC connector and the drivers, which Maven Central does not have",
+    )
     add("--quick", action="store_true", help="one run with few records; its figures mean nothing")
     add("--profile", action="store_true", help="perf tables of Millrace's jobs, in the run's logs/")
     binary = _TARGET / "release/millrace"
@@ -128,10 +138,13 @@ def _plan(arguments: argparse.Namespace) -> dict[str, str]:
         "runs": "1" if quick else str(arguments.runs),
         "jobs": str(arguments.jobs),
         "records": "200000" if quick else str(arguments.records),
+        "rows": str(40000 if quick else arguments.rows or arguments.records // 5),
         "quick": str(quick),
         "profiled": str(arguments.profile),
         "millrace": str(arguments.millrace.resolve()),
     }
+    if arguments.java_jdbc:
+        plan["java-jdbc"] = str(arguments.java_jdbc.resolve())
     if arguments.before:
         plan["before"] = str(arguments.before.resolve())
     return plan
@@ -146,10 +159,10 @@ def _measure(work: Path, folder: Path, plan: dict[str, str]) -> int:
     peers = peers_named(plan["peers"], known)
     _check(peers, binaries)
     print(f"run: {folder}", flush=True)
-    _reserve(work, int(plan["records"]))
+    _reserve(work, int(plan["records"]), int(plan["rows"]))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "plan.json").write_text(json.dumps(plan, indent=1))
-    java = Java(work / "java")
+    java = Java(work / "java", Path(plan["java-jdbc"]) if "java-jdbc" in plan else None)
     java.fetch({plugin for scenario in scenarios for plugin in scenario.plugins})
     programs = Programs(java, binaries)
     facts = folder / "machine.json"
@@ -161,7 +174,7 @@ def _measure(work: Path, folder: Path, plan: dict[str, str]) -> int:
     site = Site(work, folder, programs, _sizes(plan))
     try:
         rows = Rows(folder / "rows.jsonl")
-        Runner(site, rows).run(parts(scenarios, peers, int(plan["runs"])))
+        Runner(site, rows).run(parts(scenarios, peers, int(plan["runs"]), java))
     finally:
         site.close()
         _write_report(folder)
@@ -171,7 +184,9 @@ def _measure(work: Path, folder: Path, plan: dict[str, str]) -> int:
 def _sizes(plan: dict[str, str]) -> Sizes:
     settle, watch = (3.0, 3.0) if plan["quick"] == "True" else (30.0, 10.0)
     profile = plan["profiled"] == "True"
-    return Sizes(int(plan["records"]), int(plan["jobs"]), settle, watch, profile)
+    return Sizes(
+        int(plan["records"]), int(plan["jobs"]), settle, watch, int(plan["rows"]), profile
+    )
 
 
 def _scenarios_named(names: str) -> list[Scenario]:
@@ -191,7 +206,7 @@ def _check(peers: list[Peer], binaries: dict[str, Path]) -> None:
             raise Failure(f"{binary} is missing: `make build` builds it")
 
 
-def _reserve(work: Path, records: int) -> None:
+def _reserve(work: Path, records: int, rows: int) -> None:
     """One run at a time in a work directory, and room for its largest scenario."""
     work.mkdir(parents=True, exist_ok=True)
     lock = os.open(work / "lock", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC)
@@ -199,7 +214,7 @@ def _reserve(work: Path, records: int) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise Failure(f"another run works in {work}: choose another --work") from None
-    needed = 1e9 + records * _BYTES_A_RECORD
+    needed = 1e9 + max(records * _BYTES_A_RECORD, rows * _BYTES_A_ROW)
     free = shutil.disk_usage(work).free
     if free < needed:
         raise Failure(f"{work}: {free / 1e9:.1f} GB are free, {needed / 1e9:.1f} GB needed")
@@ -217,7 +232,7 @@ def _run_folder(work: Path, name: str) -> Path:
 def _write_report(folder: Path) -> int:
     rows = list(Rows(folder / "rows.jsonl"))
     plan = json.loads((folder / "plan.json").read_text())
-    shown = {key: value for key, value in plan.items() if key not in ("millrace", "before")}
+    shown = {key: value for key, value in plan.items() if key not in _PATHS}
     report = Report(rows, json.loads((folder / "machine.json").read_text()), shown)
     (folder / "report.md").write_text(markdown.render(report), encoding="utf-8")
     (folder / "report.html").write_text(page.render(report), encoding="utf-8")

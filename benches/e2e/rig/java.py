@@ -53,8 +53,9 @@ logger.broker.level = INFO
 class Java:
     """Kafka's jars in a folder, and the `java` on the path."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, jdbc: Path | None = None) -> None:
         self._folder = folder
+        self._jdbc = jdbc
         self._libs = folder / "kafka"
         self._missing: dict[str, str] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,6 +82,10 @@ class Java:
             except Failure as failure:
                 self._missing[plugin] = str(failure)
 
+    def lacks(self, plugins: tuple[str, ...]) -> bool:
+        """Whether one of the plugins is to be had from its makers only, and was not given."""
+        return "jdbc" in plugins and self._jdbc is None
+
     def trouble(self, plugins: tuple[str, ...]) -> str | None:
         """Why one of the plugins could not be had."""
         return next((self._missing[plugin] for plugin in plugins if plugin in self._missing), None)
@@ -90,6 +95,8 @@ class Java:
         return ",".join(str(self._jars_of(plugin).parent) for plugin in plugins)
 
     def _jars_of(self, plugin: str) -> Path:
+        if plugin == "jdbc":
+            return self._jdbc or self._folder / "no-jdbc/jars"
         return self._folder / "plugins" / plugin / "jars"
 
     def jars(self, pattern: str) -> list[Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from rig import proc
 from rig.java import CLONE
 from rig.peer import Peer, Programs
+from rig.postgres import SETTINGS
 from rig.postgres import programs as postgres_programs
 
 
@@ -24,7 +25,9 @@ def describe(programs: Programs, peers: list[Peer]) -> dict[str, str]:
         "commit of the rig": _said("git", "-C", str(CLONE), "describe", "--always", "--dirty"),
         "Java": _line_with("Runtime", _said(programs.java.executable, "-version")),
         "Kafka": _kafka_version(programs),
-        "PostgreSQL": _said(str(postgres_programs() / "postgres"), "--version"),
+        "PostgreSQL": _said(str(postgres_programs() / "postgres"), "--version")
+        + ", "
+        + ", ".join(f"{key}={value}" for key, value in SETTINGS.items()),
         "kcat": _line_with("Version", _said("kcat", "-V")),
     }
     for peer in peers:

@@ -26,7 +26,7 @@ svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; }
 svg text { fill: var(--ink); } svg .title { font-weight: 600; font-size: 13px; }
 svg .label { text-anchor: end; } svg .value { fill: var(--faint); }
 svg .java { fill: var(--java); } svg .millrace { fill: var(--millrace); }
-svg .before { fill: var(--before); } svg .kcat { fill: var(--kcat); }
+svg .before { fill: var(--before); } svg .kcat, svg .psql { fill: var(--kcat); }
 svg .cold { opacity: .55; } svg .whisker { stroke: var(--ink); stroke-width: 1.2; fill: none; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line);

@@ -68,7 +68,7 @@ MILLRACE_DEFAULT = Peer("millrace", "default")
 MILLRACE_TUNED = Peer("millrace", "tuned")
 PEERS = (JAVA_DEFAULT, MILLRACE_DEFAULT, JAVA_TUNED, MILLRACE_TUNED)
 BEFORE = (Peer("before", "default"), Peer("before", "tuned"))
-KCAT = "kcat"
+KCAT, PSQL = RAW = "kcat", "psql"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,14 @@ from rig.data import TABLE_COLUMNS, Lines
 from rig.process import Failure, Process, free_port, run, wait_until
 
 USER = DATABASE = "bench"
+SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_level": "logical",
+    "shared_buffers": "256MB",
+    "max_wal_size": "4GB",
+    "autovacuum": "off",
+}
 
 
 class Postgres:
@@ -32,12 +40,7 @@ class Postgres:
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": self._folder,
-            "fsync": "off",
-            "full_page_writes": "off",
-            "wal_level": "logical",
-            "shared_buffers": "256MB",
-            "max_wal_size": "4GB",
-            "autovacuum": "off",
+            **SETTINGS,
         }
         options = [f"--{key}={value}" for key, value in settings.items()]
         self.process = Process(

@@ -3,7 +3,7 @@
 import statistics
 from dataclasses import dataclass
 
-from rig.peer import JAVA_DEFAULT, JAVA_TUNED, KCAT
+from rig.peer import JAVA_DEFAULT, JAVA_TUNED, RAW
 from rig.row import Row
 from rig.scenarios import SCENARIOS
 from rig.scenarios.scenario import Scenario
@@ -88,7 +88,7 @@ class Report:
             line = [self._times(scenario, metric, peer) for metric in _compared(scenario)]
             said = "; ".join(part for part in line if part)
             if said:
-                name = "raw clients" if peer == KCAT else peer
+                name = "raw clients" if peer in RAW else peer
                 both = ", both warm" if metrics(scenario) == COPYING else ""
                 lines.append(f"{JAVA_TUNED.name} ÷ {name}{both}: {said}")
         return lines

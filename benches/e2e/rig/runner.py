@@ -3,7 +3,8 @@
 import time
 from dataclasses import dataclass
 
-from rig.peer import JAVA_TUNED, KCAT, Peer
+from rig.java import Java
+from rig.peer import JAVA_TUNED, Peer
 from rig.process import Failure
 from rig.row import Row, Rows
 from rig.scenarios.scenario import Scenario
@@ -21,14 +22,20 @@ class Part:
 
     @property
     def who(self) -> str:
-        return self.peer.name if self.peer else KCAT
+        return self.peer.name if self.peer else self.scenario.floor_peer
 
 
-def parts(scenarios: list[Scenario], peers: list[Peer], runs: int) -> list[Part]:
-    """All of them, in order."""
+def parts(
+    scenarios: list[Scenario], peers: list[Peer], runs: int, java: Java | None = None
+) -> list[Part]:
+    """All of them, in order. Where Java lacks a plugin, Millrace stands alone."""
     found = []
     for scenario in scenarios:
-        mine: list[Peer | None] = [peer for peer in peers if peer.program in scenario.programs]
+        programs = set(scenario.programs)
+        if java and java.lacks(scenario.plugins):
+            print(f"  {scenario.name} has no peer in Java: see --java-jdbc", flush=True)
+            programs.discard("java")
+        mine: list[Peer | None] = [peer for peer in peers if peer.program in programs]
         if scenario.has_floor:
             mine.append(None)
         for run in range(1, min(runs, scenario.most_runs) + 1):

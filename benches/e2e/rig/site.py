@@ -24,6 +24,7 @@ class Sizes:
     jobs: int
     idle_settle_s: float
     idle_watch_s: float
+    rows: int
     profile: bool = False  # workers that are not Java's, while they copy
 
     @property

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from rig.peer import JAVA_TUNED, KCAT, MILLRACE_TUNED
+from rig.peer import JAVA_TUNED, MILLRACE_TUNED, RAW
 from rig.row import Row
 
 
@@ -39,7 +39,7 @@ def metrics(scenario: str) -> tuple[Metric, ...]:
 
 def phase(row: Row) -> str:
     """Which of a worker's jobs count together."""
-    if row.scenario == "start-up" or row.peer == KCAT:
+    if row.scenario == "start-up" or row.peer in RAW:
         return ""
     if row.scenario == "idle":
         return "no connectors" if row.job == 1 else "10 connectors"
@@ -83,14 +83,14 @@ def groups(rows: Iterable[Row], scenario: str) -> list[Group]:
     for row in rows:
         if row.scenario == scenario and row.ok:
             found.setdefault((phase(row), row.peer), []).append(row)
-    programs = ("java", "before", "millrace", KCAT)
+    programs = ("java", "before", "millrace", *RAW)
 
     def place(key: tuple[str, str]) -> tuple[int, str, int, str]:
         phase_name, peer = key
         program, _, variant = peer.partition("-")
         # "cold" before "warm" and "no connectors" before "10 connectors".
         late = phase_name in ("warm", "10 connectors")
-        return (int(program == KCAT) * 2 + late, variant, programs.index(program), peer)
+        return (int(program in RAW) * 2 + late, variant, programs.index(program), peer)
 
     return [Group(key[1], key[0], tuple(found[key])) for key in sorted(found, key=place)]
 

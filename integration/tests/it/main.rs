@@ -41,6 +41,7 @@ mod faults;
 mod file;
 mod golden;
 mod handover;
+mod jdbc;
 mod postgres;
 mod quickstart;
 mod registry;

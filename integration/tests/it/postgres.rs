@@ -23,7 +23,7 @@ on_all_backends! { all_types_arrive_as_they_were }
 /// Tables of a million rows may take a while.
 const LONG: Duration = Duration::from_secs(300);
 
-const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
+pub(crate) const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
 
 /// A table with a column of each type that the source supports, half of them with NULLs. Values are
 /// made from the row's number, and the first rows are the ends of ranges.

@@ -25,6 +25,7 @@ class Scenario:
     programs: tuple[str, ...] = ("java", "millrace", "before")
     plugins: tuple[str, ...] = ("file",)  # Java's
     has_floor = True
+    floor_peer = KCAT
     most_runs = 1_000
 
     def prepare(self, site: Site) -> None:
@@ -70,8 +71,9 @@ class Copy(Scenario):
         return rows
 
     def measure_floor(self, site: Site, run: int) -> list[Row]:
-        row = Row(self.name, KCAT, run, 1)
-        run_floor(site, self.floor(site, f"{self.name}-{KCAT}-{run}"), row)
+        row = Row(self.name, self.floor_peer, run, 1)
+        tag = f"{self.name}-{self.floor_peer}-{run}"
+        run_floor(site, self.floor(site, tag), row)
         return [row]
 
 
