@@ -9,7 +9,8 @@ use millrace_api::{Error, Result};
 
 use crate::cells::{Cells, Finished, Misfit};
 use crate::form::Form;
-use crate::position::{Beyond, Moment, Position};
+use crate::position::{Beyond, Moment, Part, Position};
+use crate::unfinished::Unfinished;
 
 /// A column of a result that becomes a field.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +28,8 @@ pub(crate) struct Shape {
     pub(crate) incrementing: Option<usize>,
     /// Where the columns stand the first of which that is not NULL says when a row was written.
     pub(crate) timestamps: Vec<usize>,
+    /// What was not over before the rows are read.
+    unfinished: Option<Arc<Unfinished>>,
     schema: SchemaRef,
 }
 
@@ -49,13 +52,16 @@ impl Shape {
             }
             builder = builder.field(field.name.as_str(), field.form.schema(field.optional));
         }
+        // The position stays where it is while rows below it are read.
+        let beyond = beyond.filter(|b| !matches!(b.part, Part::Late(_)));
+        let unfinished = beyond.and_then(|b| b.unfinished.clone());
         let at = |column: &String, key| position(&fields, column, key);
         let incrementing = beyond.and_then(|b| b.incrementing.as_ref());
         let incrementing = incrementing.map(|c| at(c, "incrementing.column.name")).transpose()?;
         let timestamps = beyond.map_or(&[][..], |b| &b.timestamps).iter();
         let timestamps =
             timestamps.map(|c| at(c, "timestamp.column.name")).collect::<Result<_>>()?;
-        Ok(Self { fields, incrementing, timestamps, schema: builder.build() })
+        Ok(Self { fields, incrementing, timestamps, unfinished, schema: builder.build() })
     }
 }
 
@@ -88,6 +94,8 @@ pub(crate) struct Batch {
     pub(crate) column: Column,
     /// Where the last row stands.
     pub(crate) last: Position,
+    /// What was not over before its rows were read; none if that is not news.
+    pub(crate) unfinished: Option<Arc<Unfinished>>,
     /// The ids of its rows, in a mode that has them.
     ids: Option<ArrayRef>,
     ties: Ties,
@@ -188,7 +196,8 @@ impl Batcher {
             Some(arrays) => self.typed(arrays),
             None => self.by_rows(finished, rows)?,
         };
-        Ok(Some(Batch { column, last, ids, ties }))
+        let unfinished = self.shape.unfinished.clone();
+        Ok(Some(Batch { column, last, unfinished, ids, ties }))
     }
 
     fn typed(&self, arrays: Vec<ArrayRef>) -> Column {
@@ -290,7 +299,8 @@ mod tests {
             timestamps: timestamps.iter().map(|c| (*c).to_owned()).collect(),
             incrementing: incrementing.map(str::to_owned),
             until: Moment::default(),
-            among: Vec::new(),
+            part: Part::New,
+            unfinished: None,
         }
     }
 

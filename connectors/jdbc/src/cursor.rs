@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use millrace_api::Result;
 use tokio::sync::mpsc;
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::batch::Batch;
 use crate::dialect::Connection;
 use crate::gaps::Horizon;
+use crate::unfinished::Unfinished;
 
 type Reading = Pin<Box<dyn Future<Output = Result<Ended>> + Send>>;
 
@@ -23,6 +25,8 @@ pub(crate) struct Ended {
     pub(crate) connection: Box<dyn Connection>,
     /// Before the first row was read and after the last, where the connection can tell.
     pub(crate) horizons: Option<[Horizon; 2]>,
+    /// What was not over before the rows beyond the position were read.
+    pub(crate) unfinished: Option<Arc<Unfinished>>,
 }
 
 /// A query that is being read.

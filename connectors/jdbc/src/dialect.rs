@@ -19,6 +19,7 @@ use crate::form::NumericMapping;
 use crate::gaps::Horizon;
 use crate::position::{Beyond, Moment, Times};
 use crate::table::{Quoting, TableId};
+use crate::unfinished::Unfinished;
 
 /// A kind of database, and where one is.
 #[async_trait]
@@ -66,6 +67,16 @@ pub(crate) trait Connection: Send {
         Ok(None)
     }
 
+    /// Which transactions are not over, and which rows of what is selected those of `before` have
+    /// left unseen: for modes by time. None where the database does not tell.
+    async fn unfinished(
+        &mut self,
+        _select: &Select,
+        _before: Option<&Unfinished>,
+    ) -> Result<Option<(Unfinished, Missed)>> {
+        Ok(None)
+    }
+
     /// Runs a query to its end. Batches are handed over as they fill; rows before one that fails
     /// are handed over before the error is returned.
     async fn read(&mut self, select: &Select, batches: &mpsc::Sender<Batch>) -> Result<()>;
@@ -80,6 +91,15 @@ pub(crate) struct TableFilter {
     pub(crate) types: Vec<String>,
     pub(crate) schema_pattern: Option<String>,
     pub(crate) catalog_pattern: Option<String>,
+}
+
+/// Which rows could not be seen by who read before.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Missed {
+    /// Those for which this SQL is true; none when nobody has read before.
+    Rows(Option<String>),
+    /// Rows do not tell: they can be read only up to when the oldest transaction began.
+    Unknown,
 }
 
 /// A column as the catalog has it.
@@ -202,7 +222,7 @@ pub(crate) fn joins_outside(from: &From) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::position::Position;
+    use crate::position::{Part, Position};
 
     /// Without time columns, so there is nothing to write.
     struct NoTimes;
@@ -219,7 +239,8 @@ mod tests {
             timestamps: Vec::new(),
             incrementing: Some(column.to_owned()),
             until: Moment::default(),
-            among: Vec::new(),
+            part: Part::New,
+            unfinished: None,
         };
         Select {
             from,

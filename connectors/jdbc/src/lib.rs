@@ -15,6 +15,7 @@ mod numeric;
 mod position;
 mod source;
 mod table;
+mod unfinished;
 mod url;
 
 use millrace_api::Plugin;

@@ -2,10 +2,13 @@
 //! in source offsets (`TimestampIncrementingOffset`).
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use millrace_api::data::SourceOffset;
 use millrace_api::{Error, Result};
 use serde_json::Value as Json;
+
+use crate::unfinished::Unfinished;
 
 const INCREMENTING: &str = "incrementing";
 const TIMESTAMP: &str = "timestamp";
@@ -95,7 +98,7 @@ impl Position {
     }
 }
 
-/// Which rows are read: those beyond a position, in its order.
+/// Which rows are read, by a position and in its order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Beyond {
     pub(crate) position: Position,
@@ -104,8 +107,30 @@ pub(crate) struct Beyond {
     pub(crate) incrementing: Option<String>,
     /// Rows written then or later are left for the next reading.
     pub(crate) until: Moment,
-    /// Only rows with these ids are read, wherever the position is; empty: those beyond it.
-    pub(crate) among: Vec<RangeInclusive<i64>>,
+    pub(crate) part: Part,
+    /// What was not over before they are read, where that matters.
+    pub(crate) unfinished: Option<Arc<Unfinished>>,
+}
+
+/// Which rows are read, seen from a position.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Part {
+    /// Those beyond it.
+    #[default]
+    New,
+    /// Those with these ids, wherever it is.
+    Among(Vec<RangeInclusive<i64>>),
+    /// Those at or below it that were not there before.
+    Late(Late),
+}
+
+/// What tells rows that were committed late from those that were read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Late {
+    /// The times in them are not before.
+    pub(crate) since: Moment,
+    /// A condition in the database's SQL.
+    pub(crate) missed: String,
 }
 
 /// How a database writes points in time in SQL.
@@ -128,11 +153,11 @@ impl Beyond {
         ahead_ms: i64,
     ) -> String {
         let id = self.incrementing.as_ref().map(|column| name(column));
-        if let (Some(id), false) = (&id, self.among.is_empty()) {
+        if let (Some(id), Part::Among(ranges)) = (&id, &self.part) {
             let range = |ids: &RangeInclusive<i64>| {
                 format!("{id} BETWEEN {} AND {}", ids.start(), ids.end())
             };
-            let ranges: Vec<String> = self.among.iter().map(range).collect();
+            let ranges: Vec<String> = ranges.iter().map(range).collect();
             return format!(" WHERE {} ORDER BY {id} ASC", ranges.join(" OR "));
         }
         let after = self.position.incrementing.unwrap_or(i64::MIN);
@@ -142,6 +167,19 @@ impl Beyond {
         };
         let begin = times.literal(self.position.timestamp.unwrap_or_default(), ahead_ms);
         let end = times.literal(self.until, ahead_ms);
+        if let Part::Late(Late { since, missed }) = &self.part {
+            let since = times.literal(*since, ahead_ms);
+            let (read, order) = match id {
+                None => (String::new(), time.clone()),
+                Some(id) => {
+                    (format!(" AND ({time} < {begin} OR {id} <= {after})"), format!("{time}, {id}"))
+                }
+            };
+            return format!(
+                " WHERE {time} >= {since} AND {time} <= {begin}{read} AND ({missed}) \
+                 ORDER BY {order} ASC"
+            );
+        }
         match id {
             None => {
                 format!(" WHERE {time} > {begin} AND {time} < {end} ORDER BY {time} ASC")
@@ -227,7 +265,8 @@ mod tests {
                 timestamps: timestamps.iter().map(|c| (*c).to_owned()).collect(),
                 incrementing: incrementing.map(str::to_owned),
                 until: Moment(9),
-                among: Vec::new(),
+                part: Part::New,
+                unfinished: None,
             };
             assert_eq!(beyond.sql(|column| format!("t.{column}"), &Plain, 0), expected);
         };
@@ -248,9 +287,29 @@ mod tests {
             timestamps: Vec::new(),
             incrementing: Some("id".to_owned()),
             until: Moment::default(),
-            among: vec![1..=2, 5..=5],
+            part: Part::Among(vec![1..=2, 5..=5]),
+            unfinished: None,
         };
         let sql = beyond.sql(str::to_owned, &Plain, 0);
         assert_eq!(sql, " WHERE id BETWEEN 1 AND 2 OR id BETWEEN 5 AND 5 ORDER BY id ASC");
+    }
+    #[test]
+    fn late_rows_are_looked_for_below() {
+        let sql = |incrementing: Option<&str>| {
+            let beyond = Beyond {
+                position: Position { timestamp: Some(Moment(9)), incrementing: Some(3) },
+                timestamps: vec!["at".to_owned()],
+                incrementing: incrementing.map(str::to_owned),
+                until: Moment(99),
+                part: Part::Late(Late { since: Moment(5), missed: "x OR y".to_owned() }),
+                unfinished: None,
+            };
+            beyond.sql(str::to_owned, &Plain, 0)
+        };
+        assert_eq!(sql(None), " WHERE at >= 5 AND at <= 9 AND (x OR y) ORDER BY at ASC");
+        assert_eq!(
+            sql(Some("id")),
+            " WHERE at >= 5 AND at <= 9 AND (at < 9 OR id <= 3) AND (x OR y) ORDER BY at, id ASC"
+        );
     }
 }

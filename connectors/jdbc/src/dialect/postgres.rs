@@ -4,6 +4,7 @@
 mod copy;
 mod decode;
 mod options;
+mod transactions;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
@@ -17,15 +18,17 @@ use tokio::sync::mpsc;
 
 use self::copy::{Parsed, Tuples};
 use self::decode::{Decode, ServerColumn};
+use self::transactions::Transactions;
 use crate::batch::{Batch, Batcher, RowName, Shape};
 use crate::calendar::clock;
 use crate::dialect::judge::{Doing, judge};
 use crate::dialect::{
-    Connection, Dialect, From, Select, TableColumn, TableFilter, hand_over, joins_outside,
+    Connection, Dialect, From, Missed, Select, TableColumn, TableFilter, hand_over, joins_outside,
 };
 use crate::gaps::Horizon;
 use crate::position::{Moment, Times};
 use crate::table::{Quoting, TableId};
+use crate::unfinished::Unfinished;
 use crate::url::PostgresUrl;
 
 /// One PostgreSQL database.
@@ -55,7 +58,10 @@ impl Dialect for Postgres {
         for options in &self.hosts {
             let place = format!("{}:{}", options.get_host(), options.get_port());
             let error = match tokio::time::timeout(self.timeout, options.connect()).await {
-                Ok(Ok(connection)) => return Ok(Box::new(PostgresConnection(connection))),
+                Ok(Ok(connection)) => {
+                    let transactions = Transactions::default();
+                    return Ok(Box::new(PostgresConnection { connection, transactions }));
+                }
                 Ok(Err(error)) => judge(error, Doing::Connecting),
                 Err(_) => Error::retriable("the database did not answer in time")
                     .context("connectTimeout", format!("{:?}", self.timeout)),
@@ -74,10 +80,27 @@ impl Dialect for Postgres {
     }
 }
 
-struct PostgresConnection(PgConnection);
+struct PostgresConnection {
+    connection: PgConnection,
+    transactions: Transactions,
+}
 
-/// The SQLSTATE of a function that the server has not.
-const NO_FUNCTION: &str = "42883";
+/// The SQLSTATEs of a server that only speaks the protocol, when it is asked for transactions: no
+/// such function, table or column, not supported, and no right to look.
+const NOT_TOLD: [&str; 5] = ["42883", "42P01", "42703", "0A000", "42501"];
+
+/// An answer about transactions, where the server gives any.
+fn told<T>(answer: Result<T, sqlx::Error>) -> Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(sqlx::Error::Database(error))
+            if error.code().is_some_and(|code| NOT_TOLD.contains(&&*code)) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(judge(error, Doing::Listing)),
+    }
+}
 
 #[async_trait]
 impl Connection for PostgresConnection {
@@ -102,7 +125,7 @@ impl Connection for PostgresConnection {
             .bind(filter.schema_pattern.clone())
             .bind(filter.catalog_pattern.clone())
             .persistent(false)
-            .fetch_all(&mut self.0)
+            .fetch_all(&mut self.connection)
             .await
             .map_err(|e| judge(e, Doing::Listing))?;
         let table = |row: &PgRow| {
@@ -130,7 +153,7 @@ impl Connection for PostgresConnection {
             .bind(table.schema.clone().unwrap_or_default())
             .bind(table.name.clone())
             .persistent(false)
-            .fetch_all(&mut self.0)
+            .fetch_all(&mut self.connection)
             .await
             .map_err(|e| judge(e, Doing::Reading(&place)))?;
         let column = |row: &PgRow| {
@@ -147,24 +170,21 @@ impl Connection for PostgresConnection {
     async fn now(&mut self) -> Result<Moment> {
         let sql = "SELECT (extract(epoch FROM current_timestamp) * 1000000)::bigint";
         let judged = |error| judge(error, Doing::Listing);
-        let row = sqlx::query(sql).persistent(false).fetch_one(&mut self.0);
+        let row = sqlx::query(sql).persistent(false).fetch_one(&mut self.connection);
         let micros = row.await.and_then(|row| row.try_get(0)).map_err(judged)?;
         Ok(Moment::from_micros(micros))
     }
 
     async fn horizon(&mut self) -> Result<Option<Horizon>> {
-        // The old names: version 12 and servers that only speak the protocol have no others.
-        let sql = "SELECT txid_snapshot_xmin(s), txid_snapshot_xmax(s) \
-                   FROM txid_current_snapshot() s";
-        let judged = |error| judge(error, Doing::Listing);
-        let row = match sqlx::query(sql).persistent(false).fetch_one(&mut self.0).await {
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_FUNCTION) => {
-                return Ok(None);
-            }
-            row => row.map_err(judged)?,
-        };
-        let number = |at| row.try_get::<i64, _>(at).map(i64::cast_unsigned).map_err(judged);
-        Ok(Some(Horizon { oldest_running: number(0)?, next: number(1)? }))
+        told(transactions::horizon(&mut self.connection).await)
+    }
+
+    async fn unfinished(
+        &mut self,
+        select: &Select,
+        before: Option<&Unfinished>,
+    ) -> Result<Option<(Unfinished, Missed)>> {
+        told(self.transactions.look(&mut self.connection, select, before).await)
     }
 
     async fn read(&mut self, select: &Select, batches: &mpsc::Sender<Batch>) -> Result<()> {
@@ -172,24 +192,24 @@ impl Connection for PostgresConnection {
         let judged = |error| judge(error, Doing::Reading(&place));
         // The lock that describing takes is held until the rows are read: their types cannot
         // change in between.
-        sqlx::raw_sql("BEGIN").execute(&mut self.0).await.map_err(judged)?;
+        sqlx::raw_sql("BEGIN").execute(&mut self.connection).await.map_err(judged)?;
         let columns = self.describe(select).await?;
         let (sql, batcher, decoders) = plan(select, &columns)?;
         let mut rows = Rows { select, batcher, decoders, tuples: Tuples::default(), count: 0 };
-        let mut chunks = self.0.copy_out_raw(&sql).await.map_err(judged)?;
+        let mut chunks = self.connection.copy_out_raw(&sql).await.map_err(judged)?;
         while let Some(chunk) = chunks.try_next().await.map_err(judged)? {
             rows.tuples.push(chunk);
             while rows.advance(batches).await? {}
         }
         drop(chunks);
         hand_over(batches, rows.batcher.take()?).await?;
-        sqlx::raw_sql("COMMIT").execute(&mut self.0).await.map_err(judged)?;
+        sqlx::raw_sql("COMMIT").execute(&mut self.connection).await.map_err(judged)?;
         Ok(())
     }
 
     async fn close(self: Box<Self>) {
         // The server forgets the session either way.
-        let _ = self.0.close().await;
+        let _ = self.connection.close().await;
     }
 }
 
@@ -199,13 +219,13 @@ impl PostgresConnection {
         let place = select.place();
         let judged = |error| judge(error, Doing::Reading(&place));
         // A statement that was prepared before still has the columns of then.
-        self.0.clear_cached_statements().await.map_err(judged)?;
+        self.connection.clear_cached_statements().await.map_err(judged)?;
         let sql = match &select.from {
             From::Table(_) => select.sql("*", &PostgresTimes),
             From::Query(query) => query.trim().trim_end_matches(';').to_owned(),
         };
         let sql = AssertSqlSafe(sql).into_sql_str();
-        let statement = (&mut self.0).prepare(sql).await.map_err(judged)?;
+        let statement = (&mut self.connection).prepare(sql).await.map_err(judged)?;
         let mut columns: Vec<ServerColumn> = statement
             .columns()
             .iter()
@@ -221,7 +241,7 @@ impl PostgresConnection {
             return Ok(columns);
         }
         let sql = AssertSqlSafe(catalog_query(&columns));
-        let rows = sqlx::query(sql).persistent(false).fetch_all(&mut self.0);
+        let rows = sqlx::query(sql).persistent(false).fetch_all(&mut self.connection);
         for (column, row) in columns.iter_mut().zip(rows.await.map_err(judged)?) {
             column.complete(&row).map_err(judged)?;
         }

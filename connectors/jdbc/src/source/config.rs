@@ -13,6 +13,7 @@ use crate::calendar::{self, Calendar};
 use crate::database::{DIALECTS, Database};
 use crate::dialect::{Dialect, From, TableFilter};
 use crate::form::NumericMapping;
+use crate::position::Moment;
 use crate::source::columns::PositionColumns;
 use crate::source::patterns::{Mapping, Patterns};
 use crate::table::{Quoting, TableId};
@@ -183,13 +184,15 @@ pub(crate) struct SourceConfig {
     #[config(key = "timestamp.granularity", importance = Low, default = "connect_logical",
         group = CONNECTOR, validate = one_of_ignore_case(GRANULARITIES))]
     timestamp_granularity: String,
-    /// Whether rows are looked for whose transaction is committed after rows with higher ids were
-    /// read: on or off, as in Confluent's connector, which loses them.
+    /// Whether rows are looked for whose transaction is committed after rows with higher ids or
+    /// later times were read: on or off, as in Confluent's connector, which loses them.
     #[config(key = "commit.safety", importance = Medium, default = "on", group = MODE,
         validate = one_of_ignore_case(["on", "off"]))]
     commit_safety: String,
     /// For how long ids without a row are looked for at least, in milliseconds; longer while a
-    /// transaction runs that may have taken them.
+    /// transaction runs that may have taken them. In the timestamp modes, how much earlier the time
+    /// in a row may be than its transaction's beginning: more where clocks other than the
+    /// database's set it.
     #[config(key = "commit.safety.grace.ms", importance = Low, default = 60_000, group = MODE,
         validate = at_least(0))]
     commit_safety_grace_ms: i64,
@@ -363,11 +366,16 @@ impl SourceConfig {
         Ok(tables.into_iter().filter(wanted).collect())
     }
 
-    /// For how long ids without a row are looked for; none: not at all.
+    /// For how long rows are looked for that are committed late; none: not at all.
     pub(crate) fn commit_safety(&self) -> Option<Duration> {
         let is_on = self.commit_safety.eq_ignore_ascii_case("on");
-        // With times, late rows are not told by their ids.
-        (is_on && self.mode() == Mode::Incrementing).then(|| millis(self.commit_safety_grace_ms))
+        (is_on && self.mode().is_incremental()).then(|| millis(self.commit_safety_grace_ms))
+    }
+
+    /// The first time that was asked for.
+    pub(crate) fn first_time(&self) -> Moment {
+        let initial = self.timestamp_initial.filter(|millis| *millis != -1);
+        initial.map(Moment::from_millis).unwrap_or_default()
     }
 
     pub(crate) fn mapping(&self) -> NumericMapping {

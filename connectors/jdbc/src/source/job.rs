@@ -9,18 +9,19 @@ use tokio::sync::mpsc;
 
 use crate::batch::Batch;
 use crate::cursor::Ended;
-use crate::dialect::{Connection, Dialect, From, Select};
+use crate::dialect::{Connection, Dialect, From, Missed, Select};
 use crate::gaps::Horizon;
-use crate::position::{Beyond, Moment, Position};
+use crate::position::{Beyond, Late, Moment, Part, Position};
 use crate::source::columns::{Columns, PositionColumns};
 use crate::source::config::SourceConfig;
 use crate::source::connector::connect;
+use crate::unfinished::Unfinished;
 
 /// What all readings of a task share.
 pub(super) struct Settings {
     pub(super) config: SourceConfig,
     pub(super) dialect: Arc<dyn Dialect>,
-    /// For how long ids without a row are looked for; none: not at all.
+    /// For how long late rows are looked for at least; none: not at all.
     pub(super) commit_safety: Option<Duration>,
     pub(super) columns: PositionColumns,
     pub(super) template: Select,
@@ -33,7 +34,13 @@ pub(super) struct Job {
     pub(super) position: Position,
     /// Ids that are looked for below the position.
     pub(super) late: Vec<RangeInclusive<i64>>,
+    /// Whose rows are looked for below the position, in a mode by time.
+    pub(super) unfinished: Option<Arc<Unfinished>>,
 }
+
+/// How far reading stays behind the oldest transaction where rows do not tell theirs: the server
+/// takes the time a moment before it counts a transaction as one that runs.
+const SLACK_MS: i64 = 1_000;
 
 impl Job {
     /// From connecting to the end.
@@ -52,21 +59,58 @@ impl Job {
             select.beyond = Some(self.beyond(&mut *connection, &select).await?);
         }
         let begin = self.horizon(&mut *connection).await?;
-        if !self.late.is_empty() {
-            let late = |beyond| Beyond { among: self.late.clone(), ..beyond };
-            let beyond = select.beyond.clone().map(late);
+        if let Some(part) = self.late(&mut *connection, &mut select).await? {
+            let beyond = select.beyond.clone().map(|beyond| Beyond { part, ..beyond });
             connection.read(&Select { beyond, ..select.clone() }, &batches).await?;
         }
         connection.read(&select, &batches).await?;
         let end = self.horizon(&mut *connection).await?;
-        Ok(Ended { connection, horizons: begin.zip(end).map(|(begin, end)| [begin, end]) })
+        let horizons = begin.zip(end).map(|(begin, end)| [begin, end]);
+        let unfinished = select.beyond.and_then(|beyond| beyond.unfinished);
+        Ok(Ended { connection, horizons, unfinished })
+    }
+
+    /// The rows below the position that are read before those beyond it, if any may be there.
+    async fn late(
+        &self,
+        connection: &mut dyn Connection,
+        select: &mut Select,
+    ) -> Result<Option<Part>> {
+        let grace = match self.settings.commit_safety {
+            Some(grace) if self.settings.config.mode().has_times() => grace,
+            _ if self.late.is_empty() => return Ok(None),
+            _ => return Ok(Some(Part::Among(self.late.clone()))),
+        };
+        let before = self.unfinished.as_deref();
+        let found = connection.unfinished(select, before).await?;
+        let Some((unfinished, missed)) = found else {
+            let message = "the database does not tell which transactions are not over: rows that \
+                           are committed late are lost unless timestamp.delay.interval.ms is \
+                           above the longest transaction";
+            select.warnings.once(message.to_owned());
+            return Ok(None);
+        };
+        let since = unfinished.since;
+        let Some(beyond) = &mut select.beyond else { return Ok(None) };
+        beyond.unfinished = Some(Arc::new(unfinished));
+        match missed {
+            Missed::Rows(missed) => Ok(before.zip(missed).map(|(before, missed)| {
+                let grace = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
+                let since = before.since.before(grace).max(self.settings.config.first_time());
+                Part::Late(Late { since, missed })
+            })),
+            Missed::Unknown => {
+                beyond.until = beyond.until.min(since.before(SLACK_MS));
+                Ok(None)
+            }
+        }
     }
 
     /// Which transactions are over, where late rows are looked for.
     async fn horizon(&self, connection: &mut dyn Connection) -> Result<Option<Horizon>> {
         match self.settings.commit_safety {
-            Some(_) => connection.horizon().await,
-            None => Ok(None),
+            Some(_) if !self.settings.config.mode().has_times() => connection.horizon().await,
+            _ => Ok(None),
         }
     }
 
@@ -83,7 +127,8 @@ impl Job {
             timestamps: configured.timestamps,
             incrementing: configured.incrementing,
             until: Moment::default(),
-            among: Vec::new(),
+            part: Part::New,
+            unfinished: None,
         };
         if let From::Table(table) = &select.from {
             let columns = Columns::of(connection, table, config.validate_non_null).await?;

@@ -15,10 +15,11 @@ use crate::cursor::{Cursor, Ended, Next};
 use crate::dialect::{Connection, Dialect, From, Select, Warnings};
 use crate::gaps::{Gaps, Horizon};
 use crate::position::{Moment, Position};
-use crate::source::config::SourceConfig;
+use crate::source::config::{Mode, SourceConfig};
 use crate::source::connector::{TABLES, connect};
 use crate::source::job::{Job, Settings};
 use crate::table::{self, Quoting};
+use crate::unfinished::Unfinished;
 
 /// How long a poll without rows waits.
 const POLL: Duration = Duration::from_secs(1);
@@ -46,6 +47,8 @@ struct Read {
     position: Position,
     /// Whose rows may still come.
     gaps: Gaps,
+    /// The same in a mode by time.
+    unfinished: Option<Arc<Unfinished>>,
     due: Instant,
     failures: u32,
 }
@@ -76,14 +79,13 @@ impl JdbcTask {
             return Err(Error::fatal(message));
         }
         let commit_safety = config.commit_safety().filter(|_| dialect.rows_may_be_late());
+        let named = |error: Error| error.context("connector", context.connector());
         let mut reads = Vec::new();
         for from in sources {
             let mut read = Read::new(from, &config);
             if config.mode().is_incremental() {
-                (read.position, read.gaps) = committed(&read.from, &context).await?;
-                if commit_safety.is_none() {
-                    read.gaps = Gaps::default();
-                }
+                let newest = committed(&read.from, &context).await?;
+                read.restore(&newest, commit_safety.map(|_| config.mode())).map_err(named)?;
             }
             reads.push(read);
         }
@@ -112,7 +114,8 @@ impl JdbcTask {
         let late = read.gaps.ranges();
         let settings = Arc::clone(&self.settings);
         let connection = self.connection.take();
-        let job = Job { settings, from, position, late };
+        let unfinished = read.unfinished.clone();
+        let job = Job { settings, from, position, late, unfinished };
         let cursor = Cursor::new(|batches| job.run(connection, batches));
         self.cursor = Some((next, cursor));
         true
@@ -122,7 +125,7 @@ impl JdbcTask {
     fn records(&mut self, index: usize, batch: Batch) -> SourceRecords {
         let read = &mut self.reads[index];
         read.failures = 0;
-        if self.settings.commit_safety.is_some() {
+        if self.settings.commit_safety.is_some() && !self.settings.config.mode().has_times() {
             let mut last = read.position.incrementing.unwrap_or(NOTHING_READ);
             for id in batch.ids() {
                 read.gaps.read(last, id);
@@ -130,6 +133,9 @@ impl JdbcTask {
             }
         }
         read.position = read.position.moved_to(batch.last);
+        if batch.unfinished.is_some() {
+            read.unfinished = batch.unfinished;
+        }
         SourceRecords {
             records: Records::new(Arc::clone(&read.topic), batch.column),
             source_partition: Arc::clone(&read.partition),
@@ -144,6 +150,9 @@ impl JdbcTask {
         let read = &mut self.reads[index];
         read.failures = 0;
         read.due = Instant::now() + self.settings.config.poll_interval();
+        if ended.unfinished.is_some() {
+            read.unfinished = ended.unfinished;
+        }
         if let Some(grace) = self.settings.commit_safety {
             let [begin, end] = ended.horizons.unwrap_or([Horizon::OVER; 2]);
             read.gaps.forget(begin, end, grace);
@@ -188,6 +197,7 @@ impl Read {
             partition: Arc::new(partition),
             position: Position::default(),
             gaps: Gaps::default(),
+            unfinished: None,
             due: Instant::now(),
             failures: 0,
         }
@@ -199,12 +209,31 @@ impl Read {
         if let Some(gaps) = self.gaps.to_json() {
             offset.insert(GAPS.to_owned(), gaps);
         }
+        if let Some(unfinished) = &self.unfinished {
+            offset.insert(UNFINISHED.to_owned(), unfinished.to_json());
+        }
         Some(offset)
+    }
+
+    /// Goes on from an offset, with what it says of rows that are late in this mode.
+    fn restore(&mut self, offset: &SourceOffset, late: Option<Mode>) -> Result<()> {
+        self.position = Position::from_offset(offset)?;
+        match late {
+            None => {}
+            Some(mode) if mode.has_times() => {
+                let unfinished = offset.get(UNFINISHED).and_then(Unfinished::from_json);
+                self.unfinished = unfinished.map(Arc::new);
+            }
+            Some(_) => self.gaps = offset.get(GAPS).map(Gaps::from_json).unwrap_or_default(),
+        }
+        Ok(())
     }
 }
 
 /// The key of [`Gaps`] in offsets, beside Confluent's own.
 const GAPS: &str = "millrace.gaps";
+/// The key of [`Unfinished`].
+const UNFINISHED: &str = "millrace.unfinished";
 
 /// A map of strings.
 fn partition<const N: usize>(entries: [(&str, &str); N]) -> SourcePartition {
@@ -226,17 +255,14 @@ fn of_query() -> SourcePartition {
     partition([("query", "query")])
 }
 
-/// How far a table or the query was read, by the newest offset that there is.
-async fn committed(from: &From, context: &SourceContext) -> Result<(Position, Gaps)> {
+/// The newest offset of a table or the query that there is; empty without any.
+async fn committed(from: &From, context: &SourceContext) -> Result<SourceOffset> {
     let partitions = match from {
         From::Table(table) => vec![versioned(&table.to_string()), unversioned(&table.name)],
         From::Query(_) => vec![of_query()],
     };
     let offsets = context.offsets().offsets(&partitions).await?;
-    let newest = offsets.into_iter().flatten().next().unwrap_or_default();
-    let position = Position::from_offset(&newest);
-    let position = position.map_err(|e| e.context("connector", context.connector()))?;
-    Ok((position, newest.get(GAPS).map(Gaps::from_json).unwrap_or_default()))
+    Ok(offsets.into_iter().flatten().next().unwrap_or_default())
 }
 
 /// Fills in what offsets do not say: ids from 0 on, times from `timestamp.initial` on. What another

@@ -6,19 +6,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use millrace_api::SourceTask;
 use millrace_api::data::SourceRecords;
 use millrace_testkit::plugin_host::{MemoryOffsets, run};
 use serde_json::{Value as Json, json};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+use tokio::task::JoinHandle;
 
 use crate::host::{ids, props, read, task, task_from};
 use crate::server::{Database, server};
 
 const TABLE: &str = "CREATE TABLE t (id bigserial PRIMARY KEY, writer int)";
 
+/// A user that may read, and is not told what others do.
+const READER: &str = "
+    DO $$BEGIN CREATE ROLE late_reader LOGIN PASSWORD 'r';
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN END$$;
+    GRANT SELECT ON ALL TABLES IN SCHEMA public TO late_reader";
+
+fn reader_url(database: &Database) -> String {
+    format!("{}?user=late_reader&password=r", database.bare_url())
+}
+
 fn with(test: impl AsyncFnOnce(Database)) {
     if let Some(server) = server() {
-        run(async { test(server.database(TABLE).await).await });
+        run(async { test(server.database(&format!("{TABLE};{READER}")).await).await });
     }
 }
 
@@ -87,82 +99,121 @@ fn ids_that_nobody_uses_are_forgotten() {
     });
 }
 
-/// Commits rows in transactions of random lengths, some of which are rolled back.
-async fn write(database: Arc<Database>, writer: u64, transactions: u64) -> u64 {
-    let mut connection = database.connect().await;
-    let mut committed = 0;
-    for i in 0..transactions {
-        let chance = (writer * 7919 + i * 104_729) % 97;
-        let rows = 1 + chance % 5;
-        execute(&mut connection, "BEGIN").await;
-        for _ in 0..rows {
-            execute(&mut connection, INSERT).await;
-            tokio::time::sleep(Duration::from_millis(chance % 7)).await;
-        }
-        let is_kept = !chance.is_multiple_of(9);
-        execute(&mut connection, if is_kept { "COMMIT" } else { "ROLLBACK" }).await;
-        committed += if is_kept { rows } else { 0 };
-    }
-    committed
+/// What writers write and a reader reads.
+#[derive(Clone)]
+struct Drill {
+    mode: &'static [(&'static str, &'static str)],
+    safety: &'static str,
+    /// What is done for a row.
+    row: &'static str,
+    transactions: u64,
+    /// The longest pause of a writer between two rows.
+    pause: u64,
+    /// How often the reader begins again when all is written.
+    rounds_more: u64,
 }
 
-/// How often each id came while writers write, with a reader that is ended in the middle again and
-/// again, and begins from offsets of which the last ones were not stored.
-async fn read_while_writing(database: Database, safety: &str) -> (u64, BTreeMap<i64, usize>) {
-    const WRITERS: u64 = 16;
-    let database = Arc::new(database);
-    let writers: Vec<_> =
-        (0..WRITERS).map(|w| tokio::spawn(write(Arc::clone(&database), w, 60))).collect();
-    let is_done = Arc::new(AtomicBool::new(false));
-    let waiter = tokio::spawn({
-        let is_done = Arc::clone(&is_done);
-        async move {
-            let mut committed = 0;
-            for writer in writers {
-                committed += writer.await.unwrap();
+const BY_ID: Drill = Drill {
+    mode: &[("mode", "incrementing")],
+    safety: "on",
+    row: INSERT,
+    transactions: 60,
+    pause: 7,
+    rounds_more: 3,
+};
+
+impl Drill {
+    /// Commits rows in transactions of random lengths, some of which are rolled back.
+    async fn write(&self, database: Arc<Database>, writer: u64) -> u64 {
+        let mut connection = database.connect().await;
+        let mut committed = 0;
+        for i in 0..self.transactions {
+            let chance = (writer * 7919 + i * 104_729) % 97;
+            let rows = 1 + chance % 5;
+            execute(&mut connection, "BEGIN").await;
+            for _ in 0..rows {
+                execute(&mut connection, self.row).await;
+                tokio::time::sleep(Duration::from_millis(chance % self.pause)).await;
             }
-            is_done.store(true, Ordering::Release);
-            committed
+            let is_kept = !chance.is_multiple_of(9);
+            execute(&mut connection, if is_kept { "COMMIT" } else { "ROLLBACK" }).await;
+            committed += if is_kept { rows } else { 0 };
         }
-    });
-    let more = [
-        ("mode", "incrementing"),
-        ("commit.safety", safety),
-        ("poll.interval.ms", "3"),
-        ("batch.max.rows", "20"),
-    ];
-    let props = props(&database.url(), &more);
-    let offsets = MemoryOffsets::new();
-    let mut seen = BTreeMap::new();
-    let mut after_the_end = 0;
-    while after_the_end < 3 {
-        after_the_end += usize::from(is_done.load(Ordering::Acquire));
-        let mut reader = task_from(&props, &offsets).await.unwrap();
-        let end = Instant::now() + Duration::from_millis(150);
-        let mut stored = None;
-        while Instant::now() < end {
-            let Ok(runs) = tokio::time::timeout(Duration::from_millis(50), reader.poll()).await
-            else {
-                continue;
-            };
-            let runs = runs.unwrap();
-            for id in ids(&runs) {
-                *seen.entry(id).or_insert(0) += 1;
+        committed
+    }
+
+    /// How many rows were committed, and how often each id came while writers wrote, with a reader
+    /// that is ended in the middle again and again, and begins from offsets of which the last ones
+    /// were not stored.
+    async fn run(self, database: Database) -> (u64, BTreeMap<i64, usize>) {
+        const WRITERS: u64 = 16;
+        let database = Arc::new(database);
+        let writer = |number| {
+            let (drill, database) = (self.clone(), Arc::clone(&database));
+            tokio::spawn(async move { drill.write(database, number).await })
+        };
+        let writers: Vec<_> = (0..WRITERS).map(writer).collect();
+        let is_done = Arc::new(AtomicBool::new(false));
+        let waiter = tokio::spawn({
+            let is_done = Arc::clone(&is_done);
+            async move {
+                let mut committed = 0;
+                for writer in writers {
+                    committed += writer.await.unwrap();
+                }
+                is_done.store(true, Ordering::Release);
+                committed
             }
-            // The last ones are never stored: as when a worker is killed.
-            let newest = runs.into_iter().last();
-            if let Some(run) = std::mem::replace(&mut stored, newest) {
-                offsets.store((*run.source_partition).clone(), run.source_offset.unwrap());
-            }
+        });
+        let quick = [
+            ("commit.safety", self.safety),
+            ("poll.interval.ms", "3"),
+            ("batch.max.rows", "20"),
+            // Above the moment between taking the time and being a transaction; below most of them.
+            ("commit.safety.grace.ms", if self.mode.len() == 1 { "60000" } else { "20" }),
+        ];
+        let props = props(&reader_url(&database), &[self.mode, &quick].concat());
+        let offsets = MemoryOffsets::new();
+        let mut seen = BTreeMap::new();
+        let mut after_the_end = 0;
+        while after_the_end < self.rounds_more {
+            after_the_end += u64::from(is_done.load(Ordering::Acquire));
+            let mut reader = task_from(&props, &offsets).await.unwrap();
+            read_for(&mut *reader, Duration::from_millis(150), &offsets, &mut seen).await;
+        }
+        (waiter.await.unwrap(), seen)
+    }
+}
+
+/// Polls for so long, with polls that are dropped in the middle.
+async fn read_for(
+    reader: &mut dyn SourceTask,
+    time: Duration,
+    offsets: &MemoryOffsets,
+    seen: &mut BTreeMap<i64, usize>,
+) {
+    let end = Instant::now() + time;
+    let mut stored = None;
+    while Instant::now() < end {
+        let Ok(runs) = tokio::time::timeout(Duration::from_millis(50), reader.poll()).await else {
+            continue;
+        };
+        let runs = runs.unwrap();
+        for id in ids(&runs) {
+            *seen.entry(id).or_insert(0) += 1;
+        }
+        // The last ones are never stored: as when a worker is killed.
+        let newest = runs.into_iter().last();
+        if let Some(run) = std::mem::replace(&mut stored, newest) {
+            offsets.store((*run.source_partition).clone(), run.source_offset.unwrap());
         }
     }
-    (waiter.await.unwrap(), seen)
 }
 
 #[test]
 fn sixteen_writers_lose_no_row() {
     with(async |database| {
-        let (committed, seen) = read_while_writing(database, "on").await;
+        let (committed, seen) = BY_ID.run(database).await;
         assert_eq!(seen.len() as u64, committed);
     });
 }
@@ -171,7 +222,168 @@ fn sixteen_writers_lose_no_row() {
 #[test]
 fn sixteen_writers_lose_rows_without_safety() {
     with(async |database| {
-        let (committed, seen) = read_while_writing(database, "off").await;
+        let (committed, seen) = Drill { safety: "off", ..BY_ID }.run(database).await;
         assert!((seen.len() as u64) < committed, "{committed} rows, all read");
+    });
+}
+
+const TIMES: &str = "
+    CREATE TABLE t (id bigserial PRIMARY KEY, begun timestamptz NOT NULL DEFAULT now(),
+        written timestamptz NOT NULL DEFAULT clock_timestamp(), n int);
+    CREATE INDEX ON t (begun);
+    CREATE INDEX ON t (written);
+    CREATE VIEW v AS SELECT * FROM t";
+
+fn with_times(test: impl AsyncFnOnce(Database)) {
+    if let Some(server) = server() {
+        run(async { test(server.database(&format!("{TIMES};{READER}")).await).await });
+    }
+}
+
+const BEGUN: &[(&str, &str)] = &[("mode", "timestamp"), ("timestamp.column.name", "begun")];
+const WRITTEN: &[(&str, &str)] = &[("mode", "timestamp"), ("timestamp.column.name", "written")];
+const BEGUN_AND_ID: &[(&str, &str)] = &[
+    ("mode", "timestamp+incrementing"),
+    ("timestamp.column.name", "begun"),
+    ("incrementing.column.name", "id"),
+];
+const WRITTEN_AND_ID: &[(&str, &str)] = &[
+    ("mode", "timestamp+incrementing"),
+    ("timestamp.column.name", "written"),
+    ("incrementing.column.name", "id"),
+];
+
+/// Rows of transactions of up to 400 ms, each in a savepoint of its own.
+const BY_TIME: Drill = Drill {
+    mode: BEGUN,
+    safety: "on",
+    row: "SAVEPOINT s; INSERT INTO t DEFAULT VALUES; RELEASE s",
+    transactions: 20,
+    pause: 97,
+    rounds_more: 3,
+};
+
+#[test]
+fn no_row_is_lost_by_its_time() {
+    for mode in [BEGUN, WRITTEN, BEGUN_AND_ID, WRITTEN_AND_ID] {
+        with_times(async |database| {
+            let (committed, seen) = Drill { mode, ..BY_TIME }.run(database).await;
+            assert_eq!(seen.len() as u64, committed, "{mode:?}");
+        });
+    }
+}
+
+/// The check above can fail.
+#[test]
+fn rows_are_lost_by_their_time_without_safety() {
+    for mode in [BEGUN, WRITTEN, BEGUN_AND_ID, WRITTEN_AND_ID] {
+        with_times(async |database| {
+            let (committed, seen) = Drill { mode, safety: "off", ..BY_TIME }.run(database).await;
+            assert!((seen.len() as u64) < committed, "{mode:?}: {committed} rows, all read");
+        });
+    }
+}
+
+/// A view has no transactions in its rows.
+#[test]
+fn no_row_of_a_view_is_lost() {
+    for mode in [BEGUN, WRITTEN_AND_ID] {
+        with_times(async |database| {
+            let view =
+                [mode, &[("table.types", "VIEW"), ("validate.non.null", "false")]].concat().leak();
+            // Reading stays a second behind.
+            let drill = Drill { mode: view, rounds_more: 12, ..BY_TIME };
+            let (committed, seen) = drill.run(database).await;
+            assert_eq!(seen.len() as u64, committed, "{mode:?}");
+        });
+    }
+}
+
+#[test]
+fn a_late_row_comes_once_however_long_its_transaction_takes() {
+    with_times(async |database| {
+        let grace = ("commit.safety.grace.ms", "0");
+        let pause = ("poll.interval.ms", "200");
+        let props = props(&database.url(), &[BEGUN_AND_ID, &[grace, pause]].concat());
+        let offsets = MemoryOffsets::new();
+        let mut reader = task_from(&props, &offsets).await.unwrap();
+        let mut slow = database.connect().await;
+        let mut slower = database.connect().await;
+        execute(&mut slower, "BEGIN; SELECT now()").await;
+        execute(&mut slow, "BEGIN; SAVEPOINT s; INSERT INTO t DEFAULT VALUES; RELEASE s").await;
+        for id in 2..20 {
+            database.execute("INSERT INTO t DEFAULT VALUES").await;
+            let runs = read(&mut *reader, 1).await;
+            assert_eq!(ids(&runs), [id]);
+            let run = runs.into_iter().last().unwrap();
+            offsets.store((*run.source_partition).clone(), run.source_offset.unwrap());
+            if id % 5 == 0 {
+                reader = task_from(&props, &offsets).await.unwrap();
+            }
+        }
+        execute(&mut slow, "COMMIT").await;
+        assert_eq!(ids(&read(&mut *reader, 1).await), [1]);
+        execute(&mut slower, "INSERT INTO t DEFAULT VALUES; COMMIT").await;
+        assert_eq!(ids(&read(&mut *reader, 1).await), [20]);
+        // A crowd of short ones, without a restart: those come twice that are committed between
+        // two statements of a reading.
+        let drill = Drill { safety: "on", ..BY_TIME };
+        let database = Arc::new(database);
+        let write = |number| {
+            let (drill, database) = (drill.clone(), Arc::clone(&database));
+            tokio::spawn(async move { drill.write(database, number).await })
+        };
+        let writers: Vec<_> = (0..8).map(write).collect();
+        let mut seen = BTreeMap::new();
+        while !writers.iter().all(JoinHandle::is_finished) {
+            let time = Duration::from_millis(150);
+            read_for(&mut *reader, time, &MemoryOffsets::new(), &mut seen).await;
+        }
+        let twice = seen.values().sum::<usize>() - seen.len();
+        assert!(twice < seen.len() / 10, "{twice} rows came again");
+    });
+}
+
+/// How often the table was read as a whole so far, and how many entries of its indexes were.
+async fn scans(database: &Database) -> (i64, i64) {
+    let sql = "SELECT s.seq_scan, (SELECT sum(i.idx_tup_read)::bigint
+                   FROM pg_stat_user_indexes i WHERE i.relid = s.relid)
+               FROM pg_stat_user_tables s";
+    let row = sqlx::query(sql).fetch_one(&mut database.connect().await).await.unwrap();
+    (row.get(0), row.get(1))
+}
+
+/// What is asked at each poll reads the end of an index, however many rows there are.
+#[test]
+fn late_rows_are_found_by_an_index() {
+    with_times(async |database| {
+        let fill = "INSERT INTO t (begun) SELECT now() - i * interval '1 minute'
+                        FROM generate_series(1, 100000) AS i";
+        database.execute(fill).await;
+        database.execute("ANALYZE t").await;
+        let props = props(&database.url(), BEGUN_AND_ID);
+        let offsets = MemoryOffsets::new();
+        let mut reader = task_from(&props, &offsets).await.unwrap();
+        let run = read(&mut *reader, 100_000).await.pop().unwrap();
+        offsets.store((*run.source_partition).clone(), run.source_offset.unwrap());
+        reader.stop().await.unwrap();
+        // A session tells what it did when it ends.
+        let start = Instant::now();
+        let mut before = (0, 0);
+        while before.1 < 100_000 && start.elapsed() < Duration::from_secs(5) {
+            before = scans(&database).await;
+        }
+        let mut reader = task_from(&props, &offsets).await.unwrap();
+        for _ in 0..5 {
+            database.execute("INSERT INTO t DEFAULT VALUES").await;
+            read(&mut *reader, 1).await;
+        }
+        reader.stop().await.unwrap();
+        let mut after = before;
+        while after == before {
+            assert!(start.elapsed() < Duration::from_secs(20), "nothing was read");
+            after = scans(&database).await;
+        }
+        assert!(after.0 == before.0 && after.1 - before.1 < 1000, "{before:?} {after:?}");
     });
 }
