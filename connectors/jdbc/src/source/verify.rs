@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::dialect::{Connection, From, Select};
-use crate::position::{Beyond, Moment, Position};
+use crate::position::{Beyond, Moment, Part, Position};
 use crate::source::config::SourceConfig;
 use crate::source::connector::choose;
 use crate::source::task::template;
@@ -97,7 +97,8 @@ async fn check_query(
         timestamps: columns.timestamps,
         incrementing: columns.incrementing,
         until: Moment::default(),
-        among: Vec::new(),
+        part: Part::New,
+        unfinished: None,
     };
     let select = Select {
         from: query,
