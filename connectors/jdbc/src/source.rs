@@ -1,5 +1,6 @@
 //! The source connector, under the two names that configurations call it by.
 
+mod aiven;
 mod altered;
 mod columns;
 mod config;
@@ -11,12 +12,13 @@ mod task;
 mod verify;
 
 use async_trait::async_trait;
-use millrace_api::config::{ConfigError, Props};
+use millrace_api::config::{Config, ConfigError, Props};
 use millrace_api::{
     AlteredOffset, Connector, ConnectorContext, OffsetControl, Result, Source, SourceContext,
     SourceTask, Verdict,
 };
 
+use self::aiven::AivenConfig;
 use self::config::SourceConfig;
 use self::connector::JdbcConnector;
 use self::task::JdbcTask;
@@ -41,7 +43,7 @@ impl Source for Confluent {
     }
 
     async fn task(props: Props, context: SourceContext) -> Result<Box<dyn SourceTask>> {
-        Ok(Box::new(JdbcTask::start(&props, context).await?))
+        Ok(Box::new(JdbcTask::start(SourceConfig::parse(&props)?, &props, context).await?))
     }
 
     fn validate(config: &SourceConfig) -> Vec<ConfigError> {
@@ -63,30 +65,30 @@ impl Source for Confluent {
 #[async_trait]
 impl Source for Aiven {
     const CLASS: &'static str = "io.aiven.connect.jdbc.JdbcSourceConnector";
-    type Config = SourceConfig;
+    type Config = AivenConfig;
 
     async fn connector(
-        config: SourceConfig,
+        config: AivenConfig,
         props: Props,
         context: ConnectorContext,
     ) -> Result<Box<dyn Connector>> {
-        Confluent::connector(config, props, context).await
+        Confluent::connector(config.0, props, context).await
     }
 
     async fn task(props: Props, context: SourceContext) -> Result<Box<dyn SourceTask>> {
-        Confluent::task(props, context).await
+        Ok(Box::new(JdbcTask::start(AivenConfig::parse(&props)?.0, &props, context).await?))
     }
 
-    fn validate(config: &SourceConfig) -> Vec<ConfigError> {
-        config.problems()
+    fn validate(config: &AivenConfig) -> Vec<ConfigError> {
+        config.0.problems()
     }
 
-    async fn verify(config: SourceConfig, props: &Props) -> Verdict {
-        verify::verify(&config, props).await
+    async fn verify(config: AivenConfig, props: &Props) -> Verdict {
+        verify::verify(&config.0, props).await
     }
 
     async fn alter_offsets(
-        _config: SourceConfig,
+        _config: AivenConfig,
         offsets: &[AlteredOffset],
     ) -> Result<OffsetControl> {
         altered::check(offsets)

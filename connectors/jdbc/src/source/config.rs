@@ -112,6 +112,10 @@ pub(crate) struct SourceConfig {
     /// Where the timestamp modes begin, in milliseconds since 1970; -1 for now.
     #[config(key = "timestamp.initial", importance = Low, group = MODE)]
     pub(crate) timestamp_initial: Option<i64>,
+    /// The id that counts as the last one read where no offset is stored: rows with higher ids are
+    /// read.
+    #[config(key = "incrementing.initial", importance = Low, default = -1, group = MODE)]
+    pub(crate) incrementing_initial: i64,
     /// Refuse an incrementing column that may be NULL: such rows are never read.
     #[config(key = "validate.non.null", importance = Low, default = true, group = MODE)]
     pub(crate) validate_non_null: bool,
@@ -127,6 +131,10 @@ pub(crate) struct SourceConfig {
     #[config(key = "quote.sql.identifiers", importance = Medium, default = "ALWAYS", group = MODE,
         validate = one_of_ignore_case(["ALWAYS", "NEVER"]))]
     quote_sql_identifiers: String,
+    /// Whether tables are named with their schemas in the SQL that is made; false: the database
+    /// looks for the name in its search path.
+    #[config(key = "table.names.qualify", importance = Low, default = true, group = MODE)]
+    table_names_qualify: bool,
     /// Text to append to the SQL that is made, such as a LIMIT.
     #[config(key = "query.suffix", importance = Low, default = "", group = MODE)]
     pub(crate) query_suffix: String,
@@ -265,7 +273,7 @@ fn is_select(query: &str) -> bool {
 
 const LONGEST_TOPIC: usize = 249;
 
-fn topic_prefix_rule() -> Validator {
+pub(super) fn topic_prefix_rule() -> Validator {
     let description = "at most 249 letters, digits, points, underscores and hyphens";
     Validator::new(description, |value| {
         let prefix = value.as_str().unwrap_or_default().trim();
@@ -310,6 +318,16 @@ impl SourceConfig {
         let queries = [self.query.trim(), self.query_masked.value().trim()];
         let query = queries.into_iter().find(|q| !q.is_empty())?;
         Some(From::Query(query.to_owned()))
+    }
+
+    /// What is read, under the name that it has in SQL.
+    pub(crate) fn spelt(&self, from: &From) -> From {
+        match from {
+            From::Table(table) if !self.table_names_qualify => {
+                From::Table(TableId { schema: None, ..table.clone() })
+            }
+            _ => from.clone(),
+        }
     }
 
     pub(crate) fn mode(&self) -> Mode {

@@ -54,7 +54,8 @@ impl Job {
             Some(connection) => connection,
             None => connect(&*self.settings.dialect, config).await?,
         };
-        let mut select = Select { from: self.from.clone(), ..self.settings.template.clone() };
+        let mut select =
+            Select { from: config.spelt(&self.from), ..self.settings.template.clone() };
         if config.mode().is_incremental() {
             select.beyond = Some(self.beyond(&mut *connection, &select).await?);
         }
@@ -118,7 +119,7 @@ impl Job {
     async fn beyond(&self, connection: &mut dyn Connection, select: &Select) -> Result<Beyond> {
         let config = &self.settings.config;
         let mode = config.mode();
-        let configured = match &select.from {
+        let configured = match &self.from {
             From::Table(table) => self.settings.columns.of(table)?,
             From::Query(_) => self.settings.columns.of_query(),
         };
@@ -130,7 +131,7 @@ impl Job {
             part: Part::New,
             unfinished: None,
         };
-        if let From::Table(table) = &select.from {
+        if let From::Table(table) = &self.from {
             let columns = Columns::of(connection, table, config.validate_non_null).await?;
             if let Some(configured) = &mut beyond.incrementing {
                 *configured = columns.incrementing(configured, &select.warnings)?;

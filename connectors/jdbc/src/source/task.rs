@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use millrace_api::config::{Config, Props};
+use millrace_api::config::Props;
 use millrace_api::data::{Records, SourceOffset, SourcePartition, SourceRecords};
 use millrace_api::{Error, Result, SourceContext, SourceTask};
 use serde_json::Value as Json;
@@ -53,13 +53,13 @@ struct Read {
     failures: u32,
 }
 
-/// What stands for "from the start": Confluent's connector reads no ids below 0 either.
-const NOTHING_READ: i64 = -1;
-
 impl JdbcTask {
     /// Starts from where the task's tables were committed last.
-    pub(crate) async fn start(props: &Props, context: SourceContext) -> Result<Self> {
-        let config = SourceConfig::parse(props)?;
+    pub(crate) async fn start(
+        config: SourceConfig,
+        props: &Props,
+        context: SourceContext,
+    ) -> Result<Self> {
         config.check()?;
         let dialect = config.dialect(props)?;
         let mark = dialect.quote_mark();
@@ -126,7 +126,8 @@ impl JdbcTask {
         let read = &mut self.reads[index];
         read.failures = 0;
         if self.settings.commit_safety.is_some() && !self.settings.config.mode().has_times() {
-            let mut last = read.position.incrementing.unwrap_or(NOTHING_READ);
+            let initial = self.settings.config.incrementing_initial;
+            let mut last = read.position.incrementing.unwrap_or(initial);
             for id in batch.ids() {
                 read.gaps.read(last, id);
                 last = last.max(id);
@@ -265,8 +266,8 @@ async fn committed(from: &From, context: &SourceContext) -> Result<SourceOffset>
     Ok(offsets.into_iter().flatten().next().unwrap_or_default())
 }
 
-/// Fills in what offsets do not say: ids from 0 on, times from `timestamp.initial` on. What another
-/// mode has left in them is left out.
+/// Fills in what offsets do not say: ids from `incrementing.initial` on, times from
+/// `timestamp.initial` on. What another mode has left in them is left out.
 async fn begin_where_nothing_is_committed(
     reads: &mut [Read],
     config: &SourceConfig,
@@ -274,7 +275,7 @@ async fn begin_where_nothing_is_committed(
 ) -> Result<()> {
     let mode = config.mode();
     for Read { position, .. } in reads.iter_mut() {
-        let id = position.incrementing.unwrap_or(NOTHING_READ);
+        let id = position.incrementing.unwrap_or(config.incrementing_initial);
         position.incrementing = mode.has_ids().then_some(id);
         position.timestamp = position.timestamp.filter(|_| mode.has_times());
     }

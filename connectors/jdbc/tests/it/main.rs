@@ -1,6 +1,7 @@
 //! The JDBC source as the worker drives it, on SQLite files and a PostgreSQL server of its own.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod aiven;
 mod config;
 mod host;
 mod late;

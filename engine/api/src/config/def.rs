@@ -353,6 +353,13 @@ impl ConfigDef {
         self
     }
 
+    /// Leaves keys out.
+    #[must_use]
+    pub fn without(mut self, names: &[&str]) -> Self {
+        self.keys.retain(|key| !names.contains(&key.name.as_str()));
+        self
+    }
+
     /// Adds the keys of a plugin below a prefix and a group, as Java does for `transforms.NAME.`
     /// and `predicates.NAME.`: sorted by group, order, required, importance and name; numbered from
     /// `start`; and with rules that complain about the key without its prefix.
