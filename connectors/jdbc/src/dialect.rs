@@ -38,13 +38,11 @@ pub(crate) trait Dialect: Send + Sync {
     async fn connect(&self) -> Result<Box<dyn Connection>>;
 
     /// How tables are spelt for the sink.
-    #[expect(dead_code, reason = "the sink is being written")]
     fn grammar(&self) -> Result<&dyn Grammar> {
         Err(Error::config("this kind of database cannot be written to"))
     }
 
     /// Opens a connection to write through: one attempt, as [`connect`](Self::connect).
-    #[expect(dead_code, reason = "the sink is being written")]
     async fn connect_target(&self) -> Result<Box<dyn Target>> {
         Err(Error::config("this kind of database cannot be written to"))
     }

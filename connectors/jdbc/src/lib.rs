@@ -1,7 +1,9 @@
-//! Kafka Connect's JDBC connector: the source for PostgreSQL and SQLite.
+//! Kafka Connect's JDBC connectors: source and sink for PostgreSQL and SQLite.
 //!
 //! Decides which plugins the crate offers. The way of a row: `source::task` starts a query,
-//! `dialect::*` reads its rows from the wire into `cells`, `batch` makes them records.
+//! `dialect::*` reads its rows from the wire into `cells`, `batch` makes them records. And of a record: `sink::rows`
+//! makes it a row, `sink::batch` puts it in order with others, `sink::writer` has `dialect::*` write
+//! them.
 
 mod batch;
 mod calendar;
@@ -13,6 +15,7 @@ mod form;
 mod gaps;
 mod numeric;
 mod position;
+mod sink;
 mod source;
 mod table;
 mod unfinished;
@@ -22,5 +25,10 @@ use millrace_api::Plugin;
 
 /// The plugins of this crate.
 pub fn plugins() -> Vec<Plugin> {
-    vec![Plugin::source::<source::Confluent>(), Plugin::source::<source::Aiven>().without_aliases()]
+    vec![
+        Plugin::source::<source::Confluent>(),
+        Plugin::source::<source::Aiven>().without_aliases(),
+        Plugin::sink::<sink::Confluent>(),
+        Plugin::sink::<sink::Aiven>().without_aliases(),
+    ]
 }

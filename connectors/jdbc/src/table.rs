@@ -5,7 +5,7 @@ use std::fmt;
 use millrace_api::{Error, Result};
 
 /// A table as the database's catalog names it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TableId {
     /// None where the database has no schemas (SQLite).
     pub(crate) schema: Option<String>,
@@ -96,6 +96,27 @@ pub(crate) fn split(text: &str, mark: char) -> Result<Vec<TableId>> {
         }
     }
     if parts.is_empty() { Ok(tables) } else { Err(broken()) }
+}
+
+/// The parts of a qualified name as a user writes it: with points between them, each in quotes or
+/// not. None where a quote mark does not end where a part does.
+pub(crate) fn parts(text: &str, mark: char) -> Option<Vec<String>> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        let (part, after) = match rest.starts_with(mark) {
+            true => quoted(rest, mark)?,
+            false => {
+                let end = rest.find('.').unwrap_or(rest.len());
+                (rest[..end].to_owned(), &rest[end..])
+            }
+        };
+        parts.push(part);
+        if after.is_empty() {
+            return Some(parts);
+        }
+        rest = after.strip_prefix('.')?;
+    }
 }
 
 /// One quoted name at the start of a text, and what follows.

@@ -1,6 +1,7 @@
 //! Reads SQLite: its catalog by pragmas, its rows one by one. A column has a declared type, but
 //! each value has a type of its own: the first decides the column's form, the second may not fit.
 
+mod target;
 mod values;
 
 use std::time::Duration;
@@ -14,9 +15,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, Column, ConnectOptions, Executor, Row, SqlSafeStr, SqliteConnection};
 use tokio::sync::mpsc;
 
+use self::target::{SqliteGrammar, SqliteTarget};
 use self::values::{Declared, Reader, Stored};
 use crate::batch::{Batch, Batcher, Field, RowName, Shape};
 use crate::dialect::judge::{Doing, judge};
+use crate::dialect::target::{Grammar, Target};
 use crate::dialect::{
     Connection, Dialect, Select, TableColumn, TableFilter, hand_over, joins_outside,
 };
@@ -35,10 +38,9 @@ impl Sqlite {
     pub(crate) fn new(url: &SqliteUrl) -> Result<Self> {
         let mut options = SqliteConnectOptions::new()
             .filename(&url.path)
-            .create_if_missing(false)
-            // A reader that waits a moment for a writer is better than one that fails.
+            // Waiting a moment for a writer is better than failing.
             .busy_timeout(Duration::from_secs(5))
-            .pragma("query_only", "ON")
+            .foreign_keys(false)
             // A statement is slow while Kafka is, and a masked query must not be logged.
             .disable_statement_logging();
         for (name, value) in url.settings.iter() {
@@ -50,6 +52,9 @@ impl Sqlite {
                     })?;
                     options = options.busy_timeout(Duration::from_millis(millis));
                 }
+                "foreign_keys" => {
+                    options = options.foreign_keys(value.eq_ignore_ascii_case("true"));
+                }
                 // A file has no users: some configurations name one nevertheless.
                 "user" | "password" => {}
                 _ => warn_of_unknown(name, value),
@@ -57,6 +62,11 @@ impl Sqlite {
         }
         let path = url.path.display().to_string();
         Ok(Self { options, path })
+    }
+
+    async fn open(&self, options: &SqliteConnectOptions) -> Result<SqliteConnection> {
+        let connection = options.connect().await;
+        connection.map_err(|e| judge(e, Doing::Connecting).context("file", &self.path))
     }
 }
 
@@ -72,10 +82,17 @@ impl Dialect for Sqlite {
     }
 
     async fn connect(&self) -> Result<Box<dyn Connection>> {
-        let connection = self.options.connect().await;
-        let connection =
-            connection.map_err(|e| judge(e, Doing::Connecting).context("file", &self.path))?;
-        Ok(Box::new(SqliteReader(connection)))
+        let options = self.options.clone().create_if_missing(false).pragma("query_only", "ON");
+        Ok(Box::new(SqliteReader(self.open(&options).await?)))
+    }
+
+    fn grammar(&self) -> Result<&dyn Grammar> {
+        Ok(&SqliteGrammar)
+    }
+
+    async fn connect_target(&self) -> Result<Box<dyn Target>> {
+        let options = self.options.clone().create_if_missing(true);
+        Ok(Box::new(SqliteTarget::new(self.open(&options).await?)))
     }
 }
 
@@ -112,7 +129,7 @@ impl Connection for SqliteReader {
     }
 
     async fn columns(&mut self, table: &TableId) -> Result<Vec<TableColumn>> {
-        let columns = self.pragma(&table.name, &table.to_string()).await?;
+        let columns = pragma(&mut self.0, &table.name, &table.to_string()).await?;
         let keys = columns.iter().filter(|c| c.key > 0).count();
         let column = |c: &Pragma| TableColumn {
             name: c.name.clone(),
@@ -158,6 +175,32 @@ impl Connection for SqliteReader {
     }
 }
 
+/// The columns of a table, as its definition has them.
+async fn pragma(
+    connection: &mut SqliteConnection,
+    table: &str,
+    place: &str,
+) -> Result<Vec<Pragma>> {
+    let judged = |error| judge(error, Doing::Reading(place));
+    let sql = "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo(?1)";
+    let rows = sqlx::query(sql)
+        .bind(table.to_owned())
+        .persistent(false)
+        .fetch_all(connection)
+        .await
+        .map_err(judged)?;
+    let column = |row: &SqliteRow| {
+        Ok(Pragma {
+            name: row.try_get(0)?,
+            declared: row.try_get::<Option<String>, _>(1)?.unwrap_or_default(),
+            not_null: row.try_get::<i64, _>(2)? != 0,
+            key: row.try_get(3)?,
+        })
+    };
+    let columns: Result<_, sqlx::Error> = rows.iter().map(column).collect();
+    columns.map_err(judged)
+}
+
 /// A column of a result.
 #[derive(Clone, Debug)]
 struct ResultColumn {
@@ -167,28 +210,6 @@ struct ResultColumn {
 }
 
 impl SqliteReader {
-    /// The columns of a table, as its definition has them.
-    async fn pragma(&mut self, table: &str, place: &str) -> Result<Vec<Pragma>> {
-        let judged = |error| judge(error, Doing::Reading(place));
-        let sql = "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo(?1)";
-        let rows = sqlx::query(sql)
-            .bind(table.to_owned())
-            .persistent(false)
-            .fetch_all(&mut self.0)
-            .await
-            .map_err(judged)?;
-        let column = |row: &SqliteRow| {
-            Ok(Pragma {
-                name: row.try_get(0)?,
-                declared: row.try_get::<Option<String>, _>(1)?.unwrap_or_default(),
-                not_null: row.try_get::<i64, _>(2)? != 0,
-                key: row.try_get(3)?,
-            })
-        };
-        let columns: Result<_, sqlx::Error> = rows.iter().map(column).collect();
-        columns.map_err(judged)
-    }
-
     /// The columns of a query, each with its definition in the table it comes from.
     async fn describe(&mut self, select: &Select, place: &str) -> Result<Vec<ResultColumn>> {
         let judged = |error| judge(error, Doing::Reading(place));
@@ -203,7 +224,7 @@ impl SqliteReader {
             let mut optional = true;
             if let Some(origin) = column.origin().table_column() {
                 if !tables.iter().any(|(name, _)| **name == *origin.table) {
-                    let pragma = self.pragma(&origin.table, place).await?;
+                    let pragma = pragma(&mut self.0, &origin.table, place).await?;
                     tables.push((origin.table.to_string(), pragma));
                 }
                 let of_table = tables.iter().find(|(name, _)| **name == *origin.table);

@@ -7,6 +7,8 @@ mod host;
 mod late;
 mod postgres;
 mod server;
+mod sink_host;
+mod sink_sqlite;
 mod speed;
 mod sqlite;
 mod times;

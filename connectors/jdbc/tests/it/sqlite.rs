@@ -1,7 +1,7 @@
 //! SQLite: every declared type, both modes, and what goes wrong with tables and values.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,10 @@ impl File {
 
     pub(crate) fn url(&self) -> String {
         format!("jdbc:sqlite:{}", self.path.display())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) async fn execute(&self, sql: &str) {

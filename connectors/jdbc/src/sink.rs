@@ -1,0 +1,106 @@
+//! The sink connector, under the names that configurations call it by.
+
+mod batch;
+mod config;
+mod ledger;
+mod moments;
+mod naming;
+mod rows;
+mod shape;
+mod tables;
+mod task;
+mod writer;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use millrace_api::config::{ConfigError, Props};
+use millrace_api::{
+    Connector, ConnectorContext, Error, OffsetControl, Result, Sink, SinkContext, SinkTask,
+    TopicPartition,
+};
+
+use self::config::{ExactlyOnce, SinkConfig};
+use self::task::JdbcSinkTask;
+
+/// Confluent's name.
+pub(crate) struct Confluent;
+
+/// The name in Aiven's fork.
+pub(crate) struct Aiven;
+
+#[async_trait]
+impl Sink for Confluent {
+    const CLASS: &'static str = "io.confluent.connect.jdbc.JdbcSinkConnector";
+    type Config = SinkConfig;
+
+    async fn connector(
+        config: SinkConfig,
+        props: Props,
+        _context: ConnectorContext,
+    ) -> Result<Box<dyn Connector>> {
+        config.check()?;
+        Ok(Box::new(JdbcSinkConnector { props }))
+    }
+
+    async fn task(props: Props, context: SinkContext) -> Result<Box<dyn SinkTask>> {
+        Ok(Box::new(JdbcSinkTask::start(&props, context)?))
+    }
+
+    fn validate(config: &SinkConfig) -> Vec<ConfigError> {
+        config.problems()
+    }
+
+    async fn alter_offsets(
+        config: SinkConfig,
+        _offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<OffsetControl> {
+        if config.exactly_once == ExactlyOnce::Off {
+            return Ok(OffsetControl::Complete);
+        }
+        let message = "with exactly.once=transactional the offsets that count are in the \
+                       database: change or delete them in the table exactly.once.table";
+        Err(Error::config(message).context("exactly.once.table", config.offsets_table()))
+    }
+}
+
+#[async_trait]
+impl Sink for Aiven {
+    const CLASS: &'static str = "io.aiven.connect.jdbc.JdbcSinkConnector";
+    type Config = SinkConfig;
+
+    async fn connector(
+        config: SinkConfig,
+        props: Props,
+        context: ConnectorContext,
+    ) -> Result<Box<dyn Connector>> {
+        Confluent::connector(config, props, context).await
+    }
+
+    async fn task(props: Props, context: SinkContext) -> Result<Box<dyn SinkTask>> {
+        Confluent::task(props, context).await
+    }
+
+    fn validate(config: &SinkConfig) -> Vec<ConfigError> {
+        config.problems()
+    }
+
+    async fn alter_offsets(
+        config: SinkConfig,
+        offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<OffsetControl> {
+        Confluent::alter_offsets(config, offsets).await
+    }
+}
+
+struct JdbcSinkConnector {
+    props: Props,
+}
+
+#[async_trait]
+impl Connector for JdbcSinkConnector {
+    /// Kafka deals the partitions to tasks that are all alike.
+    async fn task_configs(&mut self, tasks_max: usize) -> Result<Vec<Props>> {
+        Ok(vec![self.props.clone(); tasks_max])
+    }
+}

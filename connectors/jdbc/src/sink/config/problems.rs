@@ -1,0 +1,71 @@
+//! What is wrong with a configuration that no single key shows.
+
+use millrace_api::Result;
+use millrace_api::config::{ConfigError, Props};
+
+use super::{DEFAULT_PROVIDER, PkMode, SinkConfig};
+use crate::dialect::target::Action;
+
+/// Collects problems.
+struct Problems(Vec<ConfigError>);
+
+impl Problems {
+    fn add(&mut self, key: &str, message: &str) {
+        self.0.push(ConfigError { key: key.to_owned(), message: message.to_owned() });
+    }
+
+    fn add_where(&mut self, wrong: bool, key: &str, message: &str) {
+        if wrong {
+            self.add(key, message);
+        }
+    }
+
+    fn add_error<T>(&mut self, key: &str, result: Result<T>) {
+        if let Err(error) = result {
+            self.add(key, &error.to_string());
+        }
+    }
+}
+
+impl SinkConfig {
+    /// What is wrong that no single key shows. Opens nothing.
+    pub(crate) fn problems(&self) -> Vec<ConfigError> {
+        let mut problems = Problems(Vec::new());
+        problems.add_where(
+            self.credentials_provider.as_str() != DEFAULT_PROVIDER,
+            "jdbc.credentials.provider.class",
+            "this value of jdbc.credentials.provider.class is not supported; set connection.user \
+             and connection.password",
+        );
+        self.check_keys(&mut problems);
+        let dialect = self.dialect(&Props::new());
+        let mark = dialect.as_ref().map_or('"', |dialect| dialect.quote_mark());
+        problems.add_error("connection.url", dialect);
+        problems.add_error("db.timezone", self.calendar());
+        problems.add_error("table.name.map", self.table_names(mark));
+        problems.0
+    }
+
+    fn check_keys(&self, problems: &mut Problems) {
+        let pk_mode = self.pk_mode();
+        problems.add_where(
+            self.delete_enabled && pk_mode != PkMode::RecordKey,
+            "delete.enabled",
+            "Deletes are only supported for pk.mode record_key",
+        );
+        problems.add_where(
+            pk_mode == PkMode::Kafka && !matches!(self.pk_fields.len(), 0 | 3),
+            "pk.fields",
+            "pk.mode=kafka needs three names, for topic, partition and offset, or none",
+        );
+        let needs_key = match self.action() {
+            Action::Upsert => "insert.mode=upsert needs to know the key: set pk.mode",
+            Action::Update => {
+                "insert.mode=update without a key would change every row: set pk.mode"
+            }
+            Action::Insert | Action::Delete => "",
+        };
+        let without_key = !needs_key.is_empty() && pk_mode == PkMode::None;
+        problems.add_where(without_key, "pk.mode", needs_key);
+    }
+}
