@@ -1,6 +1,6 @@
 //! Keeps one reading of a query between polls: what was begun goes on, whenever it is asked.
 //!
-//! Nothing is spawned. The reading is a future that owns its connection and hands batches through
+//! Nothing is spawned unless it is asked for. The reading is a future that owns its connection and hands batches through
 //! a channel of one; it advances only while somebody waits for a batch. So a poll that is dropped
 //! loses nothing, and a task that is not polled holds three batches at most: two, and one whose
 //! position depends on the next.
@@ -9,8 +9,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use millrace_api::Result;
+use millrace_api::{Error, Result};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::batch::Batch;
 use crate::dialect::Connection;
@@ -52,6 +53,23 @@ impl Cursor {
     {
         let (sender, batches) = mpsc::channel(1);
         Self { reading: Box::pin(read(sender)), batches, held: None, outcome: None }
+    }
+
+    /// As [`new`](Self::new), but the reading goes on beside those who wait for it. It ends with
+    /// the cursor.
+    pub(crate) fn spawned<F>(read: impl FnOnce(mpsc::Sender<Batch>) -> F) -> Self
+    where
+        F: Future<Output = Result<Ended>> + Send + 'static,
+    {
+        Self::new(|batches| {
+            // A set ends its tasks when it is dropped.
+            let mut reading = JoinSet::new();
+            reading.spawn(read(batches));
+            async move {
+                let ended = reading.join_next().await.expect("one was spawned");
+                ended.unwrap_or_else(|e| Err(Error::fatal("a reader ended early").with_source(e)))
+            }
+        })
     }
 
     /// The next batch, the end, or what went wrong after the batches before. Cancel-safe. Not to

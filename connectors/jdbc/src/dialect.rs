@@ -6,6 +6,7 @@ pub(crate) mod sqlite;
 pub(crate) mod target;
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -75,6 +76,19 @@ pub(crate) trait Connection: Send {
         Ok(None)
     }
 
+    /// From where to where the ids in a column go. None where it holds no whole numbers, where the
+    /// table is empty, or where the database is not read in parallel.
+    async fn extent(&mut self, table: &TableId, column: &str) -> Result<Option<Extent>> {
+        let _ = (table, column);
+        Ok(None)
+    }
+
+    /// Begins a transaction whose view of the data others can share by its name, for as long as
+    /// this connection is open. None where the database has no such thing.
+    async fn share_view(&mut self) -> Result<Option<Arc<str>>> {
+        Ok(None)
+    }
+
     /// Runs a query to its end. Batches are handed over as they fill; rows before one that fails
     /// are handed over before the error is returned.
     async fn read(&mut self, select: &Select, batches: &mpsc::Sender<Batch>) -> Result<()>;
@@ -108,6 +122,14 @@ pub(crate) struct TableColumn {
     pub(crate) counts_up: bool,
 }
 
+/// The ids of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Extent {
+    pub(crate) ids: RangeInclusive<i64>,
+    /// How many rows there are, about.
+    pub(crate) rows: u64,
+}
+
 /// Where rows come from.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum From {
@@ -128,6 +150,8 @@ pub(crate) struct Select {
     pub(crate) calendar: Calendar,
     pub(crate) limits: Limits,
     pub(crate) warnings: Warnings,
+    /// Whose view of the data to share ([`Connection::share_view`]).
+    pub(crate) view: Option<Arc<str>>,
 }
 
 impl Select {
@@ -249,6 +273,7 @@ mod tests {
             calendar: Calendar::default(),
             limits: Limits { rows: 1000, bytes: 1 << 20 },
             warnings: Warnings::default(),
+            view: None,
         }
     }
 

@@ -60,10 +60,19 @@ impl Gaps {
         if id <= last {
             self.fill(id);
         } else if id - 1 > last {
-            self.0.push_back(Gap::new(last + 1..=id - 1));
-            if self.0.len() > MOST {
-                self.0.pop_front();
-            }
+            self.pass_over(last + 1..=id - 1);
+        }
+    }
+
+    /// These ids have no row.
+    pub(crate) fn pass_over(&mut self, ids: RangeInclusive<i64>) {
+        if ids.is_empty() {
+            return;
+        }
+        let at = self.0.partition_point(|gap| gap.ids.start() < ids.start());
+        self.0.insert(at, Gap::new(ids));
+        if self.0.len() > MOST {
+            self.0.pop_front();
         }
     }
 

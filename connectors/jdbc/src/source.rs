@@ -8,6 +8,10 @@ mod connector;
 mod deal;
 mod job;
 mod patterns;
+mod progress;
+mod read;
+mod reading;
+mod snapshot;
 mod task;
 mod verify;
 

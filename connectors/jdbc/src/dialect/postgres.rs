@@ -12,7 +12,10 @@ use millrace_api::{Error, Result};
 use sqlx::Connection as _;
 use sqlx::Statement as _;
 use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{AssertSqlSafe, Column, ConnectOptions, Executor, PgConnection, Row, SqlSafeStr};
+use sqlx::{
+    AssertSqlSafe, Column, ConnectOptions, Executor, PgConnection, Row, SqlSafeStr, SqlStr,
+};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -23,7 +26,8 @@ use crate::batch::{Batch, Batcher, RowName, Shape};
 use crate::calendar::clock;
 use crate::dialect::judge::{Doing, judge};
 use crate::dialect::{
-    Connection, Dialect, From, Missed, Select, TableColumn, TableFilter, hand_over, joins_outside,
+    Connection, Dialect, Extent, From, Missed, Select, TableColumn, TableFilter, hand_over,
+    joins_outside,
 };
 use crate::gaps::Horizon;
 use crate::position::{Moment, Times};
@@ -187,12 +191,54 @@ impl Connection for PostgresConnection {
         told(self.transactions.look(&mut self.connection, select, before).await)
     }
 
+    async fn extent(&mut self, table: &TableId, column: &str) -> Result<Option<Extent>> {
+        let place = table.to_string();
+        let judged = |error| judge(error, Doing::Reading(&place));
+        let sql = "SELECT greatest(c.reltuples, -1)::bigint \
+                   FROM pg_catalog.pg_class c \
+                   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid \
+                   WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = $3 \
+                       AND a.atttypid IN (20, 21, 23)";
+        let row = sqlx::query(sql)
+            .bind(table.schema.clone().unwrap_or_default())
+            .bind(table.name.clone())
+            .bind(column.to_owned())
+            .persistent(false)
+            .fetch_optional(&mut self.connection);
+        let Some(row) = row.await.map_err(judged)? else { return Ok(None) };
+        let rows: i64 = row.try_get(0).map_err(judged)?;
+        let name = Quoting::Always('"').sql(column);
+        let sql = format!(
+            "SELECT min({name})::bigint, max({name})::bigint FROM {}",
+            table.sql(Quoting::Always('"'))
+        );
+        let row = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_one(&mut self.connection);
+        let row = row.await.map_err(judged)?;
+        let id = |at| row.try_get::<Option<i64>, _>(at).map_err(judged);
+        let (Some(first), Some(last)) = (id(0)?, id(1)?) else { return Ok(None) };
+        // A table that was never analysed: as if no id were missing.
+        let rows = u64::try_from(rows).ok().filter(|rows| *rows > 0);
+        let rows = rows.unwrap_or_else(|| last.abs_diff(first).saturating_add(1));
+        Ok(Some(Extent { ids: first..=last, rows }))
+    }
+
+    async fn share_view(&mut self) -> Result<Option<Arc<str>>> {
+        let judged = |error| judge(error, Doing::Listing);
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        sqlx::raw_sql(begin).execute(&mut self.connection).await.map_err(judged)?;
+        let row = sqlx::query("SELECT pg_export_snapshot()").persistent(false);
+        let row = row.fetch_one(&mut self.connection).await.map_err(judged)?;
+        let name: String = row.try_get(0).map_err(judged)?;
+        Ok(Some(name.into()))
+    }
+
     async fn read(&mut self, select: &Select, batches: &mpsc::Sender<Batch>) -> Result<()> {
         let place = select.place();
         let judged = |error| judge(error, Doing::Reading(&place));
         // The lock that describing takes is held until the rows are read: their types cannot
         // change in between.
-        sqlx::raw_sql("BEGIN").execute(&mut self.connection).await.map_err(judged)?;
+        sqlx::raw_sql(begin(select)).execute(&mut self.connection).await.map_err(judged)?;
         let columns = self.describe(select).await?;
         let (sql, batcher, decoders) = plan(select, &columns)?;
         let mut rows = Rows { select, batcher, decoders, tuples: Tuples::default(), count: 0 };
@@ -252,6 +298,14 @@ impl PostgresConnection {
         }
         Ok(columns)
     }
+}
+
+/// Begins the transaction of a reading.
+fn begin(select: &Select) -> SqlStr {
+    let Some(view) = &select.view else { return "BEGIN".into_sql_str() };
+    let name = view.replace('\'', "''");
+    let sql = format!("BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '{name}'");
+    AssertSqlSafe(sql).into_sql_str()
 }
 
 struct PostgresTimes;

@@ -4,6 +4,8 @@ use millrace_api::data::{SourceOffset, SourcePartition};
 use millrace_api::{AlteredOffset, Error, OffsetControl, Result};
 use serde_json::Value as Json;
 
+use crate::source::read::SNAPSHOT;
+
 /// What an offset may hold, each a whole number.
 const POSITIONS: [&str; 3] = ["incrementing", "timestamp", "timestamp_nanos"];
 
@@ -33,8 +35,9 @@ fn check_partition(partition: Option<&SourcePartition>) -> Result<()> {
 }
 
 fn check_offset(offset: &SourceOffset) -> Result<()> {
-    if !POSITIONS.iter().any(|key| offset.contains_key(*key)) {
-        let message = "an offset must be null, or hold incrementing or timestamp";
+    if !POSITIONS.iter().any(|key| offset.contains_key(*key)) && !offset.contains_key(SNAPSHOT) {
+        let message = "an offset must be null, or hold incrementing or timestamp; that of a \
+                       snapshot, millrace.snapshot";
         return Err(Error::fatal(message).context("offset", Json::Object(offset.clone())));
     }
     let wrong = |key: &&str| offset.get(*key).is_some_and(|value| value.as_i64().is_none());
@@ -67,6 +70,7 @@ mod tests {
         ] {
             assert_eq!(checked(partition, number.clone()).unwrap(), OffsetControl::Complete);
         }
+        checked(json!({"table": "t"}), json!({"millrace.snapshot": "over"})).unwrap();
         for partition in [json!(null), json!({}), json!({"table": 1}), json!({"query": "select"})] {
             let error = checked(partition.clone(), number.clone()).unwrap_err().to_string();
             assert!(error.contains("source partition"), "{error}");

@@ -111,6 +111,12 @@ impl<'a> Columns<'a> {
         Ok(column.name.clone())
     }
 
+    /// A column that counts up by itself, so that each row has a number of its own.
+    pub(super) fn counting(&self) -> Option<String> {
+        let column = self.all.iter().find(|c| c.counts_up && !c.nullable)?;
+        Some(column.name.clone())
+    }
+
     /// The timestamp columns under the names that the database has for them. One of them must not
     /// be NULL in any row.
     pub(super) fn check_timestamps(

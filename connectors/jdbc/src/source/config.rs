@@ -5,7 +5,7 @@ mod problems;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_api::config::validators::{at_least, list_of, one_of, one_of_ignore_case};
+use millrace_api::config::validators::{at_least, between, list_of, one_of, one_of_ignore_case};
 use millrace_api::config::{ClassName, Config, Password, Props, Validator};
 use millrace_api::{Error, Result};
 
@@ -204,6 +204,17 @@ pub(crate) struct SourceConfig {
     #[config(key = "commit.safety.grace.ms", importance = Low, default = 60_000, group = MODE,
         validate = at_least(0))]
     commit_safety_grace_ms: i64,
+    /// How many readers read a table that is read from its start, each a part of its ids at a time:
+    /// in bulk mode, by a column that counts up by itself, and in incrementing mode where nothing
+    /// was read yet. With more than one, what was read is kept in the offsets, and a restart goes
+    /// on with the rest.
+    #[config(key = "snapshot.parallelism", importance = Medium, default = 1, group = MODE,
+        validate = between(1, 64))]
+    snapshot_parallelism: i32,
+    /// About how many rows such a part has.
+    #[config(key = "snapshot.chunk.rows", importance = Low, default = 100_000, group = MODE,
+        validate = at_least(1))]
+    snapshot_chunk_rows: i64,
 }
 
 /// How new rows are found.
@@ -394,6 +405,20 @@ impl SourceConfig {
     pub(crate) fn first_time(&self) -> Moment {
         let initial = self.timestamp_initial.filter(|millis| *millis != -1);
         initial.map(Moment::from_millis).unwrap_or_default()
+    }
+
+    /// Whether several readers read a table that is read from its start.
+    pub(crate) fn takes_snapshots(&self) -> bool {
+        self.snapshot_parallelism > 1 && matches!(self.mode(), Mode::Bulk | Mode::Incrementing)
+    }
+
+    /// How many readers a snapshot has.
+    pub(crate) fn snapshot_parallelism(&self) -> usize {
+        usize::try_from(self.snapshot_parallelism).unwrap_or(1)
+    }
+
+    pub(crate) fn snapshot_chunk_rows(&self) -> u64 {
+        u64::try_from(self.snapshot_chunk_rows).unwrap_or(1)
     }
 
     pub(crate) fn mapping(&self) -> NumericMapping {

@@ -5,21 +5,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use millrace_api::config::Props;
-use millrace_api::data::{Records, SourceOffset, SourcePartition, SourceRecords};
+use millrace_api::data::SourceRecords;
 use millrace_api::{Error, Result, SourceContext, SourceTask};
-use serde_json::Value as Json;
 use tokio::time::Instant;
 
-use crate::batch::{Batch, Limits};
-use crate::cursor::{Cursor, Ended, Next};
+use crate::batch::Limits;
+use crate::cursor::Ended;
 use crate::dialect::{Connection, Dialect, From, Select, Warnings};
-use crate::gaps::{Gaps, Horizon};
-use crate::position::{Moment, Position};
-use crate::source::config::{Mode, SourceConfig};
+use crate::gaps::Horizon;
+use crate::position::Moment;
+use crate::source::config::SourceConfig;
 use crate::source::connector::{TABLES, connect};
 use crate::source::job::{Job, Settings};
+use crate::source::read::Read;
+use crate::source::reading::{Reading, Step};
+use crate::source::snapshot::{Snapshot, Start};
 use crate::table::{self, Quoting};
-use crate::unfinished::Unfinished;
 
 /// How long a poll without rows waits.
 const POLL: Duration = Duration::from_secs(1);
@@ -35,22 +36,7 @@ pub(crate) struct JdbcTask {
     /// Kept between two readings.
     connection: Option<Box<dyn Connection>>,
     /// What is being read, and which of `reads` it is.
-    cursor: Option<(usize, Cursor)>,
-}
-
-/// A table or the query, and how far it was read.
-struct Read {
-    from: From,
-    topic: Arc<str>,
-    partition: Arc<SourcePartition>,
-    /// Nothing in bulk mode.
-    position: Position,
-    /// Whose rows may still come.
-    gaps: Gaps,
-    /// The same in a mode by time.
-    unfinished: Option<Arc<Unfinished>>,
-    due: Instant,
-    failures: u32,
+    reading: Option<(usize, Reading)>,
 }
 
 impl JdbcTask {
@@ -79,14 +65,10 @@ impl JdbcTask {
             return Err(Error::fatal(message));
         }
         let commit_safety = config.commit_safety().filter(|_| dialect.rows_may_be_late());
-        let named = |error: Error| error.context("connector", context.connector());
         let mut reads = Vec::new();
         for from in sources {
             let mut read = Read::new(from, &config);
-            if config.mode().is_incremental() {
-                let newest = committed(&read.from, &context).await?;
-                read.restore(&newest, commit_safety.map(|_| config.mode())).map_err(named)?;
-            }
+            read.resume(&config, commit_safety.is_some(), &context).await?;
             reads.push(read);
         }
         begin_where_nothing_is_committed(&mut reads, &config, &*dialect).await?;
@@ -96,7 +78,7 @@ impl JdbcTask {
             settings: Arc::new(Settings { config, dialect, commit_safety, columns, template }),
             reads,
             connection: None,
-            cursor: None,
+            reading: None,
         })
     }
 
@@ -110,46 +92,61 @@ impl JdbcTask {
             return false;
         }
         let read = &self.reads[next];
-        let (from, position) = (read.from.clone(), read.position);
-        let late = read.gaps.ranges();
         let settings = Arc::clone(&self.settings);
         let connection = self.connection.take();
-        let unfinished = read.unfinished.clone();
-        let job = Job { settings, from, position, late, unfinished };
-        let cursor = Cursor::new(|batches| job.run(connection, batches));
-        self.cursor = Some((next, cursor));
+        let job = Job {
+            settings: Arc::clone(&settings),
+            from: read.from.clone(),
+            position: read.position,
+            late: read.gaps.ranges(),
+            unfinished: read.unfinished.clone(),
+        };
+        let reading = match &read.from {
+            From::Table(table) if read.wants_snapshot(&settings.config) => {
+                let start = Start {
+                    settings,
+                    table: table.clone(),
+                    after: read.position.incrementing,
+                    progress: read.progress.clone(),
+                };
+                let begin = Snapshot::begin(start, connection);
+                Reading::Beginning(Box::pin(begin), Some(job))
+            }
+            _ => Reading::ordered(job, connection),
+        };
+        self.reading = Some((next, reading));
         true
     }
 
-    /// The records of a batch. The position moves with it: nothing can stop the batch any more.
-    fn records(&mut self, index: usize, batch: Batch) -> SourceRecords {
+    /// What a step gives: records, once nothing can stop them any more; none at an end.
+    fn take(&mut self, index: usize, step: Step) -> Option<SourceRecords> {
+        let settings = &self.settings;
+        let looks_for_gaps =
+            settings.commit_safety.is_some() && !settings.config.mode().has_times();
         let read = &mut self.reads[index];
         read.failures = 0;
-        if self.settings.commit_safety.is_some() && !self.settings.config.mode().has_times() {
-            let initial = self.settings.config.incrementing_initial;
-            let mut last = read.position.incrementing.unwrap_or(initial);
-            for id in batch.ids() {
-                read.gaps.read(last, id);
-                last = last.max(id);
+        match step {
+            Step::Batch(batch) => return Some(read.records(batch, looks_for_gaps)),
+            Step::Piece(piece) => return Some(read.records_of_piece(piece, looks_for_gaps)),
+            Step::End(ended) => self.ended(index, ended),
+            Step::Complete(connection) => {
+                read.snapshot_is_complete();
+                // What came since the snapshot began is read at once.
+                if read.is_at_start {
+                    read.due = Instant::now() + settings.config.poll_interval();
+                }
+                self.reading = None;
+                self.connection = connection;
             }
         }
-        read.position = read.position.moved_to(batch.last);
-        if batch.unfinished.is_some() {
-            read.unfinished = batch.unfinished;
-        }
-        SourceRecords {
-            records: Records::new(Arc::clone(&read.topic), batch.column),
-            source_partition: Arc::clone(&read.partition),
-            source_offset: read.offset(),
-        }
+        None
     }
 
     /// A reading came to its end.
     fn ended(&mut self, index: usize, ended: Ended) {
-        self.cursor = None;
+        self.reading = None;
         self.connection = Some(ended.connection);
         let read = &mut self.reads[index];
-        read.failures = 0;
         read.due = Instant::now() + self.settings.config.poll_interval();
         if ended.unfinished.is_some() {
             read.unfinished = ended.unfinished;
@@ -181,89 +178,6 @@ impl JdbcTask {
             _ => error,
         }
     }
-}
-
-impl Read {
-    fn new(from: From, config: &SourceConfig) -> Self {
-        let (topic, partition) = match &from {
-            From::Table(table) if config.mode().is_incremental() => {
-                (config.topic(Some(&table.name)), versioned(&table.to_string()))
-            }
-            From::Table(table) => (config.topic(Some(&table.name)), unversioned(&table.name)),
-            From::Query(_) => (config.topic(None), of_query()),
-        };
-        Self {
-            from,
-            topic: topic.into(),
-            partition: Arc::new(partition),
-            position: Position::default(),
-            gaps: Gaps::default(),
-            unfinished: None,
-            due: Instant::now(),
-            failures: 0,
-        }
-    }
-
-    /// The offset to store; none in bulk mode.
-    fn offset(&self) -> Option<SourceOffset> {
-        let mut offset = self.position.to_offset()?;
-        if let Some(gaps) = self.gaps.to_json() {
-            offset.insert(GAPS.to_owned(), gaps);
-        }
-        if let Some(unfinished) = &self.unfinished {
-            offset.insert(UNFINISHED.to_owned(), unfinished.to_json());
-        }
-        Some(offset)
-    }
-
-    /// Goes on from an offset, with what it says of rows that are late in this mode.
-    fn restore(&mut self, offset: &SourceOffset, late: Option<Mode>) -> Result<()> {
-        self.position = Position::from_offset(offset)?;
-        match late {
-            None => {}
-            Some(mode) if mode.has_times() => {
-                let unfinished = offset.get(UNFINISHED).and_then(Unfinished::from_json);
-                self.unfinished = unfinished.map(Arc::new);
-            }
-            Some(_) => self.gaps = offset.get(GAPS).map(Gaps::from_json).unwrap_or_default(),
-        }
-        Ok(())
-    }
-}
-
-/// The key of [`Gaps`] in offsets, beside Confluent's own.
-const GAPS: &str = "millrace.gaps";
-/// The key of [`Unfinished`].
-const UNFINISHED: &str = "millrace.unfinished";
-
-/// A map of strings.
-fn partition<const N: usize>(entries: [(&str, &str); N]) -> SourcePartition {
-    let entries = entries.into_iter();
-    entries.map(|(k, v)| (k.to_owned(), Json::from(v))).collect()
-}
-
-/// The source partition of a table in an incremental mode.
-fn versioned(qualified: &str) -> SourcePartition {
-    partition([("protocol", "1"), ("table", qualified)])
-}
-
-/// The source partition of a table in bulk mode, and in offsets of very old versions.
-fn unversioned(name: &str) -> SourcePartition {
-    partition([("table", name)])
-}
-
-fn of_query() -> SourcePartition {
-    partition([("query", "query")])
-}
-
-/// The newest offset of a table or the query that there is; empty without any.
-async fn committed(from: &From, context: &SourceContext) -> Result<SourceOffset> {
-    let partitions = match from {
-        From::Table(table) => vec![versioned(&table.to_string()), unversioned(&table.name)],
-        From::Query(_) => vec![of_query()],
-    };
-    let offsets = context.offsets().offsets(&partitions).await?;
-    Ok(offsets.into_iter().flatten().next().unwrap_or_default())
 }
 
 /// Fills in what offsets do not say: ids from `incrementing.initial` on, times from
@@ -308,6 +222,7 @@ pub(super) fn template(config: &SourceConfig, quoting: Quoting) -> Result<Select
             bytes: BATCH_BYTES,
         },
         warnings: Warnings::default(),
+        view: None,
     })
 }
 
@@ -316,19 +231,22 @@ impl SourceTask for JdbcTask {
     async fn poll(&mut self) -> Result<Vec<SourceRecords>> {
         let deadline = Instant::now() + POLL;
         loop {
-            let Some((index, cursor)) = &mut self.cursor else {
+            let Some((index, reading)) = &mut self.reading else {
                 if self.begin(deadline).await {
                     continue;
                 }
                 return Ok(Vec::new());
             };
             let index = *index;
-            match tokio::time::timeout_at(deadline, cursor.next()).await {
+            match tokio::time::timeout_at(deadline, reading.next()).await {
                 Err(_) => return Ok(Vec::new()),
-                Ok(Ok(Next::Batch(batch))) => return Ok(vec![self.records(index, batch)]),
-                Ok(Ok(Next::End(ended))) => self.ended(index, ended),
+                Ok(Ok(step)) => {
+                    if let Some(records) = self.take(index, step) {
+                        return Ok(vec![records]);
+                    }
+                }
                 Ok(Err(error)) => {
-                    self.cursor = None;
+                    self.reading = None;
                     return Err(self.failed(index, error));
                 }
             }
@@ -337,7 +255,7 @@ impl SourceTask for JdbcTask {
 
     async fn stop(&mut self) -> Result<()> {
         // A query that is being read ends with its connection.
-        self.cursor = None;
+        self.reading = None;
         if let Some(connection) = self.connection.take() {
             connection.close().await;
         }

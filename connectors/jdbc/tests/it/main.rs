@@ -9,6 +9,7 @@ mod postgres;
 mod server;
 mod sink_host;
 mod sink_sqlite;
+mod snapshot;
 mod speed;
 mod sqlite;
 mod times;

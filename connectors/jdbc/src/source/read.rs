@@ -1,0 +1,209 @@
+//! A table or the query of a task: how far it was read, and how offsets say so.
+
+use std::sync::Arc;
+
+use millrace_api::data::{Records, SourceOffset, SourcePartition, SourceRecords};
+use millrace_api::{Error, Result, SourceContext};
+use serde_json::Value as Json;
+use tokio::time::Instant;
+
+use crate::batch::Batch;
+use crate::dialect::From;
+use crate::gaps::Gaps;
+use crate::position::Position;
+use crate::source::config::SourceConfig;
+use crate::source::progress::Progress;
+use crate::source::snapshot::Piece;
+use crate::unfinished::Unfinished;
+
+/// A table or the query, and how far it was read.
+pub(super) struct Read {
+    pub(super) from: From,
+    topic: Arc<str>,
+    partition: Arc<SourcePartition>,
+    /// Nothing in bulk mode.
+    pub(super) position: Position,
+    /// Whose rows may still come.
+    pub(super) gaps: Gaps,
+    /// The same in a mode by time.
+    pub(super) unfinished: Option<Arc<Unfinished>>,
+    /// Whether nothing was committed that a reading goes on from; always so in bulk mode.
+    pub(super) is_at_start: bool,
+    /// What a snapshot has read, while it is being made.
+    pub(super) progress: Option<Progress>,
+    pub(super) due: Instant,
+    pub(super) failures: u32,
+}
+
+impl Read {
+    /// Nothing was read yet.
+    pub(super) fn new(from: From, config: &SourceConfig) -> Self {
+        let (topic, partition) = match &from {
+            From::Table(table) if config.mode().is_incremental() => {
+                (config.topic(Some(&table.name)), versioned(&table.to_string()))
+            }
+            From::Table(table) => (config.topic(Some(&table.name)), unversioned(&table.name)),
+            From::Query(_) => (config.topic(None), of_query()),
+        };
+        Self {
+            from,
+            topic: topic.into(),
+            partition: Arc::new(partition),
+            position: Position::default(),
+            gaps: Gaps::default(),
+            unfinished: None,
+            is_at_start: true,
+            progress: None,
+            due: Instant::now(),
+            failures: 0,
+        }
+    }
+
+    /// Goes on from what is committed, by the newest offset that there is. `looks_for_late` says
+    /// whether what it says of late rows counts.
+    pub(super) async fn resume(
+        &mut self,
+        config: &SourceConfig,
+        looks_for_late: bool,
+        context: &SourceContext,
+    ) -> Result<()> {
+        let mode = config.mode();
+        if !mode.is_incremental() && !config.takes_snapshots() {
+            return Ok(());
+        }
+        let mut partitions = vec![SourcePartition::clone(&self.partition)];
+        if let (From::Table(table), true) = (&self.from, mode.is_incremental()) {
+            partitions.push(unversioned(&table.name));
+        }
+        let offsets = context.offsets().offsets(&partitions).await?;
+        let own = offsets.first().and_then(Option::as_ref);
+        self.progress = own.and_then(|own| Progress::from_json(own.get(SNAPSHOT)?));
+        if !mode.is_incremental() {
+            return Ok(());
+        }
+        let newest = offsets.into_iter().flatten().next().unwrap_or_default();
+        let named = |error: Error| error.context("connector", context.connector());
+        self.position = Position::from_offset(&newest).map_err(named)?;
+        self.is_at_start = self.position.incrementing.is_none();
+        if looks_for_late && mode.has_times() {
+            let unfinished = newest.get(UNFINISHED).and_then(Unfinished::from_json);
+            self.unfinished = unfinished.map(Arc::new);
+        } else if looks_for_late {
+            self.gaps = newest.get(GAPS).map(Gaps::from_json).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Whether several readers are to read it: from its start on, or what is left.
+    pub(super) fn wants_snapshot(&self, config: &SourceConfig) -> bool {
+        self.is_at_start && (config.takes_snapshots() || self.progress.is_some())
+    }
+
+    /// The records of a batch. The position moves with it.
+    pub(super) fn records(&mut self, batch: Batch, looks_for_gaps: bool) -> SourceRecords {
+        if let (Some(last), true) = (self.position.incrementing, looks_for_gaps) {
+            self.look_for_gaps(last, &batch);
+        }
+        self.position = self.position.moved_to(batch.last);
+        if batch.unfinished.is_some() {
+            self.unfinished.clone_from(&batch.unfinished);
+        }
+        // Bulk mode has no position, and begins at the start each time.
+        self.is_at_start &= self.position == Position::default();
+        self.emit(batch)
+    }
+
+    /// The records of a piece of a snapshot.
+    pub(super) fn records_of_piece(&mut self, piece: Piece, looks_for_gaps: bool) -> SourceRecords {
+        if looks_for_gaps {
+            let last = self.look_for_gaps(piece.looked_at, &piece.batch);
+            if let Some(end) = piece.chunk_end {
+                self.gaps.pass_over(last + 1..=end);
+            }
+        }
+        self.progress = Some(piece.progress);
+        self.emit(piece.batch)
+    }
+
+    /// A snapshot is complete: an incremental mode goes on from its last id.
+    pub(super) fn snapshot_is_complete(&mut self) {
+        let progress = self.progress.take();
+        if self.position == Position::default() {
+            return;
+        }
+        self.is_at_start = false;
+        if let Some(progress) = progress {
+            self.position.incrementing = Some(progress.last_id());
+        }
+    }
+
+    /// Looks for ids that were passed over among rows that follow `last`. Gives the last id.
+    fn look_for_gaps(&mut self, mut last: i64, batch: &Batch) -> i64 {
+        for id in batch.ids() {
+            self.gaps.read(last, id);
+            last = last.max(id);
+        }
+        last
+    }
+
+    fn emit(&self, batch: Batch) -> SourceRecords {
+        SourceRecords {
+            records: Records::new(Arc::clone(&self.topic), batch.column),
+            source_partition: Arc::clone(&self.partition),
+            source_offset: self.offset(),
+        }
+    }
+
+    /// The offset to store; none in bulk mode without a snapshot.
+    fn offset(&self) -> Option<SourceOffset> {
+        let is_incremental = self.position != Position::default();
+        let mut offset = match &self.progress {
+            None => self.position.to_offset()?,
+            Some(progress) if !progress.is_over() => of_snapshot(progress.to_json()),
+            Some(progress) if is_incremental => {
+                let incrementing = Some(progress.last_id());
+                Position { incrementing, ..self.position }.to_offset()?
+            }
+            Some(_) => of_snapshot(Json::from("over")),
+        };
+        if let Some(gaps) = self.gaps.to_json() {
+            offset.insert(GAPS.to_owned(), gaps);
+        }
+        if let Some(unfinished) = &self.unfinished {
+            offset.insert(UNFINISHED.to_owned(), unfinished.to_json());
+        }
+        Some(offset)
+    }
+}
+
+// Beside Confluent's own keys, an offset may hold these.
+/// The key of [`Progress`]: `"over"` once all rows were read, in bulk mode.
+pub(super) const SNAPSHOT: &str = "millrace.snapshot";
+/// The key of [`Gaps`].
+const GAPS: &str = "millrace.gaps";
+/// The key of [`Unfinished`].
+const UNFINISHED: &str = "millrace.unfinished";
+
+fn of_snapshot(progress: Json) -> SourceOffset {
+    SourceOffset::from_iter([(SNAPSHOT.to_owned(), progress)])
+}
+
+/// A map of strings.
+fn partition<const N: usize>(entries: [(&str, &str); N]) -> SourcePartition {
+    let entries = entries.into_iter();
+    entries.map(|(k, v)| (k.to_owned(), Json::from(v))).collect()
+}
+
+/// The source partition of a table in an incremental mode.
+fn versioned(qualified: &str) -> SourcePartition {
+    partition([("protocol", "1"), ("table", qualified)])
+}
+
+/// The source partition of a table in bulk mode, and in offsets of very old versions.
+fn unversioned(name: &str) -> SourcePartition {
+    partition([("table", name)])
+}
+
+fn of_query() -> SourcePartition {
+    partition([("query", "query")])
+}
