@@ -17,7 +17,20 @@ use crate::unfinished::Unfinished;
 pub(crate) struct Field {
     pub(crate) name: String,
     pub(crate) form: Form,
+    /// Of how many levels of lists this is the form of the items.
+    pub(crate) dimensions: u8,
     pub(crate) optional: bool,
+}
+
+impl Field {
+    fn schema(&self) -> SchemaRef {
+        let mut schema = self.form.schema(self.optional || self.dimensions > 0);
+        for level in (0..self.dimensions).rev() {
+            let optional = self.optional && level == 0;
+            schema = Schema::array_builder(schema).with_optional(optional).build();
+        }
+        schema
+    }
 }
 
 /// What the rows of one query become.
@@ -50,7 +63,7 @@ impl Shape {
                 let message = "two columns have the same name; give one an alias in the query";
                 return Err(Error::fatal(message).context("column", &field.name));
             }
-            builder = builder.field(field.name.as_str(), field.form.schema(field.optional));
+            builder = builder.field(field.name.as_str(), field.schema());
         }
         // The position stays where it is while rows below it are read.
         let beyond = beyond.filter(|b| !matches!(b.part, Part::Late(_)));
@@ -150,7 +163,7 @@ impl Batcher {
         // Room for the usual batch at once, not for whatever a user calls a batch.
         let room = limits.rows.min(4096);
         let cells = shape.schema.fields().iter().zip(&shape.fields);
-        let cells = cells.map(|(field, f)| Cells::new(f.form, &field.schema, room));
+        let cells = cells.map(|(field, f)| Cells::of(f.form, f.dimensions, &field.schema, room));
         let cells = cells.collect();
         let (last_moment, ties) = (None, Ties::default());
         Self { cells, shape, limits, rows: 0, bytes: 0, last_moment, ties }
@@ -290,7 +303,7 @@ mod tests {
     const LIMITS: Limits = Limits { rows: 2, bytes: 100 };
 
     fn field(name: &str, form: Form) -> Field {
-        Field { name: name.into(), form, optional: true }
+        Field { name: name.into(), form, dimensions: 0, optional: true }
     }
 
     fn beyond(timestamps: &[&str], incrementing: Option<&str>) -> Beyond {

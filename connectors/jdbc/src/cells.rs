@@ -1,5 +1,7 @@
 //! Holds the cells of one column while a batch is read, and says which values do not fit.
 
+mod nested;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use millrace_api::Result;
 use millrace_api::data::{Column, Decimal, SchemaRef, Value};
 use num_bigint::{BigInt, Sign};
 
+pub(crate) use self::nested::{Lists, Maps};
 use crate::form::Form;
 use crate::numeric::Unscaled;
 
@@ -49,6 +52,8 @@ pub(crate) enum Cells {
     Time(Time32MillisecondBuilder),
     Timestamp(TimestampMillisecondBuilder),
     Decimal(Decimal256Builder),
+    List(Box<Lists>),
+    Map(Maps),
     /// Decimals that Arrow cannot hold.
     Wide {
         values: Vec<Value>,
@@ -63,7 +68,8 @@ pub(crate) enum Finished {
 }
 
 macro_rules! each_builder {
-    ($cells:expr, $builder:ident => $do:expr, $values:ident => $wide:expr) => {
+    ($cells:expr, $builder:ident => $do:expr, $nested:ident => $deep:expr,
+     $values:ident => $wide:expr) => {
         match $cells {
             Cells::Boolean($builder) => $do,
             Cells::Int8($builder) => $do,
@@ -78,12 +84,22 @@ macro_rules! each_builder {
             Cells::Time($builder) => $do,
             Cells::Timestamp($builder) => $do,
             Cells::Decimal($builder) => $do,
+            Cells::List($nested) => $deep,
+            Cells::Map($nested) => $deep,
             Cells::Wide { values: $values, .. } => $wide,
         }
     };
 }
 
 impl Cells {
+    /// As [`new`](Self::new), but lists of that form where there are dimensions.
+    pub(crate) fn of(form: Form, dimensions: u8, schema: &SchemaRef, rows: usize) -> Self {
+        match dimensions {
+            0 => Self::new(form, schema, rows),
+            _ => Self::List(Box::new(Lists::new(form, dimensions, schema, rows))),
+        }
+    }
+
     /// No cells yet, room for so many.
     pub(crate) fn new(form: Form, schema: &SchemaRef, rows: usize) -> Self {
         let data_type =
@@ -107,18 +123,24 @@ impl Cells {
                 Self::Decimal(Decimal256Builder::with_capacity(rows).with_data_type(data_type()))
             }
             Form::Decimal { scale, .. } => Self::Wide { values: Vec::with_capacity(rows), scale },
+            Form::Map => Self::Map(Maps::new(schema, rows)),
         }
     }
 
     /// How many cells.
     pub(crate) fn len(&self) -> usize {
         use arrow::array::ArrayBuilder;
-        each_builder!(self, builder => builder.len(), values => values.len())
+        each_builder!(self, b => b.len(), nested => nested.len(), values => values.len())
     }
 
     /// Appends null.
     pub(crate) fn null(&mut self) {
-        each_builder!(self, builder => builder.append_null(), values => values.push(Value::Null));
+        each_builder!(
+            self,
+            builder => builder.append_null(),
+            nested => nested.append_null(),
+            values => values.push(Value::Null)
+        );
     }
 
     /// Appends a whole number. Fails when it is too big for the column's type.
@@ -219,6 +241,22 @@ impl Cells {
         Ok(())
     }
 
+    /// Appends a map of texts.
+    pub(crate) fn map(&mut self, pairs: &[(&str, Option<&str>)]) -> Result<(), Misfit> {
+        match self {
+            Self::Map(maps) => maps.append(pairs),
+            _ => Err(mismatched()),
+        }
+    }
+
+    /// The lists, of which another is appended.
+    pub(crate) fn lists(&mut self) -> Result<&mut Lists, Misfit> {
+        match self {
+            Self::List(lists) => Ok(lists),
+            _ => Err(mismatched()),
+        }
+    }
+
     /// Appends a decimal whose scale is the column's.
     pub(crate) fn decimal(&mut self, unscaled: Unscaled) -> Result<(), Misfit> {
         match self {
@@ -249,6 +287,7 @@ impl Cells {
                 let array = if array.len() == rows { array } else { array.slice(0, rows) };
                 Finished::Array(Arc::new(array))
             },
+            nested => nested.finish(rows),
             values => {
                 let mut all = std::mem::take(values);
                 all.truncate(rows);

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::batch::{Batch, Limits};
 use crate::calendar::Calendar;
 use crate::dialect::target::{Grammar, Target};
-use crate::form::NumericMapping;
+use crate::form::{Hstore, NumericMapping};
 use crate::gaps::Horizon;
 use crate::position::{Beyond, Moment, Times};
 use crate::table::{Quoting, TableId};
@@ -147,6 +147,8 @@ pub(crate) struct Select {
     pub(crate) suffix: String,
     pub(crate) quoting: Quoting,
     pub(crate) mapping: NumericMapping,
+    /// Whether columns are read that Confluent's connector leaves out, and what `hstore` is then.
+    pub(crate) complex: Option<Hstore>,
     pub(crate) calendar: Calendar,
     pub(crate) limits: Limits,
     pub(crate) warnings: Warnings,
@@ -270,6 +272,7 @@ mod tests {
             suffix: String::new(),
             quoting: Quoting::Always('"'),
             mapping: NumericMapping::None,
+            complex: None,
             calendar: Calendar::default(),
             limits: Limits { rows: 1000, bytes: 1 << 20 },
             warnings: Warnings::default(),

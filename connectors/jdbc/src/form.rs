@@ -12,6 +12,16 @@ pub(crate) enum NumericMapping {
     BestFitEagerDouble,
 }
 
+/// What `hstore` becomes (`hstore.handling.mode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hstore {
+    /// It is left out.
+    #[default]
+    None,
+    Map,
+    Json,
+}
+
 /// The most digits that always fit an int64.
 const INTEGER_DIGITS: i32 = 18;
 /// The scale of a decimal column that does not state one: what Confluent's connector gives it.
@@ -34,7 +44,12 @@ pub(crate) enum Form {
     Date,
     Time,
     Timestamp,
-    Decimal { precision: i32, scale: i32 },
+    Decimal {
+        precision: i32,
+        scale: i32,
+    },
+    /// From text to text or null.
+    Map,
 }
 
 impl Form {
@@ -101,6 +116,7 @@ impl Form {
             Self::Timestamp => Schema::timestamp_builder(),
             Self::Decimal { precision, scale } => Schema::decimal_builder(scale)
                 .parameter("connect.decimal.precision", precision.to_string()),
+            Self::Map => Schema::map_builder(Schema::string(false), Schema::string(true)),
         };
         builder.with_optional(optional).build()
     }

@@ -3,15 +3,17 @@
 
 mod copy;
 mod decode;
+mod nested;
 mod options;
 mod transactions;
+mod types;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use millrace_api::{Error, Result};
 use sqlx::Connection as _;
 use sqlx::Statement as _;
-use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::postgres::{PgColumn, PgConnectOptions, PgRow};
 use sqlx::{
     AssertSqlSafe, Column, ConnectOptions, Executor, PgConnection, Row, SqlSafeStr, SqlStr,
 };
@@ -20,8 +22,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use self::copy::{Parsed, Tuples};
-use self::decode::{Decode, ServerColumn};
+use self::decode::Decode;
 use self::transactions::Transactions;
+use self::types::{COLUMNS_OF_TABLE, ServerColumn, catalog_query};
 use crate::batch::{Batch, Batcher, RowName, Shape};
 use crate::calendar::clock;
 use crate::dialect::judge::{Doing, judge};
@@ -260,29 +263,29 @@ impl Connection for PostgresConnection {
 }
 
 impl PostgresConnection {
-    /// The columns of a query with all that the catalog knows of them.
+    /// The columns of a table or query with all that the catalog knows of them. Locks the tables
+    /// until the transaction ends.
     async fn describe(&mut self, select: &Select) -> Result<Vec<ServerColumn>> {
         let place = select.place();
         let judged = |error| judge(error, Doing::Reading(&place));
-        // A statement that was prepared before still has the columns of then.
-        self.connection.clear_cached_statements().await.map_err(judged)?;
-        let sql = match &select.from {
-            From::Table(_) => select.sql("*", &PostgresTimes),
-            From::Query(query) => query.trim().trim_end_matches(';').to_owned(),
+        let mut columns = match &select.from {
+            From::Table(table) => {
+                let lock = format!("SELECT FROM {} LIMIT 0", table.sql(select.quoting));
+                let lock = sqlx::raw_sql(AssertSqlSafe(lock));
+                lock.execute(&mut self.connection).await.map_err(judged)?;
+                self.columns_of_table(table).await.map_err(judged)?
+            }
+            From::Query(query) => {
+                let columns = self.columns_of_query(query).await;
+                columns.map_err(|error| match &error {
+                    sqlx::Error::ColumnDecode { .. } => Error::fatal(
+                        "a column of the query has a type that is not known; cast it to text",
+                    )
+                    .with_source(error),
+                    _ => judged(error),
+                })?
+            }
         };
-        let sql = AssertSqlSafe(sql).into_sql_str();
-        let statement = (&mut self.connection).prepare(sql).await.map_err(judged)?;
-        let mut columns: Vec<ServerColumn> = statement
-            .columns()
-            .iter()
-            .map(|column| ServerColumn {
-                name: column.name().to_owned(),
-                type_oid: column.type_info().oid().map_or(0, |oid| oid.0),
-                relation: column.relation_id().map_or(0, |oid| oid.0),
-                attribute: column.relation_attribute_no().unwrap_or(0),
-                ..ServerColumn::default()
-            })
-            .collect();
         if columns.is_empty() {
             return Ok(columns);
         }
@@ -297,6 +300,33 @@ impl PostgresConnection {
             }
         }
         Ok(columns)
+    }
+
+    async fn columns_of_table(
+        &mut self,
+        table: &TableId,
+    ) -> Result<Vec<ServerColumn>, sqlx::Error> {
+        let rows = sqlx::query(COLUMNS_OF_TABLE)
+            .bind(table.schema.clone().unwrap_or_default())
+            .bind(table.name.clone())
+            .persistent(false)
+            .fetch_all(&mut self.connection);
+        rows.await?.iter().map(ServerColumn::new).collect()
+    }
+
+    async fn columns_of_query(&mut self, query: &str) -> Result<Vec<ServerColumn>, sqlx::Error> {
+        // A statement that was prepared before still has the columns of then.
+        self.connection.clear_cached_statements().await?;
+        let sql = AssertSqlSafe(query.trim().trim_end_matches(';').to_owned()).into_sql_str();
+        let statement = (&mut self.connection).prepare(sql).await?;
+        let column = |column: &PgColumn| ServerColumn {
+            name: column.name().to_owned(),
+            type_oid: column.type_info().oid().map_or(0, |oid| oid.0),
+            relation: column.relation_id().map_or(0, |oid| oid.0),
+            attribute: column.relation_attribute_no().unwrap_or(0),
+            ..ServerColumn::default()
+        };
+        Ok(statement.columns().iter().map(column).collect())
     }
 }
 
@@ -321,28 +351,6 @@ impl Times for PostgresTimes {
     }
 }
 
-/// Asks for type names, modifiers and NOT NULL of columns. Numbers only are written into it.
-fn catalog_query(columns: &[ServerColumn]) -> String {
-    let rows: Vec<String> = columns
-        .iter()
-        .enumerate()
-        .map(|(i, c)| {
-            format!("({i}, {}::oid, {}::oid, {}::int2)", c.type_oid, c.relation, c.attribute)
-        })
-        .collect();
-    format!(
-        "SELECT t.typname::text, t.typtype::text, \
-                CASE WHEN d.typtype = 'd' THEN d.typtypmod ELSE a.atttypmod END, \
-                coalesce(a.attnotnull OR (d.typtype = 'd' AND d.typnotnull), false) \
-         FROM (VALUES {}) AS c(ord, typ, rel, att) \
-         LEFT JOIN pg_catalog.pg_type t ON t.oid = c.typ \
-         LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.rel AND a.attnum = c.att \
-         LEFT JOIN pg_catalog.pg_type d ON d.oid = a.atttypid \
-         ORDER BY c.ord",
-        rows.join(", ")
-    )
-}
-
 /// Decides what is read of a query and how: columns without a Connect type are left out.
 fn plan(select: &Select, columns: &[ServerColumn]) -> Result<(String, Batcher, Vec<Decode>)> {
     let place = select.place();
@@ -350,20 +358,18 @@ fn plan(select: &Select, columns: &[ServerColumn]) -> Result<(String, Batcher, V
     let mut fields = Vec::new();
     let mut decoders = Vec::new();
     for column in columns {
-        let Some(read) = column.read(select.mapping) else {
+        let Some(read) = column.read(select) else {
             select.warnings.once(format!(
-                "column {} of {place} is left out: its type {} has no Connect type",
-                column.name, column.type_name
+                "column {} of {place} is left out, since its type {} has no Connect type; \
+                 sql.complex.types.enable=true and for hstore hstore.handling.mode have it read",
+                column.name, column.kind.name
             ));
             continue;
         };
         // The catalog's spelling: exact whatever quote.sql.identifiers says.
         let name = Quoting::Always('"').sql(&column.name);
-        names.push(match read.cast {
-            Some(cast) => format!("{name}{cast} AS {name}"),
-            None => name,
-        });
-        fields.push(column.field(read.form));
+        names.push(read.sql(&name));
+        fields.push(column.field(&read));
         decoders.push(read.decode);
     }
     if names.is_empty() {

@@ -357,7 +357,12 @@ fn plan(
         let value = Stored::of(first, i).unwrap_or(Stored::Null);
         let form = column.declared.form(value, select.mapping);
         readers.push(Reader::new(form, column.optional));
-        fields.push(Field { name: column.name.clone(), form, optional: column.optional });
+        fields.push(Field {
+            name: column.name.clone(),
+            form,
+            dimensions: 0,
+            optional: column.optional,
+        });
     }
     let shape = Shape::new(select.record_name(), fields, select.beyond.as_ref())
         .map_err(|e| e.context("table", select.place()))?;

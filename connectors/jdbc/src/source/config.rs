@@ -12,7 +12,7 @@ use millrace_api::{Error, Result};
 use crate::calendar::{self, Calendar};
 use crate::database::{DIALECTS, Database};
 use crate::dialect::{Dialect, From, TableFilter};
-use crate::form::NumericMapping;
+use crate::form::{Hstore, NumericMapping};
 use crate::position::Moment;
 use crate::source::columns::PositionColumns;
 use crate::source::patterns::{Mapping, Patterns};
@@ -77,6 +77,17 @@ pub(crate) struct SourceConfig {
     #[config(key = "numeric.mapping", importance = Low, group = DATABASE,
         validate = one_of_ignore_case(MAPPINGS).or_null())]
     numeric_mapping: Option<String>,
+    /// Whether columns are read whose types Confluent's connector leaves out: PostgreSQL's arrays
+    /// as ARRAY; intervals, addresses, geometry, ranges, bit strings, composite and all other types
+    /// as the server's text.
+    #[config(key = "sql.complex.types.enable", importance = Low, default = false,
+        group = DATABASE)]
+    sql_complex_types_enable: bool,
+    /// With sql.complex.types.enable, what PostgreSQL's hstore becomes: none (left out), map (MAP
+    /// of STRING to optional STRING) or json (STRING).
+    #[config(key = "hstore.handling.mode", importance = Low, default = "none", group = DATABASE,
+        validate = one_of_ignore_case(["none", "map", "json"]))]
+    hstore_handling_mode: String,
     /// The dialect, where connection.url should not decide it.
     #[config(key = "dialect.name", importance = Low, default = "", group = DATABASE,
         validate = one_of_ignore_case(DIALECTS))]
@@ -429,6 +440,16 @@ impl SourceConfig {
             Some(name) if name == "best_fit_eager_double" => NumericMapping::BestFitEagerDouble,
             _ => NumericMapping::None,
         }
+    }
+
+    /// Whether columns are read that Confluent's connector leaves out, and what `hstore` is then.
+    pub(crate) fn complex(&self) -> Option<Hstore> {
+        let hstore = match self.hstore_handling_mode.to_ascii_lowercase().as_str() {
+            "map" => Hstore::Map,
+            "json" => Hstore::Json,
+            _ => Hstore::None,
+        };
+        self.sql_complex_types_enable.then_some(hstore)
     }
 
     pub(crate) fn calendar(&self) -> Result<Calendar> {

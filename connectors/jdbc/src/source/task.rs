@@ -216,6 +216,7 @@ pub(super) fn template(config: &SourceConfig, quoting: Quoting) -> Result<Select
         suffix: config.query_suffix.trim().to_owned(),
         quoting,
         mapping: config.mapping(),
+        complex: config.complex(),
         calendar: config.calendar()?,
         limits: Limits {
             rows: usize::try_from(config.batch_max_rows).unwrap_or(1),

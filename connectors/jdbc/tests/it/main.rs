@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod aiven;
+mod complex;
 mod config;
 mod host;
 mod late;

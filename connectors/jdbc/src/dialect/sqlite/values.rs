@@ -214,6 +214,7 @@ impl Reader {
                 other => return Err(self.unlike(other)),
             }),
             Form::Date | Form::Time | Form::Timestamp => self.moment(value, cells, calendar),
+            Form::Map => Err(self.unlike(value)),
         }
     }
 
@@ -284,6 +285,7 @@ impl Reader {
             Form::Time => "Time",
             Form::Timestamp => "Timestamp",
             Form::Decimal { .. } => "Decimal",
+            Form::Map => "MAP",
         }
     }
 
