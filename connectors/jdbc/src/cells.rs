@@ -53,7 +53,7 @@ pub(crate) enum Cells {
     Timestamp(TimestampMillisecondBuilder),
     Decimal(Decimal256Builder),
     List(Box<Lists>),
-    Map(Maps),
+    Map(Box<Maps>),
     /// Decimals that Arrow cannot hold.
     Wide {
         values: Vec<Value>,
@@ -123,7 +123,7 @@ impl Cells {
                 Self::Decimal(Decimal256Builder::with_capacity(rows).with_data_type(data_type()))
             }
             Form::Decimal { scale, .. } => Self::Wide { values: Vec::with_capacity(rows), scale },
-            Form::Map => Self::Map(Maps::new(schema, rows)),
+            Form::Map => Self::Map(Box::new(Maps::new(schema, rows))),
         }
     }
 

@@ -147,6 +147,7 @@ pub(super) fn address(bytes: &[u8], cells: &mut Cells) -> Result<(), Misfit> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
@@ -173,14 +174,15 @@ mod tests {
         #[test]
         fn any_bytes_are_survived(
             dimensions in 1u8..7,
-            head in proptest::collection::vec(prop_oneof![Just(0i32), Just(1), Just(2), any::<i32>()], 0..16),
-            tail in proptest::collection::vec(any::<u8>(), 0..40),
+            head in vec(prop_oneof![Just(0i32), Just(1), Just(2), any::<i32>()], 0..16),
+            tail in vec(any::<u8>(), 0..40),
         ) {
             let mut bytes = i32::from(dimensions).to_be_bytes().to_vec();
             bytes.extend(head.iter().flat_map(|n| n.to_be_bytes()));
             bytes.extend(tail);
             let calendar = Calendar::default();
-            let _ = array(&bytes, (&Decode::Int4, dimensions), &mut cells(Form::Int32, dimensions), calendar);
+            let mut lists = cells(Form::Int32, dimensions);
+            let _ = array(&bytes, (&Decode::Int4, dimensions), &mut lists, calendar);
             let _ = hstore_map(&bytes[4..], &mut cells(Form::Map, 0));
             let _ = hstore_json(&bytes[4..], &mut cells(Form::String, 0));
             let _ = address(&bytes, &mut cells(Form::String, 0));
