@@ -52,23 +52,14 @@ impl Postgres {
         let hosts = options::of_hosts(url)?;
         Ok(Self { hosts, timeout })
     }
-}
 
-#[async_trait]
-impl Dialect for Postgres {
-    fn quote_mark(&self) -> char {
-        '"'
-    }
-
-    async fn connect(&self) -> Result<Box<dyn Connection>> {
+    /// Connects to the first host that lets us.
+    async fn open(&self) -> Result<PgConnection> {
         let mut failure = None;
         for options in &self.hosts {
             let place = format!("{}:{}", options.get_host(), options.get_port());
             let error = match tokio::time::timeout(self.timeout, options.connect()).await {
-                Ok(Ok(connection)) => {
-                    let transactions = Transactions::default();
-                    return Ok(Box::new(PostgresConnection { connection, transactions }));
-                }
+                Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) => judge(error, Doing::Connecting),
                 Err(_) => Error::retriable("the database did not answer in time")
                     .context("connectTimeout", format!("{:?}", self.timeout)),
@@ -84,6 +75,18 @@ impl Dialect for Postgres {
             });
         }
         Err(failure.expect("a URL names one host at least"))
+    }
+}
+
+#[async_trait]
+impl Dialect for Postgres {
+    fn quote_mark(&self) -> char {
+        '"'
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Connection>> {
+        let (connection, transactions) = (self.open().await?, Transactions::default());
+        Ok(Box::new(PostgresConnection { connection, transactions }))
     }
 }
 
