@@ -49,6 +49,27 @@ impl Calendar {
         Ok(i32::try_from(millis).expect("a day has fewer milliseconds than an int32 holds"))
     }
 
+    /// What clock and calendar show at a point in time, in milliseconds; undoes
+    /// [`timestamp`](Self::timestamp).
+    pub(crate) fn clock(self, millis: i64) -> i64 {
+        self.moment(millis).saturating_add(self.ahead_ms)
+    }
+
+    /// Undoes [`instant`](Self::instant).
+    pub(crate) fn moment(self, millis: i64) -> i64 {
+        if !self.julian || millis >= GREGORIAN * DAY {
+            return millis;
+        }
+        let day = millis.div_euclid(DAY);
+        let (year, month, date) = julian_from_days(day);
+        millis.saturating_add((days_from_civil(year, month, date) - day) * DAY)
+    }
+
+    /// What a clock shows so long after midnight in UTC; undoes [`time`](Self::time).
+    pub(crate) fn time_of_day(self, millis: i64) -> i64 {
+        (millis + self.ahead_ms).rem_euclid(DAY)
+    }
+
     fn legacy(self, day: i64) -> i64 {
         if !self.julian || day >= GREGORIAN {
             return day;
@@ -62,6 +83,17 @@ impl Calendar {
 fn days_from_julian(year: i64, month: u32, day: u32) -> i64 {
     let (year, month) = march_first(year, month);
     365 * year + year.div_euclid(4) + (153 * month + 2) / 5 + i64::from(day) - 1 - 719_470
+}
+
+/// The date of a day in the Julian calendar; undoes [`days_from_julian`].
+fn julian_from_days(day: i64) -> (i64, u32, u32) {
+    let since = day + 719_470;
+    let year = (4 * since + 3).div_euclid(1461);
+    let of_year = since - (1461 * year).div_euclid(4);
+    let month = (5 * of_year + 2) / 153;
+    let small = |n: i64| u32::try_from(n).expect("a month and its days are small numbers");
+    let day = small(of_year - (153 * month + 2) / 5 + 1);
+    if month < 10 { (year, small(month + 3), day) } else { (year + 1, small(month - 9), day) }
 }
 
 /// The day of a date in the Gregorian calendar, counted from the epoch.
@@ -262,6 +294,24 @@ mod tests {
         fn days_come_back(day in -1_000_000i64..1_000_000) {
             let (y, m, d) = civil_from_days(day);
             prop_assert_eq!(days_from_civil(y, m, d), day);
+            let (y, m, d) = julian_from_days(day);
+            prop_assert_eq!(days_from_julian(y, m, d), day);
+        }
+
+        #[test]
+        fn what_was_read_is_written_again(
+            millis in -100_000_000_000_000i64..4_000_000_000_000,
+            julian in any::<bool>(),
+            minutes in -1080i64..1080
+        ) {
+            let calendar = Calendar { julian, ahead_ms: minutes * 60_000 };
+            // Ten days that never were have no name of their own in Java.
+            let gap = GREGORIAN - 11..=GREGORIAN;
+            prop_assume!(!gap.contains(&millis.div_euclid(DAY)));
+            prop_assert_eq!(calendar.clock(calendar.timestamp(millis)), millis);
+            prop_assert_eq!(calendar.moment(calendar.instant(millis)), millis);
+            let time = calendar.time(millis.rem_euclid(DAY)).unwrap();
+            prop_assert_eq!(calendar.time_of_day(time.into()), millis.rem_euclid(DAY));
         }
     }
 }

@@ -3,8 +3,10 @@
 
 mod copy;
 mod decode;
+mod grammar;
 mod nested;
 mod options;
+mod target;
 mod transactions;
 mod types;
 
@@ -23,11 +25,14 @@ use tokio::sync::mpsc;
 
 use self::copy::{Parsed, Tuples};
 use self::decode::Decode;
+use self::grammar::PostgresGrammar;
+use self::target::PostgresTarget;
 use self::transactions::Transactions;
 use self::types::{COLUMNS_OF_TABLE, ServerColumn, catalog_query};
 use crate::batch::{Batch, Batcher, RowName, Shape};
 use crate::calendar::clock;
 use crate::dialect::judge::{Doing, judge};
+use crate::dialect::target::{Grammar, Target};
 use crate::dialect::{
     Connection, Dialect, Extent, From, Missed, Select, TableColumn, TableFilter, hand_over,
     joins_outside,
@@ -87,6 +92,14 @@ impl Dialect for Postgres {
     async fn connect(&self) -> Result<Box<dyn Connection>> {
         let (connection, transactions) = (self.open().await?, Transactions::default());
         Ok(Box::new(PostgresConnection { connection, transactions }))
+    }
+
+    fn grammar(&self) -> Result<&dyn Grammar> {
+        Ok(&PostgresGrammar)
+    }
+
+    async fn connect_target(&self) -> Result<Box<dyn Target>> {
+        Ok(Box::new(PostgresTarget::new(self.open().await?)))
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) enum Decode {
 }
 
 /// 2000-01-01, where PostgreSQL counts from, in days since the epoch.
-const POSTGRES_EPOCH: i64 = 10_957;
+pub(super) const POSTGRES_EPOCH: i64 = 10_957;
 
 impl Decode {
     /// Appends a value.
@@ -121,7 +121,7 @@ fn exact<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Misfit> {
 }
 
 /// What pgjdbc makes of `infinity` and `-infinity`.
-const ENDS_OF_TIME: (i64, i64) = (9_223_372_036_825_200_000, -9_223_372_036_832_400_000);
+pub(super) const ENDS_OF_TIME: (i64, i64) = (9_223_372_036_825_200_000, -9_223_372_036_832_400_000);
 
 fn instant(bytes: &[u8], calendar: impl Fn(i64) -> i64) -> Result<i64, Misfit> {
     Ok(match i64::from_be_bytes(exact(bytes)?) {

@@ -1,0 +1,93 @@
+//! Judges what PostgreSQL's errors mean while rows are written: who is at fault, and what helps.
+
+use millrace_api::{Error, ErrorKind};
+use sqlx::Error as SqlError;
+use sqlx::postgres::PgDatabaseError;
+
+/// An error of a statement on a table. Values of rows are repeated only where they may be shown.
+pub(super) fn judge(error: SqlError, table: &str, shows_values: bool) -> Error {
+    let SqlError::Database(database) = &error else {
+        let passing =
+            matches!(&error, SqlError::Io(_) | SqlError::Protocol(_) | SqlError::WorkerCrashed);
+        let kind = if passing { ErrorKind::Retriable } else { ErrorKind::Fatal };
+        let words = if passing { "writing was interrupted" } else { "cannot write" };
+        let ours = Error::new(kind, words).context("table", table).context("error", &error);
+        return ours.with_source(error);
+    };
+    let Some(server) = database.try_downcast_ref::<PgDatabaseError>() else {
+        return Error::fatal("cannot write").context("table", table).with_source(error);
+    };
+    let (kind, remedy) = fault(server);
+    let words = match kind {
+        ErrorKind::Retriable => "writing was interrupted",
+        ErrorKind::Data => "the table does not take a row",
+        _ => "cannot write",
+    };
+    let mut message = words.to_owned();
+    if let Some(remedy) = remedy {
+        message.push_str("; ");
+        message.push_str(remedy);
+    }
+    let mut ours = Error::new(kind, message).context("table", server.table().unwrap_or(table));
+    let named = [("constraint", server.constraint()), ("column", server.column())];
+    for (name, value) in named {
+        if let Some(value) = value {
+            ours = ours.context(name, value);
+        }
+    }
+    // Of COPY: table, line and column. Elsewhere it may hold what a trigger made of a row.
+    if let Some(place) = server.r#where().filter(|place| place.starts_with("COPY ")) {
+        ours = ours.context("at", place.lines().next().unwrap_or_default());
+    }
+    let tells_values = kind == ErrorKind::Data && !server.code().starts_with("23");
+    if shows_values || !tells_values {
+        ours = ours.context("error", server.message());
+    }
+    if let Some(detail) = server.detail().filter(|_| shows_values) {
+        ours = ours.context("detail", detail);
+    }
+    let ours = ours.context("SQLState", server.code());
+    if shows_values { ours.with_source(error) } else { ours }
+}
+
+const ALTERED: &str = "the table was altered meanwhile and is looked at again";
+const TABLE: &str = "the table or its schema was dropped or renamed; create it, or set auto.create";
+const KEY: &str = "upsert needs a primary key or unique constraint over exactly the columns of \
+                   pk.fields: ALTER TABLE … ADD PRIMARY KEY (…), or change pk.fields";
+const RIGHTS: &str = "give connection.user the right: GRANT INSERT, UPDATE, DELETE, SELECT ON the \
+                      table, USAGE on its schema, TEMPORARY on the database (for upsert)";
+const TYPE: &str = "a field's type does not go into its column; cast it with a transformation, or \
+                    change the column";
+const VIEW: &str = "write to the view's table, or give the view an INSTEAD OF trigger";
+const READ_ONLY: &str = "the server is a standby, or default_transaction_read_only is set";
+
+/// Who is at fault, and a remedy, by the SQLSTATE.
+fn fault(error: &PgDatabaseError) -> (ErrorKind, Option<&'static str>) {
+    use ErrorKind::{Data, Fatal, Retriable};
+    let code = error.code();
+    match code {
+        // The binary form of another type than was described.
+        "22P03" | "22P04" | "08P01" => (Retriable, Some(ALTERED)),
+        "42P01" | "3F000" => (Fatal, Some(TABLE)),
+        "42P10" if error.routine() == Some("infer_arbiter_indexes") => (Fatal, Some(KEY)),
+        // A row that its own policy does not allow.
+        "42501" if error.routine() == Some("ExecWithCheckOptions") => (Data, None),
+        "42501" => (Fatal, Some(RIGHTS)),
+        "42703" => (Retriable, Some(ALTERED)),
+        "42804" | "42846" | "42883" => (Fatal, Some(TYPE)),
+        "55000" | "42809" => (Fatal, Some(VIEW)),
+        "25006" => (Retriable, Some(READ_ONLY)),
+        "55P03" | "55006" => (Retriable, Some("something else locks the table")),
+        "53100" => (Retriable, Some("the database's disk is full")),
+        // Rows with keys that the server holds for equal, rows too long for an index.
+        "21000" | "54000" | "44000" => (Data, None),
+        _ => match &code[..2] {
+            // Values that do not fit, constraints, and what triggers raise.
+            "22" | "23" | "P0" => (Data, None),
+            "08" | "40" | "53" | "57" | "58" => (Retriable, None),
+            "28" => (Fatal, Some("check connection.user and connection.password")),
+            "3D" => (Fatal, Some("name an existing database in connection.url")),
+            _ => (Fatal, None),
+        },
+    }
+}
