@@ -3,6 +3,7 @@
 mod judge;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
+pub(crate) mod survey;
 pub(crate) mod target;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::batch::{Batch, Limits};
 use crate::calendar::Calendar;
+use crate::dialect::survey::Surveyed;
 use crate::dialect::target::{Grammar, Target};
 use crate::form::{Hstore, NumericMapping};
 use crate::gaps::Horizon;
@@ -57,6 +59,11 @@ pub(crate) trait Connection: Send {
 
     /// A table's columns.
     async fn columns(&mut self, table: &TableId) -> Result<Vec<TableColumn>>;
+
+    /// All tables with what helps to choose how they are read.
+    async fn survey(&mut self) -> Result<Vec<Surveyed>> {
+        Err(Error::config("tables of this kind of database cannot be described yet"))
+    }
 
     /// What time it is in the database.
     async fn now(&mut self) -> Result<Moment>;

@@ -6,6 +6,7 @@ mod decode;
 mod grammar;
 mod nested;
 mod options;
+mod survey;
 mod target;
 mod transactions;
 mod types;
@@ -32,6 +33,7 @@ use self::types::{COLUMNS_OF_TABLE, ServerColumn, catalog_query};
 use crate::batch::{Batch, Batcher, RowName, Shape};
 use crate::calendar::clock;
 use crate::dialect::judge::{Doing, judge};
+use crate::dialect::survey::Surveyed;
 use crate::dialect::target::{Grammar, Target};
 use crate::dialect::{
     Connection, Dialect, Extent, From, Missed, Select, TableColumn, TableFilter, hand_over,
@@ -188,6 +190,10 @@ impl Connection for PostgresConnection {
         };
         let columns: Result<_, sqlx::Error> = rows.iter().map(column).collect();
         columns.map_err(|e| judge(e, Doing::Reading(&place)))
+    }
+
+    async fn survey(&mut self) -> Result<Vec<Surveyed>> {
+        survey::survey(&mut self.connection).await
     }
 
     async fn now(&mut self) -> Result<Moment> {
