@@ -20,6 +20,7 @@ use crate::dialect::survey::Surveyed;
 use crate::dialect::target::{Grammar, Target};
 use crate::form::{Hstore, NumericMapping};
 use crate::gaps::Horizon;
+use crate::key::Key;
 use crate::position::{Beyond, Moment, Times};
 use crate::table::{Quoting, TableId};
 use crate::unfinished::Unfinished;
@@ -127,6 +128,8 @@ pub(crate) struct TableColumn {
     pub(crate) name: String,
     pub(crate) nullable: bool,
     pub(crate) counts_up: bool,
+    /// Where it stands in the primary key, from 1; 0 outside of it.
+    pub(crate) key: i64,
 }
 
 /// The ids of a table.
@@ -151,6 +154,8 @@ pub(crate) struct Select {
     pub(crate) from: From,
     /// Which rows are read, in an incremental mode.
     pub(crate) beyond: Option<Beyond>,
+    /// Which columns are the records' keys, if any.
+    pub(crate) key: Option<Key>,
     pub(crate) suffix: String,
     pub(crate) quoting: Quoting,
     pub(crate) mapping: NumericMapping,
@@ -276,6 +281,7 @@ mod tests {
         Select {
             from,
             beyond: after.map(beyond),
+            key: None,
             suffix: String::new(),
             quoting: Quoting::Always('"'),
             mapping: NumericMapping::None,

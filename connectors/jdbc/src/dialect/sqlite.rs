@@ -138,6 +138,7 @@ impl Connection for SqliteReader {
             nullable: !c.not_null && c.key == 0,
             // Such a column is the row id by another name.
             counts_up: keys == 1 && c.key == 1 && c.declared.eq_ignore_ascii_case("INTEGER"),
+            key: c.key,
         };
         Ok(columns.iter().map(column).collect())
     }
@@ -370,7 +371,8 @@ fn plan(
             optional: column.optional,
         });
     }
-    let shape = Shape::new(select.record_name(), fields, select.beyond.as_ref())
-        .map_err(|e| e.context("table", select.place()))?;
+    let shape =
+        Shape::new(select.record_name(), fields, select.beyond.as_ref(), select.key.as_ref())
+            .map_err(|e| e.context("table", select.place()))?;
     Ok((Batcher::new(shape, select.limits), readers))
 }

@@ -5,6 +5,7 @@ mod aiven;
 mod complex;
 mod config;
 mod host;
+mod keys;
 mod late;
 mod postgres;
 mod server;
