@@ -6,6 +6,7 @@ use millrace_api::config::{Password, Props};
 use millrace_api::{Error, Result};
 
 use crate::dialect::Dialect;
+use crate::dialect::mysql::MySql;
 use crate::dialect::postgres::Postgres;
 use crate::dialect::sqlite::Sqlite;
 use crate::url::JdbcUrl;
@@ -42,6 +43,7 @@ impl Database<'_> {
         let mut url = JdbcUrl::parse(self.url.trim())?;
         let wanted = match &url {
             JdbcUrl::Postgres(_) => "PostgreSqlDatabaseDialect",
+            JdbcUrl::MySql(_) => "MySqlDatabaseDialect",
             JdbcUrl::Sqlite(_) => "SqliteDatabaseDialect",
         };
         if !self.dialect.is_empty() && !self.dialect.eq_ignore_ascii_case(wanted) {
@@ -62,6 +64,7 @@ impl Database<'_> {
         }
         Ok(match url {
             JdbcUrl::Postgres(url) => Arc::new(Postgres::new(&url)?),
+            JdbcUrl::MySql(url) => Arc::new(MySql::new(&url)?),
             JdbcUrl::Sqlite(url) => Arc::new(Sqlite::new(&url)?),
         })
     }

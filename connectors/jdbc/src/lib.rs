@@ -13,7 +13,6 @@ mod database;
 mod dialect;
 mod form;
 mod gaps;
-mod key;
 mod numeric;
 mod position;
 mod sink;

@@ -6,7 +6,6 @@ mod columns;
 mod config;
 mod connector;
 mod deal;
-mod discover;
 mod job;
 mod patterns;
 mod progress;
@@ -19,8 +18,8 @@ mod verify;
 use async_trait::async_trait;
 use millrace_api::config::{Config, ConfigError, Props};
 use millrace_api::{
-    AlteredOffset, Connector, ConnectorContext, Discovery, OffsetControl, Result, Source,
-    SourceContext, SourceTask, Verdict,
+    AlteredOffset, Connector, ConnectorContext, OffsetControl, Result, Source, SourceContext,
+    SourceTask, Verdict,
 };
 
 use self::aiven::AivenConfig;
@@ -57,10 +56,6 @@ impl Source for Confluent {
 
     async fn verify(config: SourceConfig, props: &Props) -> Verdict {
         verify::verify(&config, props).await
-    }
-
-    async fn discover(config: SourceConfig, props: &Props) -> Result<Discovery> {
-        discover::discover(&config, props).await
     }
 
     async fn alter_offsets(

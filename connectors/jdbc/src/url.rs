@@ -10,12 +10,22 @@ use millrace_api::{Error, Result};
 #[derive(Debug, PartialEq)]
 pub(crate) enum JdbcUrl {
     Postgres(PostgresUrl),
+    MySql(MySqlUrl),
     Sqlite(SqliteUrl),
 }
 
 /// Where a PostgreSQL server is. The settings still have the names that pgjdbc gives them.
 #[derive(Debug, PartialEq)]
 pub(crate) struct PostgresUrl {
+    /// Host and port, to be tried in this order.
+    pub(crate) hosts: Vec<(String, u16)>,
+    pub(crate) database: Option<String>,
+    pub(crate) settings: Settings,
+}
+
+/// Where a MySQL or MariaDB server is. The settings still have the names of the two drivers.
+#[derive(Debug, PartialEq)]
+pub(crate) struct MySqlUrl {
     /// Host and port, to be tried in this order.
     pub(crate) hosts: Vec<(String, u16)>,
     pub(crate) database: Option<String>,
@@ -56,6 +66,12 @@ impl Settings {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// One setting whatever its case: the drivers of MySQL read names so.
+    pub(crate) fn get_any_case(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
     /// Adds a setting unless the URL has it: what the URL says wins, as in pgjdbc.
     pub(crate) fn add(&mut self, name: &str, value: &str) {
         if self.get(name).is_none() {
@@ -73,17 +89,19 @@ impl JdbcUrl {
     pub(crate) fn parse(url: &str) -> Result<Self> {
         let Some((driver, rest)) = url.strip_prefix("jdbc:").and_then(|u| u.split_once(':')) else {
             let message = "connection.url is not a JDBC URL; it must look like \
-                           jdbc:postgresql://host:port/database or jdbc:sqlite:/path/to/file";
+                           jdbc:postgresql://host:port/database, jdbc:mysql://host:port/database \
+                           or jdbc:sqlite:/path/to/file";
             return Err(Error::config(message).context("connection.url", shown(url)));
         };
         let (place, settings) = rest.split_once('?').unwrap_or((rest, ""));
         let settings = Settings::parse(settings)?;
         match driver {
             "postgresql" => postgres(place, settings).map(Self::Postgres),
+            "mysql" | "mariadb" => mysql(place, settings).map(Self::MySql),
             "sqlite" => sqlite(place, settings).map(Self::Sqlite),
             _ => Err(Error::config(
-                "no driver for this connection.url; supported are jdbc:postgresql: and \
-                 jdbc:sqlite:",
+                "no driver for this connection.url; supported are jdbc:postgresql:, jdbc:mysql:, \
+                 jdbc:mariadb: and jdbc:sqlite:",
             )
             .context("connection.url", shown(url))),
         }
@@ -93,6 +111,7 @@ impl JdbcUrl {
     pub(crate) fn settings_mut(&mut self) -> &mut Settings {
         match self {
             Self::Postgres(url) => &mut url.settings,
+            Self::MySql(url) => &mut url.settings,
             Self::Sqlite(url) => &mut url.settings,
         }
     }
@@ -121,6 +140,7 @@ fn shown(url: &str) -> &str {
 }
 
 const POSTGRES_PORT: u16 = 5432;
+const MYSQL_PORT: u16 = 3306;
 
 fn postgres(place: &str, settings: Settings) -> Result<PostgresUrl> {
     let Some(place) = place.strip_prefix("//") else {
@@ -136,7 +156,7 @@ fn postgres(place: &str, settings: Settings) -> Result<PostgresUrl> {
                        connection.password";
         return Err(Error::config(message));
     }
-    let hosts = hosts.split(',').map(host_and_port);
+    let hosts = hosts.split(',').map(|host| host_and_port(host, POSTGRES_PORT));
     Ok(PostgresUrl { hosts: hosts.collect::<Result<_>>()?, database: named(database)?, settings })
 }
 
@@ -145,7 +165,44 @@ fn named(database: &str) -> Result<Option<String>> {
     Ok(Some(name).filter(|n| !n.is_empty()))
 }
 
-fn host_and_port(text: &str) -> Result<(String, u16)> {
+/// What may stand before `//`: how the drivers choose among several hosts. All are tried in order.
+const HOST_MODES: [&str; 6] =
+    ["loadbalance:", "replication:", "sequential:", "failover:", "aurora:", "load-balance-read:"];
+
+fn mysql(place: &str, mut settings: Settings) -> Result<MySqlUrl> {
+    let place = HOST_MODES.iter().find_map(|mode| place.strip_prefix(mode)).unwrap_or(place);
+    let place = place.strip_prefix("//").ok_or_else(|| {
+        Error::config("connection.url must look like jdbc:mysql://host:port/database")
+    })?;
+    let (hosts, database) = place.rsplit_once('/').unwrap_or((place, ""));
+    let hosts = match hosts.rsplit_once('@') {
+        Some((credentials, hosts)) => {
+            let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+            settings.add("user", &percent_decode(user)?);
+            settings.add("password", &percent_decode(password)?);
+            hosts
+        }
+        None => hosts,
+    };
+    let host = |text| match str::strip_prefix(text, "address=") {
+        Some(address) => mysql_address(address),
+        None => host_and_port(text, MYSQL_PORT),
+    };
+    let hosts = hosts.split(',').map(host).collect::<Result<_>>()?;
+    Ok(MySqlUrl { hosts, database: named(database)?, settings })
+}
+
+/// `(host=db)(port=3306)`; other parts of such an address tell replicas from their primary.
+fn mysql_address(text: &str) -> Result<(String, u16)> {
+    let part = |name: &str| {
+        let mut parts = text.split(['(', ')']).filter_map(|part| part.split_once('='));
+        parts.find(|(n, _)| n.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    };
+    let (host, port) = (part("host").unwrap_or_default(), part("port").unwrap_or("3306"));
+    host_and_port(&format!("[{host}]:{port}"), MYSQL_PORT)
+}
+
+fn host_and_port(text: &str, default_port: u16) -> Result<(String, u16)> {
     let (host, port) = match text.strip_prefix('[').and_then(|t| t.split_once(']')) {
         Some((v6, rest)) => (v6, rest.strip_prefix(':')),
         None => match text.rsplit_once(':') {
@@ -154,7 +211,7 @@ fn host_and_port(text: &str) -> Result<(String, u16)> {
         },
     };
     let port = match port {
-        None => POSTGRES_PORT,
+        None => default_port,
         Some(port) => port.parse().map_err(|_| {
             Error::config("the port in connection.url is not a number from 0 to 65535")
                 .context("port", shown(port))
@@ -200,7 +257,7 @@ mod tests {
     fn postgres(url: &str) -> PostgresUrl {
         match JdbcUrl::parse(url).unwrap() {
             JdbcUrl::Postgres(url) => url,
-            other @ JdbcUrl::Sqlite(_) => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -235,10 +292,31 @@ mod tests {
     }
 
     #[test]
+    fn mysql_urls() {
+        let check = |url: &str, hosts: &[(&str, u16)], database: Option<&str>| {
+            let JdbcUrl::MySql(parsed) = JdbcUrl::parse(url).unwrap() else { panic!("{url}") };
+            let expected: Vec<_> = hosts.iter().map(|(h, p)| ((*h).to_owned(), *p)).collect();
+            assert_eq!(parsed.hosts, expected, "{url}");
+            assert_eq!(parsed.database.as_deref(), database, "{url}");
+            parsed.settings
+        };
+        check("jdbc:mysql://db/shop?useSSL=false", &[("db", 3306)], Some("shop"));
+        check("jdbc:mariadb://a:1,b/shop", &[("a", 1), ("b", 3306)], Some("shop"));
+        check("jdbc:mysql:loadbalance://a,b/x", &[("a", 3306), ("b", 3306)], Some("x"));
+        check("jdbc:mysql://[::1]:7/", &[("::1", 7)], None);
+        check("jdbc:mysql://db", &[("db", 3306)], None);
+        let address = "jdbc:mariadb://address=(host=a)(port=7)(type=master),address=(host=b)/x";
+        check(address, &[("a", 7), ("b", 3306)], Some("x"));
+        let settings = check("jdbc:mysql://u:p%40@db/x?UseSSL=true", &[("db", 3306)], Some("x"));
+        assert_eq!((settings.get("user"), settings.get("password")), (Some("u"), Some("p@")));
+        assert_eq!(settings.get_any_case("useSSL"), Some("true"));
+    }
+
+    #[test]
     fn sqlite_urls() {
         let check = |url: &str, path: &str| match JdbcUrl::parse(url).unwrap() {
             JdbcUrl::Sqlite(url) => assert_eq!(url.path, PathBuf::from(path)),
-            other @ JdbcUrl::Postgres(_) => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         };
         check("jdbc:sqlite:/data/shop.db", "/data/shop.db");
         check("jdbc:sqlite:shop.db?busy_timeout=10", "shop.db");
@@ -261,6 +339,8 @@ mod tests {
         check("jdbc:sqlserver://db;password=hunter2", "supported are");
         check("jdbc:postgresql://db:http/x?password=hunter2", "port");
         check("jdbc:postgresql://db/x?password=hunter2%zz", "%25");
+        check("jdbc:mysql:db/x?password=hunter2", "jdbc:mysql://host");
+        check("jdbc:mysql://u:hunter2@db:x/x", "port");
         check("jdbc:sqlite::memory:", "name a file");
         check("", "must look like");
     }

@@ -7,7 +7,6 @@ mod contain;
 mod herder;
 mod log_levels;
 mod plugin_runtime;
-mod preview;
 pub mod rest;
 mod secrets;
 mod status;
@@ -24,7 +23,6 @@ pub use herder::{
     RestartRequest, TargetState, TaskInfo, TaskReference, TaskState,
 };
 pub use log_levels::{LoggerLevel, Loggers};
-pub use preview::{Preview, Previewed};
 pub use secrets::without_secrets;
 pub use status::{State, Status};
 pub use store::offset_file::OffsetFile;

@@ -2,6 +2,7 @@
 
 use millrace_api::Error;
 use sqlx::Error as SqlError;
+use sqlx::mysql::MySqlDatabaseError;
 
 /// What is being done when an error comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,12 +18,28 @@ pub(crate) fn judge(error: SqlError, doing: Doing<'_>) -> Error {
     let (passing, remedy) = match &error {
         SqlError::Database(database) => {
             let code = database.code().unwrap_or_default();
+            if let Some(mysql_error) = database.try_downcast_ref::<MySqlDatabaseError>() {
+                mysql(mysql_error.number(), &code)
             // SQLite's codes are numbers, PostgreSQL's have five places.
-            if code.len() == 5 { postgres(&code) } else { sqlite(&code, database.message()) }
+            } else if code.len() == 5 {
+                postgres(&code)
+            } else {
+                sqlite(&code, database.message())
+            }
         }
         SqlError::Io(_) | SqlError::WorkerCrashed => (true, None),
         SqlError::Protocol(_) => (doing != Doing::Connecting, None),
-        SqlError::Tls(_) => (false, Some("check sslmode and sslrootcert in connection.url")),
+        SqlError::Tls(_) => (
+            false,
+            Some(
+                "check sslmode and sslrootcert in connection.url, for MySQL sslMode and \
+                 serverSslCert",
+            ),
+        ),
+        // MySQL's way to send a password without TLS.
+        SqlError::Configuration(what) if what.to_string().contains("RSA") => {
+            (false, Some("this user's password is sent over TLS only: set sslMode=REQUIRED"))
+        }
         _ => (false, None),
     };
     let (what, place) = match doing {
@@ -45,7 +62,11 @@ pub(crate) fn judge(error: SqlError, doing: Doing<'_>) -> Error {
         SqlError::Database(database) => {
             let code = database.code().unwrap_or_default();
             let text = database.message().to_owned();
-            ours.context("error", text).context("SQLState", code)
+            let ours = ours.context("error", text).context("SQLState", code);
+            match database.try_downcast_ref::<MySqlDatabaseError>() {
+                Some(mysql_error) => ours.context("number", mysql_error.number()),
+                None => ours,
+            }
         }
         other => ours.context("error", other),
     }
@@ -82,6 +103,56 @@ fn postgres(code: &str) -> (bool, Option<&'static str>) {
             // Connection lost, transaction rolled back, out of resources, shut down or starting.
             "08" | "40" | "53" | "57" | "58" => (true, None),
             "55" => (true, Some("something else locks it")),
+            _ => (false, None),
+        },
+    }
+}
+
+/// The same by MySQL's and MariaDB's error number, or the class of the SQLState.
+fn mysql(number: u16, state: &str) -> (bool, Option<&'static str>) {
+    match number {
+        1044 | 1142 | 1143 => {
+            (false, Some("give connection.user the right: GRANT SELECT ON the table"))
+        }
+        1045 | 1698 | 3118 | 4151 => (false, Some("check connection.user and connection.password")),
+        1049 => (false, Some("name an existing database in connection.url")),
+        1054 => (false, Some(NO_COLUMN)),
+        1051 | 1146 | 1356 => (false, Some(GONE)),
+        1060 => (false, Some("two columns have the same name; give one an alias in the query")),
+        1064 => (false, Some(SYNTAX)),
+        1129 | 1130 => (false, Some("the server does not let this host in")),
+        3024 | 1969 => (false, Some("the server's limit for the time of a statement is too short")),
+        3159 => (false, Some("the server takes connections over TLS only: set sslMode=REQUIRED")),
+        // Too many connections, shut down, killed, waited for a lock, deadlock, read only for
+        // now, table altered half-way, out of memory or disk.
+        1021
+        | 1037
+        | 1038
+        | 1040
+        | 1041
+        | 1053
+        | 1105
+        | 1114
+        | 1152..=1161
+        | 1180
+        | 1184
+        | 1203
+        | 1205
+        | 1206
+        | 1213
+        | 1226
+        | 1290
+        | 1317
+        | 1412
+        | 1613
+        | 1637
+        | 1836
+        | 1927
+        | 2006
+        | 2013
+        | 3572 => (true, None),
+        _ => match state.get(..2) {
+            Some("08" | "40" | "53" | "57") => (true, None),
             _ => (false, None),
         },
     }

@@ -12,7 +12,7 @@ use crate::cursor::Ended;
 use crate::dialect::{Connection, Dialect, From, Missed, Select};
 use crate::gaps::Horizon;
 use crate::position::{Beyond, Late, Moment, Part, Position};
-use crate::source::columns::{Columns, PositionColumns, complete_key};
+use crate::source::columns::{Columns, PositionColumns};
 use crate::source::config::SourceConfig;
 use crate::source::connector::connect;
 use crate::unfinished::Unfinished;
@@ -56,13 +56,14 @@ impl Job {
         };
         let mut select =
             Select { from: config.spelt(&self.from), ..self.settings.template.clone() };
-        if let From::Table(table) = &self.from {
-            complete_key(&mut select, table, &mut *connection).await?;
-        }
         if config.mode().is_incremental() {
             select.beyond = Some(self.beyond(&mut *connection, &select).await?);
         }
-        let begin = self.horizon(&mut *connection).await?;
+        // Only ids that are looked for are forgotten.
+        let begin = match self.late.is_empty() {
+            true => Some(Horizon::OVER),
+            false => self.horizon(&mut *connection).await?,
+        };
         if let Some(part) = self.late(&mut *connection, &mut select).await? {
             let beyond = select.beyond.clone().map(|beyond| Beyond { part, ..beyond });
             connection.read(&Select { beyond, ..select.clone() }, &batches).await?;

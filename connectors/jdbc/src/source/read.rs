@@ -147,12 +147,8 @@ impl Read {
     }
 
     fn emit(&self, batch: Batch) -> SourceRecords {
-        let mut records = Records::new(Arc::clone(&self.topic), batch.column);
-        if let Some(key) = batch.key {
-            records.key = key;
-        }
         SourceRecords {
-            records,
+            records: Records::new(Arc::clone(&self.topic), batch.column),
             source_partition: Arc::clone(&self.partition),
             source_offset: self.offset(),
         }

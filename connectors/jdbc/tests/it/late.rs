@@ -38,7 +38,7 @@ async fn execute(connection: &mut PgConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.unwrap();
 }
 
-fn offset(run: &SourceRecords) -> Json {
+pub(crate) fn offset(run: &SourceRecords) -> Json {
     Json::Object(run.source_offset.clone().unwrap())
 }
 
@@ -186,7 +186,7 @@ impl Drill {
 }
 
 /// Polls for so long, with polls that are dropped in the middle.
-async fn read_for(
+pub(crate) async fn read_for(
     reader: &mut dyn SourceTask,
     time: Duration,
     offsets: &MemoryOffsets,

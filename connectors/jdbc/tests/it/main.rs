@@ -1,12 +1,15 @@
-//! The JDBC source as the worker drives it, on SQLite files and a PostgreSQL server of its own.
+//! The JDBC source as the worker drives it, on SQLite files, and PostgreSQL and MariaDB servers
+//! of its own.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod aiven;
 mod complex;
 mod config;
 mod host;
-mod keys;
 mod late;
+mod mariadb;
+mod mariadb_late;
+mod mariadb_server;
 mod postgres;
 mod server;
 mod sink_host;

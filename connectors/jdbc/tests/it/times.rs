@@ -1,4 +1,4 @@
-//! The timestamp modes, on SQLite and PostgreSQL: which rows are read, in which order, and the
+//! The timestamp modes, on SQLite, PostgreSQL and MariaDB: which rows are read, in which order, and the
 //! offsets that are Confluent's.
 
 use millrace_api::Props;
@@ -7,6 +7,7 @@ use millrace_testkit::plugin_host::{MemoryOffsets, run};
 use serde_json::{Value as Json, json};
 
 use crate::host::{ids, props, read, read_to_error, task, task_from};
+use crate::mariadb_server;
 use crate::server::{Database, server};
 use crate::sqlite::File;
 
@@ -14,6 +15,7 @@ use crate::sqlite::File;
 enum Base {
     Sqlite(File),
     Postgres(Database),
+    MariaDb(mariadb_server::Database),
 }
 
 impl Base {
@@ -21,6 +23,7 @@ impl Base {
         match self {
             Self::Sqlite(file) => file.execute(sql).await,
             Self::Postgres(database) => database.execute(sql).await,
+            Self::MariaDb(database) => database.execute(sql).await,
         }
     }
 
@@ -28,15 +31,17 @@ impl Base {
         let url = match self {
             Self::Sqlite(file) => file.url(),
             Self::Postgres(database) => database.url(),
+            Self::MariaDb(database) => database.url(),
         };
         props(&url, more)
     }
 
     /// How offsets name the only table.
-    fn table(&self) -> &'static str {
+    fn table(&self) -> String {
         match self {
-            Self::Sqlite(_) => "t",
-            Self::Postgres(_) => "public.t",
+            Self::Sqlite(_) => "t".to_owned(),
+            Self::Postgres(_) => "public.t".to_owned(),
+            Self::MariaDb(database) => format!("{}.t", database.name()),
         }
     }
 }
@@ -47,6 +52,11 @@ fn with(sql: &str, test: impl AsyncFn(Base)) {
         test(Base::Sqlite(File::new(sql).await)).await;
         if let Some(server) = server() {
             test(Base::Postgres(server.database(sql).await)).await;
+        }
+        if let Some(server) = mariadb_server::server() {
+            // What is called so there has a zone, and ends in 2038.
+            let sql = sql.replace("TIMESTAMP", "DATETIME(3) NULL");
+            test(Base::MariaDb(server.database(&sql).await)).await;
         }
     });
 }
@@ -99,6 +109,7 @@ fn a_position_never_lies_among_rows_of_the_same_time() {
         let now = match &base {
             Base::Sqlite(_) => "strftime('%Y-%m-%d %H:%M:%f', 'now')",
             Base::Postgres(_) => "now() AT TIME ZONE 'UTC'",
+            Base::MariaDb(_) => "utc_timestamp(3)",
         };
         base.execute(&format!("UPDATE t SET at = {now} WHERE id = 2")).await;
         assert_eq!(ids(&read(&mut *reader, 1).await), [2]);
