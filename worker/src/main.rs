@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use millrace::commands::{broker, plugins, quickstart, schema, standalone, version};
+use millrace::commands::{broker, jdbc, plugins, preview, quickstart, schema, standalone, version};
 use millrace::{LogFormat, start_logging};
 
 /// Kafka Connect in one binary: the same worker properties, connector configs and REST calls.
@@ -27,6 +27,10 @@ Examples:
     set bootstrap.servers=embedded:/var/lib/millrace in the worker properties
   A broker for development, with Kafka's protocol:
     millrace broker --dir data
+  What a database has, and connectors that copy it:
+    millrace jdbc discover jdbc:postgresql://db/shop --user reader --password-file secret
+  What a connector would do, without doing it:
+    millrace preview orders.json
   What a schema registry has, and whether a change fits:
     millrace schema --url http://localhost:8081 check orders-value order.avsc
 
@@ -41,6 +45,8 @@ enum Command {
     Broker(broker::Arguments),
     Plugins(plugins::Arguments),
     Schema(schema::Arguments),
+    Jdbc(jdbc::Arguments),
+    Preview(preview::Arguments),
     /// Print the version and what this binary was built with.
     Version,
 }
@@ -56,7 +62,7 @@ fn main() -> ExitCode {
     };
     let level = match arguments.command {
         Command::Standalone(_) => "info",
-        Command::Broker(_) | Command::Schema(_) => "warn",
+        Command::Broker(_) | Command::Schema(_) | Command::Jdbc(_) | Command::Preview(_) => "warn",
         _ => "error",
     };
     let loggers = start_logging(arguments.log_format, level);
@@ -73,6 +79,8 @@ fn main() -> ExitCode {
         Command::Broker(arguments) => runtime.block_on(broker::run(arguments)),
         Command::Plugins(arguments) => plugins::run(&arguments),
         Command::Schema(arguments) => runtime.block_on(schema::run(arguments)),
+        Command::Jdbc(arguments) => runtime.block_on(jdbc::run(arguments)),
+        Command::Preview(arguments) => runtime.block_on(preview::run(arguments)),
         Command::Version => version::run(),
     };
     // A plugin that blocks a thread must not keep the process from ending.

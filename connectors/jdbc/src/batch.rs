@@ -9,6 +9,7 @@ use millrace_api::{Error, Result};
 
 use crate::cells::{Cells, Finished, Misfit};
 use crate::form::Form;
+use crate::key::{Key, KeyShape};
 use crate::position::{Beyond, Moment, Part, Position};
 use crate::unfinished::Unfinished;
 
@@ -43,6 +44,7 @@ pub(crate) struct Shape {
     pub(crate) timestamps: Vec<usize>,
     /// What was not over before the rows are read.
     unfinished: Option<Arc<Unfinished>>,
+    key: Option<KeyShape>,
     schema: SchemaRef,
 }
 
@@ -53,6 +55,7 @@ impl Shape {
         name: Option<&str>,
         fields: Vec<Field>,
         beyond: Option<&Beyond>,
+        key: Option<&Key>,
     ) -> Result<Self> {
         let mut builder = Schema::struct_builder();
         if let Some(name) = name {
@@ -74,7 +77,15 @@ impl Shape {
         let timestamps = beyond.map_or(&[][..], |b| &b.timestamps).iter();
         let timestamps =
             timestamps.map(|c| at(c, "timestamp.column.name")).collect::<Result<_>>()?;
-        Ok(Self { fields, incrementing, timestamps, unfinished, schema: builder.build() })
+        let schema = builder.build();
+        let key = match key {
+            Some(key) => {
+                let at = key.columns.iter().map(|c| at(c, "key.fields")).collect::<Result<_>>()?;
+                Some(KeyShape::new(key, at, &schema)?)
+            }
+            None => None,
+        };
+        Ok(Self { fields, incrementing, timestamps, unfinished, key, schema })
     }
 }
 
@@ -87,8 +98,7 @@ fn position(fields: &[Field], column: &str, key: &'static str) -> Result<usize> 
     match fields.iter().filter(|f| alike(f)).count() {
         1 => Ok(fields.iter().position(alike).expect("one was counted")),
         _ => Err(Error::fatal(format!(
-            "the column that says how far was read is not among those that are read; set {key} to \
-             one of them"
+            "a column that is needed is not among those that are read; set {key} to one of them"
         ))
         .context(key, column)),
     }
@@ -105,6 +115,8 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) column: Column,
+    /// The rows' keys, where they have any.
+    pub(crate) key: Option<Column>,
     /// Where the last row stands.
     pub(crate) last: Position,
     /// What was not over before its rows were read; none if that is not news.
@@ -210,7 +222,8 @@ impl Batcher {
             None => self.by_rows(finished, rows)?,
         };
         let unfinished = self.shape.unfinished.clone();
-        Ok(Some(Batch { column, last, unfinished, ids, ties }))
+        let key = self.shape.key.as_ref().map(|key| key.of(&column));
+        Ok(Some(Batch { column, key, last, unfinished, ids, ties }))
     }
 
     fn typed(&self, arrays: Vec<ArrayRef>) -> Column {
@@ -319,7 +332,7 @@ mod tests {
 
     fn batcher(fields: Vec<Field>, incrementing: Option<&str>) -> Batcher {
         let beyond = incrementing.map(|_| beyond(&[], incrementing));
-        Batcher::new(Shape::new(Some("t"), fields, beyond.as_ref()).unwrap(), LIMITS)
+        Batcher::new(Shape::new(Some("t"), fields, beyond.as_ref(), None).unwrap(), LIMITS)
     }
 
     #[test]
@@ -377,12 +390,13 @@ mod tests {
     #[test]
     fn shapes_that_cannot_be() {
         let twice = vec![field("a", Form::Int8), field("a", Form::Int8)];
-        let error = Shape::new(None, twice, None).unwrap_err().to_string();
+        let error = Shape::new(None, twice, None, None).unwrap_err().to_string();
         assert!(error.contains("alias") && error.contains("column: a"), "{error}");
         let fields = || vec![field("a", Form::Int8)];
-        let error = Shape::new(None, fields(), Some(&beyond(&[], Some("id")))).unwrap_err();
+        let error = Shape::new(None, fields(), Some(&beyond(&[], Some("id"))), None).unwrap_err();
         assert!(error.to_string().contains("incrementing.column.name: id"));
-        let error = Shape::new(None, fields(), Some(&beyond(&["a", "at"], None))).unwrap_err();
+        let error =
+            Shape::new(None, fields(), Some(&beyond(&["a", "at"], None)), None).unwrap_err();
         assert!(error.to_string().contains("timestamp.column.name: at"));
     }
 

@@ -4,6 +4,7 @@ mod judge;
 pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
+pub(crate) mod survey;
 pub(crate) mod target;
 
 use std::collections::BTreeSet;
@@ -16,9 +17,11 @@ use tokio::sync::mpsc;
 
 use crate::batch::{Batch, Limits};
 use crate::calendar::Calendar;
+use crate::dialect::survey::Surveyed;
 use crate::dialect::target::{Grammar, Target};
 use crate::form::{Hstore, NumericMapping};
 use crate::gaps::Horizon;
+use crate::key::Key;
 use crate::position::{Beyond, Moment, Times};
 use crate::table::{Quoting, TableId};
 use crate::unfinished::Unfinished;
@@ -58,6 +61,11 @@ pub(crate) trait Connection: Send {
 
     /// A table's columns.
     async fn columns(&mut self, table: &TableId) -> Result<Vec<TableColumn>>;
+
+    /// All tables with what helps to choose how they are read.
+    async fn survey(&mut self) -> Result<Vec<Surveyed>> {
+        Err(Error::config("tables of this kind of database cannot be described yet"))
+    }
 
     /// What time it is in the database.
     async fn now(&mut self) -> Result<Moment>;
@@ -121,6 +129,8 @@ pub(crate) struct TableColumn {
     pub(crate) name: String,
     pub(crate) nullable: bool,
     pub(crate) counts_up: bool,
+    /// Where it stands in the primary key, from 1; 0 outside of it.
+    pub(crate) key: i64,
 }
 
 /// The ids of a table.
@@ -145,6 +155,8 @@ pub(crate) struct Select {
     pub(crate) from: From,
     /// Which rows are read, in an incremental mode.
     pub(crate) beyond: Option<Beyond>,
+    /// Which columns are the records' keys, if any.
+    pub(crate) key: Option<Key>,
     pub(crate) suffix: String,
     pub(crate) quoting: Quoting,
     pub(crate) mapping: NumericMapping,
@@ -270,6 +282,7 @@ mod tests {
         Select {
             from,
             beyond: after.map(beyond),
+            key: None,
             suffix: String::new(),
             quoting: Quoting::Always('"'),
             mapping: NumericMapping::None,

@@ -13,6 +13,7 @@ mod database;
 mod dialect;
 mod form;
 mod gaps;
+mod key;
 mod numeric;
 mod position;
 mod sink;

@@ -6,6 +6,7 @@ mod columns;
 mod config;
 mod connector;
 mod deal;
+mod discover;
 mod job;
 mod patterns;
 mod progress;
@@ -18,8 +19,8 @@ mod verify;
 use async_trait::async_trait;
 use millrace_api::config::{Config, ConfigError, Props};
 use millrace_api::{
-    AlteredOffset, Connector, ConnectorContext, OffsetControl, Result, Source, SourceContext,
-    SourceTask, Verdict,
+    AlteredOffset, Connector, ConnectorContext, Discovery, OffsetControl, Result, Source,
+    SourceContext, SourceTask, Verdict,
 };
 
 use self::aiven::AivenConfig;
@@ -56,6 +57,10 @@ impl Source for Confluent {
 
     async fn verify(config: SourceConfig, props: &Props) -> Verdict {
         verify::verify(&config, props).await
+    }
+
+    async fn discover(config: SourceConfig, props: &Props) -> Result<Discovery> {
+        discover::discover(&config, props).await
     }
 
     async fn alter_offsets(

@@ -7,6 +7,7 @@ mod connector;
 mod converter;
 pub mod data;
 mod error;
+mod finding;
 mod plugin;
 mod topic_partition;
 mod transform;
@@ -18,6 +19,7 @@ pub use connector::{
 };
 pub use converter::{Converter, ConverterRole, HeaderConverter, RawHeaders, Serialized};
 pub use error::{Error, ErrorKind, Result};
-pub use plugin::{AlteredOffset, OffsetControl, Open, Plugin, PluginKind, Sink, Source, Verdict};
+pub use finding::{Discovery, Verdict};
+pub use plugin::{AlteredOffset, OffsetControl, Open, Plugin, PluginKind, Sink, Source};
 pub use topic_partition::TopicPartition;
 pub use transform::{Predicate, Transformation};

@@ -7,10 +7,11 @@ use std::pin::Pin;
 use async_trait::async_trait;
 
 use crate::config::{Config, ConfigDef, ConfigError, Props};
-use crate::data::{SourceOffset, SourcePartition};
+use crate::data::{SinkRecords, SourceOffset, SourcePartition};
 use crate::{
-    Connector, ConnectorContext, Converter, ConverterRole, HeaderConverter, Predicate, Result,
-    SinkContext, SinkTask, SourceContext, SourceTask, TopicPartition, Transformation,
+    Connector, ConnectorContext, Converter, ConverterRole, Discovery, Error, HeaderConverter,
+    Predicate, Result, SinkContext, SinkTask, SourceContext, SourceTask, TopicPartition,
+    Transformation, Verdict,
 };
 
 /// A source connector as its author writes it.
@@ -46,6 +47,14 @@ pub trait Source: Send + 'static {
     async fn verify(config: Self::Config, props: &Props) -> Verdict {
         let _ = (config, props);
         Verdict::default()
+    }
+
+    /// Lists what the system has that this connector could copy, and suggests how; for a command of
+    /// people. Of the configuration only where the system is has to be there. Changes nothing, and
+    /// ends by itself within a minute.
+    async fn discover(config: Self::Config, props: &Props) -> Result<Discovery> {
+        let _ = (config, props);
+        Err(Error::config("this connector cannot tell what there is to copy"))
     }
 
     /// Takes note that the offsets of some source partitions are being set, or deleted where there
@@ -92,6 +101,17 @@ pub trait Sink: Send + 'static {
         Verdict::default()
     }
 
+    /// What this sink would do with these records, in words such as the statements it would run;
+    /// for a command of people. Changes nothing, and ends by itself within a minute.
+    async fn preview(
+        config: Self::Config,
+        props: &Props,
+        records: &[SinkRecords],
+    ) -> Result<Vec<String>> {
+        let _ = (config, props, records);
+        Err(Error::config("this connector cannot show what it would do"))
+    }
+
     /// Takes note that the group's offsets are being set, or deleted where there is none; see
     /// [`Source::alter_offsets`].
     async fn alter_offsets(
@@ -101,15 +121,6 @@ pub trait Sink: Send + 'static {
         let _ = (config, offsets);
         Ok(OffsetControl::Unknown)
     }
-}
-
-/// What a connector heard from the system it is for, about its configuration.
-#[derive(Clone, Debug, Default)]
-pub struct Verdict {
-    /// What is wrong.
-    pub errors: Vec<ConfigError>,
-    /// Values that keys may have, such as the tables there are.
-    pub recommended: BTreeMap<&'static str, Vec<String>>,
 }
 
 /// What a connector says when its offsets are changed from outside (what Java's `alterOffsets`
@@ -217,6 +228,8 @@ pub struct Plugin {
     config_def: fn() -> ConfigDef,
     validate: fn(&Props) -> Vec<ConfigError>,
     verify: fn(Props) -> Boxed<Verdict>,
+    discover: fn(Props) -> Boxed<Discovery>,
+    preview: fn(Props, Vec<SinkRecords>) -> Boxed<Vec<String>>,
     aliases: bool,
     log_target: Option<&'static str>,
     open: Open,
@@ -238,8 +251,11 @@ impl Plugin {
         let verify = |props: Props| -> Boxed<_> {
             Box::pin(async move { Ok(S::verify(S::Config::parse(&props)?, &props).await) })
         };
+        let discover = |props: Props| -> Boxed<_> {
+            Box::pin(async move { S::discover(S::Config::parse(&props)?, &props).await })
+        };
         let plugin = Self::new(S::CLASS, S::Config::config_def, open).logs_as::<S>();
-        Self { validate, verify, ..plugin }
+        Self { validate, verify, discover, ..plugin }
     }
 
     /// A sink connector.
@@ -257,8 +273,11 @@ impl Plugin {
         let verify = |props: Props| -> Boxed<_> {
             Box::pin(async move { Ok(S::verify(S::Config::parse(&props)?, &props).await) })
         };
+        let preview = |props: Props, records: Vec<SinkRecords>| -> Boxed<_> {
+            Box::pin(async move { S::preview(S::Config::parse(&props)?, &props, &records).await })
+        };
         let plugin = Self::new(S::CLASS, S::Config::config_def, open).logs_as::<S>();
-        Self { validate, verify, ..plugin }
+        Self { validate, verify, preview, ..plugin }
     }
 
     /// A converter for keys and values.
@@ -303,6 +322,14 @@ impl Plugin {
             config_def,
             validate: |_| Vec::new(),
             verify: |_| Box::pin(async { Ok(Verdict::default()) }),
+            preview: |_, _| {
+                Box::pin(async { Err(Error::config("only a sink does something with records")) })
+            },
+            discover: |_| {
+                Box::pin(async {
+                    Err(Error::config("only a source can tell what there is to copy"))
+                })
+            },
             aliases: true,
             log_target: None,
             open,
@@ -362,6 +389,16 @@ impl Plugin {
     /// Its checks that ask the system it is for; see [`Source::verify`].
     pub async fn verify(&self, props: Props) -> Result<Verdict> {
         (self.verify)(props).await
+    }
+
+    /// What there is to copy; see [`Source::discover`].
+    pub async fn discover(&self, props: Props) -> Result<Discovery> {
+        (self.discover)(props).await
+    }
+
+    /// What a sink would do with these records; see [`Sink::preview`].
+    pub async fn preview(&self, props: Props, records: Vec<SinkRecords>) -> Result<Vec<String>> {
+        (self.preview)(props, records).await
     }
 
     /// How to make one.

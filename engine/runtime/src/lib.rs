@@ -7,6 +7,7 @@ mod contain;
 mod herder;
 mod log_levels;
 mod plugin_runtime;
+mod preview;
 pub mod rest;
 mod secrets;
 mod status;
@@ -23,6 +24,7 @@ pub use herder::{
     RestartRequest, TargetState, TaskInfo, TaskReference, TaskState,
 };
 pub use log_levels::{LoggerLevel, Loggers};
+pub use preview::{Preview, Previewed};
 pub use secrets::without_secrets;
 pub use status::{State, Status};
 pub use store::offset_file::OffsetFile;

@@ -2,7 +2,9 @@
 
 pub mod broker;
 mod connector_file;
+pub mod jdbc;
 pub mod plugins;
+pub mod preview;
 pub mod quickstart;
 pub mod schema;
 pub mod standalone;
@@ -27,4 +29,18 @@ pub(crate) fn told_to_end() -> io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Prints columns below their headings, each as wide as it must be.
+pub(crate) fn print_table(headings: &[&str], rows: &[Vec<String>]) {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let headings = headings.iter().map(|heading| (*heading).to_owned()).collect();
+    for row in [&headings].into_iter().chain(rows) {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        print_line(cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
 }

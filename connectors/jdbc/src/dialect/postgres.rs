@@ -6,6 +6,7 @@ mod decode;
 mod grammar;
 mod nested;
 mod options;
+mod survey;
 mod target;
 mod transactions;
 mod types;
@@ -32,6 +33,7 @@ use self::types::{COLUMNS_OF_TABLE, ServerColumn, catalog_query};
 use crate::batch::{Batch, Batcher, RowName, Shape};
 use crate::calendar::clock;
 use crate::dialect::judge::{Doing, judge};
+use crate::dialect::survey::Surveyed;
 use crate::dialect::target::{Grammar, Target};
 use crate::dialect::{
     Connection, Dialect, Extent, From, Missed, Select, TableColumn, TableFilter, hand_over,
@@ -162,12 +164,15 @@ impl Connection for PostgresConnection {
 
     async fn columns(&mut self, table: &TableId) -> Result<Vec<TableColumn>> {
         let sql = "SELECT a.attname::text, NOT a.attnotnull, a.attidentity <> '' \
-                       OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE '%nextval(%', false) \
+                       OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE '%nextval(%', false), \
+                       coalesce(array_position(k.conkey, a.attnum), 0)::int8 \
                    FROM pg_catalog.pg_attribute a \
                    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
                    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                    LEFT JOIN pg_catalog.pg_attrdef d \
                        ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+                   LEFT JOIN pg_catalog.pg_constraint k \
+                       ON k.conrelid = a.attrelid AND k.contype = 'p' \
                    WHERE n.nspname = $1 AND c.relname = $2 \
                        AND a.attnum > 0 AND NOT a.attisdropped \
                    ORDER BY a.attnum";
@@ -184,10 +189,15 @@ impl Connection for PostgresConnection {
                 name: row.try_get(0)?,
                 nullable: row.try_get(1)?,
                 counts_up: row.try_get(2)?,
+                key: row.try_get(3)?,
             })
         };
         let columns: Result<_, sqlx::Error> = rows.iter().map(column).collect();
         columns.map_err(|e| judge(e, Doing::Reading(&place)))
+    }
+
+    async fn survey(&mut self) -> Result<Vec<Surveyed>> {
+        survey::survey(&mut self.connection).await
     }
 
     async fn now(&mut self) -> Result<Moment> {
@@ -323,8 +333,7 @@ impl PostgresConnection {
         table: &TableId,
     ) -> Result<Vec<ServerColumn>, sqlx::Error> {
         let rows = sqlx::query(COLUMNS_OF_TABLE)
-            .bind(table.schema.clone().unwrap_or_default())
-            .bind(table.name.clone())
+            .bind(table.sql(Quoting::Always('"')))
             .persistent(false)
             .fetch_all(&mut self.connection);
         rows.await?.iter().map(ServerColumn::new).collect()
@@ -392,8 +401,9 @@ fn plan(select: &Select, columns: &[ServerColumn]) -> Result<(String, Batcher, V
         let message = "no column can be read; leave the table out or cast its columns in a query";
         return Err(Error::fatal(message).context("table", place));
     }
-    let shape = Shape::new(select.record_name(), fields, select.beyond.as_ref())
-        .map_err(|e| e.context("table", place))?;
+    let shape =
+        Shape::new(select.record_name(), fields, select.beyond.as_ref(), select.key.as_ref())
+            .map_err(|e| e.context("table", place))?;
     let sql = format!(
         "COPY ({}\n) TO STDOUT (FORMAT binary)",
         select.sql(&names.join(", "), &PostgresTimes)

@@ -1,6 +1,7 @@
 //! Reads SQLite: its catalog by pragmas, its rows one by one. A column has a declared type, but
 //! each value has a type of its own: the first decides the column's form, the second may not fit.
 
+mod survey;
 mod target;
 mod values;
 
@@ -19,6 +20,7 @@ use self::target::{SqliteGrammar, SqliteTarget};
 use self::values::{Declared, Reader, Stored};
 use crate::batch::{Batch, Batcher, Field, RowName, Shape};
 use crate::dialect::judge::{Doing, judge};
+use crate::dialect::survey::Surveyed;
 use crate::dialect::target::{Grammar, Target};
 use crate::dialect::{
     Connection, Dialect, Select, TableColumn, TableFilter, hand_over, joins_outside,
@@ -136,8 +138,13 @@ impl Connection for SqliteReader {
             nullable: !c.not_null && c.key == 0,
             // Such a column is the row id by another name.
             counts_up: keys == 1 && c.key == 1 && c.declared.eq_ignore_ascii_case("INTEGER"),
+            key: c.key,
         };
         Ok(columns.iter().map(column).collect())
+    }
+
+    async fn survey(&mut self) -> Result<Vec<Surveyed>> {
+        survey::survey(&mut self.0).await
     }
 
     async fn now(&mut self) -> Result<Moment> {
@@ -364,7 +371,8 @@ fn plan(
             optional: column.optional,
         });
     }
-    let shape = Shape::new(select.record_name(), fields, select.beyond.as_ref())
-        .map_err(|e| e.context("table", select.place()))?;
+    let shape =
+        Shape::new(select.record_name(), fields, select.beyond.as_ref(), select.key.as_ref())
+            .map_err(|e| e.context("table", select.place()))?;
     Ok((Batcher::new(shape, select.limits), readers))
 }

@@ -3,7 +3,7 @@
 
 use millrace_api::{Error, Result};
 
-use crate::dialect::{Connection, TableColumn, Warnings};
+use crate::dialect::{Connection, Select, TableColumn, Warnings};
 use crate::source::config::Mode;
 use crate::source::patterns::Mapping;
 use crate::table::TableId;
@@ -48,6 +48,29 @@ impl PositionColumns {
         }
         Ok(columns)
     }
+}
+
+/// Fills in the columns of a table's primary key where they are the records' key.
+pub(super) async fn complete_key(
+    select: &mut Select,
+    table: &TableId,
+    connection: &mut dyn Connection,
+) -> Result<()> {
+    let Some(key) = select.key.as_mut().filter(|key| key.columns.is_empty()) else {
+        return Ok(());
+    };
+    let mut columns = connection.columns(table).await?;
+    columns.retain(|column| column.key > 0);
+    columns.sort_by_key(|column| column.key);
+    key.columns = columns.into_iter().map(|column| column.name).collect();
+    if key.columns.is_empty() {
+        select.warnings.once(format!(
+            "{table} has no primary key, so its records have no key; declare one, or name columns \
+             in key.fields"
+        ));
+        select.key = None;
+    }
+    Ok(())
 }
 
 /// The columns of a table.

@@ -13,6 +13,7 @@ use crate::calendar::{self, Calendar};
 use crate::database::{DIALECTS, Database};
 use crate::dialect::{Dialect, From, TableFilter};
 use crate::form::{Hstore, NumericMapping};
+use crate::key::Key;
 use crate::position::Moment;
 use crate::source::columns::PositionColumns;
 use crate::source::patterns::{Mapping, Patterns};
@@ -203,6 +204,15 @@ pub(crate) struct SourceConfig {
     #[config(key = "timestamp.granularity", importance = Low, default = "connect_logical",
         group = CONNECTOR, validate = one_of_ignore_case(GRANULARITIES))]
     timestamp_granularity: String,
+    /// What the key of a record is: none; primary_key, a struct of the primary key's columns; or
+    /// primary_key_value, the only column of the primary key as it is.
+    #[config(key = "key.mode", importance = Medium, default = "none", group = CONNECTOR,
+        validate = one_of_ignore_case(["none", "primary_key", "primary_key_value"]))]
+    key_mode: String,
+    /// With key.mode, the columns of the key in place of the primary key's: for a query, and for
+    /// tables and views without one.
+    #[config(key = "key.fields", importance = Low, default = "", group = CONNECTOR)]
+    key_fields: Vec<String>,
     /// Whether rows are looked for whose transaction is committed after rows with higher ids or
     /// later times were read: on or off, as in Confluent's connector, which loses them.
     #[config(key = "commit.safety", importance = Medium, default = "on", group = MODE,
@@ -440,6 +450,16 @@ impl SourceConfig {
             Some(name) if name == "best_fit_eager_double" => NumericMapping::BestFitEagerDouble,
             _ => NumericMapping::None,
         }
+    }
+
+    /// Which columns are the records' keys: those of `key.fields`, or none for the primary key's.
+    pub(crate) fn key(&self) -> Option<Key> {
+        let is_bare = match self.key_mode.to_ascii_lowercase().as_str() {
+            "primary_key" => false,
+            "primary_key_value" => true,
+            _ => return None,
+        };
+        Some(Key { columns: self.key_fields.clone(), is_bare })
     }
 
     /// Whether columns are read that Confluent's connector leaves out, and what `hstore` is then.

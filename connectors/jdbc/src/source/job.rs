@@ -12,7 +12,7 @@ use crate::cursor::Ended;
 use crate::dialect::{Connection, Dialect, From, Missed, Select};
 use crate::gaps::Horizon;
 use crate::position::{Beyond, Late, Moment, Part, Position};
-use crate::source::columns::{Columns, PositionColumns};
+use crate::source::columns::{Columns, PositionColumns, complete_key};
 use crate::source::config::SourceConfig;
 use crate::source::connector::connect;
 use crate::unfinished::Unfinished;
@@ -56,6 +56,9 @@ impl Job {
         };
         let mut select =
             Select { from: config.spelt(&self.from), ..self.settings.template.clone() };
+        if let From::Table(table) = &self.from {
+            complete_key(&mut select, table, &mut *connection).await?;
+        }
         if config.mode().is_incremental() {
             select.beyond = Some(self.beyond(&mut *connection, &select).await?);
         }

@@ -147,8 +147,12 @@ impl Read {
     }
 
     fn emit(&self, batch: Batch) -> SourceRecords {
+        let mut records = Records::new(Arc::clone(&self.topic), batch.column);
+        if let Some(key) = batch.key {
+            records.key = key;
+        }
         SourceRecords {
-            records: Records::new(Arc::clone(&self.topic), batch.column),
+            records,
             source_partition: Arc::clone(&self.partition),
             source_offset: self.offset(),
         }

@@ -16,7 +16,7 @@ use crate::batch::Batch;
 use crate::cursor::{Cursor, Ended, Next};
 use crate::dialect::{Connection, From, Select};
 use crate::position::{Beyond, Moment, Part, Position};
-use crate::source::columns::Columns;
+use crate::source::columns::{Columns, complete_key};
 use crate::source::connector::connect;
 use crate::source::job::Settings;
 use crate::source::progress::Progress;
@@ -102,6 +102,7 @@ impl Snapshot {
                 None => return Ok(Err(connection)),
             },
         };
+        complete_key(&mut select, &table, &mut *connection).await?;
         select.view = connection.share_view().await?;
         select.beyond = Some(Beyond {
             position: Position::default(),

@@ -213,6 +213,7 @@ pub(super) fn template(config: &SourceConfig, quoting: Quoting) -> Result<Select
     Ok(Select {
         from: From::Query(String::new()),
         beyond: None,
+        key: config.key(),
         suffix: config.query_suffix.trim().to_owned(),
         quoting,
         mapping: config.mapping(),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use millrace_api::data::{SourceRecords, Value};
+use millrace_api::data::{SchemaRef, SourceRecords, Value};
 use millrace_api::{
     Connector, ConnectorContext, ConnectorRequests, Error, Open, Plugin, Props, Result, SourceTask,
 };
@@ -101,9 +101,18 @@ pub(crate) fn ids(runs: &[SourceRecords]) -> Vec<i64> {
     rows(runs).into_iter().map(id).collect()
 }
 
-/// A run's schema, a field a line: name, type, logical name, parameters, `?` for optional.
+/// The schema of a run's values, as [`schema_text`] has it.
 pub(crate) fn schema(run: &SourceRecords) -> String {
-    let schema = run.records.value.schema().unwrap();
+    schema_text(run.records.value.schema().unwrap())
+}
+
+/// A schema: of a struct a field a line with name, type, logical name, parameters, `?` for optional;
+/// of anything else its type.
+pub(crate) fn schema_text(schema: &SchemaRef) -> String {
+    if schema.fields().is_empty() {
+        let optional = if schema.is_optional() { "?" } else { "" };
+        return format!("{}{optional}", schema.kind().name());
+    }
     let mut text = format!("{}\n", schema.name().unwrap_or("-"));
     for field in schema.fields() {
         let s = &field.schema;

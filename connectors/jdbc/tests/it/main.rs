@@ -6,6 +6,7 @@ mod aiven;
 mod complex;
 mod config;
 mod host;
+mod keys;
 mod late;
 mod mariadb;
 mod mariadb_late;

@@ -58,6 +58,8 @@ struct Known {
     name: String,
     kind: TableType,
     counts_up: bool,
+    /// Where it stands in the primary key, from 1; 0 outside of it.
+    key: i64,
 }
 
 /// A table's columns.
@@ -70,6 +72,7 @@ pub(super) async fn columns(
         name: known.name,
         nullable: known.kind.nullable,
         counts_up: known.counts_up,
+        key: known.key,
     };
     Ok(columns.into_iter().map(column).collect())
 }
@@ -80,8 +83,13 @@ async fn known(session: &mut MySqlConnection, table: &TableId) -> Result<Vec<Kno
                    CAST(is_nullable = 'YES' AS SIGNED), \
                    CAST(coalesce(numeric_precision, 0) AS SIGNED), \
                    CAST(coalesce(numeric_scale, 0) AS SIGNED), \
-                   CAST(extra LIKE '%auto_increment%' AS SIGNED) \
-               FROM information_schema.columns \
+                   CAST(extra LIKE '%auto_increment%' AS SIGNED), \
+                   CAST(coalesce((SELECT k.ordinal_position \
+                       FROM information_schema.key_column_usage k \
+                       WHERE k.table_schema = c.table_schema AND k.table_name = c.table_name \
+                           AND k.column_name = c.column_name \
+                           AND k.constraint_name = 'PRIMARY'), 0) AS SIGNED) \
+               FROM information_schema.columns c \
                WHERE table_schema = ? AND table_name = ? \
                ORDER BY ordinal_position";
     let place = table.to_string();
@@ -100,7 +108,8 @@ async fn known(session: &mut MySqlConnection, table: &TableId) -> Result<Vec<Kno
             precision: small(3)?,
             scale: small(4)?,
         };
-        Ok(Known { name: row.try_get(0)?, kind, counts_up: number(5)? != 0 })
+        let (counts_up, key) = (number(5)? != 0, number(6)?);
+        Ok(Known { name: row.try_get(0)?, kind, counts_up, key })
     };
     let columns: Result<_, sqlx::Error> = rows.iter().map(column).collect();
     columns.map_err(|e| judge(e, Doing::Reading(&place)))

@@ -9,6 +9,7 @@ use sqlx::{Error, PgConnection, Row};
 use crate::dialect::{From, Missed, Select};
 use crate::gaps::Horizon;
 use crate::position::Moment;
+use crate::table::Quoting;
 use crate::unfinished::Unfinished;
 
 /// What was found when it was looked last.
@@ -55,8 +56,7 @@ const HORIZON: &str = "SELECT txid_snapshot_xmin(s), txid_snapshot_xmax(s)
 const ROWS_TELL: &str = "
     SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute a
         JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
-        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind <> 'f'
+        WHERE c.oid = to_regclass($1) AND c.relkind <> 'f'
             AND a.attname = 'xmin' AND a.attnum < 0)";
 
 /// So many numbers are looked at in one go; those before count as running.
@@ -79,8 +79,7 @@ impl Transactions {
         let missed = match &select.from {
             From::Table(table) => {
                 let row = sqlx::query(ROWS_TELL)
-                    .bind(table.schema.clone().unwrap_or_default())
-                    .bind(table.name.clone())
+                    .bind(table.sql(Quoting::Always('"')))
                     .persistent(false)
                     .fetch_one(connection);
                 match row.await?.try_get(0)? {

@@ -59,7 +59,7 @@ impl Read {
     }
 }
 
-/// Asks for a table's columns. What is built on a domain has the type at its bottom, as in results.
+/// Asks for the columns of a table by its name in SQL. What is built on a domain has the type at its bottom, as in results.
 pub(super) const COLUMNS_OF_TABLE: &str = "
     SELECT a.attname::text, a.attrelid, a.attnum, (
         WITH RECURSIVE built AS (
@@ -70,9 +70,7 @@ pub(super) const COLUMNS_OF_TABLE: &str = "
             JOIN built b ON b.typtype = 'd' AND t.oid = b.typbasetype
         ) SELECT oid FROM built WHERE typtype <> 'd')
     FROM pg_catalog.pg_attribute a
-    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attnum";
 
 /// Asks for types, modifiers and NOT NULL of columns. Numbers only are written into it.

@@ -140,6 +140,9 @@ impl SourceConfig {
                 let message = "with a query this is the whole name of the topic; set it";
                 problems.add("topic.prefix", message);
             }
+            if self.key().is_some_and(|key| key.columns.is_empty()) {
+                problems.add("key.fields", "a query has no primary key: name the key's columns");
+            }
             if self.mode().has_ids() && self.incrementing_column_name.trim().is_empty() {
                 let message = "this mode needs the name of the column with a query";
                 problems.add("incrementing.column.name", message);
