@@ -5,6 +5,7 @@ mod config;
 mod ledger;
 mod moments;
 mod naming;
+mod preview;
 mod rows;
 mod shape;
 mod tables;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use millrace_api::config::{ConfigError, Props};
+use millrace_api::data::SinkRecords;
 use millrace_api::{
     Connector, ConnectorContext, Error, OffsetControl, Result, Sink, SinkContext, SinkTask,
     TopicPartition,
@@ -51,6 +53,14 @@ impl Sink for Confluent {
         config.problems()
     }
 
+    async fn preview(
+        config: SinkConfig,
+        props: &Props,
+        records: &[SinkRecords],
+    ) -> Result<Vec<String>> {
+        preview::preview(config, props, records).await
+    }
+
     async fn alter_offsets(
         config: SinkConfig,
         _offsets: &BTreeMap<TopicPartition, Option<i64>>,
@@ -83,6 +93,14 @@ impl Sink for Aiven {
 
     fn validate(config: &SinkConfig) -> Vec<ConfigError> {
         config.problems()
+    }
+
+    async fn preview(
+        config: SinkConfig,
+        props: &Props,
+        records: &[SinkRecords],
+    ) -> Result<Vec<String>> {
+        preview::preview(config, props, records).await
     }
 
     async fn alter_offsets(

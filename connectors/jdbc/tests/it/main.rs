@@ -11,6 +11,7 @@ mod late;
 mod mariadb;
 mod mariadb_late;
 mod mariadb_server;
+mod people;
 mod postgres;
 mod server;
 mod sink_host;
