@@ -82,9 +82,8 @@ impl Snapshot {
         let mut select = Select { from: From::Table(table.clone()), ..settings.template.clone() };
         let Some(column) = ids_of(&settings, &table, &mut *connection).await? else {
             select.warnings.once(format!(
-                "{table} is read by one reader: for snapshot.parallelism it needs a whole number \
-                 that tells its rows apart, as incrementing.column.name or as a column that \
-                 counts up by itself"
+                "{table} is read by one reader: for snapshot.parallelism it needs a primary key \
+                 of one column of whole numbers"
             ));
             return Ok(Err(connection));
         };
@@ -218,7 +217,7 @@ async fn ids_of(
         let configured = settings.columns.of(table)?.incrementing.unwrap_or_default();
         return columns.incrementing(&configured, &settings.template.warnings).map(Some);
     }
-    Ok(columns.counting())
+    Ok(columns.only_key())
 }
 
 /// Says how far a snapshot is.
