@@ -109,7 +109,7 @@ fn postgres(code: &str) -> (bool, Option<&'static str>) {
 }
 
 /// The same by MySQL's and MariaDB's error number, or the class of the SQLState.
-fn mysql(number: u16, state: &str) -> (bool, Option<&'static str>) {
+pub(super) fn mysql(number: u16, state: &str) -> (bool, Option<&'static str>) {
     match number {
         1044 | 1142 | 1143 => {
             (false, Some("give connection.user the right: GRANT SELECT ON the table"))

@@ -4,6 +4,8 @@
 mod catalog;
 mod decode;
 mod options;
+mod survey;
+mod target;
 mod transactions;
 
 use std::time::Duration;
@@ -19,10 +21,13 @@ use tokio::sync::mpsc;
 
 use self::decode::{Read, ServerColumn};
 use self::options::Options;
+use self::target::{MySqlGrammar, MySqlTarget};
 use self::transactions::Look;
 use crate::batch::{Batch, Batcher, Field, RowName, Shape};
 use crate::calendar::clock;
 use crate::dialect::judge::{Doing, judge};
+use crate::dialect::survey::Surveyed;
+use crate::dialect::target::{Grammar, Target};
 use crate::dialect::{
     Connection, Dialect, Extent, From, Missed, Select, TableColumn, TableFilter, hand_over,
 };
@@ -31,6 +36,10 @@ use crate::position::{Moment, Times};
 use crate::table::TableId;
 use crate::unfinished::Unfinished;
 use crate::url::MySqlUrl;
+
+/// A session that writes keeps so many statements, a few a table. One that reads keeps none: they
+/// would still have the columns of then.
+const STATEMENTS: usize = 64;
 
 /// One MySQL or MariaDB server.
 pub(crate) struct MySql(Options);
@@ -41,10 +50,11 @@ impl MySql {
         Ok(Self(Options::new(url)?))
     }
 
-    /// A session on the first host that gives one.
-    async fn session(&self) -> Result<MySqlConnection> {
+    /// A session on the first host that gives one; it keeps so many statements.
+    async fn session(&self, statements: usize) -> Result<MySqlConnection> {
         let mut failure = None;
         for options in &self.0.hosts {
+            let options = &options.clone().statement_cache_capacity(statements);
             let error = match tokio::time::timeout(self.0.connect_timeout, self.open(options)).await
             {
                 Ok(Ok(session)) => return Ok(session),
@@ -83,7 +93,7 @@ impl Dialect for MySql {
 
     async fn connect(&self) -> Result<Box<dyn Connection>> {
         Ok(Box::new(MySqlReader {
-            session: self.session().await?,
+            session: self.session(0).await?,
             style: self.0.style,
             only_current: self.0.only_current,
             databases_are_schemas: self.0.databases_are_schemas,
@@ -91,6 +101,14 @@ impl Dialect for MySql {
             may_look: true,
             last_look: None,
         }))
+    }
+
+    fn grammar(&self) -> Result<&dyn Grammar> {
+        Ok(&MySqlGrammar)
+    }
+
+    async fn connect_target(&self) -> Result<Box<dyn Target>> {
+        Ok(Box::new(MySqlTarget::new(self.session(STATEMENTS).await?).await?))
     }
 }
 
@@ -118,6 +136,10 @@ impl Connection for MySqlReader {
 
     async fn columns(&mut self, table: &TableId) -> Result<Vec<TableColumn>> {
         catalog::columns(&mut self.session, table).await
+    }
+
+    async fn survey(&mut self) -> Result<Vec<Surveyed>> {
+        survey::survey(&mut self.session).await
     }
 
     /// In whole seconds, as Java's query has it: a column without a fraction is written with the

@@ -134,11 +134,10 @@ impl<'a> Columns<'a> {
         Ok(column.name.clone())
     }
 
-    /// The only column of the primary key, by which each row is told from the others.
-    pub(super) fn only_key(&self) -> Option<String> {
-        let mut keys = self.all.iter().filter(|c| c.key > 0);
-        let key = keys.next()?;
-        keys.next().is_none().then(|| key.name.clone())
+    /// A column that counts up by itself, so that each row has a number of its own.
+    pub(super) fn counting(&self) -> Option<String> {
+        let column = self.all.iter().find(|c| c.counts_up && !c.nullable)?;
+        Some(column.name.clone())
     }
 
     /// The timestamp columns under the names that the database has for them. One of them must not

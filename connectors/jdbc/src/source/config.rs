@@ -226,8 +226,8 @@ pub(crate) struct SourceConfig {
         validate = at_least(0))]
     commit_safety_grace_ms: i64,
     /// How many readers read a table that is read from its start, each a part of its ids at a time:
-    /// in bulk mode, by a primary key of one column of whole numbers, and in incrementing mode where
-    /// nothing was read yet. With more than one, what was read is kept in the offsets, and a restart goes
+    /// in bulk mode, by a column that counts up by itself, and in incrementing mode where nothing
+    /// was read yet. With more than one, what was read is kept in the offsets, and a restart goes
     /// on with the rest.
     #[config(key = "snapshot.parallelism", importance = Medium, default = 1, group = MODE,
         validate = between(1, 64))]

@@ -82,8 +82,9 @@ impl Snapshot {
         let mut select = Select { from: From::Table(table.clone()), ..settings.template.clone() };
         let Some(column) = ids_of(&settings, &table, &mut *connection).await? else {
             select.warnings.once(format!(
-                "{table} is read by one reader: for snapshot.parallelism it needs a primary key \
-                 of one column of whole numbers"
+                "{table} is read by one reader: for snapshot.parallelism it needs a whole number \
+                 that tells its rows apart, as incrementing.column.name or as a column that \
+                 counts up by itself"
             ));
             return Ok(Err(connection));
         };
@@ -217,7 +218,7 @@ async fn ids_of(
         let configured = settings.columns.of(table)?.incrementing.unwrap_or_default();
         return columns.incrementing(&configured, &settings.template.warnings).map(Some);
     }
-    Ok(columns.only_key())
+    Ok(columns.counting())
 }
 
 /// Says how far a snapshot is.

@@ -15,6 +15,7 @@ mod people;
 mod postgres;
 mod server;
 mod sink_host;
+mod sink_mariadb;
 mod sink_sqlite;
 mod snapshot;
 mod speed;

@@ -130,8 +130,6 @@ fn hosts(url: &MySqlUrl) -> Result<Vec<MySqlConnectOptions>> {
         // Queries of users mean what they mean to the server.
         .pipes_as_concat(false)
         .no_engine_substitution(false)
-        // A statement that was prepared before still has the columns of then.
-        .statement_cache_capacity(0)
         // A masked query must not be logged.
         .disable_statement_logging();
     if let Some(user) = settings.get_any_case("user") {
