@@ -33,7 +33,8 @@ impl Deal {
             let shortest = (0..self.0.len()).min_by_key(|&i| (self.0[i].len(), !changed[i]));
             match shortest {
                 Some(i) if self.0[i].is_empty() || self.0.len() >= max => {
-                    self.0[i].push(table.clone());
+                    // It is read first: the others were just read.
+                    self.0[i].insert(0, table.clone());
                     changed[i] = true;
                 }
                 _ => {
@@ -99,16 +100,16 @@ mod tests {
         let mut deal = Deal::default();
         for (names, expected) in [
             ("d e f g h", "de fg h"),
-            ("a d e f g h", "de fg ha"),
-            ("a b d e f g h", "deb fg ha"),
-            ("a b d e g h", "deb g ha"),
+            ("a d e f g h", "de fg ah"),
+            ("a b d e f g h", "bde fg ah"),
+            ("a b d e g h", "bde g ah"),
             // A table that was renamed stays with its task.
-            ("a b d e h x", "deb x ha"),
-            ("b d e x", "deb x"),
-            ("b d e x y", "deb x y"),
+            ("a b d e h x", "bde x ah"),
+            ("b d e h x", "bde x h"),
             // The last task takes the place of one without tables.
-            ("b d e y", "deb y"),
-            ("y", "y"),
+            ("b d e h", "bde h"),
+            ("h", "h"),
+            ("h z", "h z"),
             ("", ""),
             ("p q r s", "pq r s"),
         ] {

@@ -348,7 +348,7 @@ fn tables_that_come_and_go_are_noticed() {
         assert_eq!(connector.task_configs(1).await.unwrap()[0]["tables"], "`a`");
         file.execute("CREATE TABLE b (id INTEGER)").await;
         asked(1).await;
-        assert_eq!(connector.task_configs(1).await.unwrap()[0]["tables"], "`a`,`b`");
+        assert_eq!(connector.task_configs(1).await.unwrap()[0]["tables"], "`b`,`a`");
         file.execute("DROP TABLE a").await;
         asked(2).await;
         assert_eq!(connector.task_configs(1).await.unwrap()[0]["tables"], "`b`");
