@@ -116,7 +116,7 @@ pub(crate) struct Limits {
 pub(crate) struct Batch {
     pub(crate) column: Column,
     /// The rows' keys, where they have any.
-    pub(crate) key: Option<Column>,
+    pub(crate) key: Option<Box<Column>>,
     /// Where the last row stands.
     pub(crate) last: Position,
     /// What was not over before its rows were read; none if that is not news.
@@ -222,7 +222,7 @@ impl Batcher {
             None => self.by_rows(finished, rows)?,
         };
         let unfinished = self.shape.unfinished.clone();
-        let key = self.shape.key.as_ref().map(|key| key.of(&column));
+        let key = self.shape.key.as_ref().map(|key| Box::new(key.of(&column)));
         Ok(Some(Batch { column, key, last, unfinished, ids, ties }))
     }
 

@@ -149,7 +149,7 @@ impl Read {
     fn emit(&self, batch: Batch) -> SourceRecords {
         let mut records = Records::new(Arc::clone(&self.topic), batch.column);
         if let Some(key) = batch.key {
-            records.key = key;
+            records.key = *key;
         }
         SourceRecords {
             records,

@@ -1,10 +1,11 @@
-//! Records' keys (`key.mode`, `key.fields`), on SQLite and PostgreSQL.
+//! Records' keys (`key.mode`, `key.fields`), on SQLite, PostgreSQL and MariaDB.
 
 use millrace_api::Props;
 use millrace_api::data::{SourceRecords, Value};
 use millrace_testkit::plugin_host::run;
 
 use crate::host::{props, read, read_to_error, schema_text, task};
+use crate::mariadb_server;
 use crate::server::server;
 use crate::sqlite::File;
 
@@ -14,6 +15,9 @@ fn with(sql: &str, test: impl AsyncFn(&str)) {
         let file = File::new(sql).await;
         test(&file.url()).await;
         if let Some(server) = server() {
+            test(&server.database(sql).await.url()).await;
+        }
+        if let Some(server) = mariadb_server::server() {
             test(&server.database(sql).await.url()).await;
         }
     });
