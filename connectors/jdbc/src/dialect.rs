@@ -182,7 +182,7 @@ impl Select {
         };
         let mut sql = format!("SELECT {columns} FROM {from}");
         if let Some(beyond) = &self.beyond {
-            sql.push_str(&beyond.sql(|c| self.column(c), times, self.calendar.ahead_ms));
+            sql.push_str(&beyond.sql(|c| self.column(c), times, self.calendar));
         }
         if !self.suffix.is_empty() {
             sql.push(' ');
@@ -193,7 +193,7 @@ impl Select {
 
     /// When a row was written, in SQL; none in a mode that does not look at it.
     pub(crate) fn written(&self, times: &dyn Times) -> Option<String> {
-        self.beyond.as_ref()?.time(|c| self.column(c), times, self.calendar.ahead_ms)
+        self.beyond.as_ref()?.time(|c| self.column(c), times, self.calendar)
     }
 
     /// A column in SQL.
@@ -265,7 +265,7 @@ mod tests {
     struct NoTimes;
 
     impl Times for NoTimes {
-        fn literal(&self, _moment: Moment, _ahead_ms: i64) -> String {
+        fn literal(&self, _moment: Moment, _calendar: Calendar) -> String {
             unreachable!("no row is chosen by its time")
         }
     }

@@ -8,6 +8,7 @@ use millrace_api::data::SourceOffset;
 use millrace_api::{Error, Result};
 use serde_json::Value as Json;
 
+use crate::calendar::Calendar;
 use crate::unfinished::Unfinished;
 
 const INCREMENTING: &str = "incrementing";
@@ -136,12 +137,12 @@ pub(crate) struct Late {
 /// How a database writes points in time in SQL.
 pub(crate) trait Times: Send + Sync {
     /// A column or expression as something that compares with [`literal`](Self::literal).
-    fn comparable(&self, column: &str, _ahead_ms: i64) -> String {
+    fn comparable(&self, column: &str, _calendar: Calendar) -> String {
         column.to_owned()
     }
 
-    /// A point in time; clocks in the database's zone are so many milliseconds ahead of UTC.
-    fn literal(&self, moment: Moment, ahead_ms: i64) -> String;
+    /// A point in time.
+    fn literal(&self, moment: Moment, calendar: Calendar) -> String;
 }
 
 impl Beyond {
@@ -150,7 +151,7 @@ impl Beyond {
         &self,
         name: impl Fn(&str) -> String,
         times: &dyn Times,
-        ahead_ms: i64,
+        calendar: Calendar,
     ) -> String {
         let id = self.incrementing.as_ref().map(|column| name(column));
         if let (Some(id), Part::Among(ranges)) = (&id, &self.part) {
@@ -161,14 +162,14 @@ impl Beyond {
             return format!(" WHERE {} ORDER BY {id} ASC", ranges.join(" OR "));
         }
         let after = self.position.incrementing.unwrap_or(i64::MIN);
-        let Some(time) = self.time(&name, times, ahead_ms) else {
+        let Some(time) = self.time(&name, times, calendar) else {
             let id = id.expect("a row is beyond by its id or its time");
             return format!(" WHERE {id} > {after} ORDER BY {id} ASC");
         };
-        let begin = times.literal(self.position.timestamp.unwrap_or_default(), ahead_ms);
-        let end = times.literal(self.until, ahead_ms);
+        let begin = times.literal(self.position.timestamp.unwrap_or_default(), calendar);
+        let end = times.literal(self.until, calendar);
         if let Part::Late(Late { since, missed }) = &self.part {
-            let since = times.literal(*since, ahead_ms);
+            let since = times.literal(*since, calendar);
             let (read, order) = match id {
                 None => (String::new(), time.clone()),
                 Some(id) => {
@@ -196,9 +197,9 @@ impl Beyond {
         &self,
         name: impl Fn(&str) -> String,
         times: &dyn Times,
-        ahead_ms: i64,
+        calendar: Calendar,
     ) -> Option<String> {
-        let comparable = |column: &String| times.comparable(&name(column), ahead_ms);
+        let comparable = |column: &String| times.comparable(&name(column), calendar);
         let columns: Vec<String> = self.timestamps.iter().map(comparable).collect();
         match &columns[..] {
             [] => None,
@@ -249,7 +250,7 @@ mod tests {
     struct Plain;
 
     impl Times for Plain {
-        fn literal(&self, moment: Moment, _ahead_ms: i64) -> String {
+        fn literal(&self, moment: Moment, _calendar: Calendar) -> String {
             moment.0.to_string()
         }
     }
@@ -268,7 +269,10 @@ mod tests {
                 part: Part::New,
                 unfinished: None,
             };
-            assert_eq!(beyond.sql(|column| format!("t.{column}"), &Plain, 0), expected);
+            assert_eq!(
+                beyond.sql(|column| format!("t.{column}"), &Plain, Calendar::default()),
+                expected
+            );
         };
         check(&[], Some("id"), " WHERE t.id > 3 ORDER BY t.id ASC");
         check(&["a"], None, " WHERE t.a > 5 AND t.a < 9 ORDER BY t.a ASC");
@@ -290,7 +294,7 @@ mod tests {
             part: Part::Among(vec![1..=2, 5..=5]),
             unfinished: None,
         };
-        let sql = beyond.sql(str::to_owned, &Plain, 0);
+        let sql = beyond.sql(str::to_owned, &Plain, Calendar::default());
         assert_eq!(sql, " WHERE id BETWEEN 1 AND 2 OR id BETWEEN 5 AND 5 ORDER BY id ASC");
     }
     #[test]
@@ -304,7 +308,7 @@ mod tests {
                 part: Part::Late(Late { since: Moment(5), missed: "x OR y".to_owned() }),
                 unfinished: None,
             };
-            beyond.sql(str::to_owned, &Plain, 0)
+            beyond.sql(str::to_owned, &Plain, Calendar::default())
         };
         assert_eq!(sql(None), " WHERE at >= 5 AND at <= 9 AND (x OR y) ORDER BY at ASC");
         assert_eq!(

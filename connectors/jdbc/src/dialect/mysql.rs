@@ -24,7 +24,7 @@ use self::options::Options;
 use self::target::{MySqlGrammar, MySqlTarget};
 use self::transactions::Look;
 use crate::batch::{Batch, Batcher, Field, RowName, Shape};
-use crate::calendar::clock;
+use crate::calendar::{Calendar, Zone, clock};
 use crate::dialect::judge::{Doing, judge};
 use crate::dialect::survey::Surveyed;
 use crate::dialect::target::{Grammar, Target};
@@ -244,9 +244,9 @@ struct MySqlTimes {
 }
 
 impl Times for MySqlTimes {
-    fn literal(&self, moment: Moment, ahead_ms: i64) -> String {
-        let ahead_ms = if self.in_utc { 0 } else { ahead_ms };
-        format!("TIMESTAMP'{}'", clock(moment.micros() + ahead_ms * 1000))
+    fn literal(&self, moment: Moment, calendar: Calendar) -> String {
+        let ahead = if self.in_utc { 0 } else { calendar.ahead(moment.micros()) };
+        format!("TIMESTAMP'{}'", clock(moment.micros() + ahead))
     }
 }
 
@@ -270,7 +270,7 @@ fn plan<'a>(
     let is_timestamp = |at: &usize| reads[*at].decode == decode::Decode::Timestamp;
     let zones: Vec<bool> = shape.timestamps.iter().map(is_timestamp).collect();
     let in_utc = zones.iter().all(|in_utc| *in_utc);
-    if zones.contains(&true) && !in_utc && select.calendar.ahead_ms != 0 {
+    if zones.contains(&true) && !in_utc && select.calendar.zone != Zone::Fixed(0) {
         let message = "timestamp.column.name names columns of TIMESTAMP and of DATETIME, which \
                        cannot be compared under a db.timezone other than UTC; choose columns of \
                        one type";

@@ -31,7 +31,7 @@ use self::target::PostgresTarget;
 use self::transactions::Transactions;
 use self::types::{COLUMNS_OF_TABLE, ServerColumn, catalog_query};
 use crate::batch::{Batch, Batcher, RowName, Shape};
-use crate::calendar::clock;
+use crate::calendar::{Calendar, clock};
 use crate::dialect::judge::{Doing, judge};
 use crate::dialect::survey::Surveyed;
 use crate::dialect::target::{Grammar, Target};
@@ -368,11 +368,12 @@ struct PostgresTimes;
 impl Times for PostgresTimes {
     /// With its zone: a column that has none takes the clock and leaves the zone, a column that has
     /// one takes both.
-    fn literal(&self, moment: Moment, ahead_ms: i64) -> String {
-        let minutes = ahead_ms / 60_000;
-        let (sign, minutes) = (if minutes < 0 { '-' } else { '+' }, minutes.abs());
-        let clock = clock(moment.micros() + ahead_ms * 1000);
-        format!("'{clock}{sign}{:02}:{:02}'", minutes / 60, minutes % 60)
+    fn literal(&self, moment: Moment, calendar: Calendar) -> String {
+        let ahead = calendar.ahead(moment.micros());
+        let clock = clock(moment.micros() + ahead);
+        let (sign, seconds) = (if ahead < 0 { '-' } else { '+' }, ahead.abs() / 1_000_000);
+        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        format!("'{clock}{sign}{hours:02}:{minutes:02}:{seconds:02}'")
     }
 }
 

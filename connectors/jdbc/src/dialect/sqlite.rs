@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use self::target::{SqliteGrammar, SqliteTarget};
 use self::values::{Declared, Reader, Stored};
 use crate::batch::{Batch, Batcher, Field, RowName, Shape};
+use crate::calendar::{Calendar, Zone};
 use crate::dialect::judge::{Doing, judge};
 use crate::dialect::survey::Surveyed;
 use crate::dialect::target::{Grammar, Target};
@@ -158,10 +159,15 @@ impl Connection for SqliteReader {
     async fn read(&mut self, select: &Select, batches: &mpsc::Sender<Batch>) -> Result<()> {
         let place = select.place();
         let judged = |error| judge(error, Doing::Reading(&place));
+        let has_times = select.written(&SqliteTimes).is_some();
+        if has_times && matches!(select.calendar.zone, Zone::Named(_)) {
+            let message = "SQLite compares times without rules for clocks that are changed: in the \
+                           timestamp modes db.timezone must be UTC or an offset such as +02:00";
+            return Err(Error::config(message));
+        }
         // From the first statement on, all see the database as it is then.
         sqlx::raw_sql("BEGIN").execute(&mut self.0).await.map_err(judged)?;
         let columns = self.describe(select, &place).await?;
-        let has_times = select.written(&SqliteTimes).is_some();
         let mut rows = Rows { select, columns, has_times, state: None, count: 0 };
         let query = sqlx::query(AssertSqlSafe(sql(select))).persistent(false);
         let mut stream = query.fetch(&mut self.0);
@@ -325,18 +331,19 @@ struct SqliteTimes;
 impl Times for SqliteTimes {
     /// Milliseconds since 1970, whether the column holds them or text. Text without a zone is on
     /// the database's clock.
-    fn comparable(&self, column: &str, ahead_ms: i64) -> String {
+    fn comparable(&self, column: &str, calendar: Calendar) -> String {
         let millis =
             format!("CAST(round((julianday({column}) - 2440587.5) * 86400000) AS INTEGER)");
         let is_zoned =
             format!("{column} GLOB '*[Zz]' OR {column} GLOB '*[+-][0-9][0-9]:[0-9][0-9]'");
         format!(
             "(CASE WHEN typeof({column}) = 'integer' THEN {column} WHEN {is_zoned} THEN {millis} \
-             ELSE {millis} - {ahead_ms} END)"
+             ELSE {millis} - {ahead_ms} END)",
+            ahead_ms = calendar.zone.ahead(0),
         )
     }
 
-    fn literal(&self, moment: Moment, _ahead_ms: i64) -> String {
+    fn literal(&self, moment: Moment, _calendar: Calendar) -> String {
         moment.micros().div_euclid(1000).to_string()
     }
 }

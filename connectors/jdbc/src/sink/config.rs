@@ -272,7 +272,7 @@ impl SinkConfig {
     fn calendar_in(&self, zone: &str) -> Result<Calendar> {
         Ok(Calendar {
             julian: self.date_calendar_system.eq_ignore_ascii_case("LEGACY"),
-            ahead_ms: calendar::zone(zone)?,
+            zone: calendar::zone(zone)?,
         })
     }
 

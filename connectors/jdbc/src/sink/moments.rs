@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn texts() {
-        let calendar = Calendar { julian: false, ahead_ms: 7_200_000 };
+        let calendar = Calendar { julian: false, zone: crate::calendar::Zone::Fixed(7_200_000) };
         let check = |text: &str, per: i64, expected: i64| {
             assert_eq!(parse(text, per, calendar).unwrap(), expected, "{text}");
         };

@@ -197,7 +197,8 @@ pub(crate) struct SourceConfig {
     #[config(key = "timestamp.delay.interval.ms", importance = High, default = 0,
         group = CONNECTOR)]
     pub(crate) timestamp_delay_interval_ms: i64,
-    /// The zone of dates and times that are stored without one: UTC or a fixed offset.
+    /// The zone of dates and times that are stored without one: UTC, an offset such as +02:00, a name
+    /// such as Europe/Berlin, or one of Java's short names.
     #[config(key = "db.timezone", importance = Medium, default = "UTC", group = CONNECTOR)]
     db_timezone: String,
     /// What TIMESTAMP columns become. Only connect_logical is supported.
@@ -475,7 +476,7 @@ impl SourceConfig {
     pub(crate) fn calendar(&self) -> Result<Calendar> {
         Ok(Calendar {
             julian: self.date_calendar_system.eq_ignore_ascii_case("LEGACY"),
-            ahead_ms: calendar::zone(self.db_timezone.trim())?,
+            zone: calendar::zone(self.db_timezone.trim())?,
         })
     }
 

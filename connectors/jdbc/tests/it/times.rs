@@ -2,11 +2,11 @@
 //! offsets that are Confluent's.
 
 use millrace_api::Props;
-use millrace_api::data::SourceRecords;
+use millrace_api::data::{SourceRecords, Value};
 use millrace_testkit::plugin_host::{MemoryOffsets, run};
 use serde_json::{Value as Json, json};
 
-use crate::host::{ids, props, read, read_to_error, task, task_from};
+use crate::host::{ids, props, read, read_to_error, rows as rows_of, task, task_from};
 use crate::mariadb_server;
 use crate::server::{Database, server};
 use crate::sqlite::File;
@@ -243,5 +243,39 @@ fn tables_are_chosen_by_patterns_each_with_its_columns() {
         assert_eq!(all, [1, 7]);
         let error = task(&with("orders:[at],order.*:[made]")).await.err().unwrap().to_string();
         assert!(error.contains("two entries") && error.contains("table: orders"), "{error}");
+    });
+}
+
+#[test]
+fn zones_whose_clocks_are_changed() {
+    let rows = "(1, '2026-03-29 02:30:00'), (2, '2026-10-25 01:30:00'),
+        (3, '2026-10-25 02:30:00'), (4, '2026-07-01 12:00:00')";
+    with(&table(rows), async |base| {
+        let zone = ("db.timezone", "Europe/Berlin");
+        let bulk = base.props(&[("mode", "bulk"), zone]);
+        let runs = read(&mut *task(&bulk).await.unwrap(), 4).await;
+        let found = rows_of(&runs);
+        let minute = |text: &str| {
+            let second = text.parse::<jiff::Timestamp>().unwrap().as_second();
+            Value::Timestamp(second * 1000)
+        };
+        // Never shown: the rule before. Shown twice: the second time.
+        assert_eq!(found[0][1], minute("2026-03-29T01:30:00Z"));
+        assert_eq!(found[1][1], minute("2026-10-24T23:30:00Z"));
+        assert_eq!(found[2][1], minute("2026-10-25T01:30:00Z"));
+        assert_eq!(found[3][1], minute("2026-07-01T10:00:00Z"));
+        let past = [zone, ("timestamp.initial", "1783000000000")];
+        let props = base.props(&[&BY_TIME[..], &past].concat());
+        let mut reader = task(&props).await.unwrap();
+        if matches!(base, Base::Sqlite(_)) {
+            let (_, error) = read_to_error(&mut *reader).await;
+            assert!(error.to_string().contains("db.timezone"), "{error}");
+            return;
+        }
+        // 2026-07-02 13:46:40 in UTC, after the row of July.
+        let runs = read(&mut *reader, 2).await;
+        assert_eq!(ids(&runs), [2, 3]);
+        let last = offsets(&runs).pop().unwrap();
+        assert_eq!(last["timestamp"], 1_792_891_800_000_i64);
     });
 }

@@ -244,7 +244,7 @@ impl Read {
         match self.decode {
             Decode::Timestamp => self.clock(bytes).ok()?,
             Decode::DateTime | Decode::Date => {
-                self.clock(bytes).ok()?.map(|micros| micros - calendar.ahead_ms * 1000)
+                self.clock(bytes).ok()?.map(|micros| calendar.utc(micros))
             }
             _ => None,
         }
@@ -393,7 +393,7 @@ mod tests {
     fn value(read: Read, bytes: &[u8]) -> Result<Value, Misfit> {
         let schema = read.form.schema(true);
         let mut cells = Cells::new(read.form, &schema, 1);
-        let calendar = Calendar { julian: true, ahead_ms: 3_600_000 };
+        let calendar = Calendar { julian: true, zone: crate::calendar::Zone::Fixed(3_600_000) };
         read.append(Some(bytes), &mut cells, &calendar)?;
         Ok(cells.finish(1).into_values(&schema).unwrap().pop().unwrap())
     }
@@ -405,7 +405,7 @@ mod tests {
         let instant = read(Decode::Timestamp, Form::Timestamp);
         assert_eq!(value(clock, &bytes).unwrap(), Value::Timestamp(1_795_251_600_123));
         assert_eq!(value(instant, &bytes).unwrap(), Value::Timestamp(1_795_255_200_123));
-        let calendar = Calendar { julian: true, ahead_ms: 3_600_000 };
+        let calendar = Calendar { julian: true, zone: crate::calendar::Zone::Fixed(3_600_000) };
         assert_eq!(instant.micros(&bytes, &calendar), Some(1_795_255_200_123_456));
         assert_eq!(clock.micros(&bytes, &calendar), Some(1_795_251_600_123_456));
     }

@@ -89,17 +89,18 @@ impl Decode {
 
     /// A value of a type that says when, in microseconds since 1970 in UTC.
     pub(super) fn micros(&self, bytes: &[u8], calendar: Calendar) -> Option<i64> {
-        let ahead = calendar.ahead_ms * 1000;
-        let since_2000 = match self {
-            Self::TimestampTz => i64::from_be_bytes(bytes.try_into().ok()?),
-            Self::Timestamp => i64::from_be_bytes(bytes.try_into().ok()?).checked_sub(ahead)?,
+        const EPOCH: i64 = POSTGRES_EPOCH * DAY * 1000;
+        let (since_2000, is_clock) = match self {
+            Self::TimestampTz => (i64::from_be_bytes(bytes.try_into().ok()?), false),
+            Self::Timestamp => (i64::from_be_bytes(bytes.try_into().ok()?), true),
             Self::Date => {
                 let day = i32::from_be_bytes(bytes.try_into().ok()?);
-                i64::from(day) * DAY * 1000 - ahead
+                (i64::from(day) * DAY * 1000, true)
             }
             _ => return None,
         };
-        since_2000.checked_add(POSTGRES_EPOCH * DAY * 1000)
+        let micros = since_2000.checked_add(EPOCH)?;
+        Some(if is_clock { calendar.utc(micros) } else { micros })
     }
 
     /// A value of a type that can count up.
@@ -185,7 +186,7 @@ mod tests {
     fn value(form: Form, decode: &Decode, bytes: &[u8]) -> Result<Value, Misfit> {
         let schema = form.schema(true);
         let mut cells = Cells::new(form, &schema, 1);
-        let calendar = Calendar { julian: true, ahead_ms: 3_600_000 };
+        let calendar = Calendar { julian: true, zone: crate::calendar::Zone::Fixed(3_600_000) };
         decode.read(bytes, &mut cells, calendar)?;
         let mut values = cells.finish(1).into_values(&schema).unwrap();
         let value = values.pop().unwrap();
