@@ -35,13 +35,13 @@ pub(crate) struct Cursor {
     reading: Reading,
     batches: mpsc::Receiver<Batch>,
     /// It waits for the next one.
-    held: Option<Batch>,
+    held: Option<Box<Batch>>,
     outcome: Option<Result<Ended>>,
 }
 
 /// What a cursor gives next.
 pub(crate) enum Next {
-    Batch(Batch),
+    Batch(Box<Batch>),
     End(Ended),
 }
 
@@ -77,8 +77,8 @@ impl Cursor {
     pub(crate) async fn next(&mut self) -> Result<Next> {
         while let Some(batch) = self.receive().await {
             let before = match batch.waits_for_next() {
-                true => self.held.replace(batch),
-                false => return Ok(Next::Batch(batch)),
+                true => self.held.replace(Box::new(batch)),
+                false => return Ok(Next::Batch(Box::new(batch))),
             };
             let Some(mut before) = before else { continue };
             if self.held.as_ref().is_some_and(|next| before.ties_with(next)) {

@@ -122,7 +122,7 @@ impl Read {
             }
         }
         self.progress = Some(piece.progress);
-        self.emit(piece.batch)
+        self.emit(*piece.batch)
     }
 
     /// A snapshot is complete: an incremental mode goes on from its last id.

@@ -26,7 +26,7 @@ pub(super) enum Reading {
 
 /// What comes next.
 pub(super) enum Step {
-    Batch(Batch),
+    Batch(Box<Batch>),
     Piece(Piece),
     /// All rows were given.
     End(Ended),

@@ -54,12 +54,12 @@ struct Reader {
     chunk: u64,
     cursor: Cursor,
     /// The batch before: whether it is the chunk's last one shows when there is no other.
-    held: Option<Batch>,
+    held: Option<Box<Batch>>,
 }
 
 /// A batch, and what was read once it is.
 pub(super) struct Piece {
-    pub(super) batch: Batch,
+    pub(super) batch: Box<Batch>,
     pub(super) progress: Progress,
     /// All ids of its chunk up to this one were looked at before.
     pub(super) looked_at: i64,
@@ -168,7 +168,7 @@ impl Snapshot {
     }
 
     /// A batch came: the one before it can go.
-    fn arrived(&mut self, index: usize, batch: Batch) -> Option<Piece> {
+    fn arrived(&mut self, index: usize, batch: Box<Batch>) -> Option<Piece> {
         let reader = &mut self.readers[index];
         let before = reader.held.replace(batch)?;
         let chunk = reader.chunk;
@@ -189,7 +189,7 @@ impl Snapshot {
         }
     }
 
-    fn piece(&mut self, chunk: u64, batch: Batch, chunk_end: Option<i64>) -> Piece {
+    fn piece(&mut self, chunk: u64, batch: Box<Batch>, chunk_end: Option<i64>) -> Piece {
         let looked_at = self.progress.rest(chunk).start().saturating_sub(1);
         let rows = u64::try_from(batch.column.len()).unwrap_or(u64::MAX);
         self.progress.read(chunk, batch.last.incrementing.unwrap_or(looked_at), rows);

@@ -126,7 +126,7 @@ impl JdbcTask {
         let read = &mut self.reads[index];
         read.failures = 0;
         match step {
-            Step::Batch(batch) => return Some(read.records(batch, looks_for_gaps)),
+            Step::Batch(batch) => return Some(read.records(*batch, looks_for_gaps)),
             Step::Piece(piece) => return Some(read.records_of_piece(piece, looks_for_gaps)),
             Step::End(ended) => self.ended(index, ended),
             Step::Complete(connection) => {
