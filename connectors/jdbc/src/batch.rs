@@ -8,9 +8,10 @@ use millrace_api::data::{Column, Schema, SchemaRef, Struct, Value};
 use millrace_api::{Error, Result};
 
 use crate::cells::{Cells, Finished, Misfit};
+use crate::dialect::Select;
 use crate::form::Form;
-use crate::key::{Key, KeyShape};
-use crate::position::{Beyond, Moment, Part, Position};
+use crate::key::KeyShape;
+use crate::position::{Moment, Part, Position};
 use crate::unfinished::Unfinished;
 
 /// A column of a result that becomes a field.
@@ -49,16 +50,14 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// `name` is the record schema's. Fails on two columns of the same name, and when a column that
+    /// Fails on two columns of the same name, and when a column that
     /// says how far was read is not there.
-    pub(crate) fn new(
-        name: Option<&str>,
-        fields: Vec<Field>,
-        beyond: Option<&Beyond>,
-        key: Option<&Key>,
-    ) -> Result<Self> {
+    pub(crate) fn new(select: &Select, mut fields: Vec<Field>) -> Result<Self> {
         let mut builder = Schema::struct_builder();
-        if let Some(name) = name {
+        for field in &mut fields {
+            field.form = field.form.at(select.granularity, select.calendar.zone);
+        }
+        if let Some(name) = select.record_name() {
             builder = builder.name(name);
         }
         for (i, field) in fields.iter().enumerate() {
@@ -69,7 +68,7 @@ impl Shape {
             builder = builder.field(field.name.as_str(), field.schema());
         }
         // The position stays where it is while rows below it are read.
-        let beyond = beyond.filter(|b| !matches!(b.part, Part::Late(_)));
+        let beyond = select.beyond.as_ref().filter(|b| !matches!(b.part, Part::Late(_)));
         let unfinished = beyond.and_then(|b| b.unfinished.clone());
         let at = |column: &String, key| position(&fields, column, key);
         let incrementing = beyond.and_then(|b| b.incrementing.as_ref());
@@ -78,7 +77,7 @@ impl Shape {
         let timestamps =
             timestamps.map(|c| at(c, "timestamp.column.name")).collect::<Result<_>>()?;
         let schema = builder.build();
-        let key = match key {
+        let key = match &select.key {
             Some(key) => {
                 let at = key.columns.iter().map(|c| at(c, "key.fields")).collect::<Result<_>>()?;
                 Some(KeyShape::new(key, at, &schema)?)
@@ -311,7 +310,10 @@ fn integer(array: &ArrayRef, row: usize) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::From;
     use crate::numeric::Unscaled;
+    use crate::position::Beyond;
+    use crate::table::TableId;
 
     const LIMITS: Limits = Limits { rows: 2, bytes: 100 };
 
@@ -330,9 +332,13 @@ mod tests {
         }
     }
 
+    fn select(beyond: Option<Beyond>) -> Select {
+        Select { beyond, ..Select::of(From::Table(TableId::new(None, "t"))) }
+    }
+
     fn batcher(fields: Vec<Field>, incrementing: Option<&str>) -> Batcher {
         let beyond = incrementing.map(|_| beyond(&[], incrementing));
-        Batcher::new(Shape::new(Some("t"), fields, beyond.as_ref(), None).unwrap(), LIMITS)
+        Batcher::new(Shape::new(&select(beyond), fields).unwrap(), LIMITS)
     }
 
     #[test]
@@ -390,13 +396,12 @@ mod tests {
     #[test]
     fn shapes_that_cannot_be() {
         let twice = vec![field("a", Form::Int8), field("a", Form::Int8)];
-        let error = Shape::new(None, twice, None, None).unwrap_err().to_string();
+        let error = Shape::new(&select(None), twice).unwrap_err().to_string();
         assert!(error.contains("alias") && error.contains("column: a"), "{error}");
         let fields = || vec![field("a", Form::Int8)];
-        let error = Shape::new(None, fields(), Some(&beyond(&[], Some("id"))), None).unwrap_err();
+        let error = Shape::new(&select(Some(beyond(&[], Some("id")))), fields()).unwrap_err();
         assert!(error.to_string().contains("incrementing.column.name: id"));
-        let error =
-            Shape::new(None, fields(), Some(&beyond(&["a", "at"], None)), None).unwrap_err();
+        let error = Shape::new(&select(Some(beyond(&["a", "at"], None))), fields()).unwrap_err();
         assert!(error.to_string().contains("timestamp.column.name: at"));
     }
 

@@ -1,5 +1,6 @@
 //! Holds the cells of one column while a batch is read, and says which values do not fit.
 
+mod moments;
 mod nested;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use millrace_api::Result;
 use millrace_api::data::{Column, Decimal, SchemaRef, Value};
 use num_bigint::{BigInt, Sign};
 
+use self::moments::Moments;
 pub(crate) use self::nested::{Lists, Maps};
 use crate::form::Form;
 use crate::numeric::Unscaled;
@@ -52,6 +54,7 @@ pub(crate) enum Cells {
     Time(Time32MillisecondBuilder),
     Timestamp(TimestampMillisecondBuilder),
     Decimal(Decimal256Builder),
+    Moment(Box<Moments>),
     List(Box<Lists>),
     Map(Box<Maps>),
     /// Decimals that Arrow cannot hold.
@@ -84,6 +87,7 @@ macro_rules! each_builder {
             Cells::Time($builder) => $do,
             Cells::Timestamp($builder) => $do,
             Cells::Decimal($builder) => $do,
+            Cells::Moment($nested) => $deep,
             Cells::List($nested) => $deep,
             Cells::Map($nested) => $deep,
             Cells::Wide { values: $values, .. } => $wide,
@@ -123,6 +127,9 @@ impl Cells {
                 Self::Decimal(Decimal256Builder::with_capacity(rows).with_data_type(data_type()))
             }
             Form::Decimal { scale, .. } => Self::Wide { values: Vec::with_capacity(rows), scale },
+            Form::Moment { granularity, zone } => {
+                Self::Moment(Box::new(Moments::new(granularity, zone, rows)))
+            }
             Form::Map => Self::Map(Box::new(Maps::new(schema, rows))),
         }
     }
@@ -234,8 +241,15 @@ impl Cells {
 
     /// Appends a point in time in milliseconds since the epoch.
     pub(crate) fn timestamp(&mut self, millis: i64) -> Result<(), Misfit> {
+        self.instant(millis, 0)
+    }
+
+    /// Appends a point in time in milliseconds since the epoch and microseconds of the last of
+    /// them, which Connect's Timestamp leaves out.
+    pub(crate) fn instant(&mut self, millis: i64, micros: i64) -> Result<(), Misfit> {
         match self {
             Self::Timestamp(builder) => builder.append_value(millis),
+            Self::Moment(moments) => return moments.append(millis, micros),
             _ => return Err(mismatched()),
         }
         Ok(())

@@ -19,7 +19,7 @@ use crate::batch::{Batch, Limits};
 use crate::calendar::Calendar;
 use crate::dialect::survey::Surveyed;
 use crate::dialect::target::{Grammar, Target};
-use crate::form::{Hstore, NumericMapping};
+use crate::form::{Granularity, Hstore, NumericMapping};
 use crate::gaps::Horizon;
 use crate::key::Key;
 use crate::position::{Beyond, Moment, Times};
@@ -162,6 +162,7 @@ pub(crate) struct Select {
     pub(crate) mapping: NumericMapping,
     /// Whether columns are read that Confluent's connector leaves out, and what `hstore` is then.
     pub(crate) complex: Option<Hstore>,
+    pub(crate) granularity: Granularity,
     pub(crate) calendar: Calendar,
     pub(crate) limits: Limits,
     pub(crate) warnings: Warnings,
@@ -170,6 +171,25 @@ pub(crate) struct Select {
 }
 
 impl Select {
+    /// All of it, with nothing configured.
+    #[cfg(test)]
+    pub(crate) fn of(from: From) -> Self {
+        Self {
+            from,
+            beyond: None,
+            key: None,
+            suffix: String::new(),
+            quoting: Quoting::Always('"'),
+            mapping: NumericMapping::None,
+            complex: None,
+            granularity: Granularity::default(),
+            calendar: Calendar::default(),
+            limits: Limits { rows: 1000, bytes: 1 << 20 },
+            warnings: Warnings::default(),
+            view: None,
+        }
+    }
+
     /// The SQL. `columns` stands between SELECT and FROM.
     pub(crate) fn sql(&self, columns: &str, times: &dyn Times) -> String {
         let from = match &self.from {
@@ -279,19 +299,7 @@ mod tests {
             part: Part::New,
             unfinished: None,
         };
-        Select {
-            from,
-            beyond: after.map(beyond),
-            key: None,
-            suffix: String::new(),
-            quoting: Quoting::Always('"'),
-            mapping: NumericMapping::None,
-            complex: None,
-            calendar: Calendar::default(),
-            limits: Limits { rows: 1000, bytes: 1 << 20 },
-            warnings: Warnings::default(),
-            view: None,
-        }
+        Select { beyond: after.map(beyond), ..Select::of(from) }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use millrace_api::data::{Kind, Schema, SchemaRef};
 
+use crate::calendar::Zone;
+
 /// What users want `NUMERIC` columns to become (`numeric.mapping`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum NumericMapping {
@@ -20,6 +22,41 @@ pub(crate) enum Hstore {
     None,
     Map,
     Json,
+}
+
+/// What points in time become (`timestamp.granularity`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Granularity {
+    /// Connect's own Timestamp, in milliseconds.
+    #[default]
+    Logical,
+    /// A number since 1970.
+    Long(Unit),
+    /// The same as text.
+    Text(Unit),
+    /// Date and time in ISO 8601 on the database's clock.
+    Iso(Unit),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Micros,
+    Nanos,
+}
+
+impl Granularity {
+    /// By Confluent's name; any other is Connect's own.
+    pub(crate) fn parse(name: &str) -> Self {
+        match name.to_ascii_lowercase().as_str() {
+            "micros_long" => Self::Long(Unit::Micros),
+            "micros_string" => Self::Text(Unit::Micros),
+            "micros_iso_datetime_string" => Self::Iso(Unit::Micros),
+            "nanos_long" => Self::Long(Unit::Nanos),
+            "nanos_string" => Self::Text(Unit::Nanos),
+            "nanos_iso_datetime_string" => Self::Iso(Unit::Nanos),
+            _ => Self::Logical,
+        }
+    }
 }
 
 /// The most digits that always fit an int64.
@@ -48,11 +85,25 @@ pub(crate) enum Form {
         precision: i32,
         scale: i32,
     },
+    /// A point in time in another form than Connect's own.
+    Moment {
+        granularity: Granularity,
+        zone: Zone,
+    },
     /// From text to text or null.
     Map,
 }
 
 impl Form {
+    /// This form, or for a point in time what is wanted instead.
+    pub(crate) fn at(self, granularity: Granularity, zone: Zone) -> Self {
+        match (self, granularity) {
+            (Self::Timestamp, Granularity::Logical) => self,
+            (Self::Timestamp, granularity) => Self::Moment { granularity, zone },
+            _ => self,
+        }
+    }
+
     /// An exact number; `stated` is its precision and scale, if it was declared with them.
     pub(crate) fn decimal(stated: Option<(i32, i32)>) -> Self {
         let (precision, scale) = stated.unwrap_or((0, UNSTATED_SCALE));
@@ -116,6 +167,8 @@ impl Form {
             Self::Timestamp => Schema::timestamp_builder(),
             Self::Decimal { precision, scale } => Schema::decimal_builder(scale)
                 .parameter("connect.decimal.precision", precision.to_string()),
+            Self::Moment { granularity: Granularity::Long(_), .. } => Schema::builder(Kind::Int64),
+            Self::Moment { .. } => return Schema::string(optional),
             Self::Map => Schema::map_builder(Schema::string(false), Schema::string(true)),
         };
         builder.with_optional(optional).build()

@@ -12,7 +12,7 @@ use millrace_api::{Error, Result};
 const YEAR_1900: i64 = -2_208_988_800_000;
 
 /// Where the clocks are that a database's times without a zone show.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Zone {
     /// So many milliseconds ahead of UTC.
     Fixed(i64),
@@ -26,7 +26,7 @@ impl Default for Zone {
 }
 
 /// When the clocks of a named zone are changed.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Rules {
     zone: TimeZone,
     /// Its last standard time, in milliseconds ahead of UTC.

@@ -264,9 +264,7 @@ fn plan<'a>(
         optional: read.optional,
     };
     let fields = columns.iter().zip(&reads).map(field).collect();
-    let shape =
-        Shape::new(select.record_name(), fields, select.beyond.as_ref(), select.key.as_ref())
-            .map_err(|e| e.context("table", select.place()))?;
+    let shape = Shape::new(select, fields).map_err(|e| e.context("table", select.place()))?;
     let is_timestamp = |at: &usize| reads[*at].decode == decode::Decode::Timestamp;
     let zones: Vec<bool> = shape.timestamps.iter().map(is_timestamp).collect();
     let in_utc = zones.iter().all(|in_utc| *in_utc);

@@ -402,9 +402,7 @@ fn plan(select: &Select, columns: &[ServerColumn]) -> Result<(String, Batcher, V
         let message = "no column can be read; leave the table out or cast its columns in a query";
         return Err(Error::fatal(message).context("table", place));
     }
-    let shape =
-        Shape::new(select.record_name(), fields, select.beyond.as_ref(), select.key.as_ref())
-            .map_err(|e| e.context("table", place))?;
+    let shape = Shape::new(select, fields).map_err(|e| e.context("table", place))?;
     let sql = format!(
         "COPY ({}\n) TO STDOUT (FORMAT binary)",
         select.sql(&names.join(", "), &PostgresTimes)

@@ -378,8 +378,6 @@ fn plan(
             optional: column.optional,
         });
     }
-    let shape =
-        Shape::new(select.record_name(), fields, select.beyond.as_ref(), select.key.as_ref())
-            .map_err(|e| e.context("table", select.place()))?;
+    let shape = Shape::new(select, fields).map_err(|e| e.context("table", select.place()))?;
     Ok((Batcher::new(shape, select.limits), readers))
 }

@@ -12,7 +12,7 @@ use millrace_api::{Error, Result};
 use crate::calendar::{self, Calendar};
 use crate::database::{DIALECTS, Database};
 use crate::dialect::{Dialect, From, TableFilter};
-use crate::form::{Hstore, NumericMapping};
+use crate::form::{Granularity, Hstore, NumericMapping};
 use crate::key::Key;
 use crate::position::Moment;
 use crate::source::columns::PositionColumns;
@@ -201,7 +201,9 @@ pub(crate) struct SourceConfig {
     /// such as Europe/Berlin, or one of Java's short names.
     #[config(key = "db.timezone", importance = Medium, default = "UTC", group = CONNECTOR)]
     db_timezone: String,
-    /// What TIMESTAMP columns become. Only connect_logical is supported.
+    /// What TIMESTAMP columns become: Connect's Timestamp in milliseconds (connect_logical), or
+    /// micro- or nanoseconds since 1970 as INT64 (*_long) or STRING (*_string), or date and time in
+    /// db.timezone (*_iso_datetime_string).
     #[config(key = "timestamp.granularity", importance = Low, default = "connect_logical",
         group = CONNECTOR, validate = one_of_ignore_case(GRANULARITIES))]
     timestamp_granularity: String,
@@ -471,6 +473,10 @@ impl SourceConfig {
             _ => Hstore::None,
         };
         self.sql_complex_types_enable.then_some(hstore)
+    }
+
+    pub(crate) fn granularity(&self) -> Granularity {
+        Granularity::parse(&self.timestamp_granularity)
     }
 
     pub(crate) fn calendar(&self) -> Result<Calendar> {

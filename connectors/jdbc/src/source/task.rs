@@ -218,6 +218,7 @@ pub(super) fn template(config: &SourceConfig, quoting: Quoting) -> Result<Select
         quoting,
         mapping: config.mapping(),
         complex: config.complex(),
+        granularity: config.granularity(),
         calendar: config.calendar()?,
         limits: Limits {
             rows: usize::try_from(config.batch_max_rows).unwrap_or(1),

@@ -313,6 +313,83 @@ fn types_that_change_between_polls_are_seen() {
     });
 }
 
+/// One reader goes on through all that is done to its table.
+#[test]
+fn a_table_that_is_altered_is_read_on() {
+    let sql = "CREATE TABLE t (id serial PRIMARY KEY, n int, at timestamptz DEFAULT now());
+        INSERT INTO t (n) VALUES (1)";
+    with(sql, async |database| {
+        let check = async |mode: &[(&str, &str)]| {
+            let mut task = task(&props(&database.url(), mode)).await.unwrap();
+            let mut expect = async |change: &str, fields: &str, values: &[Value]| {
+                for statement in change.split(';') {
+                    database.execute(statement).await;
+                }
+                let runs = read(&mut *task, 1).await;
+                let found = schema(runs.last().unwrap());
+                let found: Vec<&str> =
+                    found.lines().skip(2).filter(|l| !l.contains("at?")).collect();
+                assert_eq!(found.join(", "), fields, "{change}");
+                let row = rows(&runs).pop().unwrap();
+                let values_of_row: Vec<_> = row.into_iter().skip(1).collect();
+                assert!(values.iter().all(|value| values_of_row.contains(value)), "{change}");
+            };
+            expect("SELECT 1", "n? INT32", &[Value::Int32(1)]).await;
+            let add = "ALTER TABLE t ADD extra text DEFAULT 'new'; INSERT INTO t (n) VALUES (2)";
+            expect(add, "n? INT32, extra? STRING", &[Value::Int32(2), "new".into()]).await;
+            let rename = "ALTER TABLE t RENAME n TO number; INSERT INTO t (number) VALUES (3)";
+            expect(rename, "number? INT32, extra? STRING", &[Value::Int32(3)]).await;
+            let widen = "ALTER TABLE t ALTER number TYPE bigint;
+                INSERT INTO t (number) VALUES (5000000000)";
+            let five = Value::Int64(5_000_000_000);
+            expect(widen, "number? INT64, extra? STRING", &[five]).await;
+            let drop = "ALTER TABLE t DROP extra; INSERT INTO t (number) VALUES (6)";
+            expect(drop, "number? INT64", &[Value::Int64(6)]).await;
+            let replace = "ALTER TABLE t RENAME TO gone; CREATE TABLE t (id int PRIMARY KEY
+                    GENERATED ALWAYS AS IDENTITY (START 900), word text,
+                    at timestamptz DEFAULT now()); INSERT INTO t (word) VALUES ('again')";
+            expect(replace, "word? STRING", &["again".into()]).await;
+            let wrong = "ALTER TABLE t RENAME id TO key; ALTER TABLE t RENAME at TO written";
+            for statement in wrong.split(';') {
+                database.execute(statement).await;
+            }
+            let text = read_to_error(&mut *task).await.1.to_string();
+            assert!(text.contains("public.t") && text.contains(".column.name"), "{text}");
+            let again = "DROP TABLE t; DROP TABLE gone";
+            for statement in again.split(';').chain(sql_statements(sql)) {
+                database.execute(statement).await;
+            }
+        };
+        let lenient = ("validate.non.null", "false");
+        check(&[("mode", "incrementing"), ("incrementing.column.name", "id")]).await;
+        check(&[
+            ("mode", "timestamp+incrementing"),
+            ("timestamp.column.name", "at"),
+            ("incrementing.column.name", "id"),
+            // An ALTER that rewrites the table has rows of the last minute come again.
+            ("commit.safety.grace.ms", "0"),
+            lenient,
+        ])
+        .await;
+        // Dropped while it is polled: said, with the way out.
+        let by_time = [("mode", "timestamp"), ("timestamp.column.name", "at"), lenient];
+        for mode in [&by_time[..], &[("mode", "bulk")]] {
+            let mut task = task(&props(&database.url(), mode)).await.unwrap();
+            read(&mut *task, 1).await;
+            database.execute("DROP TABLE t").await;
+            let text = read_to_error(&mut *task).await.1.to_string();
+            assert!(text.contains("public.t") && text.contains("table.whitelist"), "{text}");
+            for statement in sql_statements(sql) {
+                database.execute(statement).await;
+            }
+        }
+    });
+}
+
+fn sql_statements(sql: &str) -> impl Iterator<Item = &str> {
+    sql.split(';')
+}
+
 #[test]
 fn rights_that_are_missing_are_named() {
     let sql = "CREATE TABLE t (id serial); CREATE ROLE reader LOGIN PASSWORD 'r'";

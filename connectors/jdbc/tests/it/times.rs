@@ -6,7 +6,7 @@ use millrace_api::data::{SourceRecords, Value};
 use millrace_testkit::plugin_host::{MemoryOffsets, run};
 use serde_json::{Value as Json, json};
 
-use crate::host::{ids, props, read, read_to_error, rows as rows_of, task, task_from};
+use crate::host::{ids, props, read, read_to_error, rows as rows_of, schema, task, task_from};
 use crate::mariadb_server;
 use crate::server::{Database, server};
 use crate::sqlite::File;
@@ -277,5 +277,55 @@ fn zones_whose_clocks_are_changed() {
         assert_eq!(ids(&runs), [2, 3]);
         let last = offsets(&runs).pop().unwrap();
         assert_eq!(last["timestamp"], 1_792_891_800_000_i64);
+    });
+}
+
+#[test]
+fn times_in_every_granularity() {
+    let rows = "(1, '2026-07-01 12:00:00.123')";
+    with(&table(rows), async |base| {
+        let utc = 1_782_900_000_123_i64;
+        let cases = [
+            ("micros_long", "INT64", Value::Int64(utc * 1000)),
+            ("micros_string", "STRING", (utc * 1000).to_string().as_str().into()),
+            ("micros_iso_datetime_string", "STRING", "2026-07-01T12:00:00.123000".into()),
+            ("nanos_long", "INT64", Value::Int64(utc * 1_000_000)),
+            ("nanos_string", "STRING", (utc * 1_000_000).to_string().as_str().into()),
+            ("NANOS_ISO_DATETIME_STRING", "STRING", "2026-07-01T12:00:00.123000000".into()),
+            ("connect_logical", "INT64 Timestamp", Value::Timestamp(utc)),
+        ];
+        for (granularity, kind, expected) in cases {
+            let more = [("timestamp.granularity", granularity), ("db.timezone", "+02:00")];
+            let props = base.props(&[&BY_TIME[..], &more].concat());
+            let runs = read(&mut *task(&props).await.unwrap(), 1).await;
+            let line = format!("at {kind}");
+            assert!(schema(&runs[0]).lines().any(|l| l == line), "{}", schema(&runs[0]));
+            assert_eq!(rows_of(&runs)[0][1], expected, "{granularity}");
+            assert_eq!(offsets(&runs)[0]["timestamp"], utc);
+        }
+    });
+}
+
+/// All that PostgreSQL keeps of a time.
+#[test]
+fn microseconds_are_kept_where_they_are_asked_for() {
+    let Some(server) = server() else { return };
+    run(async {
+        let sql = "CREATE TABLE t (id int, at timestamp, z timestamptz, many timestamptz[]);
+            INSERT INTO t VALUES (1, '2026-07-01 12:00:00.123456', '2026-07-01 12:00:00.654321+02',
+                '{2026-07-01 12:00:00.000001+00}'), (2, 'infinity', NULL, NULL)";
+        let database = server.database(sql).await;
+        let more = [
+            ("mode", "bulk"),
+            ("timestamp.granularity", "micros_long"),
+            ("sql.complex.types.enable", "true"),
+        ];
+        let mut reader = task(&props(&database.url(), &more)).await.unwrap();
+        let (runs, error) = read_to_error(&mut *reader).await;
+        let many = Value::Array(vec![Value::Int64(1_782_907_200_000_001)]);
+        let expected =
+            [Value::Int64(1_782_907_200_123_456), Value::Int64(1_782_900_000_654_321), many];
+        assert_eq!(rows_of(&runs)[0][1..], expected);
+        assert!(error.to_string().contains("timestamp.granularity"), "{error}");
     });
 }

@@ -183,10 +183,11 @@ impl Read {
                 None => self.zero_as_null(cells),
                 Some(micros) => {
                     let millis = micros.div_euclid(1000);
-                    cells.timestamp(match self.decode {
+                    let instant = match self.decode {
                         Decode::Timestamp => calendar.instant(millis),
                         _ => calendar.timestamp(millis),
-                    })
+                    };
+                    cells.instant(instant, micros.rem_euclid(1000))
                 }
             },
         }

@@ -53,8 +53,8 @@ impl Decode {
             Self::Float8 => cells.float(f64::from_be_bytes(exact(bytes)?)),
             Self::Float4 => cells.single(f32::from_be_bytes(exact(bytes)?)),
             Self::Boolean => cells.boolean(exact::<1>(bytes)? != [0]),
-            Self::TimestampTz => cells.timestamp(instant(bytes, |ms| calendar.instant(ms))?),
-            Self::Timestamp => cells.timestamp(instant(bytes, |ms| calendar.timestamp(ms))?),
+            Self::TimestampTz => instant(bytes, cells, |ms| calendar.instant(ms)),
+            Self::Timestamp => instant(bytes, cells, |ms| calendar.timestamp(ms)),
             Self::Date => cells.date(date(bytes, calendar)?),
             Self::Time => {
                 let micros = i64::from_be_bytes(exact(bytes)?);
@@ -124,12 +124,15 @@ fn exact<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Misfit> {
 /// What pgjdbc makes of `infinity` and `-infinity`.
 pub(super) const ENDS_OF_TIME: (i64, i64) = (9_223_372_036_825_200_000, -9_223_372_036_832_400_000);
 
-fn instant(bytes: &[u8], calendar: impl Fn(i64) -> i64) -> Result<i64, Misfit> {
-    Ok(match i64::from_be_bytes(exact(bytes)?) {
-        i64::MAX => ENDS_OF_TIME.0,
-        i64::MIN => ENDS_OF_TIME.1,
-        micros => calendar(micros.div_euclid(1000) + POSTGRES_EPOCH * DAY),
-    })
+fn instant(bytes: &[u8], cells: &mut Cells, calendar: impl Fn(i64) -> i64) -> Result<(), Misfit> {
+    match i64::from_be_bytes(exact(bytes)?) {
+        i64::MAX => cells.timestamp(ENDS_OF_TIME.0),
+        i64::MIN => cells.timestamp(ENDS_OF_TIME.1),
+        micros => {
+            let millis = micros.div_euclid(1000) + POSTGRES_EPOCH * DAY;
+            cells.instant(calendar(millis), micros.rem_euclid(1000))
+        }
+    }
 }
 
 fn date(bytes: &[u8], calendar: Calendar) -> Result<i32, Misfit> {

@@ -214,7 +214,7 @@ impl Reader {
                 other => return Err(self.unlike(other)),
             }),
             Form::Date | Form::Time | Form::Timestamp => self.moment(value, cells, calendar),
-            Form::Map => Err(self.unlike(value)),
+            Form::Moment { .. } | Form::Map => Err(self.unlike(value)),
         }
     }
 
@@ -283,7 +283,7 @@ impl Reader {
             Form::Bytes => "BYTES",
             Form::Date => "Date",
             Form::Time => "Time",
-            Form::Timestamp => "Timestamp",
+            Form::Timestamp | Form::Moment { .. } => "Timestamp",
             Form::Decimal { .. } => "Decimal",
             Form::Map => "MAP",
         }

@@ -186,11 +186,6 @@ impl SourceConfig {
                 !self.transaction_isolation_mode.eq_ignore_ascii_case("DEFAULT"),
                 "set the default isolation level of the user in the database",
             ),
-            (
-                "timestamp.granularity",
-                !self.timestamp_granularity.eq_ignore_ascii_case("connect_logical"),
-                "use connect_logical",
-            ),
         ];
         let problem = |(key, wrong, remedy): &(&str, bool, &str)| {
             wrong.then(|| ConfigError {
