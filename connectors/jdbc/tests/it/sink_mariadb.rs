@@ -232,6 +232,46 @@ fn every_type_is_created_and_written() {
     });
 }
 
+#[test]
+fn every_type_is_updated_in_statements_of_many_rows() {
+    let kinds = kinds();
+    let columns: Vec<_> =
+        kinds.iter().enumerate().map(|(i, (_, _, kind, _))| format!("c{i:02} {kind}")).collect();
+    let sql = format!(
+        "CREATE TABLE orders (a int, b varchar(9), {}, PRIMARY KEY (a, b));
+         INSERT INTO orders (a, b, c00) VALUES (1, 'x', 7), (1, 'y', 7), (2, 'x', 7), (2, 'y', 7)",
+        columns.join(", ")
+    );
+    with(&sql, async |database| {
+        let more = [("insert.mode", "update"), ("pk.mode", "record_value"), ("pk.fields", "a,b")];
+        let mut sink = Sink::strict(&sink_props(&database.url(), &more)).await;
+        let mut builder = Schema::struct_builder()
+            .field("a", Schema::builder(Kind::Int32).build())
+            .field("b", Schema::string(false));
+        for (i, (schema, ..)) in kinds.iter().enumerate() {
+            builder = builder.field(format!("c{i:02}"), SchemaRef::clone(schema));
+        }
+        let all = builder.build();
+        let row = |a, b: &str, is_null: bool| {
+            let value = |(_, value, ..): &(_, Value, _, _)| match is_null {
+                true => Value::Null,
+                false => value.clone(),
+            };
+            let keys = vec![Value::Int32(a), b.into()];
+            Some([keys, kinds.iter().map(value).collect()].concat())
+        };
+        let rows =
+            vec![row(1, "x", false), row(1, "y", true), row(2, "x", false), row(3, "z", false)];
+        sink.write(&[records(0, Column::nulls(4), structs(&all, rows))]).await;
+        let texts: Vec<_> = kinds.iter().map(|(.., text)| *text).collect();
+        let (texts, nulls) = (texts.join("|"), vec!["NULL"; kinds.len() - 1].join("|"));
+        assert_eq!(
+            query(&database, ALL).await,
+            format!("1|x|{texts};1|y|NULL|{nulls};2|x|{texts};2|y|7|{nulls}")
+        );
+    });
+}
+
 /// A point in time goes into a `TIMESTAMP` as it is, and into a `DATETIME` on the clock of
 /// `db.timezone`.
 #[test]

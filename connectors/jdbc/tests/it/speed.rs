@@ -2,10 +2,13 @@
 
 use std::time::Instant;
 
+use millrace_api::data::{Column, Kind, Value};
 use millrace_testkit::plugin_host::run;
 
 use crate::host::{props, task};
+use crate::mariadb_server;
 use crate::server::server;
+use crate::sink_host::{Sink, records, schema, sink_props, structs};
 use crate::sqlite::File;
 
 const ROWS: usize = 1_000_000;
@@ -84,5 +87,70 @@ fn speed_of_sqlite() {
         ))
         .await;
         println!("{}", measure("SQLite", &file.url()).await);
+    });
+}
+
+const MARIADB: &str = "
+    CREATE TABLE t (id bigint PRIMARY KEY, name varchar(40), note text, n int, f double,
+        yes boolean, at timestamp NULL, city text)";
+
+#[test]
+#[ignore = "measures; run it alone and in release"]
+fn speed_of_mariadb() {
+    let Some(server) = mariadb_server::server() else { return };
+    run(async {
+        let database = server.database(MARIADB).await;
+        let fill = format!(
+            "INSERT INTO t SELECT seq, concat('customer ', seq),
+                 if(seq % 3, concat('note ', seq % 100), NULL), seq % 1000, seq * 0.25, seq % 2,
+                 timestamp '2026-01-01 00:00:00' + INTERVAL seq SECOND, 'Berlin' FROM seq_1_to_{ROWS}"
+        );
+        database.execute(&fill).await;
+        println!("{}", measure("MariaDB", &database.url()).await);
+    });
+}
+
+/// A tenth of the rows, in polls of 2,000.
+#[test]
+#[ignore = "measures; run it alone and in release"]
+fn speed_of_mariadb_sink() {
+    let Some(server) = mariadb_server::server() else { return };
+    let shape = schema(&[
+        ("id", Kind::Int64, false),
+        ("name", Kind::String, true),
+        ("note", Kind::String, true),
+        ("n", Kind::Int32, true),
+        ("f", Kind::Float64, true),
+        ("yes", Kind::Boolean, true),
+        ("city", Kind::String, true),
+    ]);
+    let row = |id: i64| {
+        let name = format!("customer {id}");
+        let n = i32::try_from(id % 1000).unwrap();
+        let (f, yes) = (Value::Float64(id as f64 * 0.25), Value::Boolean(id % 2 == 0));
+        let texts = ["note".into(), Value::Int32(n), f, yes, "Berlin".into()];
+        Some([vec![Value::Int64(id), name.as_str().into()], texts.to_vec()].concat())
+    };
+    let rows = i64::try_from(ROWS / 10).unwrap();
+    let runs: Vec<_> = (0..rows)
+        .step_by(2000)
+        .map(|first| {
+            let values = structs(&shape, (first..first + 2000).map(row).collect());
+            [records(first, Column::nulls(2000), values)]
+        })
+        .collect();
+    run(async {
+        let database = server.database(&MARIADB.replace(" t ", " orders ")).await;
+        for mode in ["insert", "upsert", "update"] {
+            let more = [("insert.mode", mode), ("pk.mode", "record_value"), ("pk.fields", "id")];
+            let mut sink = Sink::strict(&sink_props(&database.url(), &more)).await;
+            let (wall, busy) = (Instant::now(), cpu());
+            for run in &runs {
+                sink.write(run).await;
+            }
+            let each = |nanos: u128| nanos / rows as u128;
+            let (wall, busy) = (each(wall.elapsed().as_nanos()), each(cpu() - busy));
+            println!("{mode}: {rows} rows, {busy} ns of processor and {wall} ns a row");
+        }
     });
 }

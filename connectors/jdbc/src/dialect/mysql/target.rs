@@ -5,6 +5,7 @@ mod fault;
 mod grammar;
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use async_trait::async_trait;
 use millrace_api::{Error, Result};
@@ -22,6 +23,8 @@ use crate::table::TableId;
 const MOST_VALUES: usize = 65_535;
 /// More rows a statement are no faster.
 const MOST_ROWS: usize = 256;
+/// The same for updates, which look each row's values up one by one.
+const MOST_UPDATES: usize = 32;
 /// Nor are more bytes.
 const MOST_BYTES: usize = 4 << 20;
 /// What a statement has beside its values.
@@ -61,28 +64,25 @@ impl MySqlTarget {
     ) -> Result<()> {
         let place = write.table.id.to_string();
         let cells = Cells::of(write)?;
-        // Values are set before the keys say where.
-        let mut order: Vec<&Cells<'_>> = cells.iter().collect();
-        if write.action == Action::Update {
-            order.rotate_left(write.fields.iter().take_while(|field| field.is_key).count());
-        }
-        let most_rows = (MOST_VALUES / cells.len().max(1)).clamp(1, most_rows);
+        // An update looks its keys up for each column.
+        let values = match write.action {
+            Action::Update => cells.len() * cells.len(),
+            _ => cells.len(),
+        };
+        let most_rows = (MOST_VALUES / values.max(1)).clamp(1, most_rows);
         let mut statement = (0, String::new());
         let mut start = 0;
         while start < write.rows() {
             let rest = start..write.rows().min(start + most_rows);
-            let fitting = self.fitting(&cells, rest).map_err(|e| e.context("table", &place))?;
+            let fitting = self.fitting(&cells, rest, values / cells.len().max(1));
+            let fitting = fitting.map_err(|e| e.context("table", &place))?;
             let rows = 1 << fitting.ilog2();
             if statement.0 != rows {
                 statement = (rows, sql(rows));
             }
             let mut arguments = MySqlArguments::default();
-            for row in start..start + rows {
-                for cells in &order {
-                    let bound = cells.bind(row, &mut arguments);
-                    bound.map_err(|e| e.context("table", &place))?;
-                }
-            }
+            let bound = bind(write, &cells, start..start + rows, &mut arguments);
+            bound.map_err(|e| e.context("table", &place))?;
             let query = sqlx::query_with(AssertSqlSafe(statement.1.clone()), arguments);
             let run = query.execute(&mut self.session).await;
             run.map_err(|e| judge(e, &place, write.shows_values))?;
@@ -91,9 +91,10 @@ impl MySqlTarget {
         Ok(())
     }
 
-    /// How many of these rows one statement takes: one at least.
-    fn fitting(&self, cells: &[Cells<'_>], rows: std::ops::Range<usize>) -> Result<usize> {
-        let most = MOST_BYTES.min(self.longest / 2);
+    /// How many of these rows one statement takes: one at least. Each value may be in it so many
+    /// times.
+    fn fitting(&self, cells: &[Cells<'_>], rows: Range<usize>, times: usize) -> Result<usize> {
+        let most = MOST_BYTES.min(self.longest / 2) / times;
         let (mut bytes, mut count) = (0, 0);
         for row in rows {
             let size: usize = cells.iter().map(|cells| cells.size(row)).sum();
@@ -242,10 +243,11 @@ impl Target for MySqlTarget {
                 self.check_keys(write).await?;
                 self.run(write, MOST_ROWS, |rows| insert(id, fields, rows, true, quoting)).await
             }
-            Action::Update => match update(id, fields, quoting) {
-                Some(sql) => self.run(write, 1, |_| sql.clone()).await,
-                None => Ok(()),
-            },
+            Action::Update if fields.iter().all(|field| field.is_key) => Ok(()),
+            Action::Update => {
+                let sql = |rows| update(id, fields, rows, quoting).unwrap_or_default();
+                self.run(write, MOST_UPDATES, sql).await
+            }
             Action::Delete => {
                 self.run(write, MOST_ROWS, |rows| delete(id, fields, rows, quoting)).await
             }
@@ -256,6 +258,29 @@ impl Target for MySqlTarget {
         // Whatever was written is committed or rolled back.
         let _ = self.session.close().await;
     }
+}
+
+/// Binds rows in the order of the statement's marks.
+fn bind(
+    write: &Write<'_>,
+    cells: &[Cells<'_>],
+    rows: Range<usize>,
+    arguments: &mut MySqlArguments,
+) -> Result<()> {
+    let mut all = |cells: &[Cells<'_>], row| cells.iter().try_for_each(|c| c.bind(row, arguments));
+    if write.action != Action::Update {
+        return rows.into_iter().try_for_each(|row| all(cells, row));
+    }
+    let (keys, values) = cells.split_at(write.fields.iter().take_while(|f| f.is_key).count());
+    for value in values {
+        for row in rows.clone() {
+            if rows.len() > 1 {
+                all(keys, row)?;
+            }
+            all(std::slice::from_ref(value), row)?;
+        }
+    }
+    rows.into_iter().try_for_each(|row| all(keys, row))
 }
 
 fn column(row: &MySqlRow) -> Result<TargetColumn, sqlx::Error> {

@@ -92,7 +92,7 @@ impl Grammar for MySqlGrammar {
         let sql = match action {
             Action::Insert => Some(insert(&table.id, fields, 1, false, quoting)),
             Action::Upsert => Some(insert(&table.id, fields, 1, true, quoting)),
-            Action::Update => update(&table.id, fields, quoting),
+            Action::Update => update(&table.id, fields, 1, quoting),
             Action::Delete => Some(delete(&table.id, fields, 1, quoting)),
         };
         sql.into_iter().collect()
@@ -144,31 +144,54 @@ pub(super) fn insert(
     sql
 }
 
-/// None where there is nothing to change: all fields are keys.
-pub(super) fn update(table: &TableId, fields: &[TargetField], quoting: Quoting) -> Option<String> {
+/// Rows that are changed one by one in a statement: each column looks up its row's value. Values
+/// are bound column by column, each behind its row's keys; then the keys. None where there is
+/// nothing to change: all fields are keys.
+pub(super) fn update(
+    table: &TableId,
+    fields: &[TargetField],
+    rows: usize,
+    quoting: Quoting,
+) -> Option<String> {
     let (keys, values) = split(fields);
+    let case = format!(" WHEN {} THEN ?", columns(keys, quoting, "=?", " AND ")).repeat(rows);
+    let set = |field: &TargetField| {
+        let column = quoting.sql(&field.column);
+        match rows {
+            1 => format!("{column}=?"),
+            // The column at the end says of which type the values are.
+            _ => format!("{column}=CASE{case} ELSE {column} END"),
+        }
+    };
     (!values.is_empty()).then(|| {
+        let set: Vec<String> = values.iter().map(set).collect();
         format!(
             "UPDATE {} SET {} WHERE {}",
             table.sql(quoting),
-            columns(values, quoting, "=?", ","),
-            columns(keys, quoting, "=?", " AND "),
+            set.join(","),
+            condition(keys, rows, quoting)
         )
     })
 }
 
-/// Keys of several columns are spelt out: the server looks tuples up one by one.
 pub(super) fn delete(
     table: &TableId,
     fields: &[TargetField],
     rows: usize,
     quoting: Quoting,
 ) -> String {
-    let condition = match fields {
-        [field] => format!("{} IN {}", quoting.sql(&field.column), marks(rows)),
-        _ => vec![format!("({})", columns(fields, quoting, "=?", " AND ")); rows].join(" OR "),
-    };
-    format!("DELETE FROM {} WHERE {condition}", table.sql(quoting))
+    format!("DELETE FROM {} WHERE {}", table.sql(quoting), condition(fields, rows, quoting))
+}
+
+/// Which rows have these keys. Those of several columns are spelt out: the server looks tuples up
+/// one by one.
+fn condition(keys: &[TargetField], rows: usize, quoting: Quoting) -> String {
+    let all = columns(keys, quoting, "=?", " AND ");
+    match keys {
+        _ if rows == 1 => all,
+        [key] => format!("{} IN {}", quoting.sql(&key.column), marks(rows)),
+        _ => vec![format!("({all})"); rows].join(" OR "),
+    }
 }
 
 #[cfg(test)]
@@ -209,6 +232,11 @@ mod tests {
         assert_eq!(
             delete(&table.id, &fields[..1], 3, quoting),
             "DELETE FROM `d`.`t``t` WHERE `a` IN (?,?,?)"
+        );
+        assert_eq!(
+            update(&table.id, &fields[..3], 2, quoting).unwrap(),
+            "UPDATE `d`.`t``t` SET `c`=CASE WHEN `a`=? AND `b`=? THEN ? WHEN `a`=? AND `b`=? \
+             THEN ? ELSE `c` END WHERE (`a`=? AND `b`=?) OR (`a`=? AND `b`=?)"
         );
     }
 }
