@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # setup.sh build | static | tests | servers | bench | clean | stop: makes a Debian machine able to build Millrace
 # (`build`; `static TARGET` for a binary against musl), to build the tests, which compare with librdkafka and with
-# Python's readers (`tests`), to run those that need servers (`servers`: a container engine, the Kafka image,
+# Python's readers and start a MariaDB (`tests`), to run those that need servers (`servers`: a container engine, the Kafka image,
 # PostgreSQL, a schema registry), to measure beside Java (`bench`). Each step is taken only when its result is missing, is named, and is timed. `clean`
 # removes our containers, `stop` also ends the engine that `servers` started. Without root it prints what to install
 # and goes on with what is there.
@@ -60,11 +60,15 @@ missing_bench_packages() {
 
 missing_test_packages() {
   missing_rdkafka_packages
+  has_mariadb || echo mariadb-server-core mariadb-client-core
   has python3 || echo python3
   python_is_there || { has python3 && python3 -m pip --version > /dev/null 2>&1; } || echo python3-pip
 }
 
 has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null || has initdb; }
+
+# The packages with `core` in their names start no service.
+has_mariadb() { has mariadbd && has mariadb-install-db && has mariadb; }
 
 # The first JDK of 17 or newer that can make a small runtime of itself (jlink needs jmods).
 jdk() {

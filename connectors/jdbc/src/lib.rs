@@ -1,4 +1,5 @@
-//! Kafka Connect's JDBC connectors: source and sink for PostgreSQL and SQLite.
+//! Kafka Connect's JDBC connectors: source and sink for PostgreSQL, MySQL,
+//! MariaDB and SQLite.
 //!
 //! Decides which plugins the crate offers. The way of a row: `source::task` starts a query,
 //! `dialect::*` reads its rows from the wire into `cells`, `batch` makes them records. And of a record: `sink::rows`
