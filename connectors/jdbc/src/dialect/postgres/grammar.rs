@@ -2,8 +2,9 @@
 
 use millrace_api::data::{Kind, Schema, Value, civil_from_days, logical};
 
+use super::decode::POSTGRES_EPOCH;
 use super::target::statements;
-use crate::calendar::{DAY, clock};
+use crate::calendar::DAY;
 use crate::dialect::target::{Action, Grammar, TargetField, TargetTable};
 use crate::table::Quoting;
 
@@ -103,18 +104,10 @@ fn literal(schema: &Schema, value: &Value) -> Option<String> {
             format!("E'\\\\x{digits}'")
         }
         Value::Date(day) => format!("'{}'", date(i64::from(*day))),
-        Value::Time(millis) => {
-            let clock = clock(i64::from(*millis) * 1000);
-            format!("'{}'", clock.split_once(' ')?.1)
-        }
+        Value::Time(millis) => format!("'{}'", time(i64::from(*millis) * 1000)),
         Value::Timestamp(millis) => {
-            let of_day = clock(millis.rem_euclid(DAY).checked_mul(1000)?);
-            let (_, time) = of_day.split_once(' ')?;
-            let date = date(millis.div_euclid(DAY));
-            match date.strip_suffix(" BC") {
-                Some(date) => format!("'{date} {time} BC'"),
-                None => format!("'{date} {time}'"),
-            }
+            let micros = millis.checked_sub(POSTGRES_EPOCH * DAY)?.checked_mul(1000)?;
+            format!("'{}'", timestamp(micros, ""))
         }
         Value::Array(items) => {
             let element = schema.value_schema()?;
@@ -152,10 +145,33 @@ fn quoted(text: &str) -> Option<String> {
     })
 }
 
-/// The server counts no year zero.
-fn date(day: i64) -> String {
+/// A day since 1970. The server counts no year zero.
+pub(super) fn date(day: i64) -> String {
     match civil_from_days(day) {
         (year @ ..=0, month, day) => format!("{:04}-{month:02}-{day:02} BC", 1 - year),
         (year, month, day) => format!("{year:04}-{month:02}-{day:02}"),
+    }
+}
+
+/// Microseconds since midnight.
+pub(super) fn time(micros: i64) -> String {
+    let seconds = micros / 1_000_000;
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{hour:02}:{minute:02}:{second:02}.{:06}", micros % 1_000_000)
+}
+
+/// Microseconds since 2000, as the server counts them, and the zone they are in.
+pub(super) fn timestamp(micros: i64, zone: &str) -> String {
+    const A_DAY: i64 = DAY * 1000;
+    match micros {
+        i64::MAX => return "infinity".to_owned(),
+        i64::MIN => return "-infinity".to_owned(),
+        _ => {}
+    }
+    let date = date(micros.div_euclid(A_DAY) + POSTGRES_EPOCH);
+    let time = time(micros.rem_euclid(A_DAY));
+    match date.strip_suffix(" BC") {
+        Some(date) => format!("{date} {time}{zone} BC"),
+        None => format!("{date} {time}{zone}"),
     }
 }

@@ -30,7 +30,7 @@ const DESCRIBE: &str = "
     )
     SELECT a.nspname::text, a.relname::text, a.relkind::text, a.attname::text,
         CASE WHEN p.prolang = 12 THEN p.prosrc ELSE p.proname END
-            || CASE WHEN e.oid IS NULL THEN '' ELSE '[' || e.oid || ']' END
+            || CASE WHEN e.oid IS NULL THEN ':' || t.oid ELSE '[' || e.oid || ']' END
             || CASE WHEN a.attgenerated <> '' THEN ' stored '
                     WHEN a.attidentity = 'a' THEN ' identity ' ELSE ' - ' END
             || pg_catalog.format_type(t.oid, -1),
@@ -54,6 +54,7 @@ pub(super) async fn describe(
         .bind(table.schema.as_deref())
         .bind(&table.name)
         .bind(relation_kinds(types))
+        .persistent(false)
         .fetch_all(connection)
         .await?;
     let Some(first) = rows.first() else {
@@ -67,15 +68,6 @@ pub(super) async fn describe(
         is_view: first.try_get::<String, _>(2)? == "v",
         columns,
     }))
-}
-
-/// The table of this name, of whichever type.
-pub(super) async fn describe_any(
-    connection: &mut PgConnection,
-    table: &TableId,
-) -> Result<Option<TargetTable>, sqlx::Error> {
-    let types = KINDS.map(|(name, _)| name.to_owned());
-    describe(connection, table, &types).await
 }
 
 /// The catalog's letters for `table.types`.

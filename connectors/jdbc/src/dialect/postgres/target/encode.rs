@@ -1,11 +1,18 @@
-//! Decides the binary form of each value: rows of Arrow columns become COPY data.
+//! Decides the binary form of each value: an Arrow column becomes one array of the server's.
+
+use sqlx::encode::{Encode, IsNull};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, Postgres};
+use sqlx::types::Type;
 
 use crate::calendar::{Calendar, DAY};
 use crate::cells::Misfit;
 use crate::dialect::postgres::decode::{ENDS_OF_TIME, POSTGRES_EPOCH};
 
 use super::cell::{Cell, Source, Unit};
-use super::numeric;
+use super::route::Route;
+use super::{literal, numeric};
 
 /// The binary form that a column receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +36,8 @@ pub(super) enum Put {
     Timestamp,
     TimestampTz,
     Interval,
-    /// Elements of this type.
-    Array(u32, Box<Put>),
+    /// An array of such elements, as text.
+    List(Box<Put>),
 }
 
 /// What clocks and calendars show in the database.
@@ -40,33 +47,64 @@ pub(super) struct Zones<'a> {
     pub(super) dates: &'a Calendar,
 }
 
-/// Columns on their way into COPY data.
-pub(super) struct Rows<'a> {
-    pub(super) columns: Vec<(Source<'a>, &'a Put)>,
+/// A column on its way into a parameter.
+pub(super) struct Column<'a> {
+    pub(super) source: &'a Source<'a>,
+    pub(super) route: &'a Route,
     pub(super) zones: Zones<'a>,
+    /// From this row to before that.
+    pub(super) rows: (usize, usize),
+    /// How many bytes it became.
+    pub(super) length: &'a std::cell::Cell<usize>,
 }
 
-/// What COPY data begins with: a signature, no flags, no extension.
-pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// What it ends with.
-pub(super) const TRAILER: [u8; 2] = (-1i16).to_be_bytes();
-
 const NULL: [u8; 4] = (-1i32).to_be_bytes();
-/// The server holds no value of a gigabyte.
-const MAX_BYTES: usize = (1 << 30) - 64;
+/// The server holds no value of a gigabyte, nor an array of such size.
+pub(super) const MAX_BYTES: usize = (1 << 30) - (1 << 16);
 
-impl Rows<'_> {
-    /// Appends a row; or says which of its columns does not take its value.
-    pub(super) fn put(&self, row: usize, out: &mut Vec<u8>) -> Result<(), (usize, Misfit)> {
-        let count = i16::try_from(self.columns.len()).expect("a table has at most 1,600 columns");
-        out.extend(count.to_be_bytes());
-        for (i, (source, put)) in self.columns.iter().enumerate() {
-            match source.cell(row) {
-                None => out.extend(NULL),
-                Some(cell) => put.cell(cell, self.zones, out).map_err(|misfit| (i, misfit))?,
+impl Column<'_> {
+    /// Appends an array of one dimension, none if it is empty.
+    fn put(&self, out: &mut Vec<u8>) -> Result<(), Misfit> {
+        let (from, to) = self.rows;
+        let count = i32::try_from(to - from).map_err(|_| too_long())?;
+        let start = out.len();
+        out.extend(i32::from(count > 0).to_be_bytes());
+        // Whether there are nulls is not known yet.
+        out.extend([0; 4]);
+        out.extend(self.route.oid.to_be_bytes());
+        if count > 0 {
+            out.extend(count.to_be_bytes());
+            // Elements are counted from one.
+            out.extend(1i32.to_be_bytes());
+        }
+        let mut has_nulls = false;
+        for row in from..to {
+            match self.source.cell(row) {
+                Some(cell) => self.route.put.cell(cell, self.zones, out)?,
+                None => {
+                    has_nulls = true;
+                    out.extend(NULL);
+                }
             }
         }
+        out[start + 4..start + 8].copy_from_slice(&i32::from(has_nulls).to_be_bytes());
         Ok(())
+    }
+}
+
+impl Type<Postgres> for Column<'_> {
+    /// The statement says it.
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(0))
+    }
+}
+
+impl Encode<'_, Postgres> for Column<'_> {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        let start = buffer.len();
+        self.put(buffer).map_err(|misfit| misfit.to_string())?;
+        self.length.set(buffer.len() - start);
+        Ok(IsNull::No)
     }
 }
 
@@ -75,7 +113,7 @@ impl Put {
     fn cell(&self, cell: Cell<'_>, zones: Zones<'_>, out: &mut Vec<u8>) -> Result<(), Misfit> {
         match (self, cell) {
             (Self::Int8, Cell::Integer(n)) => fixed(n.to_be_bytes(), out),
-            (Self::Text, Cell::Text(text)) => bytes(text.as_bytes(), out)?,
+            (Self::Text, Cell::Text(text)) => bytes(without_nul(text)?.as_bytes(), out)?,
             (Self::Int4, Cell::Integer(n)) => fixed(narrow::<i32>(n)?.to_be_bytes(), out),
             (Self::Int2, Cell::Integer(n)) => fixed(narrow::<i16>(n)?.to_be_bytes(), out),
             (Self::Oid, Cell::Integer(n)) => fixed(narrow::<u32>(n)?.to_be_bytes(), out),
@@ -107,41 +145,13 @@ impl Put {
             (Self::Uuid, Cell::Text(text)) => fixed(uuid(text)?, out),
             (Self::Jsonb, Cell::Text(text)) => patched(out, |out| {
                 out.push(1);
-                sized(text.len())?;
-                out.extend(text.as_bytes());
+                out.extend_from_slice(without_nul(text)?.as_bytes());
                 Ok(())
             })?,
-            (Self::Array(element, put), Cell::List(items, from, to)) => {
-                patched(out, |out| put.array(*element, (items, from, to), zones, out))?;
+            (Self::List(put), Cell::List(items, from, to)) => {
+                patched(out, |out| literal::put(put, (items, from, to), zones, out))?;
             }
-            _ => return Err(Misfit::new("a value whose type is not the column's")),
-        }
-        Ok(())
-    }
-
-    /// An array of one dimension, none if it is empty.
-    fn array(
-        &self,
-        element: u32,
-        (items, from, to): (&Source<'_>, usize, usize),
-        zones: Zones<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Misfit> {
-        let count = i32::try_from(to - from).map_err(|_| too_long())?;
-        let has_nulls = (from..to).any(|row| items.cell(row).is_none());
-        out.extend(i32::from(count > 0).to_be_bytes());
-        out.extend(i32::from(has_nulls).to_be_bytes());
-        out.extend(element.to_be_bytes());
-        if count > 0 {
-            out.extend(count.to_be_bytes());
-            // Elements are counted from one.
-            out.extend(1i32.to_be_bytes());
-        }
-        for row in from..to {
-            match items.cell(row) {
-                None => out.extend(NULL),
-                Some(cell) => self.cell(cell, zones, out)?,
-            }
+            _ => return Err(other_type()),
         }
         Ok(())
     }
@@ -175,8 +185,16 @@ fn sized(length: usize) -> Result<i32, Misfit> {
     i32::try_from(length).ok().filter(|_| length <= MAX_BYTES).ok_or_else(too_long)
 }
 
+/// A NUL is all that UTF-8 has and the server has not.
+pub(super) fn without_nul(text: &str) -> Result<&str, Misfit> {
+    if text.as_bytes().contains(&0) {
+        return Err(Misfit::new("text with a NUL, which PostgreSQL cannot hold (SQLSTATE 22021)"));
+    }
+    Ok(text)
+}
+
 #[cold]
-fn too_long() -> Misfit {
+pub(super) fn too_long() -> Misfit {
     Misfit::new("a value of a gigabyte or more, which PostgreSQL does not hold (SQLSTATE 54000)")
 }
 
@@ -191,7 +209,7 @@ fn time_out_of_range() -> Misfit {
 }
 
 #[cold]
-fn other_type() -> Misfit {
+pub(super) fn other_type() -> Misfit {
     Misfit::new("a value whose type is not the column's")
 }
 
@@ -228,7 +246,7 @@ fn single(cell: Cell<'_>) -> Result<f32, Misfit> {
 }
 
 /// What the calendar of a database without zones shows, in microseconds since 2000.
-fn clock(cell: Cell<'_>, calendar: &Calendar) -> Result<i64, Misfit> {
+pub(super) fn clock(cell: Cell<'_>, calendar: &Calendar) -> Result<i64, Misfit> {
     match cell {
         Cell::Count(unit, count) => since_2000(unit, count, |ms| calendar.clock(ms)),
         Cell::Local(unit, count) => since_2000(unit, count, |ms| ms),
@@ -236,7 +254,7 @@ fn clock(cell: Cell<'_>, calendar: &Calendar) -> Result<i64, Misfit> {
     }
 }
 
-fn instant(cell: Cell<'_>, calendar: &Calendar) -> Result<i64, Misfit> {
+pub(super) fn instant(cell: Cell<'_>, calendar: &Calendar) -> Result<i64, Misfit> {
     match cell {
         Cell::Count(unit, count) => since_2000(unit, count, |ms| calendar.moment(ms)),
         Cell::Local(unit, count) => since_2000(unit, count, |ms| ms),
@@ -259,13 +277,13 @@ fn since_2000(unit: Unit, count: i64, shift: impl Fn(i64) -> i64) -> Result<i64,
         .ok_or_else(time_out_of_range)
 }
 
-fn date(day: i32, calendar: &Calendar) -> Result<i32, Misfit> {
+pub(super) fn date(day: i32, calendar: &Calendar) -> Result<i32, Misfit> {
     let day = calendar.clock(i64::from(day) * DAY).div_euclid(DAY) - POSTGRES_EPOCH;
     i32::try_from(day).map_err(|_| time_out_of_range())
 }
 
 /// Microseconds since midnight.
-fn time(cell: Cell<'_>, calendar: &Calendar) -> Result<i64, Misfit> {
+pub(super) fn time(cell: Cell<'_>, calendar: &Calendar) -> Result<i64, Misfit> {
     let (unit, count) = match cell {
         Cell::Count(unit, count) => (unit, count),
         _ => return Err(other_type()),
@@ -277,7 +295,7 @@ fn time(cell: Cell<'_>, calendar: &Calendar) -> Result<i64, Misfit> {
     Ok(calendar.time_of_day(millis) * 1000 + micros)
 }
 
-fn micros(unit: Unit, count: i64) -> Result<i64, Misfit> {
+pub(super) fn micros(unit: Unit, count: i64) -> Result<i64, Misfit> {
     let (millis, micros) = unit.split(count);
     millis.checked_mul(1000).and_then(|n| n.checked_add(micros)).ok_or_else(time_out_of_range)
 }

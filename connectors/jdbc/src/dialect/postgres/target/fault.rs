@@ -4,18 +4,29 @@ use millrace_api::{Error, ErrorKind};
 use sqlx::Error as SqlError;
 use sqlx::postgres::PgDatabaseError;
 
-/// An error of a statement on a table. Values of rows are repeated only where they may be shown.
-pub(super) fn judge(error: SqlError, table: &str, shows_values: bool) -> Error {
+use crate::table::TableId;
+
+/// What a statement is about.
+#[derive(Clone, Copy)]
+pub(super) struct About<'a> {
+    pub(super) table: Option<&'a TableId>,
+    /// Whether values of rows may be repeated.
+    pub(super) shows_values: bool,
+}
+
+/// An error of a statement.
+pub(super) fn judge(error: SqlError, about: About<'_>) -> Error {
+    let shows_values = about.shows_values;
     let SqlError::Database(database) = &error else {
         let passing =
             matches!(&error, SqlError::Io(_) | SqlError::Protocol(_) | SqlError::WorkerCrashed);
         let kind = if passing { ErrorKind::Retriable } else { ErrorKind::Fatal };
         let words = if passing { "writing was interrupted" } else { "cannot write" };
-        let ours = Error::new(kind, words).context("table", table).context("error", &error);
+        let ours = about.named(Error::new(kind, words), None).context("error", &error);
         return ours.with_source(error);
     };
     let Some(server) = database.try_downcast_ref::<PgDatabaseError>() else {
-        return Error::fatal("cannot write").context("table", table).with_source(error);
+        return about.named(Error::fatal("cannot write"), None).with_source(error);
     };
     let (kind, remedy) = fault(server);
     let words = match kind {
@@ -28,16 +39,12 @@ pub(super) fn judge(error: SqlError, table: &str, shows_values: bool) -> Error {
         message.push_str("; ");
         message.push_str(remedy);
     }
-    let mut ours = Error::new(kind, message).context("table", server.table().unwrap_or(table));
+    let mut ours = about.named(Error::new(kind, message), server.table());
     let named = [("constraint", server.constraint()), ("column", server.column())];
     for (name, value) in named {
         if let Some(value) = value {
             ours = ours.context(name, value);
         }
-    }
-    // Of COPY: table, line and column. Elsewhere it may hold what a trigger made of a row.
-    if let Some(place) = server.r#where().filter(|place| place.starts_with("COPY ")) {
-        ours = ours.context("at", place.lines().next().unwrap_or_default());
     }
     let tells_values = kind == ErrorKind::Data && !server.code().starts_with("23");
     if shows_values || !tells_values {
@@ -50,12 +57,26 @@ pub(super) fn judge(error: SqlError, table: &str, shows_values: bool) -> Error {
     if shows_values { ours.with_source(error) } else { ours }
 }
 
-const ALTERED: &str = "the table was altered meanwhile and is looked at again";
+impl About<'_> {
+    /// With the table; the server may know another, such as a partition.
+    fn named(self, error: Error, other: Option<&str>) -> Error {
+        match (self.table, other) {
+            (Some(table), Some(other)) if table.name != other => {
+                error.context("table", table).context("part", other)
+            }
+            (Some(table), _) => error.context("table", table),
+            (None, Some(other)) => error.context("table", other),
+            (None, None) => error,
+        }
+    }
+}
+
+const ALTERED: &str = "the table was altered meanwhile: restart the task";
 const TABLE: &str = "the table or its schema was dropped or renamed; create it, or set auto.create";
 const KEY: &str = "upsert needs a primary key or unique constraint over exactly the columns of \
                    pk.fields: ALTER TABLE … ADD PRIMARY KEY (…), or change pk.fields";
 const RIGHTS: &str = "give connection.user the right: GRANT INSERT, UPDATE, DELETE, SELECT ON the \
-                      table, USAGE on its schema, TEMPORARY on the database (for upsert)";
+                      table, USAGE on its schema";
 const TYPE: &str = "a field's type does not go into its column; cast it with a transformation, or \
                     change the column";
 const VIEW: &str = "write to the view's table, or give the view an INSTEAD OF trigger";
@@ -66,14 +87,13 @@ fn fault(error: &PgDatabaseError) -> (ErrorKind, Option<&'static str>) {
     use ErrorKind::{Data, Fatal, Retriable};
     let code = error.code();
     match code {
-        // The binary form of another type than was described.
-        "22P03" | "22P04" | "08P01" => (Retriable, Some(ALTERED)),
+        // Another type than was described.
+        "22P03" | "22P04" | "08P01" | "42703" => (Fatal, Some(ALTERED)),
         "42P01" | "3F000" => (Fatal, Some(TABLE)),
         "42P10" if error.routine() == Some("infer_arbiter_indexes") => (Fatal, Some(KEY)),
         // A row that its own policy does not allow.
         "42501" if error.routine() == Some("ExecWithCheckOptions") => (Data, None),
         "42501" => (Fatal, Some(RIGHTS)),
-        "42703" => (Retriable, Some(ALTERED)),
         "42804" | "42846" | "42883" => (Fatal, Some(TYPE)),
         "55000" | "42809" => (Fatal, Some(VIEW)),
         "25006" => (Retriable, Some(READ_ONLY)),

@@ -12,12 +12,14 @@ use super::encode::Put;
 use crate::dialect::target::{TargetColumn, TargetField, TargetTable};
 
 /// A column's type as [`describe`](super::catalog) spells it: the function that receives its binary
-/// form (of an array's elements, with their type's number in brackets), whether it is generated,
-/// and its name in SQL.
+/// form and its number (of an array the elements' ones, the number in brackets), whether it is
+/// generated, and its name in SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ColumnType<'a> {
     receive: &'a str,
-    element: Option<u32>,
+    /// The number, of an array that of its elements' type.
+    oid: u32,
+    is_array: bool,
     pub(super) generated: Generated,
     pub(super) sql: &'a str,
 }
@@ -36,16 +38,18 @@ impl<'a> ColumnType<'a> {
     pub(super) fn parse(spelt: &'a str) -> Self {
         let (receive, rest) = spelt.split_once(' ').unwrap_or(("", spelt));
         let (generated, sql) = rest.split_once(' ').unwrap_or(("", rest));
-        let (receive, element) = match receive.strip_suffix(']').and_then(|r| r.split_once('[')) {
-            Some((receive, number)) => (receive, number.parse().ok()),
-            None => (receive, None),
+        let (receive, number) = receive.split_once([':', '[']).unwrap_or((receive, ""));
+        let (is_array, number) = match number.strip_suffix(']') {
+            Some(number) => (true, number),
+            None => (false, number),
         };
+        let oid = number.parse().unwrap_or_default();
         let generated = match generated {
             "identity" => Generated::Identity,
             "stored" => Generated::Stored,
             _ => Generated::No,
         };
-        Self { receive, element, generated, sql }
+        Self { receive, oid, is_array, generated, sql }
     }
 }
 
@@ -53,12 +57,14 @@ impl<'a> ColumnType<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) put: Put,
-    /// The type that they are sent in, where they are not sent to the column itself.
+    /// The type that they are sent in, and its number.
     pub(super) sent_as: String,
+    pub(super) oid: u32,
     /// What they are cast to before the column takes them.
     pub(super) cast: Option<String>,
-    /// Whether the column receives them as they are sent.
-    pub(super) is_direct: bool,
+    /// What they are cast to before they are compared with the column's: unlike an assignment, a
+    /// comparison does not convert.
+    pub(super) compared_as: Option<String>,
 }
 
 impl Route {
@@ -74,39 +80,40 @@ impl Route {
             Kind::Array => Self::of_array(&field.schema, kind),
             _ => Nature::of(&field.schema).map(|(nature, _)| Self::of_primitive(nature, kind)),
         };
-        let message = "the field's type has no counterpart in PostgreSQL: flatten it, write it as \
-                       JSON text or leave it out, with a transformation";
+        let message = "the field's type has no counterpart in PostgreSQL or in this column: \
+                       flatten it, write it as JSON text or leave it out, with a transformation";
         route.ok_or_else(|| misplaced(message, table, field))
     }
 
     fn of_primitive(nature: Nature, kind: ColumnType<'_>) -> Self {
-        let receive = if kind.element.is_some() { "" } else { kind.receive };
+        let receive = if kind.is_array { "" } else { kind.receive };
         if let Some(put) = direct(nature, receive) {
-            return Self { put, sent_as: kind.sql.to_owned(), cast: None, is_direct: true };
+            let (sent_as, oid) = (kind.sql.to_owned(), kind.oid);
+            return Self { put, sent_as, oid, cast: None, compared_as: None };
         }
-        let (put, sent_as, _) = natural(nature, receive);
+        let (put, sent_as, oid) = natural(nature, receive);
         let cast = match (nature, receive) {
             (Nature::Text, _) => Some(kind.sql.to_owned()),
             // No float becomes money by itself.
             (Nature::Single | Nature::Double, "cash_recv") => Some("numeric".to_owned()),
             _ => None,
         };
-        Self { put, sent_as: sent_as.to_owned(), cast, is_direct: false }
+        let compared_as = Some(kind.sql.to_owned());
+        Self { put, sent_as: sent_as.to_owned(), oid, cast, compared_as }
     }
 
-    /// None where the elements are no primitives.
+    /// None where the elements are no primitives, or the column takes no arrays.
     fn of_array(schema: &Schema, kind: ColumnType<'_>) -> Option<Self> {
         let (nature, _) = Nature::of(schema.value_schema()?)?;
-        if let Some(element) = kind.element
-            && let Some(put) = direct(nature, kind.receive)
-        {
-            let put = Put::Array(element, Box::new(put));
-            return Some(Self { put, sent_as: kind.sql.to_owned(), cast: None, is_direct: true });
+        if !kind.is_array && !is_text(kind.receive) {
+            return None;
         }
-        let (put, sent_as, element) = natural(nature, kind.receive);
-        let cast = (nature == Nature::Text).then(|| kind.sql.to_owned());
-        let put = Put::Array(element, Box::new(put));
-        Some(Self { put, sent_as: format!("{sent_as}[]"), cast, is_direct: false })
+        let element = direct(nature, kind.receive);
+        let element = element.unwrap_or_else(|| natural(nature, kind.receive).0);
+        let (_, sent_as, oid) = natural(Nature::Text, "");
+        let cast = kind.is_array.then(|| kind.sql.to_owned());
+        let (put, sent_as) = (Put::List(Box::new(element)), sent_as.to_owned());
+        Some(Self { put, sent_as, oid, compared_as: cast.clone(), cast })
     }
 }
 
@@ -166,10 +173,12 @@ fn natural(nature: Nature, receive: &str) -> (Put, &'static str, u32) {
         Nature::Date => (Put::Date, "date", 1082),
         Nature::Time => (Put::Time, "time without time zone", 1083),
         // Text shows the zone, as pgjdbc writes it.
-        Nature::Instant if matches!(receive, "textrecv" | "varcharrecv" | "bpcharrecv") => {
-            (Put::TimestampTz, "timestamp with time zone", 1184)
-        }
+        Nature::Instant if is_text(receive) => (Put::TimestampTz, "timestamp with time zone", 1184),
         Nature::Instant | Nature::Local => (Put::Timestamp, "timestamp without time zone", 1114),
         Nature::Duration => (Put::Interval, "interval", 1186),
     }
+}
+
+fn is_text(receive: &str) -> bool {
+    matches!(receive, "textrecv" | "varcharrecv" | "bpcharrecv")
 }

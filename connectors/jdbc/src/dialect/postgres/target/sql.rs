@@ -1,4 +1,7 @@
-//! Decides the statements that write rows.
+//! Decides the statement that writes rows.
+//!
+//! Each column is one parameter, an array of all its values; the server makes rows of them. That
+//! is one message there and one back, and one statement for any number of rows.
 
 use millrace_api::{Error, Result};
 
@@ -7,22 +10,13 @@ use crate::dialect::target::{Action, TargetField, TargetTable};
 use crate::table::Quoting;
 
 /// The catalog's spelling is exact: names are quoted whatever `quote.sql.identifiers` says.
-pub(super) const QUOTED: Quoting = Quoting::Always('"');
+const QUOTED: Quoting = Quoting::Always('"');
 
 /// How rows of one shape are written.
 pub(super) struct Plan {
     pub(super) routes: Vec<Route>,
-    pub(super) steps: Steps,
-}
-
-/// The statements of a plan, but for those that make the staging table.
-pub(super) enum Steps {
-    /// Straight into the table.
-    Copy(String),
-    /// Into a staging table of this definition, and from there by SQL.
-    Staged { definition: String, columns: Vec<String> },
-    /// There is nothing to change.
-    Nothing,
+    /// None where there is nothing to change.
+    pub(super) sql: Option<String>,
 }
 
 impl Plan {
@@ -33,90 +27,78 @@ impl Plan {
         }
         let routes: Vec<_> =
             fields.iter().map(|field| Route::of(table, field)).collect::<Result<_>>()?;
-        let is_direct = routes.iter().all(|route| route.is_direct);
-        let steps = if action == Action::Update && fields.iter().all(|field| field.is_key) {
-            Steps::Nothing
-        } else if action == Action::Insert && is_direct && !table.is_view {
-            let names: Vec<String> = fields.iter().map(|f| QUOTED.sql(&f.column)).collect();
-            Steps::Copy(copy(&table.id.sql(QUOTED), &names))
-        } else {
-            let columns = (0..routes.len()).map(|i| format!("c{i}"));
-            let typed = columns.clone().zip(&routes).map(|(c, r)| format!("{c} {}", r.sent_as));
-            let definition = typed.collect::<Vec<_>>().join(", ");
-            Steps::Staged { definition, columns: columns.collect() }
-        };
-        Ok(Self { routes, steps })
-    }
-
-    /// What takes rows from a staging table into their own.
-    pub(super) fn merge(
-        &self,
-        action: Action,
-        table: &TargetTable,
-        fields: &[TargetField],
-        staging: &str,
-    ) -> Result<String> {
-        let of = |(i, route): (usize, &Route)| match &route.cast {
-            Some(cast) => format!("s.c{i}::{cast}"),
-            None => format!("s.c{i}"),
-        };
-        let mut values: Vec<String> = self.routes.iter().enumerate().map(of).collect();
-        if matches!(action, Action::Update | Action::Delete) {
-            // Unlike an assignment, a comparison does not convert.
-            for ((field, route), value) in fields.iter().zip(&self.routes).zip(&mut values) {
-                if field.is_key && !route.is_direct {
-                    let kind = &column(table, field)?.type_name;
-                    *value = format!("{value}::{}", ColumnType::parse(kind).sql);
-                }
-            }
-        }
         let target = table.id.sql(QUOTED);
-        let names: Vec<String> = fields.iter().map(|f| QUOTED.sql(&f.column)).collect();
-        let each = |is_key: bool, write: &dyn Fn(&str, &str) -> String| -> Vec<String> {
-            let pairs = names.iter().zip(&values).zip(fields);
-            let chosen = pairs.filter(|(_, field)| field.is_key == is_key);
-            chosen.map(|((name, value), _)| write(name, value)).collect()
-        };
-        let same = each(true, &|name, value| format!("t.{name} = {value}")).join(" AND ");
-        Ok(match action {
-            Action::Insert | Action::Upsert => {
-                let mut sql = format!(
-                    "INSERT INTO {target} ({}){} SELECT {} FROM {staging} s",
-                    names.join(", "),
-                    overriding(table, fields)?,
-                    values.join(", ")
-                );
-                if action == Action::Upsert {
-                    let keys = each(true, &|name, _| name.to_owned()).join(", ");
-                    let set = each(false, &|name, _| format!("{name} = EXCLUDED.{name}"));
-                    sql.push_str(&match set.is_empty() {
-                        true => format!(" ON CONFLICT ({keys}) DO NOTHING"),
-                        false => {
-                            format!(" ON CONFLICT ({keys}) DO UPDATE SET {}", set.join(", "))
-                        }
-                    });
-                }
-                sql
-            }
+        let columns: Vec<_> = fields.iter().zip(&routes).enumerate().map(Column::new).collect();
+        let sent: Vec<_> = columns.iter().map(|column| column.sent.as_str()).collect();
+        let rows = format!("(SELECT {}) AS s", sent.join(", "));
+        let keys = || columns.iter().filter(|column| column.is_key);
+        let others = || columns.iter().filter(|column| !column.is_key);
+        let same = || join(keys(), " AND ", |c| format!("t.{} = {}", c.name, c.compared));
+        let sql = match action {
+            Action::Update if others().next().is_none() => None,
             Action::Update => {
-                let set = each(false, &|name, value| format!("{name} = {value}")).join(", ");
-                format!("UPDATE {target} AS t SET {set} FROM {staging} s WHERE {same}")
+                let set = join(others(), ", ", |c| format!("{} = {}", c.name, c.value));
+                Some(format!("UPDATE {target} AS t SET {set} FROM {rows} WHERE {}", same()))
             }
-            Action::Delete => format!("DELETE FROM {target} AS t USING {staging} s WHERE {same}"),
-        })
+            Action::Delete => {
+                Some(format!("DELETE FROM {target} AS t USING {rows} WHERE {}", same()))
+            }
+            Action::Insert | Action::Upsert => {
+                let names = join(columns.iter(), ", ", |c| c.name.clone());
+                let values = join(columns.iter(), ", ", |c| c.value.clone());
+                let overriding = overriding(table, fields)?;
+                let insert = format!(
+                    "INSERT INTO {target} ({names}){overriding} SELECT {values} FROM {rows}"
+                );
+                let keys = join(keys(), ", ", |c| c.name.clone());
+                let set = join(others(), ", ", |c| format!("{0} = EXCLUDED.{0}", c.name));
+                Some(match (action, set.as_str()) {
+                    (Action::Insert, _) => insert,
+                    (_, "") => format!("{insert} ON CONFLICT ({keys}) DO NOTHING"),
+                    _ => format!("{insert} ON CONFLICT ({keys}) DO UPDATE SET {set}"),
+                })
+            }
+        };
+        Ok(Self { routes, sql })
     }
 }
 
-pub(super) fn copy(table: &str, columns: &[String]) -> String {
-    format!("COPY {table} ({}) FROM STDIN (FORMAT binary)", columns.join(", "))
+/// A column in SQL.
+struct Column {
+    name: String,
+    is_key: bool,
+    /// Its parameter, as rows.
+    sent: String,
+    /// Its value, to be assigned or compared.
+    value: String,
+    compared: String,
 }
 
-pub(super) fn create(staging: &str, definition: &str) -> String {
-    // What the server makes anew or has still: a rollback takes the table away, or does not.
-    format!("CREATE TEMPORARY TABLE IF NOT EXISTS {staging} ({definition}) ON COMMIT DELETE ROWS")
+impl Column {
+    fn new((at, (field, route)): (usize, (&TargetField, &Route))) -> Self {
+        let cast = |kind: &Option<String>| match kind {
+            Some(kind) => format!("s.c{at}::{kind}"),
+            None => format!("s.c{at}"),
+        };
+        Self {
+            name: QUOTED.sql(&field.column),
+            is_key: field.is_key,
+            sent: format!("unnest(${}::{}[]) AS c{at}", at + 1, route.sent_as),
+            value: cast(&route.cast),
+            compared: cast(&route.compared_as),
+        }
+    }
 }
 
-/// COPY writes into an identity column as it does into any other; INSERT wants to be asked.
+fn join<'a>(
+    columns: impl Iterator<Item = &'a Column>,
+    separator: &str,
+    sql: impl Fn(&Column) -> String,
+) -> String {
+    columns.map(sql).collect::<Vec<_>>().join(separator)
+}
+
+/// What is written into an identity column counts.
 fn overriding(table: &TargetTable, fields: &[TargetField]) -> Result<&'static str> {
     for field in fields {
         let kind = &column(table, field)?.type_name;

@@ -1,5 +1,7 @@
 //! The target against a real server. Skipped, with a message, where none is installed.
 
+mod faults;
+mod speed;
 mod types;
 mod writing;
 
