@@ -67,6 +67,12 @@ pub(crate) trait Connection: Send {
         Err(Error::config("tables of this kind of database cannot be described yet"))
     }
 
+    /// The SQL that makes an index by which a table's rows are found, where there is none and the
+    /// table is so big that it matters.
+    async fn missing_index(&mut self, _table: &TableId, _by: &Beyond) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// What time it is in the database.
     async fn now(&mut self) -> Result<Moment>;
 
@@ -149,6 +155,38 @@ pub(crate) enum From {
     Query(String),
 }
 
+/// At which level transactions read, other than the database's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+impl Isolation {
+    /// By JDBC's name; none for any other.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_uppercase().as_str() {
+            "READ_UNCOMMITTED" => Self::ReadUncommitted,
+            "READ_COMMITTED" => Self::ReadCommitted,
+            "REPEATABLE_READ" => Self::RepeatableRead,
+            "SERIALIZABLE" => Self::Serializable,
+            _ => return None,
+        })
+    }
+
+    /// What stands behind ISOLATION LEVEL.
+    pub(crate) fn sql(self) -> &'static str {
+        match self {
+            Self::ReadUncommitted => "READ UNCOMMITTED",
+            Self::ReadCommitted => "READ COMMITTED",
+            Self::RepeatableRead => "REPEATABLE READ",
+            Self::Serializable => "SERIALIZABLE",
+        }
+    }
+}
+
 /// One reading of a table or query, and how its rows are made records.
 #[derive(Clone, Debug)]
 pub(crate) struct Select {
@@ -162,6 +200,7 @@ pub(crate) struct Select {
     pub(crate) mapping: NumericMapping,
     /// Whether columns are read that Confluent's connector leaves out, and what `hstore` is then.
     pub(crate) complex: Option<Hstore>,
+    pub(crate) isolation: Option<Isolation>,
     pub(crate) granularity: Granularity,
     pub(crate) calendar: Calendar,
     pub(crate) limits: Limits,
@@ -182,6 +221,7 @@ impl Select {
             quoting: Quoting::Always('"'),
             mapping: NumericMapping::None,
             complex: None,
+            isolation: None,
             granularity: Granularity::default(),
             calendar: Calendar::default(),
             limits: Limits { rows: 1000, bytes: 1 << 20 },
@@ -247,6 +287,11 @@ impl Select {
 pub(crate) struct Warnings(Arc<Mutex<BTreeSet<String>>>);
 
 impl Warnings {
+    /// Whether this is looked at for the first time.
+    pub(crate) fn is_new(&self, what: String) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(what)
+    }
+
     /// Logs a warning unless it was logged before.
     pub(crate) fn once(&self, warning: String) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -172,6 +172,11 @@ impl Connection for MySqlReader {
     async fn read(&mut self, select: &Select, batches: &mpsc::Sender<Batch>) -> Result<()> {
         let place = select.place();
         let judged = |error| judge(error, Doing::Reading(&place));
+        if let Some(isolation) = select.isolation {
+            let sql = format!("SET TRANSACTION ISOLATION LEVEL {}", isolation.sql());
+            let set = sqlx::raw_sql(AssertSqlSafe(sql));
+            set.execute(&mut self.session).await.map_err(judged)?;
+        }
         let begin = sqlx::raw_sql("START TRANSACTION READ ONLY");
         begin.execute(&mut self.session).await.map_err(judged)?;
         let columns = catalog::describe(&mut self.session, select).await?;

@@ -40,7 +40,7 @@ use crate::dialect::{
     joins_outside,
 };
 use crate::gaps::Horizon;
-use crate::position::{Moment, Times};
+use crate::position::{Beyond, Moment, Times};
 use crate::table::{Quoting, TableId};
 use crate::unfinished::Unfinished;
 use crate::url::PostgresUrl;
@@ -109,6 +109,14 @@ struct PostgresConnection {
     connection: PgConnection,
     transactions: Transactions,
 }
+
+/// Whether a table of more than a megabyte has no index that begins with an expression.
+const HAS_NO_INDEX: &str = "
+    SELECT coalesce(pg_relation_size(to_regclass($1)) > 1048576, false) AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_index i
+        WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND i.indpred IS NULL
+            AND translate(lower(pg_get_indexdef(i.indexrelid, 1, true)), '\" ', '')
+                = translate(lower($2), '\" ', ''))";
 
 /// The SQLSTATEs of a server that only speaks the protocol, when it is asked for transactions: no
 /// such function, table or column, not supported, and no right to look.
@@ -198,6 +206,28 @@ impl Connection for PostgresConnection {
 
     async fn survey(&mut self) -> Result<Vec<Surveyed>> {
         survey::survey(&mut self.connection).await
+    }
+
+    async fn missing_index(&mut self, table: &TableId, by: &Beyond) -> Result<Option<String>> {
+        let quoted = |column: &String| Quoting::Always('"').sql(column);
+        let times: Vec<String> = by.timestamps.iter().map(quoted).collect();
+        let time = match &times[..] {
+            [] | [_] => times.concat(),
+            several => format!("COALESCE({})", several.join(", ")),
+        };
+        let keys =
+            [Some(time).filter(|time| !time.is_empty()), by.incrementing.as_ref().map(quoted)];
+        let keys: Vec<String> = keys.into_iter().flatten().collect();
+        let Some(first) = keys.first() else { return Ok(None) };
+        let name = table.sql(Quoting::Always('"'));
+        let row = sqlx::query(HAS_NO_INDEX)
+            .bind(name.clone())
+            .bind(first.clone())
+            .persistent(false)
+            .fetch_one(&mut self.connection);
+        let is_missing: bool =
+            row.await.and_then(|row| row.try_get(0)).map_err(|e| judge(e, Doing::Listing))?;
+        Ok(is_missing.then(|| format!("CREATE INDEX ON {name} ({})", keys.join(", "))))
     }
 
     async fn now(&mut self) -> Result<Moment> {
@@ -357,9 +387,14 @@ impl PostgresConnection {
 
 /// Begins the transaction of a reading.
 fn begin(select: &Select) -> SqlStr {
-    let Some(view) = &select.view else { return "BEGIN".into_sql_str() };
-    let name = view.replace('\'', "''");
-    let sql = format!("BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '{name}'");
+    let sql = match (&select.view, select.isolation) {
+        (Some(view), _) => {
+            let name = view.replace('\'', "''");
+            format!("BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '{name}'")
+        }
+        (None, Some(isolation)) => format!("BEGIN ISOLATION LEVEL {}", isolation.sql()),
+        (None, None) => return "BEGIN".into_sql_str(),
+    };
     AssertSqlSafe(sql).into_sql_str()
 }
 

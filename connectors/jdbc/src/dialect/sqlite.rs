@@ -24,7 +24,7 @@ use crate::dialect::judge::{Doing, judge};
 use crate::dialect::survey::Surveyed;
 use crate::dialect::target::{Grammar, Target};
 use crate::dialect::{
-    Connection, Dialect, Select, TableColumn, TableFilter, hand_over, joins_outside,
+    Connection, Dialect, Isolation, Select, TableColumn, TableFilter, hand_over, joins_outside,
 };
 use crate::position::{Moment, Times};
 use crate::table::TableId;
@@ -164,6 +164,10 @@ impl Connection for SqliteReader {
             let message = "SQLite compares times without rules for clocks that are changed: in the \
                            timestamp modes db.timezone must be UTC or an offset such as +02:00";
             return Err(Error::config(message));
+        }
+        if select.isolation.is_some_and(|isolation| isolation != Isolation::Serializable) {
+            let message = "transaction.isolation.mode has no effect: SQLite reads at SERIALIZABLE";
+            select.warnings.once(message.to_owned());
         }
         // From the first statement on, all see the database as it is then.
         sqlx::raw_sql("BEGIN").execute(&mut self.0).await.map_err(judged)?;

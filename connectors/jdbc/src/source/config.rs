@@ -11,7 +11,7 @@ use millrace_api::{Error, Result};
 
 use crate::calendar::{self, Calendar};
 use crate::database::{DIALECTS, Database};
-use crate::dialect::{Dialect, From, TableFilter};
+use crate::dialect::{Dialect, From, Isolation, TableFilter};
 use crate::form::{Granularity, Hstore, NumericMapping};
 use crate::key::Key;
 use crate::position::Moment;
@@ -150,7 +150,8 @@ pub(crate) struct SourceConfig {
     /// Text to append to the SQL that is made, such as a LIMIT.
     #[config(key = "query.suffix", importance = Low, default = "", group = MODE)]
     pub(crate) query_suffix: String,
-    /// The isolation level to read at. Only DEFAULT is supported.
+    /// The isolation level to read at. SQLite has one only, and SQL_SERVER_SNAPSHOT is for another
+    /// database.
     #[config(key = "transaction.isolation.mode", importance = Low, default = "DEFAULT",
         group = MODE, validate = one_of_ignore_case(ISOLATION))]
     transaction_isolation_mode: String,
@@ -473,6 +474,10 @@ impl SourceConfig {
             _ => Hstore::None,
         };
         self.sql_complex_types_enable.then_some(hstore)
+    }
+
+    pub(crate) fn isolation(&self) -> Option<Isolation> {
+        Isolation::parse(&self.transaction_isolation_mode)
     }
 
     pub(crate) fn granularity(&self) -> Granularity {

@@ -144,6 +144,14 @@ impl Job {
                 *configured = columns.incrementing(configured, &select.warnings)?;
             }
             columns.check_timestamps(&mut beyond.timestamps, &select.warnings)?;
+            if select.warnings.is_new(format!("the indexes of {table}"))
+                && let Some(index) = connection.missing_index(table, &beyond).await?
+            {
+                select.warnings.once(format!(
+                    "each poll reads all of {table}, since no index begins with the column that \
+                     says how far was read; run: {index}"
+                ));
+            }
         }
         if mode.has_times() {
             beyond.until = connection.now().await?.before(config.timestamp_delay_interval_ms);

@@ -218,6 +218,7 @@ pub(super) fn template(config: &SourceConfig, quoting: Quoting) -> Result<Select
         quoting,
         mapping: config.mapping(),
         complex: config.complex(),
+        isolation: config.isolation(),
         granularity: config.granularity(),
         calendar: config.calendar()?,
         limits: Limits {

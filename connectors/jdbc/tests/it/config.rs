@@ -86,8 +86,8 @@ fn problems_name_key_and_remedy() {
     check(&[("mode", "bulk"), ("db.timezone", "Mars")], &["db.timezone: "]);
     check(&[("mode", "bulk"), ("table.types", "DESK")], &["table.types"]);
     check(&[("mode", "bulk"), ("dialect.name", "SqliteDatabaseDialect")], &["dialect.name"]);
-    check(&[("mode", "bulk"), ("timestamp.granularity", "nanos_long")], &["connect_logical"]);
-    check(&[("mode", "bulk"), ("transaction.isolation.mode", "SERIALIZABLE")], &["isolation"]);
+    let isolation = ("transaction.isolation.mode", "SQL_SERVER_SNAPSHOT");
+    check(&[("mode", "bulk"), isolation], &["transaction.isolation.mode: "]);
     let provider = ("jdbc.credentials.provider.class", "x.Y");
     check(&[("mode", "bulk"), provider], &["jdbc.credentials.provider.class: "]);
 }

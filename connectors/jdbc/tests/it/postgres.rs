@@ -11,7 +11,7 @@ use millrace_testkit::source_suite::{self, SourceFixture};
 use serde_json::json;
 
 use crate::host::{
-    connector, ids, plugin, props, read, read_to_error, rows, schema, task, task_from,
+    Lines, connector, ids, plugin, props, read, read_to_error, rows, schema, task, task_from,
 };
 use crate::server::{Database, USER, server};
 use crate::sqlite::number;
@@ -388,6 +388,68 @@ fn a_table_that_is_altered_is_read_on() {
 
 fn sql_statements(sql: &str) -> impl Iterator<Item = &str> {
     sql.split(';')
+}
+
+#[test]
+fn an_index_that_is_missing_is_named_once() {
+    let sql =
+        "CREATE TABLE t (id int NOT NULL, \"At\" timestamptz, made timestamptz NOT NULL, x text);
+        INSERT INTO t SELECT i, now(), now(), repeat('x', 200) FROM generate_series(1, 6000) i";
+    with(sql, async |database| {
+        let lines = Lines::default();
+        let _guard = tracing::subscriber::set_default(lines.clone());
+        let check = async |mode: &[(&str, &str)], index: &str| {
+            let props = props(&database.url(), mode);
+            let mut reader = task(&props).await.unwrap();
+            for _ in 0..3 {
+                reader.poll().await.unwrap();
+            }
+            let found = lines.take().matches("run: CREATE INDEX").count();
+            assert_eq!(found, 1, "{mode:?}");
+            database.execute(index).await;
+            let mut reader = task(&props).await.unwrap();
+            reader.poll().await.unwrap();
+            let lines = lines.take();
+            assert!(!lines.contains("CREATE INDEX"), "{lines}");
+        };
+        check(
+            &[("mode", "incrementing"), ("incrementing.column.name", "id")],
+            r#"CREATE INDEX ON "public"."t" ("id")"#,
+        )
+        .await;
+        check(
+            &[("mode", "timestamp"), ("timestamp.column.name", "At,made")],
+            r#"CREATE INDEX ON "public"."t" (COALESCE("At", "made"))"#,
+        )
+        .await;
+        let both = [
+            ("mode", "timestamp+incrementing"),
+            ("timestamp.column.name", "made"),
+            ("incrementing.column.name", "id"),
+        ];
+        check(&both, r#"CREATE INDEX ON "public"."t" ("made", "id")"#).await;
+    });
+}
+
+#[test]
+fn transactions_have_the_isolation_that_is_asked_for() {
+    with("", async |database| {
+        for (mode, level) in [
+            ("DEFAULT", "read committed"),
+            ("READ_UNCOMMITTED", "read uncommitted"),
+            ("READ_COMMITTED", "read committed"),
+            ("repeatable_read", "repeatable read"),
+            ("SERIALIZABLE", "serializable"),
+        ] {
+            let more = [
+                ("mode", "bulk"),
+                ("query", "SELECT current_setting('transaction_isolation') AS level"),
+                ("transaction.isolation.mode", mode),
+            ];
+            let runs = read(&mut *task(&props(&database.url(), &more)).await.unwrap(), 1).await;
+            assert_eq!(rows(&runs)[0], [level.into()], "{mode}");
+        }
+    });
 }
 
 #[test]

@@ -183,8 +183,8 @@ impl SourceConfig {
             ),
             (
                 "transaction.isolation.mode",
-                !self.transaction_isolation_mode.eq_ignore_ascii_case("DEFAULT"),
-                "set the default isolation level of the user in the database",
+                self.transaction_isolation_mode.eq_ignore_ascii_case("SQL_SERVER_SNAPSHOT"),
+                "it is for SQL Server; choose another level",
             ),
         ];
         let problem = |(key, wrong, remedy): &(&str, bool, &str)| {
