@@ -2,6 +2,7 @@
 
 mod faults;
 mod million;
+mod tables;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
