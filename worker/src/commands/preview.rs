@@ -37,7 +37,8 @@ pub struct Arguments {
     /// The connector: a .properties file, or JSON (its settings, or a create request).
     connector: PathBuf,
     /// How many records.
-    #[arg(short = 'n', long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(short = 'n', long, default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rows: u32,
     /// The worker's properties: its cluster, converters and config providers. Needed for sinks.
     #[arg(long, value_name = "FILE")]

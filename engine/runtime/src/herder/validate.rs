@@ -1,5 +1,5 @@
-//! Checks a connector's configuration: the framework's keys, those of transformations and converters,
-//! the connector's own, and what it overrides of its clients
+//! Checks a connector's configuration: the framework's keys, those of transformations and
+//! converters, the connector's own, and what it overrides of its clients
 //! (`AbstractHerder.validateConnectorConfig` in Java). Only when all of them are right is anybody
 //! asked: the connector, whether its system agrees.
 
