@@ -96,7 +96,7 @@ fn problems_name_key_and_remedy() {
 fn urls_are_checked_and_not_shown() {
     for url in [
         "",
-        "jdbc:mysql://db/x?password=hunter2",
+        "jdbc:oracle:thin:@db/x?password=hunter2",
         "jdbc:postgresql://u:hunter2@db/x",
         "jdbc:postgresql://db/x?password=hunter2&sslmode=maybe",
         "jdbc:sqlite:",
@@ -111,7 +111,9 @@ fn urls_are_checked_and_not_shown() {
 fn both_names_and_their_aliases_are_answered_to() {
     let classes: BTreeSet<_> = millrace_jdbc::plugins().iter().map(|p| p.class()).collect();
     let expected = [
+        "io.aiven.connect.jdbc.JdbcSinkConnector",
         "io.aiven.connect.jdbc.JdbcSourceConnector",
+        "io.confluent.connect.jdbc.JdbcSinkConnector",
         "io.confluent.connect.jdbc.JdbcSourceConnector",
     ];
     assert_eq!(classes, BTreeSet::from(expected));

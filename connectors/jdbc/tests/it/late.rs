@@ -344,6 +344,29 @@ fn a_late_row_comes_once_however_long_its_transaction_takes() {
     });
 }
 
+/// Clocks of applications differ from the database's: the grace is for them as well.
+#[test]
+fn times_of_other_clocks_may_be_off_by_the_grace() {
+    with_times(async |database| {
+        let with =
+            |grace| props(&database.url(), &[BEGUN, &[("commit.safety.grace.ms", grace)]].concat());
+        let mut patient = task(&with("60000")).await.unwrap();
+        let mut hasty = task(&with("1000")).await.unwrap();
+        let insert = |ago: &str| {
+            format!("INSERT INTO t (begun) VALUES (clock_timestamp() - interval '{ago}')")
+        };
+        database.execute(&insert("1 ms")).await;
+        for reader in [&mut patient, &mut hasty] {
+            assert_eq!(ids(&read(&mut **reader, 1).await), [1]);
+        }
+        database.execute(&insert("30 s")).await;
+        assert_eq!(ids(&read(&mut *patient, 1).await), [2]);
+        database.execute(&insert("1 ms")).await;
+        assert_eq!(ids(&read(&mut *patient, 1).await), [3]);
+        assert_eq!(ids(&read(&mut *hasty, 1).await), [3], "30 seconds are more than its grace");
+    });
+}
+
 /// How often the table was read as a whole so far, and how many entries of its indexes were.
 async fn scans(database: &Database) -> (i64, i64) {
     let sql = "SELECT s.seq_scan, (SELECT sum(i.idx_tup_read)::bigint
