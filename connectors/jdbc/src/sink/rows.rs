@@ -134,37 +134,24 @@ impl Converter {
             });
         }
         let mut found = Vec::new();
-        self.arrays(records, &shape, &numbers, refused, &mut found)?;
-        let Some((arrays, numbers)) = join(found, &shape)? else { return Ok(None) };
-        Ok(Some(Rows { shape, arrays, numbers }))
-    }
-
-    /// The arrays of these rows. Where they cannot be made, halves are tried, down to the rows
-    /// that are at fault.
-    fn arrays(
-        &self,
-        records: &Arc<SinkRecords>,
-        shape: &Shape,
-        numbers: &[usize],
-        refused: &mut Vec<Refused>,
-        found: &mut Vec<(Vec<ArrayRef>, Vec<usize>)>,
-    ) -> Result<()> {
-        if numbers.is_empty() {
-            return Ok(());
-        }
-        let made = self.part(&records.records, shape, numbers);
-        match (made, numbers) {
-            (Ok(arrays), _) => found.push((arrays, numbers.to_vec())),
-            (Err(error), [row]) => refused.push(Refused::new(records, *row, error)),
-            (Err(_), _) => {
-                let (first, second) = numbers.split_at(numbers.len() / 2);
-                self.arrays(records, shape, first, refused, found)?;
-                self.arrays(records, shape, second, refused, found)?;
+        // Where arrays cannot be made, halves are tried, down to the rows that are at fault.
+        let mut parts = vec![numbers];
+        while let Some(mut part) = parts.pop() {
+            match (self.part(&records.records, &shape, &part), part.as_slice()) {
+                (_, []) => {}
+                (Ok(arrays), _) => found.push((arrays, part)),
+                (Err(error), [row]) => refused.push(Refused::new(records, *row, error)),
+                (Err(_), _) => {
+                    let second = part.split_off(part.len() / 2);
+                    parts.extend([second, part]);
+                }
             }
         }
-        Ok(())
+        let joined = join(found, &shape)?;
+        Ok(joined.map(|(arrays, numbers)| Rows { shape, arrays, numbers }))
     }
 
+    /// The arrays of some rows of a run.
     fn part(&self, records: &Records, shape: &Shape, numbers: &[usize]) -> Result<Vec<ArrayRef>> {
         let kept;
         let records = match numbers.len() == records.len() {

@@ -123,7 +123,7 @@ impl Tables {
             table = Arc::new(self.add(target, &table, &missing).await?);
             fields = self::fields(&table, shape, grammar);
         }
-        let columns = fields.iter().flatten().map(|field| field.column.clone()).collect();
+        let columns: Vec<_> = fields.iter().flatten().map(|f| f.column.clone()).collect();
         unique(&columns)?;
         self.known.insert(shape.table.clone(), Arc::clone(&table));
         let fields = fields.into_iter().flatten().collect();
@@ -247,7 +247,7 @@ fn altering(error: Error, sql: &str) -> Error {
 }
 
 /// Two fields that differ in case only would be one column.
-fn unique(columns: &Vec<String>) -> Result<()> {
+fn unique(columns: &[String]) -> Result<()> {
     let mut seen = std::collections::HashSet::new();
     match columns.iter().find(|column| !seen.insert(*column)) {
         Some(column) => {

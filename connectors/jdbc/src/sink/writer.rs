@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
+use millrace_api::data::Column;
 use millrace_api::{Error, ErrorKind, Result};
 
 use crate::calendar::Calendar;
@@ -12,7 +13,7 @@ use crate::sink::batch::{At, Batch, Group, plan};
 use crate::sink::config::SinkConfig;
 use crate::sink::ledger::Ledger;
 use crate::sink::rows::{Refused, Run};
-use crate::sink::shape::Shape;
+use crate::sink::shape::{Shape, ShapeField};
 use crate::sink::tables::{Fitting, Tables};
 use crate::table::Quoting;
 
@@ -115,41 +116,23 @@ impl Writer {
         let mut is_second_try = false;
         loop {
             let fits = self.fit(target, batch).await?;
-            let is_plain = fits.refused.is_empty();
-            let quick = match is_plain {
-                true => {
-                    self.manner.transact(target, batch, &fits, ledger.as_deref_mut(), None).await
-                }
+            let quick = Transaction { manner: &self.manner, fits: &fits, rejects: None };
+            let mut written = match fits.refused.is_empty() {
+                true => quick.run(target, batch, ledger.as_deref_mut()).await,
                 false => Err(Error::data("some rows have no place")),
             };
-            let error = match quick {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            if is_plain {
-                rolled_back(target, &error).await?;
+            if written.as_ref().is_err_and(|error| error.kind() == ErrorKind::Data) {
+                let careful = Transaction { rejects: Some(rejects), ..quick };
+                written = careful.run(target, batch, ledger.as_deref_mut()).await;
             }
-            match error.kind() {
-                ErrorKind::Retriable => return Err(error),
-                ErrorKind::Data => {
-                    let ledger = ledger.as_deref_mut();
-                    let careful =
-                        self.manner.transact(target, batch, &fits, ledger, Some(rejects)).await;
-                    if let Err(error) = &careful {
-                        rolled_back(target, error).await?;
-                    }
-                    return careful.map_err(no_longer_data);
-                }
-                _ => {
-                    let is_known = is_second_try || !self.any_changed(target, &fits).await?;
-                    self.tables.forget();
-                    if is_known {
-                        return Err(error);
-                    }
-                    // The tables are not as they were: what failed may work now.
-                    is_second_try = true;
-                }
+            let Err(error) = written.map_err(no_longer_data) else { return Ok(()) };
+            if error.is_retriable() || is_second_try || !self.any_changed(target, &fits).await? {
+                self.tables.forget();
+                return Err(error);
             }
+            // The tables are not as they were: what failed may work now.
+            self.tables.forget();
+            is_second_try = true;
         }
     }
 
@@ -184,31 +167,44 @@ impl Writer {
     }
 }
 
-impl Manner {
-    /// Writes all in one transaction. With `rejects` each row that is at fault is looked for and
-    /// rejected; without, it ends the transaction.
-    async fn transact(
+/// One way to write a batch: with `rejects` each row that is at fault is looked for and rejected;
+/// without, it ends the transaction.
+struct Transaction<'a> {
+    manner: &'a Manner,
+    fits: &'a Fits,
+    rejects: Option<&'a dyn Rejects>,
+}
+
+impl Transaction<'_> {
+    /// All or nothing. After a passing error the connection is of no use.
+    async fn run(
         &self,
         target: &mut dyn Target,
         batch: &Batch,
-        fits: &Fits,
-        mut ledger: Option<&mut Ledger>,
-        rejects: Option<&dyn Rejects>,
+        ledger: Option<&mut Ledger>,
     ) -> Result<()> {
-        target.execute(self.dialect.grammar()?.begin()).await?;
+        let written = self.attempt(target, batch, ledger).await;
+        if written.as_ref().is_err_and(|error| !error.is_retriable()) {
+            target.execute("ROLLBACK").await?;
+        }
+        written
+    }
+
+    async fn attempt(
+        &self,
+        target: &mut dyn Target,
+        batch: &Batch,
+        mut ledger: Option<&mut Ledger>,
+    ) -> Result<()> {
+        target.execute(self.manner.dialect.grammar()?.begin()).await?;
         if let Some(ledger) = &mut ledger
             && ledger.check(target, batch).await?
         {
             return target.execute("ROLLBACK").await;
         }
         for runs in batch.tables() {
-            for group in plan(runs, self.action, rejects.is_none())? {
-                match rejects {
-                    None => self.write_group(target, runs, &group, fits).await?,
-                    Some(rejects) => {
-                        self.write_carefully(target, runs, &group, fits, rejects).await?;
-                    }
-                }
+            for group in plan(runs, self.manner.action, self.rejects.is_none())? {
+                self.write_group(target, runs, &group).await?;
             }
         }
         match ledger {
@@ -227,45 +223,13 @@ impl Manner {
         target: &mut dyn Target,
         runs: &[Run],
         group: &Group,
-        fits: &Fits,
-    ) -> Result<()> {
-        let Some(fitting) = fits.get(&group.shape)? else { return Ok(()) };
-        let arrays = group.arrays(runs, &group.rows())?;
-        target.write(&self.write_of(group, fitting, &arrays)).await
-    }
-
-    fn write_of<'a>(
-        &'a self,
-        group: &Group,
-        fitting: &'a Fitting,
-        arrays: &'a [ArrayRef],
-    ) -> Write<'a> {
-        Write {
-            action: group.action,
-            table: &fitting.table,
-            fields: &fitting.fields,
-            arrays,
-            quoting: self.quoting,
-            calendar: &self.calendar,
-            dates: &self.dates,
-            shows_values: self.shows_values,
-        }
-    }
-
-    /// Writes a group in halves of halves, until each row that is at fault stands alone.
-    async fn write_carefully(
-        &self,
-        target: &mut dyn Target,
-        runs: &[Run],
-        group: &Group,
-        fits: &Fits,
-        rejects: &dyn Rejects,
     ) -> Result<()> {
         let rows = group.rows();
-        let fitting = match fits.get(&group.shape) {
-            Ok(Some(fitting)) => fitting,
-            Ok(None) => return Ok(()),
-            Err(error) => {
+        let fitting = match (self.fits.get(&group.shape), self.rejects) {
+            (Ok(Some(fitting)), _) => fitting,
+            (Ok(None), _) => return Ok(()),
+            (Err(error), None) => return Err(error),
+            (Err(error), Some(rejects)) => {
                 for at in rows {
                     rejects.reject(refused(at, runs, error.copied())).await?;
                 }
@@ -273,22 +237,27 @@ impl Manner {
             }
         };
         let arrays = group.arrays(runs, &rows)?;
-        // What is yet to be written, the next part last.
+        let Some(rejects) = self.rejects else {
+            return target.write(&self.manner.write(group, fitting, &arrays)).await;
+        };
+        // Halves of halves are written, until each row that is at fault stands alone: what is yet
+        // to be written, the next part last.
         let mut parts = vec![(0, rows.len())];
         while let Some((start, len)) = parts.pop() {
             let part: Vec<ArrayRef> = arrays.iter().map(|a| a.slice(start, len)).collect();
             target.execute("SAVEPOINT millrace_part").await?;
-            match target.write(&self.write_of(group, fitting, &part)).await {
+            let written = target.write(&self.manner.write(group, fitting, &part)).await;
+            match written {
                 Ok(()) => target.execute("RELEASE SAVEPOINT millrace_part").await?,
                 Err(error) if error.kind() == ErrorKind::Data => {
                     target.execute("ROLLBACK TO SAVEPOINT millrace_part").await?;
                     target.execute("RELEASE SAVEPOINT millrace_part").await?;
                     if len == 1 {
+                        let error = self.manner.with_key(error, group, &part);
                         rejects.reject(refused(rows[start], runs, error)).await?;
                     } else {
                         let half = len / 2;
-                        parts.push((start + half, len - half));
-                        parts.push((start, half));
+                        parts.extend([(start + half, len - half), (start, half)]);
                     }
                 }
                 Err(error) => return Err(error),
@@ -298,17 +267,41 @@ impl Manner {
     }
 }
 
+impl Manner {
+    fn write<'a>(&'a self, group: &Group, to: &'a Fitting, arrays: &'a [ArrayRef]) -> Write<'a> {
+        Write {
+            action: group.action,
+            table: &to.table,
+            fields: &to.fields,
+            arrays,
+            quoting: self.quoting,
+            calendar: &self.calendar,
+            dates: &self.dates,
+            shows_values: self.shows_values,
+        }
+    }
+
+    /// Adds the key of a single row to its error.
+    fn with_key(&self, error: Error, group: &Group, arrays: &[ArrayRef]) -> Error {
+        let keys = &group.shape.fields[..group.shape.keys()];
+        if keys.is_empty() || !self.shows_values {
+            return error;
+        }
+        let text = |(field, array): (&ShapeField, &ArrayRef)| {
+            let (schema, array) = (Arc::clone(&field.schema), Arc::clone(array));
+            let mut text = format!("{}=", field.name).into_bytes();
+            let column = Column::Typed { schema, array };
+            column.printer().and_then(|printer| printer.append(0, &mut text)).ok()?;
+            String::from_utf8(text).ok()
+        };
+        let texts: Vec<String> = keys.iter().zip(arrays).filter_map(text).collect();
+        error.context("key", texts.join(", "))
+    }
+}
+
 fn refused(at: At, runs: &[Run], error: Error) -> Refused {
     let (records, row) = at.record(runs);
     Refused::new(records, row, error)
-}
-
-/// Ends a transaction that failed, unless the connection is gone with it.
-async fn rolled_back(target: &mut dyn Target, error: &Error) -> Result<()> {
-    if error.is_retriable() {
-        return Ok(());
-    }
-    target.execute("ROLLBACK").await
 }
 
 /// Every row was written alone or rejected: what fails now, such as a constraint that is checked at

@@ -28,12 +28,12 @@ pub(crate) async fn query(file: &File, sql: &str) -> String {
     rows.iter().map(text).collect::<Vec<_>>().join(";")
 }
 
-fn order() -> SchemaRef {
+pub(crate) fn order() -> SchemaRef {
     schema(&[("id", Kind::Int32, false), ("name", Kind::String, true)])
 }
 
 /// Orders by id and name.
-fn orders(rows: &[(i32, &str)]) -> Column {
+pub(crate) fn orders(rows: &[(i32, &str)]) -> Column {
     let row = |(id, name): &(i32, &str)| Some(vec![Value::Int32(*id), (*name).into()]);
     structs(&order(), rows.iter().map(row).collect())
 }

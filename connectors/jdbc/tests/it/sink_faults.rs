@@ -1,0 +1,146 @@
+//! When rows are written, and what happens while they cannot be.
+
+use std::time::{Duration, Instant};
+
+use millrace_api::ErrorKind;
+use millrace_api::data::Column;
+use millrace_testkit::plugin_host::run;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+
+use crate::sink_host::{Sink, partition, records, sink_props};
+use crate::sink_sqlite::{orders, query};
+use crate::sqlite::File;
+
+const TABLE: &str = "CREATE TABLE orders (id INTEGER PRIMARY KEY, name TEXT)";
+const COUNT: &str = "SELECT count(*) FROM orders";
+
+/// A connection that keeps all others from writing.
+async fn lock(file: &File) -> SqliteConnection {
+    let mut connection = SqliteConnectOptions::new().filename(file.path()).connect().await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+    connection
+}
+
+fn row(id: i32) -> [millrace_api::data::SinkRecords; 1] {
+    [records(id.into(), Column::nulls(1), orders(&[(id, "x")]))]
+}
+
+#[test]
+fn a_locked_database_is_waited_for() {
+    run(async {
+        let file = File::new(TABLE).await;
+        let url = format!("{}?busy_timeout=1", file.url());
+        let mut sink = Sink::strict(&sink_props(&url, &[("max.retries", "1000")])).await;
+        sink.write(&row(0)).await;
+        let lock = lock(&file).await;
+        let error = sink.task.put(&row(1)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Retriable, "{error:?}");
+        assert!(error.to_string().contains("another program writes"), "{error}");
+        let wait = sink.context.wishes().timeout.take();
+        assert!(wait.is_some_and(|wait| wait <= Duration::from_millis(20)), "{wait:?}");
+        // Only what is written may be committed, and the rows are not lost by asking.
+        let consumed = [(partition(0), 2)].into();
+        let committed = sink.task.pre_commit(&consumed).await.unwrap();
+        assert_eq!(committed, [(partition(0), 1)].into());
+        lock.close().await.unwrap();
+        sink.write(&row(1)).await;
+        sink.write(&row(2)).await;
+        assert_eq!(query(&file, COUNT).await, "3");
+    });
+}
+
+#[test]
+fn retries_come_to_an_end() {
+    run(async {
+        let file = File::new(TABLE).await;
+        let url = format!("{}?busy_timeout=1", file.url());
+        let props = sink_props(&url, &[("max.retries", "2"), ("retry.backoff.ms", "1")]);
+        let mut sink = Sink::strict(&props).await;
+        let lock = lock(&file).await;
+        let text = sink.fail(&row(0)).await;
+        for part in ["max.retries: 2", "another program writes", "ConnectException"] {
+            assert!(text.contains(part), "{text}");
+        }
+        lock.close().await.unwrap();
+        // What is broken stays so: the rows come again to the next task.
+        assert!(sink.task.put(&[]).await.is_err());
+        assert_eq!(query(&file, COUNT).await, "0");
+    });
+}
+
+#[test]
+fn a_database_that_is_away_is_tried_again() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("jdbc:sqlite:{}/later/shop.db", folder.path().display());
+        let more = [("max.retries", "1"), ("connection.attempts", "2"), ("auto.create", "true")];
+        let mut sink = Sink::strict(&sink_props(&url, &more)).await;
+        let text = sink.fail(&row(0)).await;
+        assert!(text.contains("existing file"), "{text}");
+    });
+}
+
+#[test]
+fn records_wait_for_others() {
+    run(async {
+        let file = File::new(TABLE).await;
+        let props = sink_props(&file.url(), &[("batch.linger.ms", "60000"), ("batch.size", "4")]);
+        let mut sink = Sink::strict(&props).await;
+        for id in 0..3 {
+            sink.put(&row(id)).await.unwrap();
+        }
+        assert_eq!(query(&file, COUNT).await, "0");
+        let wait = sink.context.wishes().timeout.take().unwrap();
+        assert!(wait > Duration::from_secs(50), "{wait:?}");
+        // The fourth makes a batch full, the fifth begins the next.
+        let more = [records(3, Column::nulls(2), orders(&[(3, "x"), (4, "x")]))];
+        sink.put(&more).await.unwrap();
+        assert_eq!(query(&file, COUNT).await, "4");
+        sink.commit().await.unwrap();
+        assert_eq!(query(&file, COUNT).await, "5");
+    });
+}
+
+#[test]
+fn records_wait_no_longer_than_they_may() {
+    run(async {
+        let file = File::new(TABLE).await;
+        let mut sink = Sink::strict(&sink_props(&file.url(), &[("batch.linger.ms", "100")])).await;
+        let start = Instant::now();
+        sink.put(&row(0)).await.unwrap();
+        while query(&file, COUNT).await == "0" {
+            let wait = sink.context.wishes().timeout.take().unwrap();
+            assert!(wait <= Duration::from_millis(100), "{wait:?}");
+            tokio::time::sleep(wait).await;
+            sink.put(&[]).await.unwrap();
+        }
+        assert!(start.elapsed() >= Duration::from_millis(100));
+    });
+}
+
+#[test]
+fn rows_of_a_partition_that_is_gone_are_not_written() {
+    run(async {
+        let file = File::new(TABLE).await;
+        let mut sink =
+            Sink::strict(&sink_props(&file.url(), &[("batch.linger.ms", "60000")])).await;
+        let mut other = row(7);
+        other[0].topic_partition = partition(1);
+        sink.put(&row(0)).await.unwrap();
+        sink.put(&other).await.unwrap();
+        sink.task.close(&[partition(0)]).await.unwrap();
+        sink.commit().await.unwrap();
+        assert_eq!(query(&file, "SELECT id FROM orders").await, "7");
+    });
+}
+
+#[test]
+fn a_table_without_the_key_is_named() {
+    run(async {
+        let file = File::new("CREATE TABLE orders (id INTEGER, name TEXT)").await;
+        let more = [("insert.mode", "upsert"), ("pk.mode", "record_value"), ("pk.fields", "id")];
+        let text = Sink::reporting(&sink_props(&file.url(), &more)).await.fail(&row(0)).await;
+        assert!(text.contains("primary key") && text.contains("table: orders"), "{text}");
+    });
+}

@@ -1,0 +1,110 @@
+//! `exactly.once=transactional`: offsets are kept with the rows.
+
+use millrace_api::data::Column;
+use millrace_testkit::plugin_host::run;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+
+use crate::sink_host::{Sink, partition, records, sink_props};
+use crate::sink_sqlite::{orders, query};
+use crate::sqlite::File;
+
+const TABLE: &str = "CREATE TABLE orders (id INTEGER, name TEXT)";
+const IDS: &str = "SELECT group_concat(id, ',') FROM (SELECT id FROM orders ORDER BY rowid)";
+const OFFSETS: &str = "SELECT * FROM millrace_offsets";
+
+fn props(file: &File) -> millrace_api::Props {
+    sink_props(&file.url(), &[("exactly.once", "transactional")])
+}
+
+/// Records whose ids are their offsets.
+fn numbered(offsets: std::ops::Range<i32>) -> [millrace_api::data::SinkRecords; 1] {
+    let rows: Vec<_> = offsets.clone().map(|id| (id, "x")).collect();
+    [records(offsets.start.into(), Column::nulls(rows.len()), orders(&rows))]
+}
+
+/// What a task wants to have read again.
+fn rewinds(sink: &Sink) -> Vec<i64> {
+    std::mem::take(&mut sink.context.wishes().rewinds).into_values().collect()
+}
+
+#[test]
+fn records_that_come_again_are_not_written_again() {
+    run(async {
+        let file = File::new(TABLE).await;
+        let mut sink = Sink::strict(&props(&file)).await;
+        assert_eq!(rewinds(&sink), [0; 0]);
+        sink.write(&numbered(3..8)).await;
+        assert_eq!(query(&file, OFFSETS).await, "a'sink|orders|0|8");
+        // To the same task, in part new.
+        sink.write(&numbered(5..10)).await;
+        drop(sink);
+        // To the next one, which asks for what it wants, whatever the group has committed.
+        let mut next = Sink::strict(&props(&file)).await;
+        assert_eq!(rewinds(&next), [10]);
+        next.write(&numbered(0..12)).await;
+        next.write(&numbered(12..13)).await;
+        assert_eq!(query(&file, IDS).await, "3,4,5,6,7,8,9,10,11,12");
+        assert_eq!(query(&file, OFFSETS).await, "a'sink|orders|0|13");
+    });
+}
+
+#[test]
+fn rows_and_offsets_are_written_together_or_not_at_all() {
+    run(async {
+        let file = File::new("CREATE TABLE orders (id INTEGER CHECK (id <> 5), name TEXT)").await;
+        let mut sink = Sink::strict(&props(&file)).await;
+        sink.write(&numbered(0..3)).await;
+        sink.fail(&numbered(3..8)).await;
+        assert_eq!(query(&file, IDS).await, "0,1,2");
+        assert_eq!(query(&file, OFFSETS).await, "a'sink|orders|0|3");
+        let mut lenient = Sink::reporting(&props(&file)).await;
+        assert_eq!(rewinds(&lenient), [3]);
+        lenient.write(&numbered(3..8)).await;
+        assert_eq!(lenient.reports.offsets(), [5]);
+        assert_eq!(query(&file, IDS).await, "0,1,2,3,4,6,7");
+        assert_eq!(query(&file, OFFSETS).await, "a'sink|orders|0|8");
+    });
+}
+
+#[test]
+fn a_task_that_others_have_overtaken_stops() {
+    run(async {
+        let file = File::new(TABLE).await;
+        // Both believe that the partition is theirs, before anything of it was written and after.
+        for start in [0, 10] {
+            let mut old = Sink::strict(&props(&file)).await;
+            let mut new = Sink::strict(&props(&file)).await;
+            new.write(&numbered(start..start + 5)).await;
+            let text = old.fail(&numbered(start..start + 3)).await;
+            for part in ["another task has written", "orders-0", "millrace_offsets"] {
+                assert!(text.contains(part), "{text}");
+            }
+            new.write(&numbered(start + 5..start + 10)).await;
+        }
+        assert_eq!(query(&file, "SELECT count(*), count(DISTINCT id) FROM orders").await, "20|20");
+    });
+}
+
+#[test]
+fn partitions_are_opened_once_the_database_is_there() {
+    run(async {
+        let file = File::new(TABLE).await;
+        let mut first = Sink::strict(&props(&file)).await;
+        first.write(&numbered(0..4)).await;
+        let url = format!("{}?busy_timeout=1", file.url());
+        let more = [("exactly.once", "transactional"), ("exactly.once.table", "mine")];
+        let options = SqliteConnectOptions::new().filename(file.path());
+        let mut lock = options.connect().await.unwrap();
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut lock).await.unwrap();
+        // Its table of offsets cannot be made for now.
+        let mut sink = Sink::strict(&sink_props(&url, &more)).await;
+        assert!(sink.task.put(&numbered(4..6)).await.unwrap_err().is_retriable());
+        let nothing = sink.task.pre_commit(&[(partition(0), 6)].into()).await.unwrap();
+        assert!(nothing.is_empty(), "{nothing:?}");
+        lock.close().await.unwrap();
+        sink.write(&numbered(4..6)).await;
+        assert_eq!(query(&file, "SELECT next_offset FROM mine").await, "6");
+        assert_eq!(query(&file, IDS).await, "0,1,2,3,4,5");
+    });
+}

@@ -1,0 +1,111 @@
+//! Whatever is gathered, left out and put in another order: the table is as if each record had been
+//! written on its own.
+
+use millrace_api::data::{Column, Kind, Schema, SchemaRef, SinkRecords, Value};
+use millrace_testkit::plugin_host::{for_all, run};
+use proptest::prelude::*;
+
+use crate::sink_host::{Sink, int_keys, records, schema, sink_props, structs};
+use crate::sink_sqlite::query;
+use crate::sqlite::File;
+
+/// One record: its key, and which column it sets to what; none deletes.
+#[derive(Clone, Debug)]
+struct Change {
+    key: i32,
+    set: Option<(usize, i32)>,
+}
+
+/// Changes to few keys in two columns, in few runs. One value the table refuses.
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let set = prop_oneof![
+        1 => Just(None),
+        3 => (0..2_usize, 0..12_i32).prop_map(Some),
+    ];
+    let change = (0..4_i32, set).prop_map(|(key, set)| Change { key, set });
+    proptest::collection::vec(change, 1..40)
+}
+
+fn shape(column: usize) -> SchemaRef {
+    schema(&[(["a", "b"][column], Kind::Int32, true)])
+}
+
+/// Runs of records of one schema each; a deletion is in the run of what is before it.
+fn runs(changes: &[Change]) -> Vec<SinkRecords> {
+    let mut runs = Vec::new();
+    let mut start = 0;
+    while start < changes.len() {
+        let column = changes[start..].iter().find_map(|c| c.set).map_or(0, |set| set.0);
+        let same = |c: &&Change| c.set.is_none_or(|set| set.0 == column);
+        let len = changes[start..].iter().take_while(same).count();
+        let part = &changes[start..start + len];
+        let keys: Vec<i32> = part.iter().map(|c| c.key).collect();
+        let values = part.iter().map(|c| c.set.map(|set| vec![Value::Int32(set.1)]));
+        let values = structs(&shape(column), values.collect());
+        runs.push(records(i64::try_from(start).unwrap(), int_keys(&keys), values));
+        start += len;
+    }
+    runs
+}
+
+async fn table(runs: &[SinkRecords], mode: &str, batch_size: &str) -> (String, Vec<i64>) {
+    let file = File::new(
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, a INT CHECK (a <> 7), b INT DEFAULT -1);
+         INSERT INTO orders VALUES (0, 100, 100), (1, 100, 100);",
+    )
+    .await;
+    let more = [
+        ("insert.mode", mode),
+        ("pk.mode", "record_key"),
+        ("pk.fields", "id"),
+        ("delete.enabled", "true"),
+        ("batch.size", batch_size),
+    ];
+    let mut sink = Sink::reporting(&sink_props(&file.url(), &more)).await;
+    sink.write(runs).await;
+    let mut reported = sink.reports.offsets();
+    reported.sort_unstable();
+    (query(&file, "SELECT * FROM orders ORDER BY id").await, reported)
+}
+
+#[test]
+fn batches_are_as_good_as_single_rows() {
+    for mode in ["upsert", "update", "insert"] {
+        for_all(60, &changes(), |changes| {
+            let runs = runs(&changes);
+            let single = run(table(&runs, mode, "1"));
+            let batch = run(table(&runs, mode, "1000"));
+            assert_eq!(single, batch, "{mode}");
+        });
+    }
+}
+
+#[test]
+fn keys_are_the_same_whatever_their_width() {
+    run(async {
+        let file = File::new("CREATE TABLE orders (id INTEGER PRIMARY KEY, a INT, b INT)").await;
+        let more = [
+            ("insert.mode", "upsert"),
+            ("pk.mode", "record_key"),
+            ("pk.fields", "id"),
+            ("delete.enabled", "true"),
+        ];
+        let mut sink = Sink::strict(&sink_props(&file.url(), &more)).await;
+        let key = |kind, value: Value| {
+            Column::from_values(Some(Schema::builder(kind).build()), vec![value])
+        };
+        let set = |column, value: Option<i32>| {
+            structs(&shape(column), vec![value.map(|value| vec![Value::Int32(value)])])
+        };
+        // Text and number are the same key to the table, and nobody else knows.
+        let batch = [
+            records(0, key(Kind::Int32, Value::Int32(1)), set(0, Some(1))),
+            records(1, key(Kind::Int64, Value::Int64(1)), set(0, Some(2))),
+            records(2, key(Kind::String, "1".into()), set(0, Some(3))),
+            records(3, key(Kind::String, "1".into()), set(1, None)),
+            records(4, key(Kind::Int8, Value::Int8(1)), set(1, Some(4))),
+        ];
+        sink.write(&batch).await;
+        assert_eq!(query(&file, "SELECT * FROM orders").await, "1|NULL|4");
+    });
+}
