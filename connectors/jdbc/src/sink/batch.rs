@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute;
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, Rows as EncodedRows, SortField};
@@ -33,7 +33,7 @@ impl Batch {
     pub(super) fn add(&mut self, run: Run) {
         for rows in run.parts() {
             self.rows += rows.numbers.len();
-            self.bytes += rows.arrays.iter().map(|a| a.get_array_memory_size()).sum::<usize>();
+            self.bytes += rows.arrays.iter().map(size).sum::<usize>();
         }
         let Some(table) = run.parts().next().map(|rows| rows.shape.table.clone()) else {
             return;
@@ -86,6 +86,19 @@ impl Batch {
     /// All runs, those of a partition in the order they came.
     pub(super) fn runs(&self) -> impl Iterator<Item = &Run> {
         self.tables.iter().flat_map(|(_, runs)| runs)
+    }
+}
+
+/// About how much memory the cells of an array take. What arrays share is not counted in each.
+fn size(array: &ArrayRef) -> usize {
+    match array.data_type() {
+        DataType::Utf8View => {
+            array.len() * size_of::<u128>() + array.as_string_view().total_buffer_bytes_used()
+        }
+        DataType::BinaryView => {
+            array.len() * size_of::<u128>() + array.as_binary_view().total_buffer_bytes_used()
+        }
+        _ => array.to_data().get_slice_memory_size().unwrap_or_default(),
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Ledger {
     table: Option<TargetTable>,
     /// What this task has read or written last, of each partition that is its own.
     held: BTreeMap<TopicPartition, Option<i64>>,
+    /// The next offset after what is to be written.
+    taken: Offsets,
     /// What was written in a transaction of which nobody knows whether it was committed.
     uncertain: Offsets,
 }
@@ -42,6 +44,7 @@ impl Ledger {
             quoting: Quoting::Always(dialect.quote_mark()),
             table: None,
             held: BTreeMap::new(),
+            taken: Offsets::new(),
             uncertain: Offsets::new(),
             dialect: Arc::clone(dialect),
         }
@@ -61,6 +64,7 @@ impl Ledger {
         let stored = self.stored(target, &wanted, "").await?;
         for partition in partitions {
             self.held.insert(partition.clone(), stored.get(partition).copied());
+            self.taken.remove(partition);
         }
         Ok(stored)
     }
@@ -68,11 +72,19 @@ impl Ledger {
     /// These partitions are another task's.
     pub(super) fn close(&mut self, partitions: &[TopicPartition]) {
         self.held.retain(|partition, _| !partitions.contains(partition));
+        self.taken.retain(|partition, _| !partitions.contains(partition));
     }
 
-    /// Whether a record was written before.
+    /// Whether a record was written before, or is to be.
     pub(super) fn has(&self, partition: &TopicPartition, offset: i64) -> bool {
-        self.held.get(partition).copied().flatten().is_some_and(|next| offset < next)
+        let written = self.held.get(partition).copied().flatten();
+        written.max(self.taken.get(partition).copied()).is_some_and(|next| offset < next)
+    }
+
+    /// Records up to this offset are to be written.
+    pub(super) fn take(&mut self, partition: &TopicPartition, next: i64) {
+        let taken = self.taken.entry(partition.clone()).or_insert(next);
+        *taken = next.max(*taken);
     }
 
     /// The next offset of each partition that is known, of these.

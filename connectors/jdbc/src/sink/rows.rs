@@ -163,8 +163,17 @@ impl Converter {
                 &kept
             }
         };
-        let key = Source::of(&records.key)?;
-        let value = if shape.deletes { Source::default() } else { Source::of(&records.value)? };
+        let source = |column: &Column, is_needed: &dyn Fn(Origin) -> bool| match shape
+            .fields
+            .iter()
+            .any(|field| is_needed(field.origin))
+        {
+            true => Source::of(column),
+            false => Ok(Source::default()),
+        };
+        let key = source(&records.key, &|o| matches!(o, Origin::KeyField(_)))?;
+        let of_value = |o| matches!(o, Origin::ValueField(_) | Origin::ValueMoment(_));
+        let value = source(&records.value, &of_value)?;
         let writes_defaults = self.config.replace_null_with_default;
         let array = |field: &ShapeField| {
             let array = self.array(records, field, &key, &value)?;

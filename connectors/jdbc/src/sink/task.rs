@@ -103,6 +103,9 @@ impl JdbcSinkTask {
                 }
                 start += len;
             }
+            if let (Some(ledger), Some(last)) = (&mut self.ledger, run.offsets().last()) {
+                ledger.take(&run.topic_partition, last + 1);
+            }
         }
         Ok(())
     }

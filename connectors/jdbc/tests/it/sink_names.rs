@@ -31,7 +31,7 @@ fn names(count: usize) -> Vec<String> {
     let mut seen = BTreeSet::new();
     while names.len() < count {
         let name: String = name.new_tree(&mut runner).unwrap().current();
-        if seen.insert(name.to_lowercase()) {
+        if !name.contains('\0') && seen.insert(name.to_lowercase()) {
             names.insert(name);
         }
     }
@@ -49,31 +49,21 @@ fn ten_thousand_names_and_a_canary() {
         let mut written = 0;
         for (i, names) in names(10_000).chunks(COLUMNS + 1).enumerate() {
             let [table, columns @ ..] = names else { panic!("no names") };
+            // A point would part a table from its schema.
+            let table = table.replace('.', ",");
             let builder = columns.iter().fold(Schema::struct_builder(), |builder, name| {
                 builder.field(name.as_str(), Schema::builder(Kind::Int32).optional().build())
             });
             let row = vec![Value::Int32(7); columns.len()];
             let values = structs(&builder.build(), vec![Some(row)]);
             let offset = i64::try_from(i).unwrap();
-            sink.write(&[records_of(table, offset, Column::nulls(1), values)]).await;
+            sink.write(&[records_of(&table, offset, Column::nulls(1), values)]).await;
             written += 1;
         }
         assert_eq!(query(&file, "SELECT * FROM canary").await, "42");
         let tables =
             query(&file, "SELECT count(*) FROM sqlite_schema WHERE name <> 'canary'").await;
-        let refused = sink.reports.offsets().len();
-        assert_eq!(tables, (written - refused).to_string(), "{}", sink.reports.text());
-        // Points part a table from its schema; nothing else is refused.
-        let text = sink.reports.text();
-        let is_known = |line: &&str| {
-            ["no name of a table", "nothing more", "no schemas"]
-                .iter()
-                .any(|part| line.contains(part))
-        };
-        let count =
-            text.lines().filter(|line| line.contains("DataException")).filter(is_known).count();
-        assert_eq!(count, refused, "{text}");
-        assert!(written > refused, "all were refused");
+        assert_eq!(tables, written.to_string(), "{}", sink.reports.text());
     });
 }
 

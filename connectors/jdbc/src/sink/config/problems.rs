@@ -42,7 +42,11 @@ impl SinkConfig {
         let mark = dialect.as_ref().map_or('"', |dialect| dialect.quote_mark());
         problems.add_error("connection.url", dialect);
         problems.add_error("db.timezone", self.calendar());
-        problems.add_error("table.name.map", self.table_names(mark));
+        let names = self.table_names(mark);
+        if let Ok(names) = &names {
+            problems.add_error("exactly.once.table", names.parse(self.offsets_table()));
+        }
+        problems.add_error("table.name.map", names);
         problems.0
     }
 
