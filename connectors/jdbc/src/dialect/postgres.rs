@@ -28,7 +28,7 @@ use self::copy::{Parsed, Tuples};
 use self::decode::Decode;
 use self::grammar::PostgresGrammar;
 use self::target::PostgresTarget;
-use self::transactions::Transactions;
+use self::transactions::{READS, Transactions};
 use self::types::{COLUMNS_OF_TABLE, ServerColumn, catalog_query};
 use crate::batch::{Batch, Batcher, RowName, Shape};
 use crate::calendar::{Calendar, clock};
@@ -286,7 +286,8 @@ impl Connection for PostgresConnection {
         let judged = |error| judge(error, Doing::Listing);
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         sqlx::raw_sql(begin).execute(&mut self.connection).await.map_err(judged)?;
-        let row = sqlx::query("SELECT pg_export_snapshot()").persistent(false);
+        let row = sqlx::query(AssertSqlSafe(format!("SELECT {READS} pg_export_snapshot()")))
+            .persistent(false);
         let row = row.fetch_one(&mut self.connection).await.map_err(judged)?;
         let name: String = row.try_get(0).map_err(judged)?;
         Ok(Some(name.into()))
@@ -439,7 +440,7 @@ fn plan(select: &Select, columns: &[ServerColumn]) -> Result<(String, Batcher, V
     }
     let shape = Shape::new(select, fields).map_err(|e| e.context("table", place))?;
     let sql = format!(
-        "COPY ({}\n) TO STDOUT (FORMAT binary)",
+        "COPY {READS} ({}\n) TO STDOUT (FORMAT binary)",
         select.sql(&names.join(", "), &PostgresTimes)
     );
     Ok((sql, Batcher::new(shape, select.limits), decoders))

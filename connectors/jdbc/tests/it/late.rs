@@ -367,6 +367,29 @@ fn times_of_other_clocks_may_be_off_by_the_grace() {
     });
 }
 
+/// Rows of a view wait for the oldest transaction, but not for others that read for Millrace.
+#[test]
+fn only_who_may_write_holds_rows_back() {
+    with_times(async |database| {
+        let view = [("table.types", "VIEW"), ("validate.non.null", "false")];
+        let props = props(&database.url(), &[BEGUN, &view].concat());
+        let mut reader = task(&props).await.unwrap();
+        let mut other = database.connect().await;
+        execute(&mut other, "BEGIN").await;
+        execute(&mut other, "SELECT /* millrace reads */ 1").await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        database.execute("INSERT INTO t DEFAULT VALUES").await;
+        assert_eq!(ids(&read(&mut *reader, 1).await), [1]);
+        execute(&mut other, "SELECT 1").await;
+        database.execute("INSERT INTO t DEFAULT VALUES").await;
+        for _ in 0..3 {
+            assert!(reader.poll().await.unwrap().is_empty());
+        }
+        execute(&mut other, "COMMIT").await;
+        assert_eq!(ids(&read(&mut *reader, 1).await), [2]);
+    });
+}
+
 /// How often the table was read as a whole so far, and how many entries of its indexes were.
 async fn scans(database: &Database) -> (i64, i64) {
     let sql = "SELECT s.seq_scan, (SELECT sum(i.idx_tup_read)::bigint

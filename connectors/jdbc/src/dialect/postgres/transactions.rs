@@ -25,6 +25,10 @@ struct Look {
 /// A transaction that runs, and when it began where the server tells this user.
 type Running = (String, Option<Moment>);
 
+/// Stands in statements of transactions that only read, so that these do not count: another task
+/// may read a big table for hours.
+pub(super) const READS: &str = "/* millrace reads */";
+
 /// Transactions that ran at a moment are listed by their locks on themselves, which everybody may
 /// see; when they began is for those only whom `pg_read_all_stats` lets see it. Prepared ones have
 /// no session any more.
@@ -38,6 +42,8 @@ const RUNNING: &str = "
             AND a.pid <> pg_backend_pid() AND a.datname = current_database()
             AND coalesce(a.backend_type, '') NOT IN ('autovacuum worker', 'parallel worker',
                 'walsender')
+            AND NOT coalesce(split_part(a.query, ' ', 1) IN ('COPY', 'SELECT')
+                AND substr(a.query, strpos(a.query, ' ') + 1, 20) = '/* millrace reads */', false)
         UNION ALL
         SELECT 'prepared ' || p.transaction::text, NULL FROM pg_catalog.pg_prepared_xacts p
         WHERE p.database = current_database()
