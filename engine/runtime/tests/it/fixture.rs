@@ -52,7 +52,7 @@ impl OffsetStore for Mortal {
     }
 }
 
-const STRING: &str = "org.apache.kafka.connect.storage.StringConverter";
+pub(crate) const STRING: &str = "org.apache.kafka.connect.storage.StringConverter";
 
 impl Fixture {
     pub(crate) async fn start() -> Self {

@@ -9,6 +9,7 @@ mod herder;
 mod offsets;
 mod overrides;
 mod plugins;
+mod preview;
 mod random;
 mod sink;
 mod source;

@@ -305,6 +305,16 @@ impl Sink for RecordingSink {
         Ok(Box::new(RecordingTask { shared, context, task }))
     }
 
+    async fn preview(
+        _config: TestConfig,
+        _props: &Props,
+        records: &[SinkRecords],
+    ) -> Result<Vec<String>> {
+        let rows = records.iter().map(|run| run.records.value.rows());
+        let rows = rows.collect::<Result<Vec<_>>>()?;
+        Ok(rows.iter().flat_map(|rows| rows.iter()).map(|v| format!("would write {v}")).collect())
+    }
+
     async fn alter_offsets(
         config: TestConfig,
         offsets: &BTreeMap<TopicPartition, Option<i64>>,
