@@ -11,7 +11,7 @@ use sqlx::mysql::MySqlConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, MySqlConnection};
 
 pub(crate) const USER: &str = "millrace";
-const PASSWORD: &str = "hunter2&%";
+pub(crate) const PASSWORD: &str = "hunter2&%";
 
 /// A running server. Its shell ends it once the pipe to this process is closed.
 pub(crate) struct Server {

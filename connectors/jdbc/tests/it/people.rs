@@ -5,6 +5,7 @@ use millrace_api::data::{Kind, Value};
 use millrace_testkit::plugin_host::run;
 
 use crate::host::{plugin, props};
+use crate::mariadb_server;
 use crate::server::server;
 use crate::sink_host::{int_keys, records, schema, sink_plugin, sink_props, structs};
 use crate::sink_sqlite::query;
@@ -56,6 +57,29 @@ fn a_postgresql_database_is_described() {
         let chosen = props(&database.url(), &[("table.include.list", "public[.]s.*")]);
         let found = plugin().discover(chosen).await.unwrap();
         assert_eq!(found.found.len(), 2);
+    });
+}
+
+#[test]
+fn a_mariadb_database_is_described() {
+    run(async {
+        let Some(server) = mariadb_server::server() else { return };
+        let sql = "CREATE TABLE changing (id BIGINT AUTO_INCREMENT PRIMARY KEY,
+                updated_at TIMESTAMP NOT NULL, KEY (updated_at, id));
+            CREATE TABLE pair (a INT, b INT, PRIMARY KEY (b, a));
+            CREATE VIEW v AS SELECT 1";
+        let database = server.database(sql).await;
+        let found = plugin().discover(props(&database.url(), &[])).await.unwrap();
+        let (name, lines) = (database.name(), lines(&found));
+        let way = "id|timestamp+incrementing|updated_at, id";
+        assert!(lines[0].starts_with(&format!("{name}.changing|")), "{lines:?}");
+        assert!(lines[0].ends_with(way), "{lines:?}");
+        assert!(lines[1].ends_with("|b, a|bulk|") && lines.len() == 2, "{lines:?}");
+        assert!(!found.notes.iter().any(|note| note.contains("CREATE INDEX")), "{:?}", found.notes);
+        let mut config = found.suggested[1].clone();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        config.insert("connection.password".into(), mariadb_server::PASSWORD.into());
+        assert_eq!(plugin().verify(config).await.unwrap().errors.len(), 0);
     });
 }
 

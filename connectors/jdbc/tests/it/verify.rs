@@ -6,6 +6,7 @@ use millrace_api::Verdict;
 use millrace_testkit::plugin_host::run;
 
 use crate::host::{plugin, props};
+use crate::mariadb_server;
 use crate::server::server;
 use crate::sqlite::File;
 
@@ -130,5 +131,21 @@ fn files_and_queries_of_sqlite() {
         let wrong = [BULK, ("query", "SELECT x FROM a")];
         let found = problem(&file.url(), &wrong).await;
         assert!(found.starts_with("query: "), "{found}");
+    });
+}
+
+#[test]
+fn mariadb_is_asked_as_well() {
+    run(async {
+        let Some(server) = mariadb_server::server() else { return };
+        let database = server.database("CREATE TABLE a (id int)").await;
+        assert_eq!(problem(&database.url(), &[BULK]).await, "");
+        let wrong = [BULK, ("connection.user", "millrace"), ("connection.password", "no-such")];
+        let found = problem(&database.bare_url(), &wrong).await;
+        assert!(found.starts_with("connection.url: Could not connect to database. "), "{found}");
+        let found = problem(&database.url(), &[BULK, ("query", "SELECT idd FROM a")]).await;
+        assert!(found.starts_with("query: ") && found.contains("idd"), "{found}");
+        let found = problem(&database.url(), &[BULK, ("query.masked", "SELECT x1 FROM a")]).await;
+        assert!(found.starts_with("query.masked: ") && !found.contains("x1"), "{found}");
     });
 }
