@@ -21,14 +21,12 @@ pub(super) struct PostgresGrammar;
 
 impl Grammar for PostgresGrammar {
     fn column_type(&self, schema: &Schema, _is_key: bool) -> Option<String> {
-        match schema.kind() {
-            Kind::Array => {
-                let element = schema.value_schema()?;
-                let is_primitive = element.kind() != Kind::Array;
-                is_primitive.then(|| primitive(element))?.map(|name| format!("{name}[]"))
-            }
-            _ => primitive(schema).map(str::to_owned),
+        // The server counts no dimensions.
+        let (mut element, mut suffix) = (schema, "");
+        while element.kind() == Kind::Array {
+            (element, suffix) = (element.value_schema()?, "[]");
         }
+        primitive(element).map(|name| format!("{name}{suffix}"))
     }
 
     fn literal(&self, schema: &Schema, value: &Value) -> Option<String> {

@@ -11,7 +11,7 @@ use crate::cells::Misfit;
 use crate::dialect::postgres::decode::POSTGRES_EPOCH;
 use crate::dialect::postgres::grammar;
 
-/// Appends the elements from here to there.
+/// Appends the elements from here to there, which may be arrays themselves.
 pub(super) fn put(
     element: &Put,
     (items, from, to): (&Source<'_>, usize, usize),
@@ -25,6 +25,7 @@ pub(super) fn put(
         }
         match items.cell(row) {
             None => out.extend(b"NULL"),
+            Some(Cell::List(inner, from, to)) => put(element, (inner, from, to), zones, out)?,
             Some(cell) => put_element(element, cell, zones, out)?,
         }
     }

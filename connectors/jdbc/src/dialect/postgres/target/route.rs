@@ -104,7 +104,11 @@ impl Route {
 
     /// None where the elements are no primitives, or the column takes no arrays.
     fn of_array(schema: &Schema, kind: ColumnType<'_>) -> Option<Self> {
-        let (nature, _) = Nature::of(schema.value_schema()?)?;
+        let mut element = schema.value_schema()?;
+        while element.kind() == Kind::Array {
+            element = element.value_schema()?;
+        }
+        let (nature, _) = Nature::of(element)?;
         if !kind.is_array && !is_text(kind.receive) {
             return None;
         }

@@ -1,6 +1,7 @@
 //! The target against a real server. Skipped, with a message, where none is installed.
 
 mod faults;
+mod places;
 mod speed;
 mod types;
 mod writing;

@@ -121,6 +121,104 @@ fn every_connect_type_has_a_column_and_comes_back() {
     });
 }
 
+#[test]
+fn arrays_of_everything_arrive() {
+    with("", async |mut sink| {
+        let bytes = |bytes: &[u8]| Value::Bytes(bytes.to_vec().into());
+        let cases: Vec<(SchemaRef, &str, [Value; 2], &str)> = vec![
+            (of(Kind::Int8), "smallint[]", [Value::Int8(1), Value::Int8(-2)], "{1,-2}"),
+            (
+                of(Kind::Int64),
+                "int8[]",
+                [Value::Int64(i64::MIN), Value::Null],
+                "{-9223372036854775808,NULL}",
+            ),
+            (
+                of(Kind::Float32),
+                "real[]",
+                [Value::Float32(0.1), Value::Float32(1e-30)],
+                "{0.1,1e-30}",
+            ),
+            (
+                of(Kind::Float64),
+                "float8[]",
+                [Value::Float64(f64::NAN), Value::Float64(-1e300)],
+                "{NaN,-1e+300}",
+            ),
+            (
+                of(Kind::Float64),
+                "float8[]",
+                [Value::Float64(f64::INFINITY), Value::Float64(f64::NEG_INFINITY)],
+                "{Infinity,-Infinity}",
+            ),
+            (
+                of(Kind::Boolean),
+                "boolean[]",
+                [Value::Boolean(true), Value::Boolean(false)],
+                "{t,f}",
+            ),
+            (
+                of(Kind::String),
+                "text[]",
+                [text("NULL"), text("{\"\\,é}")],
+                "{\"NULL\",\"{\\\"\\\\,é}\"}",
+            ),
+            (of(Kind::String), "jsonb[]", [text("{\"a\":1}"), text("1")], "{\"{\\\"a\\\": 1}\",1}"),
+            (
+                of(Kind::Bytes),
+                "bytea[]",
+                [bytes(&[0, 92]), bytes(&[])],
+                "{\"\\\\x005c\",\"\\\\x\"}",
+            ),
+            (
+                decimal("1.50").0,
+                "numeric[]",
+                [decimal("1.50").1, decimal("-0.01").1],
+                "{1.50,-0.01}",
+            ),
+            (
+                Schema::date_builder().build(),
+                "date[]",
+                [Value::Date(0), Value::Date(-719_163)],
+                "{1970-01-01,\"0001-12-31 BC\"}",
+            ),
+            (
+                Schema::time_builder().build(),
+                "time[]",
+                [Value::Time(1), Value::Time(0)],
+                "{00:00:00.001,00:00:00}",
+            ),
+            (
+                Schema::time_builder().build(),
+                "timetz[]",
+                [Value::Time(1), Value::Time(0)],
+                "{00:00:00.001+00,00:00:00+00}",
+            ),
+            (
+                Schema::timestamp_builder().build(),
+                "timestamp[]",
+                [Value::Timestamp(-1), Value::Timestamp(9_223_372_036_825_200_000)],
+                "{\"1969-12-31 23:59:59.999\",infinity}",
+            ),
+            (
+                Schema::timestamp_builder().build(),
+                "timestamptz[]",
+                [Value::Timestamp(-62_135_596_800_001), Value::Timestamp(0)],
+                "{\"0001-12-31 23:59:59.999+00 BC\",\"1970-01-01 00:00:00+00\"}",
+            ),
+        ];
+        for (element, kind, values, shown) in cases {
+            let many = Value::Array(values.into());
+            arrives(&mut sink, kind, &list(element), &many, shown).await;
+        }
+        let row = |n| Value::Array(vec![Value::Int32(n), Value::Null]);
+        let table = Value::Array(vec![row(1), row(2)]);
+        let nested = list(list(of(Kind::Int32)));
+        arrives(&mut sink, "int[]", &nested, &table, "{{1,NULL},{2,NULL}}").await;
+        arrives(&mut sink, "text", &nested, &table, "{{\"1\",NULL},{\"2\",NULL}}").await;
+    });
+}
+
 /// The value as it arrives in a column of the type, by insert and by upsert.
 async fn arrives(sink: &mut Sink, kind: &str, schema: &SchemaRef, value: &Value, expected: &str) {
     let place = format!("{kind} from {value:?}");
