@@ -22,6 +22,7 @@ mod sink_mariadb;
 mod sink_names;
 mod sink_once;
 mod sink_order;
+mod sink_postgres;
 mod sink_sqlite;
 mod sink_tables;
 mod sink_values;
