@@ -1,10 +1,11 @@
-//! The late-commit drill: sixteen writers fill a table in transactions of random lengths, some of which are rolled
-//! back, so that rows appear below others that were read before; and the worker that reads them is killed again and
-//! again. Every row arrives. With `commit.safety=off` some do not, as with
-//! Confluent's connector: so the drill can see a loss.
+//! The late-commit drill: sixteen writers fill a table in transactions of random lengths, some of
+//! which are rolled back, so that rows appear below others that were read before; and the worker
+//! that reads them is killed again and again. Every row arrives. With `commit.safety=off` some do
+//! not, as with Confluent's connector: so the drill can see a loss.
 //!
 //! `MILLRACE_DRILL_ROWS`, `MILLRACE_DRILL_KILLS` and `MILLRACE_DRILL_SEED` make other drills.
 
+use super::ids as ids_in;
 use crate::postgres::JSON;
 use fastrand::Rng;
 use millrace_integration::client::Client;
@@ -12,7 +13,7 @@ use millrace_integration::connect::{Connect, Properties};
 use millrace_integration::postgres::{Postgres, postgres};
 use millrace_integration::process::Process;
 use millrace_integration::site::{PATIENCE, Site, properties};
-use millrace_integration::{topic, wait_until};
+use millrace_integration::wait_until;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -73,7 +74,8 @@ fn drill(rows: usize, kills: usize, longest_life: Duration) {
     let written = start.elapsed();
     let report = check(&site, &server, &prefix, &worker);
     let report = format!(
-        "late-commit drill: seed {seed}, {kills} kills, written in {:.1} s, {report}, {:.1} s in all\n",
+        "late-commit drill: seed {seed}, {kills} kills, written in {:.1} s, {report}, \
+         {:.1} s in all\n",
         written.as_secs_f64(),
         start.elapsed().as_secs_f64()
     );
@@ -157,12 +159,11 @@ fn check(site: &Site, server: &Postgres, prefix: &str, worker: &Connect) -> Stri
         let end = Instant::now() + 2 * PATIENCE;
         let (seen, records) = wait_until(&format!("{name} to be whole"), 3 * PATIENCE, || {
             require_running(worker, &connector);
-            let contents = topic::contents(&site.backend.bootstrap(), &topic);
-            let seen: BTreeSet<i64> =
-                contents.iter().map(|record| id(record.value.as_deref().unwrap())).collect();
+            let all = ids_in(site, &topic);
+            let seen: BTreeSet<i64> = all.iter().copied().collect();
             let is_whole =
                 if safety == "on" { seen.len() >= ids.len() } else { seen.contains(&last) };
-            (is_whole || Instant::now() > end).then_some((seen, contents.len()))
+            (is_whole || Instant::now() > end).then_some((seen, all.len()))
         });
         let lost: Vec<&i64> = ids.difference(&seen).collect();
         let first = &lost[..lost.len().min(10)];
@@ -177,10 +178,4 @@ fn require_running(worker: &Connect, connector: &str) {
     let status = worker.rest("GET", &format!("/connectors/{connector}/status"), None).body;
     let trace = status.pointer("/tasks/0/trace");
     assert!(trace.is_none(), "{connector}: {}", trace.unwrap());
-}
-
-fn id(value: &[u8]) -> i64 {
-    let text = std::str::from_utf8(value).unwrap();
-    let rest = text.strip_prefix("{\"id\":").unwrap();
-    rest.split_once(',').unwrap().0.parse().unwrap()
 }
