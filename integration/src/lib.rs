@@ -12,6 +12,7 @@
 //! - [`traffic`]: reading and writing through the trait, with either of our clients.
 //! - [`topic`]: what a topic holds, byte for byte; creating and filling topics.
 //! - [`postgres`]: a throw-away PostgreSQL from the machine's own binaries.
+//! - [`mariadb`]: the same of MariaDB.
 //! - [`registry`]: a schema registry.
 //! - [`security`]: a broker with TLS and SASL.
 //! - [`connect`]: a Connect worker, ours or Java's, behind the same handle.
@@ -31,6 +32,7 @@ pub mod docker;
 pub mod drill;
 pub mod golden;
 pub mod leash;
+pub mod mariadb;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

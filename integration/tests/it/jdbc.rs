@@ -3,6 +3,7 @@
 
 mod late;
 mod offsets;
+mod round_trip;
 
 use millrace_integration::site::Site;
 

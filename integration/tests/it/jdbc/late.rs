@@ -1,6 +1,7 @@
 //! The late-commit drill: sixteen writers fill a table in transactions of random lengths, some of
 //! which are rolled back, so that rows appear below others that were read before; and the worker
-//! that reads them is killed again and again. Every row arrives. With `commit.safety=off` some do
+//! that reads them is killed again and again. Every row arrives, in both modes
+//! that read by id. With `commit.safety=off` some do
 //! not, as with Confluent's connector: so the drill can see a loss.
 //!
 //! `MILLRACE_DRILL_ROWS`, `MILLRACE_DRILL_KILLS` and `MILLRACE_DRILL_SEED` make other drills.
@@ -27,8 +28,12 @@ const TABLE: &str = "
     create index on late (written, id)";
 
 /// Topic and connector, mode, `commit.safety`.
-const SOURCES: [(&str, &str, &str); 2] =
-    [("ids-on", "incrementing", "on"), ("ids-off", "incrementing", "off")];
+const SOURCES: [(&str, &str, &str); 4] = [
+    ("ids-on", "incrementing", "on"),
+    ("times-on", "timestamp+incrementing", "on"),
+    ("ids-off", "incrementing", "off"),
+    ("times-off", "timestamp+incrementing", "off"),
+];
 
 #[test]
 fn rows_that_are_committed_late_arrive_though_the_worker_is_killed() {
