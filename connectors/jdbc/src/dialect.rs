@@ -38,6 +38,12 @@ pub(crate) trait Dialect: Send + Sync {
         true
     }
 
+    /// The catalog that offsets of Java's connector may name before a table's own name: whether they
+    /// do depends on its driver.
+    fn catalog(&self) -> Option<&str> {
+        None
+    }
+
     /// Opens a connection: one attempt. [`Retriable`](millrace_api::ErrorKind::Retriable) says
     /// that another may succeed.
     async fn connect(&self) -> Result<Box<dyn Connection>>;

@@ -29,7 +29,8 @@ class PostgresSource(Copy):
         "A table of eight columns into a topic of one partition, JsonConverter with schemas. Not "
         "the same connector on both sides: Java has Debezium 3.7.0.Final (a snapshot, flattened by "
         "ExtractNewRecordState), as Maven Central has no JDBC source; Millrace has its JDBC source "
-        "(incrementing). The payloads are equal byte for byte. "
+        "(incrementing). jdbc-incrementing has the same on both. The payloads are equal byte for "
+        "byte. "
         "Raw client: psql COPY TO STDOUT into kcat -P, text and not JSON."
     )
     plugins = ("file", "debezium-postgres")
@@ -126,7 +127,8 @@ class PostgresSink(Copy):
     title = "PostgreSQL sink"
     about = (
         "Orders as JSON with schemas, in one partition, inserted into a table with a primary key. "
-        "Java: Debezium's JDBC sink 3.5.0.Final. Millrace has no JDBC sink yet: Java stands alone."
+        "Java alone, Debezium's JDBC sink 3.5.0.Final: jdbc-sink-insert has the same connector on "
+        "both sides."
     )
     programs = ("java",)
     plugins = ("file", "debezium-jdbc")

@@ -91,6 +91,12 @@ impl Dialect for Postgres {
         '"'
     }
 
+    // pgjdbc reports it from 42.7.5 on.
+    fn catalog(&self) -> Option<&str> {
+        let options = self.hosts.first()?;
+        Some(options.get_database().unwrap_or(options.get_username()))
+    }
+
     async fn connect(&self) -> Result<Box<dyn Connection>> {
         let (connection, transactions) = (self.open().await?, Transactions::default());
         Ok(Box::new(PostgresConnection { connection, transactions }))

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use tokio::time::Instant;
 
 use crate::batch::Batch;
-use crate::dialect::From;
+use crate::dialect::{Dialect, From};
 use crate::gaps::Gaps;
 use crate::position::Position;
 use crate::source::config::SourceConfig;
@@ -64,6 +64,7 @@ impl Read {
     pub(super) async fn resume(
         &mut self,
         config: &SourceConfig,
+        dialect: &dyn Dialect,
         looks_for_late: bool,
         context: &SourceContext,
     ) -> Result<()> {
@@ -73,11 +74,19 @@ impl Read {
         }
         let mut partitions = vec![SourcePartition::clone(&self.partition)];
         if let (From::Table(table), true) = (&self.from, mode.is_incremental()) {
+            let with_catalog = dialect.catalog().map(|name| versioned(&format!("{name}.{table}")));
+            partitions.extend(with_catalog);
             partitions.push(unversioned(&table.name));
         }
         let offsets = context.offsets().offsets(&partitions).await?;
-        let own = offsets.first().and_then(Option::as_ref);
-        self.progress = own.and_then(|own| Progress::from_json(own.get(SNAPSHOT)?));
+        // An unversioned one is read in incremental modes, not written.
+        let is_ours = |partition: &SourcePartition| partition.len() == self.partition.len();
+        let mut found = offsets.iter().zip(partitions).filter(|(offset, _)| offset.is_some());
+        if let Some((Some(own), partition)) = found.find(|(_, partition)| is_ours(partition)) {
+            self.progress = own.get(SNAPSHOT).and_then(Progress::from_json);
+            // Who wrote it finds it where it was.
+            self.partition = Arc::new(partition);
+        }
         if !mode.is_incremental() {
             return Ok(());
         }

@@ -68,7 +68,7 @@ impl JdbcTask {
         let mut reads = Vec::new();
         for from in sources {
             let mut read = Read::new(from, &config);
-            read.resume(&config, commit_safety.is_some(), &context).await?;
+            read.resume(&config, &*dialect, commit_safety.is_some(), &context).await?;
             reads.push(read);
         }
         begin_where_nothing_is_committed(&mut reads, &config, &*dialect).await?;

@@ -515,6 +515,27 @@ fn queries_and_odd_names() {
     });
 }
 
+/// Java's driver decides whether its offsets name the database: 42.7.4 does not, 42.7.5 does.
+#[test]
+fn offsets_that_name_the_database_are_found_and_stay_where_they_are() {
+    let sql = "CREATE TABLE t (id serial); INSERT INTO t VALUES (1), (2), (3)";
+    with(sql, async |database| {
+        let map = |v: serde_json::Value| v.as_object().unwrap().clone();
+        let props = props(&database.url(), &[("mode", "incrementing")]);
+        let offsets = MemoryOffsets::new();
+        let partition = json!({"protocol": "1", "table": format!("{}.public.t", database.name)});
+        offsets.store(map(partition.clone()), map(json!({"incrementing": 1})));
+        let runs = read(&mut *task_from(&props, &offsets).await.unwrap(), 2).await;
+        assert_eq!(ids(&runs), [2, 3]);
+        assert_eq!(json!(*runs[0].source_partition), partition);
+        let usual = json!({"protocol": "1", "table": "public.t"});
+        offsets.store(map(usual.clone()), map(json!({"incrementing": 2})));
+        let runs = read(&mut *task_from(&props, &offsets).await.unwrap(), 1).await;
+        assert_eq!(ids(&runs), [3]);
+        assert_eq!(json!(*runs[0].source_partition), usual);
+    });
+}
+
 #[test]
 fn two_schemas_with_a_table_of_one_name() {
     let sql = "CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE a.t (id serial);
