@@ -105,6 +105,12 @@ fn a_shop_comes_back_into_postgresql_as_it_was() {
         wait_for_rows(&connect, (WORD, table), &count(table), || {
             count(&format!("copy.{WORD}_{table}"))
         });
+        if table == "product" {
+            // A number without a scale has 127 digits after the point in Connect.
+            for name in ["product", &format!("copy.{WORD}_product")] {
+                server.sql(&format!("update {name} set exact = trim_scale(exact)"));
+            }
+        }
         let rows = |name: &str| {
             server.sql(&format!("set time zone 'UTC'; select r::text from {name} r order by id"))
         };
