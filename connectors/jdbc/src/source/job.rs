@@ -69,7 +69,9 @@ impl Job {
         };
         if let Some(part) = self.late(&mut *connection, &mut select).await? {
             let beyond = select.beyond.clone().map(|beyond| Beyond { part, ..beyond });
-            connection.read(&Select { beyond, ..select.clone() }, &batches).await?;
+            // A LIMIT would leave some of them out for good.
+            let suffix = String::new();
+            connection.read(&Select { beyond, suffix, ..select.clone() }, &batches).await?;
         }
         connection.read(&select, &batches).await?;
         let end = self.horizon(&mut *connection).await?;

@@ -367,6 +367,25 @@ fn times_of_other_clocks_may_be_off_by_the_grace() {
     });
 }
 
+#[test]
+fn all_late_rows_are_read_whatever_the_limit() {
+    for mode in [BEGUN, &[("mode", "incrementing")]] {
+        with_times(async |database| {
+            let limit = [("query.suffix", "LIMIT 2"), ("batch.max.rows", "1")];
+            let props = props(&database.url(), &[mode, &limit].concat());
+            let mut reader = task(&props).await.unwrap();
+            let mut slow = database.connect().await;
+            execute(&mut slow, "BEGIN; INSERT INTO t (n) SELECT generate_series(1, 5)").await;
+            database.execute("INSERT INTO t DEFAULT VALUES").await;
+            assert_eq!(ids(&read(&mut *reader, 1).await), [6]);
+            execute(&mut slow, "COMMIT").await;
+            let mut late = ids(&read(&mut *reader, 5).await);
+            late.sort_unstable();
+            assert_eq!(late, [1, 2, 3, 4, 5]);
+        });
+    }
+}
+
 /// Rows of a view wait for the oldest transaction, but not for others that read for Millrace.
 #[test]
 fn only_who_may_write_holds_rows_back() {
