@@ -120,7 +120,8 @@ impl Ledger {
         Ok(false)
     }
 
-    /// Writes the offsets of a batch. They count once the transaction is [committed](Self::committed).
+    /// Writes the offsets of a batch. They count once the transaction is
+    /// [committed](Self::committed).
     pub(super) async fn write(&mut self, target: &mut dyn Target, batch: &Batch) -> Result<()> {
         let mut next = Offsets::new();
         for run in batch.runs() {
@@ -318,4 +319,56 @@ fn create(id: &TableId, grammar: &dyn Grammar, quoting: Quoting) -> Result<Strin
 fn text(grammar: &dyn Grammar, text: &str) -> Result<String> {
     let literal = grammar.literal(&Schema::string(false), &Value::from(text));
     literal.ok_or_else(|| Error::fatal("the name of the connector or a topic is no text in SQL"))
+}
+
+#[cfg(test)]
+mod tests {
+    use millrace_api::config::{Config, Props};
+    use millrace_api::data::{Column, Records, SinkRecords};
+    use millrace_testkit::plugin_host::run;
+
+    use super::*;
+    use crate::sink::config::SinkConfig;
+    use crate::sink::rows::Converter;
+
+    /// Three records of partition 0.
+    fn batch(config: SinkConfig) -> Batch {
+        let mut converter = Converter::new(&Arc::new(config), '`').unwrap();
+        let texts = vec![Value::from("x"); 3];
+        let mut records =
+            Records::new("t", Column::from_values(Some(Schema::string(false)), texts));
+        records.offsets = Some((0..3).collect());
+        let records = SinkRecords { records, topic_partition: TopicPartition::new("t", 0) };
+        let mut batch = Batch::default();
+        batch.add(converter.convert(Arc::new(records), &mut Vec::new()).unwrap());
+        batch
+    }
+
+    #[test]
+    fn a_commit_that_was_not_answered_is_found_out() {
+        run(async {
+            let folder = tempfile::tempdir().unwrap();
+            let url = format!("jdbc:sqlite:{}/x.db", folder.path().display());
+            let props = Props::from([("connection.url".to_owned(), url)]);
+            let config = SinkConfig::parse(&props).unwrap();
+            let dialect = config.dialect(&props).unwrap();
+            let batch = batch(config);
+            let mut target = dialect.connect_target().await.unwrap();
+            let target = &mut *target;
+            let mut ledger = Ledger::new(&dialect, "c", TableId::new(None, "offsets"));
+            let partition = TopicPartition::new("t", 0);
+            ledger.open(target, std::slice::from_ref(&partition)).await.unwrap();
+            for (end, is_written) in [("ROLLBACK", false), ("COMMIT", true)] {
+                target.execute("BEGIN").await.unwrap();
+                assert!(!ledger.check(target, &batch).await.unwrap());
+                ledger.write(target, &batch).await.unwrap();
+                target.execute(end).await.unwrap();
+                target.execute("BEGIN").await.unwrap();
+                assert_eq!(ledger.check(target, &batch).await.unwrap(), is_written, "{end}");
+                target.execute("ROLLBACK").await.unwrap();
+                assert_eq!(ledger.has(&partition, 2), is_written, "{end}");
+                assert!(!ledger.has(&partition, 3));
+            }
+        });
+    }
 }

@@ -1,9 +1,11 @@
 //! When rows are written, and what happens while they cannot be.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use millrace_api::ErrorKind;
-use millrace_api::data::Column;
+use async_trait::async_trait;
+use millrace_api::data::{Column, SinkRecords};
+use millrace_api::{ErrantRecordReporter, Error, ErrorKind, Result, SinkContext};
 use millrace_testkit::plugin_host::run;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
@@ -22,7 +24,7 @@ async fn lock(file: &File) -> SqliteConnection {
     connection
 }
 
-fn row(id: i32) -> [millrace_api::data::SinkRecords; 1] {
+fn row(id: i32) -> [SinkRecords; 1] {
     [records(id.into(), Column::nulls(1), orders(&[(id, "x")]))]
 }
 
@@ -142,5 +144,31 @@ fn a_table_without_the_key_is_named() {
         let more = [("insert.mode", "upsert"), ("pk.mode", "record_value"), ("pk.fields", "id")];
         let text = Sink::reporting(&sink_props(&file.url(), &more)).await.fail(&row(0)).await;
         assert!(text.contains("primary key") && text.contains("table: orders"), "{text}");
+    });
+}
+
+/// As with `errors.tolerance=none`.
+struct Forbids;
+
+#[async_trait]
+impl ErrantRecordReporter for Forbids {
+    async fn report(&self, _records: &SinkRecords, _row: usize, error: Error) -> Result<()> {
+        Err(Error::fatal("Tolerance exceeded in error handler").with_source(error))
+    }
+}
+
+#[test]
+fn nothing_is_written_when_a_record_must_not_be_passed_over() {
+    run(async {
+        let file =
+            File::new("CREATE TABLE orders (id INTEGER PRIMARY KEY CHECK (id <> 5), name TEXT)")
+                .await;
+        let context = SinkContext::new("sink", Some(Arc::new(Forbids)));
+        let props = sink_props(&file.url(), &[]);
+        let mut sink = Sink::with(&props, context, Arc::default()).await;
+        let rows: Vec<_> = (0..10).map(|id| (id, "x")).collect();
+        let text = sink.fail(&[records(0, Column::nulls(10), orders(&rows))]).await;
+        assert!(text.contains("Tolerance exceeded") && text.contains("offset: 5"), "{text}");
+        assert_eq!(query(&file, COUNT).await, "0");
     });
 }

@@ -77,7 +77,8 @@ impl Sink {
         Self::with(props, SinkContext::new("a'sink", None), Arc::default()).await
     }
 
-    async fn with(props: &Props, context: SinkContext, reports: Arc<Reports>) -> Self {
+    /// A task with a context of its own.
+    pub(crate) async fn with(props: &Props, context: SinkContext, reports: Arc<Reports>) -> Self {
         let task = sink_task(&sink_plugin(), props.clone(), context.clone()).await.unwrap();
         let mut sink = Self { task, context, reports, consumed: Offsets::new() };
         sink.task.open(&[partition(0)]).await.unwrap();
