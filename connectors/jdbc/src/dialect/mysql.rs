@@ -235,8 +235,8 @@ impl MySqlReader {
 /// would lose its order.
 fn sql(select: &Select, times: &MySqlTimes) -> String {
     match &select.from {
-        From::Query(query) if select.beyond.is_none() => {
-            format!("{}\n{}", query.trim().trim_end_matches(';'), select.suffix)
+        From::Query(query) if select.beyond.is_none() && select.suffix.is_empty() => {
+            query.trim().trim_end_matches(';').to_owned()
         }
         _ => select.sql("*", times),
     }

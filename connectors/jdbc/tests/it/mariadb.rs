@@ -603,3 +603,28 @@ fn several_readers_give_every_row_once() {
         assert_eq!(ids(&read(&mut *task, 1).await), [20_001]);
     });
 }
+
+#[test]
+fn a_validation_hears_what_is_wrong() {
+    let sql = "CREATE TABLE a (id int, at datetime); INSERT INTO a VALUES (2, NULL), (1, NULL)";
+    with(sql, async |database| {
+        let problem = async |more: &[(&str, &str)]| {
+            let errors = plugin().verify(props(&database.url(), more)).await.unwrap().errors;
+            errors.into_iter().map(|e| format!("{}: {}", e.key, e.message)).collect::<String>()
+        };
+        let bulk = ("mode", "bulk");
+        let limited = ("query", "SELECT * FROM a ORDER BY id LIMIT 9;");
+        assert_eq!(problem(&[bulk]).await, "");
+        assert_eq!(problem(&[bulk, limited]).await, "");
+        let mut ordered = task(&props(&database.url(), &[bulk, limited])).await.unwrap();
+        assert_eq!(ids(&read(&mut *ordered, 2).await), [1, 2], "the order of a query is kept");
+        let wrong = problem(&[bulk, ("query", "SELECT nr FROM a")]).await;
+        assert!(wrong.starts_with("query: ") && wrong.contains("Unknown column"), "{wrong}");
+        let by_time = [("mode", "timestamp"), ("timestamp.column.name", "w"), limited];
+        let missing = problem(&by_time).await;
+        assert!(missing.contains("timestamp.column.name: w"), "{missing}");
+        let refused = [bulk, ("connection.url", "jdbc:mysql://127.0.0.1:1/a")];
+        let refused = problem(&refused).await;
+        assert!(refused.starts_with("connection.url: Could not connect to database"), "{refused}");
+    });
+}
