@@ -1,5 +1,7 @@
 //! Judges what a database's error means: whether trying again may help, and what the user can do.
 
+use std::io::ErrorKind;
+
 use millrace_api::Error;
 use sqlx::Error as SqlError;
 use sqlx::mysql::MySqlDatabaseError;
@@ -27,15 +29,15 @@ pub(crate) fn judge(error: SqlError, doing: Doing<'_>) -> Error {
                 sqlite(&code, database.message())
             }
         }
+        // What TLS says of a certificate comes as this, too.
+        SqlError::Io(error)
+            if doing == Doing::Connecting && error.kind() == ErrorKind::InvalidData =>
+        {
+            (false, Some(TLS))
+        }
         SqlError::Io(_) | SqlError::WorkerCrashed => (true, None),
         SqlError::Protocol(_) => (doing != Doing::Connecting, None),
-        SqlError::Tls(_) => (
-            false,
-            Some(
-                "check sslmode and sslrootcert in connection.url, for MySQL sslMode and \
-                 serverSslCert",
-            ),
-        ),
+        SqlError::Tls(_) => (false, Some(TLS)),
         // MySQL's way to send a password without TLS.
         SqlError::Configuration(what) if what.to_string().contains("RSA") => {
             (false, Some("this user's password is sent over TLS only: set sslMode=REQUIRED"))
@@ -73,6 +75,8 @@ pub(crate) fn judge(error: SqlError, doing: Doing<'_>) -> Error {
     .with_source(error)
 }
 
+const TLS: &str =
+    "check sslmode and sslrootcert in connection.url, for MySQL sslMode and serverSslCert";
 const GONE: &str = "the table or view was dropped or renamed, or is not in the search path; take \
                     it out of table.whitelist or create it again. Without a whitelist the \
                     connector leaves it out by itself after table.poll.interval.ms";

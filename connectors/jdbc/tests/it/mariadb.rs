@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::host::{
     connector, ids, plugin, props, read, read_to_error, rows, schema, task, task_from,
 };
-use crate::mariadb_server::{Database, USER, server};
+use crate::mariadb_server::{Database, USER, secure_server, server};
 use crate::sqlite::number;
 
 /// Runs a test with a database that holds this, where there is a server.
@@ -626,5 +626,46 @@ fn a_validation_hears_what_is_wrong() {
         let refused = [bulk, ("connection.url", "jdbc:mysql://127.0.0.1:1/a")];
         let refused = problem(&refused).await;
         assert!(refused.starts_with("connection.url: Could not connect to database"), "{refused}");
+    });
+}
+
+#[test]
+fn tls_as_the_url_wants_it() {
+    let Some((server, authority)) = secure_server() else { return };
+    run(async {
+        let database = server.database("").await;
+        let query = "SELECT variable_value FROM information_schema.session_status
+            WHERE variable_name = 'SSL_CIPHER'";
+        let authority = format!("serverSslCert={}", authority.display());
+        let with = |settings: &str| {
+            let url = format!("{}&{settings}", database.url()).replace("AUTHORITY", &authority);
+            props(&url, &[("mode", "bulk"), ("query", query), ("connection.attempts", "1")])
+        };
+        let cipher = async |settings: &str| {
+            let mut reader = task(&with(settings)).await.unwrap();
+            match rows(&read(&mut *reader, 1).await).remove(0).remove(0) {
+                Value::String(cipher) => cipher.to_string(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(cipher("useSSL=false").await, "");
+        for settings in [
+            "",
+            "sslMode=REQUIRED",
+            "sslMode=VERIFY_CA&AUTHORITY",
+            "sslMode=verify-full&AUTHORITY",
+            "useSsl=true&AUTHORITY",
+        ] {
+            assert!(!cipher(settings).await.is_empty(), "{settings}");
+        }
+        let verified = with("sslMode=VERIFY_CA");
+        let errors = plugin().verify(verified).await.unwrap().errors;
+        assert!(errors[0].message.contains("serverSslCert"), "{errors:?}");
+        let elsewhere = with("sslMode=VERIFY_IDENTITY&AUTHORITY");
+        let url = elsewhere["connection.url"].replace("127.0.0.1", "localhost");
+        let mut elsewhere = elsewhere.clone();
+        elsewhere.insert("connection.url".to_owned(), url);
+        let errors = plugin().verify(elsewhere).await.unwrap().errors;
+        assert!(errors[0].message.contains("sslMode"), "{errors:?}");
     });
 }

@@ -1,7 +1,7 @@
 //! A MariaDB server that lives as long as the test process, on a free port of this machine.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,12 +22,36 @@ pub(crate) struct Server {
 /// The server that all tests share; none where MariaDB is not installed.
 pub(crate) fn server() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
-    let server = SERVER.get_or_init(|| is_installed().then(Server::start));
+    let server = SERVER.get_or_init(|| is_installed().then(|| Server::start(|_| String::new())));
     if server.is_none() {
         assert!(std::env::var_os("CI").is_none(), "MariaDB is to be tested against, too");
         eprintln!("SKIPPED: no MariaDB server; install mariadb-server-core and its client");
     }
     server.as_ref()
+}
+
+/// A server with TLS, and the certificate of who signed its own; none without MariaDB or openssl.
+pub(crate) fn secure_server() -> Option<(Server, PathBuf)> {
+    let has_openssl = Command::new("openssl").arg("version").output().is_ok();
+    if !is_installed() || !has_openssl {
+        eprintln!("SKIPPED: no MariaDB server, or no openssl");
+        return None;
+    }
+    let mut authority = PathBuf::new();
+    let server = Server::start(|folder| {
+        let make = "openssl req -x509 -newkey rsa:2048 -nodes -days 9 -keyout ca.key -out ca.pem \
+                -subj '/CN=authority' &&
+            openssl req -newkey rsa:2048 -nodes -keyout own.key -out own.csr -subj '/CN=server' &&
+            printf 'subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n' >extensions &&
+            openssl x509 -req -in own.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 9 \
+                -extfile extensions -out own.pem";
+        let made = Command::new("sh").args(["-c", make]).current_dir(folder).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        authority = folder.join("ca.pem");
+        let folder = folder.display();
+        format!("--ssl-cert={folder}/own.pem --ssl-key={folder}/own.key")
+    });
+    Some((server, authority))
 }
 
 const DAEMON: &str = "/usr/sbin/mariadbd";
@@ -38,7 +62,8 @@ fn is_installed() -> bool {
 }
 
 impl Server {
-    fn start() -> Self {
+    /// `more` makes further arguments of the server from its folder.
+    fn start(more: impl FnOnce(&Path) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap().keep();
         let open = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(&folder, open).unwrap();
@@ -64,7 +89,7 @@ impl Server {
                  --bind-address=127.0.0.1 --socket={dir}/socket --pid-file={dir}/pid \
                  --init-file={dir}/init.sql --innodb-flush-log-at-trx-commit=0 \
                  --innodb-buffer-pool-size=64M --innodb-log-file-size=64M --skip-log-bin \
-                 --max-connections=300 --default-time-zone=+03:00 --local-infile=0 \
+                 {more} --max-connections=300 --default-time-zone=+03:00 --local-infile=0 \
                  </dev/null >{dir}/log 2>&1 &
              server=$!
              read -r _
@@ -72,6 +97,7 @@ impl Server {
              wait $server
              rm -rf {dir}",
             dir = folder.display(),
+            more = more(&folder),
         );
         let shell = Command::new("sh")
             .args(["-c", &script])
@@ -97,42 +123,42 @@ impl Server {
         }
     }
 
-    /// Connects to a database, once the server is ready.
-    pub(crate) async fn connect(&self, database: &str) -> MySqlConnection {
-        let options = MySqlConnectOptions::new()
-            .host("127.0.0.1")
-            .port(self.port)
-            .username(USER)
-            .password(PASSWORD)
-            // Its own one, which is not UTC.
-            .timezone(None)
-            .database(database);
-        let start = Instant::now();
-        loop {
-            match options.connect().await {
-                Ok(connection) => return connection,
-                Err(error) if start.elapsed() > Duration::from_secs(30) => panic!("{error}"),
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
-    }
-
     /// A new database, with this in it.
-    pub(crate) async fn database(&'static self, sql: &str) -> Database {
+    pub(crate) async fn database(&self, sql: &str) -> Database {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let mut admin = self.connect("mysql").await;
+        let mut admin = connect(self.port, "mysql").await;
         let create = AssertSqlSafe(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"));
         sqlx::raw_sql(create).execute(&mut admin).await.unwrap();
-        let database = Database { server: self, name };
+        let database = Database { port: self.port, name };
         database.execute(sql).await;
         database
     }
 }
 
+/// Connects to a database, once the server is ready.
+async fn connect(port: u16, database: &str) -> MySqlConnection {
+    let options = MySqlConnectOptions::new()
+        .host("127.0.0.1")
+        .port(port)
+        .username(USER)
+        .password(PASSWORD)
+        // Its own one, which is not UTC.
+        .timezone(None)
+        .database(database);
+    let start = Instant::now();
+    loop {
+        match options.connect().await {
+            Ok(connection) => return connection,
+            Err(error) if start.elapsed() > Duration::from_secs(30) => panic!("{error}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
 /// A database of one test.
 pub(crate) struct Database {
-    server: &'static Server,
+    port: u16,
     name: String,
 }
 
@@ -149,7 +175,7 @@ impl Database {
 
     /// Its URL alone.
     pub(crate) fn bare_url(&self) -> String {
-        let (port, name) = (self.server.port, &self.name);
+        let (port, name) = (self.port, &self.name);
         format!("jdbc:mysql://127.0.0.1:{port}/{name}?nullDatabaseMeansCurrent=true")
     }
 
@@ -160,7 +186,7 @@ impl Database {
 
     /// A connection to it.
     pub(crate) async fn connect(&self) -> MySqlConnection {
-        self.server.connect(&self.name).await
+        connect(self.port, &self.name).await
     }
 
     pub(crate) async fn try_execute(&self, sql: &str) -> Result<(), sqlx::Error> {
