@@ -312,28 +312,38 @@ fn never_created(scene: &mut Scene, connect: &Connect, server: &Postgres) {
 fn written_literally(scene: &mut Scene, connect: &Connect, server: &Postgres) {
     let password = scene.canaries.plant("password of a connector, literally");
     let jaas = jaas("plain.Plain", "me", &scene.canaries.plant("JAAS of a connector, literally"));
-    let url = scene.canaries.plant("password in the URL of a connector, literally");
-    let url = format!("jdbc:postgresql://{}/millrace?user=locked&password={url}", server.address());
-    let config = properties(&[
-        ("name", "secrets-literal"),
-        ("connector.class", JDBC),
-        ("mode", "bulk"),
-        ("query", "select a from shop"),
-        ("topic.prefix", "secrets-"),
-        ("connection.url", &url),
-        ("connection.password", &password),
-        ("connection.attempts", "1"),
-        ("producer.override.sasl.jaas.config", &jaas),
-        ("key.converter", JSON),
-        ("value.converter", JSON),
-    ]);
-    let body = scene::json(&config);
+    let secret = scene.canaries.plant("password in the URL of a connector, literally");
+    let url = |user: &str| {
+        format!("jdbc:postgresql://{}/millrace?user={user}&password={secret}", server.address())
+    };
+    let config = |user: &str| {
+        scene::json(&properties(&[
+            ("name", "secrets-literal"),
+            ("connector.class", JDBC),
+            ("mode", "bulk"),
+            ("query", "select a from literal"),
+            ("topic.prefix", "secrets-"),
+            ("poll.interval.ms", "200"),
+            ("connection.url", &url(user)),
+            ("connection.password", &password),
+            ("connection.attempts", "1"),
+            ("producer.override.sasl.jaas.config", &jaas),
+            ("key.converter", JSON),
+            ("value.converter", JSON),
+        ]))
+    };
+    server.sql("create table literal (a text)");
     let path = "/connectors/secrets-literal/config";
-    let answer = scene.unrecorded(connect, "PUT", path, Some(&body));
+    let refused = scene.ask(connect, "PUT", path, Some(&config("locked")));
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.body.to_string().contains("connection.password"), "{refused:?}");
+    // This user needs no password.
+    let answer = scene.unrecorded(connect, "PUT", path, Some(&config("millrace")));
     assert_eq!(answer.status, 201, "{answer:?}");
     assert!(answer.body.to_string().contains(&password), "{answer:?}");
+    server.sql("drop table literal");
     let trace = scene.wait_for_failure(connect, "secrets-literal");
-    assert!(trace.contains("connection.password"), "{trace}");
+    assert!(trace.contains("42P01"), "{trace}");
     for path in ["restart?includeTasks=true", "tasks/0/restart"] {
         scene.ask(connect, "POST", &format!("/connectors/secrets-literal/{path}"), None);
     }
