@@ -116,6 +116,11 @@ pub(crate) trait Grammar: Send + Sync {
         false
     }
 
+    /// A name that stands in SQL without quotes, as the database understands it.
+    fn unquoted(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
     /// A name as the database keeps it, which may cut it off.
     fn kept<'a>(&self, name: &'a str) -> &'a str {
         name

@@ -96,10 +96,9 @@ impl Tables {
         if let Some(field) = shape.fields.iter().find(untyped) {
             return Err(no_type(field));
         }
-        let types = &self.config.table_types;
         let mut table = match self.known.get(&shape.table) {
             Some(table) => Arc::clone(table),
-            None => match target.describe(&shape.table, types).await? {
+            None => match self.look_up(target, &shape.table).await? {
                 Some(table) => Arc::new(table),
                 None if shape.deletes && self.config.auto_create => return Ok(None),
                 None => Arc::new(self.create(target, shape).await?),
@@ -109,7 +108,7 @@ impl Tables {
         if fields.iter().any(Option::is_none) {
             // Somebody else may have added them.
             let again =
-                target.describe(&shape.table, types).await?.ok_or_else(|| gone(&shape.table))?;
+                self.look_up(target, &shape.table).await?.ok_or_else(|| gone(&shape.table))?;
             table = Arc::new(again);
             fields = self::fields(&table, shape, grammar);
         }
@@ -128,6 +127,21 @@ impl Tables {
         self.known.insert(shape.table.clone(), Arc::clone(&table));
         let fields = fields.into_iter().flatten().collect();
         Ok(Some(Fitting { shape: Arc::clone(shape), table, fields }))
+    }
+
+    /// The table that a name means in SQL.
+    async fn look_up(
+        &self,
+        target: &mut dyn Target,
+        table: &TableId,
+    ) -> Result<Option<TargetTable>> {
+        let mut table = table.clone();
+        if self.quoting == Quoting::Never {
+            let grammar = self.dialect.grammar()?;
+            table.schema = table.schema.map(|schema| grammar.unquoted(&schema));
+            table.name = grammar.unquoted(&table.name);
+        }
+        target.describe(&table, &self.config.table_types).await
     }
 
     /// Names that go into SQL as they are must be names and nothing else.
@@ -168,7 +182,7 @@ impl Tables {
             tracing::info!("created table {}: {sql}", shape.table);
         }
         // Where it failed, somebody else may have been quicker.
-        match (target.describe(&shape.table, types).await?, created) {
+        match (self.look_up(target, &shape.table).await?, created) {
             (Some(table), _) => Ok(table),
             (None, Ok(())) => Err(gone(&shape.table)),
             (None, Err(error)) => Err(altering(error, &sql)),

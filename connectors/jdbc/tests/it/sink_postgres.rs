@@ -86,6 +86,28 @@ fn tables_are_created_and_altered() {
 }
 
 #[test]
+fn names_without_quotes_are_folded() {
+    with("", async |database| {
+        let more = [
+            ("auto.create", "true"),
+            ("auto.evolve", "true"),
+            ("quote.sql.identifiers", "never"),
+            ("table.name.format", "Big_${topic}"),
+            ("insert.mode", "upsert"),
+            ("pk.mode", "record_value"),
+            ("pk.fields", "Id"),
+        ];
+        let mut sink = Sink::strict(&sink_props(&database.url(), &more)).await;
+        for (offset, name) in [(0, "A"), (1, "B")] {
+            let fields = schema(&[("Id", Kind::Int32, false), (name, Kind::String, true)]);
+            let values = structs(&fields, vec![Some(vec![Value::Int32(1), "x".into()])]);
+            sink.write(&[records(offset, Column::nulls(1), values)]).await;
+        }
+        assert_eq!(query(&database, "SELECT id::text, a, b FROM big_orders").await, "1|x|x");
+    });
+}
+
+#[test]
 fn one_bad_row_is_reported_and_the_others_are_written() {
     with(TABLE, async |database| {
         let mut sink = Sink::reporting(&sink_props(&database.url(), &[])).await;

@@ -33,6 +33,10 @@ impl Grammar for PostgresGrammar {
         literal(schema, value)
     }
 
+    fn unquoted(&self, name: &str) -> String {
+        name.to_ascii_lowercase()
+    }
+
     fn kept<'a>(&self, name: &'a str) -> &'a str {
         kept(name)
     }

@@ -14,12 +14,11 @@ use std::cell::Cell;
 use arrow::array::ArrayRef;
 use async_trait::async_trait;
 use millrace_api::{Error, Result};
-use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, Executor, PgConnection, Row, ValueRef};
 
 use self::cell::Source;
-use self::encode::{Column, MAX_BYTES, Zones, too_long};
+use self::encode::{Column, MAX_BYTES, Zones};
 use self::fault::About;
 use self::sql::Plan;
 use super::grammar::kept;
@@ -43,16 +42,16 @@ impl PostgresTarget {
         // What is yet to be written, the next part last.
         let mut parts = vec![(0, write.rows())];
         while let Some((start, end)) = parts.pop() {
-            let (arguments, length) = arguments(write, plan, &sources, (start, end))?;
-            if length > MESSAGE && end - start > 1 {
+            let Some((arguments, bytes)) = arguments(write, plan, &sources, (start, end))? else {
                 let middle = start.midpoint(end);
                 parts.extend([(middle, end), (start, middle)]);
                 continue;
-            }
+            };
             let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments);
             let written = query.execute(&mut self.0).await;
             written.map_err(|error| fault::judge(error, about(write)))?;
-            if length > MESSAGE {
+            // What large values needed is not held for ever.
+            if bytes > MESSAGE / 8 {
                 self.0.shrink_buffers();
             }
         }
@@ -133,32 +132,32 @@ fn sources<'a>(write: &'a Write<'_>) -> Result<Vec<Source<'a>>> {
     write.fields.iter().zip(write.arrays).map(source).collect()
 }
 
-/// Some rows as parameters, and how many bytes they are.
+/// Some rows as parameters, and how many bytes they are; none where they are several and too long
+/// for one message.
 fn arguments(
     write: &Write<'_>,
     plan: &Plan,
     sources: &[Source<'_>],
     rows: (usize, usize),
-) -> Result<(PgArguments, usize)> {
+) -> Result<Option<(PgArguments, usize)>> {
+    let are_several = rows.1 - rows.0 > 1;
     let mut arguments = PgArguments::default();
-    let mut bytes = 0;
+    let most = if are_several { MESSAGE } else { MAX_BYTES };
+    let room = Cell::new(most);
     let zones = Zones { times: write.calendar, dates: write.dates };
     for ((source, route), field) in sources.iter().zip(&plan.routes).zip(write.fields) {
-        let misplaced = |misfit: BoxDynError| {
-            Error::data("the table does not take a row")
-                .context("table", &write.table.id)
-                .context("column", &field.column)
-                .context("it holds", misfit)
-        };
-        let length = Cell::new(0);
-        let column = Column { source, route, zones, rows, length: &length };
-        arguments.add(column).map_err(misplaced)?;
-        bytes += length.get();
-        if bytes > MAX_BYTES && rows.1 - rows.0 == 1 {
-            return Err(misplaced(too_long().to_string().into()));
+        match arguments.add(Column { source, route, zones, rows, room: &room }) {
+            Ok(()) => {}
+            Err(_) if are_several && room.get() == 0 => return Ok(None),
+            Err(misfit) => {
+                return Err(Error::data("the table does not take a row")
+                    .context("table", &write.table.id)
+                    .context("column", &field.column)
+                    .context("it holds", misfit));
+            }
         }
     }
-    Ok((arguments, bytes))
+    Ok(Some((arguments, most - room.get())))
 }
 
 /// The statements of a write, for people to read.

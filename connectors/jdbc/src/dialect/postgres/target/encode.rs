@@ -54,8 +54,8 @@ pub(super) struct Column<'a> {
     pub(super) zones: Zones<'a>,
     /// From this row to before that.
     pub(super) rows: (usize, usize),
-    /// How many bytes it became.
-    pub(super) length: &'a std::cell::Cell<usize>,
+    /// How many bytes there is room for; becomes what is left, 0 where it is too little.
+    pub(super) room: &'a std::cell::Cell<usize>,
 }
 
 const NULL: [u8; 4] = (-1i32).to_be_bytes();
@@ -86,7 +86,12 @@ impl Column<'_> {
                     out.extend(NULL);
                 }
             }
+            if out.len() - start > self.room.get() {
+                self.room.set(0);
+                return Err(too_long());
+            }
         }
+        self.room.set(self.room.get() - (out.len() - start));
         out[start + 4..start + 8].copy_from_slice(&i32::from(has_nulls).to_be_bytes());
         Ok(())
     }
@@ -101,9 +106,7 @@ impl Type<Postgres> for Column<'_> {
 
 impl Encode<'_, Postgres> for Column<'_> {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        let start = buffer.len();
         self.put(buffer).map_err(|misfit| misfit.to_string())?;
-        self.length.set(buffer.len() - start);
         Ok(IsNull::No)
     }
 }
@@ -194,7 +197,7 @@ pub(super) fn without_nul(text: &str) -> Result<&str, Misfit> {
 }
 
 #[cold]
-pub(super) fn too_long() -> Misfit {
+fn too_long() -> Misfit {
     Misfit::new("a value of a gigabyte or more, which PostgreSQL does not hold (SQLSTATE 54000)")
 }
 

@@ -90,7 +90,7 @@ fn speed_of_encoding() {
         for _ in 0..200 {
             let start = Instant::now();
             let sources = sources(&write).unwrap();
-            bytes = arguments(&write, &plan, &sources, (0, 3000)).unwrap().1;
+            bytes = arguments(&write, &plan, &sources, (0, 3000)).unwrap().unwrap().1;
             best = best.min(start.elapsed());
         }
         println!("encoding: {} ns a row, {} bytes a row", best.as_nanos() / 3000, bytes / 3000);
