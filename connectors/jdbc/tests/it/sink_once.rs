@@ -1,10 +1,12 @@
 //! `exactly.once=transactional`: offsets are kept with the rows.
 
+use millrace_api::Props;
 use millrace_api::data::Column;
 use millrace_testkit::plugin_host::run;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
+use crate::server::server;
 use crate::sink_host::{Sink, partition, records, sink_props};
 use crate::sink_sqlite::{orders, query};
 use crate::sqlite::File;
@@ -13,7 +15,7 @@ const TABLE: &str = "CREATE TABLE orders (id INTEGER, name TEXT)";
 const IDS: &str = "SELECT group_concat(id, ',') FROM (SELECT id FROM orders ORDER BY rowid)";
 const OFFSETS: &str = "SELECT * FROM millrace_offsets";
 
-fn props(file: &File) -> millrace_api::Props {
+fn props(file: &File) -> Props {
     sink_props(&file.url(), &[("exactly.once", "transactional")])
 }
 
@@ -67,22 +69,48 @@ fn rows_and_offsets_are_written_together_or_not_at_all() {
     });
 }
 
+/// Two tasks believe that the partition is theirs, before anything of it was written and after.
+async fn overtake(props: &Props) {
+    for start in [0, 10] {
+        let mut old = Sink::strict(props).await;
+        let mut new = Sink::strict(props).await;
+        new.write(&numbered(start..start + 5)).await;
+        let text = old.fail(&numbered(start..start + 3)).await;
+        for part in ["another task has written", "orders-0", "millrace_offsets"] {
+            assert!(text.contains(part), "{text}");
+        }
+        new.write(&numbered(start + 5..start + 10)).await;
+    }
+    // Both at once.
+    for start in [20, 23] {
+        let mut one = Sink::strict(props).await;
+        let mut two = Sink::strict(props).await;
+        let records = numbered(start..start + 3);
+        let (first, second) = tokio::join!(one.put(&records), two.put(&records));
+        assert!(first.is_ok() != second.is_ok(), "{first:?} and {second:?}");
+    }
+}
+
+const COUNT: &str = "SELECT count(*) || '|' || count(DISTINCT id) FROM orders";
+
 #[test]
 fn a_task_that_others_have_overtaken_stops() {
     run(async {
         let file = File::new(TABLE).await;
-        // Both believe that the partition is theirs, before anything of it was written and after.
-        for start in [0, 10] {
-            let mut old = Sink::strict(&props(&file)).await;
-            let mut new = Sink::strict(&props(&file)).await;
-            new.write(&numbered(start..start + 5)).await;
-            let text = old.fail(&numbered(start..start + 3)).await;
-            for part in ["another task has written", "orders-0", "millrace_offsets"] {
-                assert!(text.contains(part), "{text}");
-            }
-            new.write(&numbered(start + 5..start + 10)).await;
-        }
-        assert_eq!(query(&file, "SELECT count(*), count(DISTINCT id) FROM orders").await, "20|20");
+        overtake(&props(&file)).await;
+        assert_eq!(query(&file, COUNT).await, "26|26");
+    });
+}
+
+#[test]
+fn a_task_that_others_have_overtaken_stops_on_postgres() {
+    let Some(server) = server() else { return };
+    run(async {
+        let database = server.database(TABLE).await;
+        overtake(&sink_props(&database.url(), &[("exactly.once", "transactional")])).await;
+        let mut connection = database.connect().await;
+        let count: String = sqlx::query_scalar(COUNT).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(count, "26|26");
     });
 }
 
