@@ -2,9 +2,9 @@
 //! MariaDB and SQLite.
 //!
 //! Decides which plugins the crate offers. The way of a row: `source::task` starts a query,
-//! `dialect::*` reads its rows from the wire into `cells`, `batch` makes them records. And of a record: `sink::rows`
-//! makes it a row, `sink::batch` puts it in order with others, `sink::writer` has `dialect::*` write
-//! them.
+//! `dialect::*` reads its rows from the wire into `cells`, `batch` makes them records. And of a
+//! record: `sink::rows` makes it a row, `sink::batch` puts it in order with others,
+//! `sink::writer` has `dialect::*` write them.
 
 mod batch;
 mod calendar;
