@@ -32,7 +32,7 @@ use crate::dialect::{
     Connection, Dialect, Extent, From, Missed, Select, TableColumn, TableFilter, hand_over,
 };
 use crate::gaps::Horizon;
-use crate::position::{Moment, Times};
+use crate::position::{Beyond, Moment, Times};
 use crate::table::TableId;
 use crate::unfinished::Unfinished;
 use crate::url::MySqlUrl;
@@ -140,6 +140,10 @@ impl Connection for MySqlReader {
 
     async fn survey(&mut self) -> Result<Vec<Surveyed>> {
         survey::survey(&mut self.session).await
+    }
+
+    async fn missing_index(&mut self, table: &TableId, by: &Beyond) -> Result<Option<String>> {
+        catalog::missing_index(&mut self.session, table, by).await
     }
 
     /// In whole seconds, as Java's query has it: a column without a fraction is written with the

@@ -11,7 +11,7 @@ use millrace_testkit::source_suite::{self, SourceFixture};
 use serde_json::json;
 
 use crate::host::{
-    connector, ids, plugin, props, read, read_to_error, rows, schema, task, task_from,
+    Lines, connector, ids, plugin, props, read, read_to_error, rows, schema, task, task_from,
 };
 use crate::mariadb_server::{Database, USER, secure_server, server};
 use crate::sqlite::number;
@@ -667,5 +667,38 @@ fn tls_as_the_url_wants_it() {
         elsewhere.insert("connection.url".to_owned(), url);
         let errors = plugin().verify(elsewhere).await.unwrap().errors;
         assert!(errors[0].message.contains("sslMode"), "{errors:?}");
+    });
+}
+
+#[test]
+fn an_index_that_is_missing_is_named_once() {
+    let sql = "CREATE TABLE t (id int NOT NULL, at datetime NOT NULL, x text);
+        INSERT INTO t SELECT seq, '2024-01-01', repeat('x', 50) FROM seq_1_to_20000;
+        ANALYZE TABLE t";
+    with(sql, async |database| {
+        let lines = Lines::default();
+        let _guard = tracing::subscriber::set_default(lines.clone());
+        let both = [
+            ("mode", "timestamp+incrementing"),
+            ("timestamp.column.name", "at"),
+            ("incrementing.column.name", "id"),
+        ];
+        for (mode, columns) in
+            [(&both[..], "(`at`, `id`)"), (&[("mode", "incrementing"), both[2]], "(`id`)")]
+        {
+            let props = props(&database.url(), mode);
+            let mut reader = task(&props).await.unwrap();
+            for _ in 0..3 {
+                reader.poll().await.unwrap();
+            }
+            // Who reads a table keeps it as it is.
+            drop(reader);
+            let index = format!("ALTER TABLE `{}`.`t` ADD INDEX {columns}", database.name());
+            let found = lines.take();
+            assert_eq!(found.matches(&format!("run: {index}")).count(), 1, "{found}");
+            database.execute(&index).await;
+            task(&props).await.unwrap().poll().await.unwrap();
+            assert!(!lines.take().contains("run: ALTER"));
+        }
     });
 }

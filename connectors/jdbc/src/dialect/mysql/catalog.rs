@@ -10,6 +10,7 @@ use sqlx::{
 use super::decode::{ServerColumn, TableType};
 use crate::dialect::judge::{Doing, judge};
 use crate::dialect::{Extent, From, Select, TableColumn, joins_outside};
+use crate::position::Beyond;
 use crate::table::{Quoting, TableId};
 
 /// The databases that the server keeps for itself.
@@ -152,6 +153,36 @@ pub(super) async fn extent(
     let rows = number(2)?.and_then(|rows| u64::try_from(rows).ok()).filter(|rows| *rows > 0);
     let rows = rows.unwrap_or_else(|| last.abs_diff(first).saturating_add(1));
     Ok(Some(Extent { ids: first..=last, rows }))
+}
+
+/// The SQL that makes an index whose first column is the one that says how far was read, where a
+/// table of some size has none. Of several times no index that all servers have is of use.
+pub(super) async fn missing_index(
+    session: &mut MySqlConnection,
+    table: &TableId,
+    by: &Beyond,
+) -> Result<Option<String>> {
+    /// So many rows are read in no time.
+    const FEW: i64 = 5_000;
+    let keys: Vec<&String> = by.timestamps.iter().chain(&by.incrementing).collect();
+    let (true, Some(first)) = (by.timestamps.len() < 2, keys.first()) else { return Ok(None) };
+    let sql = "SELECT CAST(count(*) AS SIGNED) FROM information_schema.tables t \
+               WHERE t.table_schema = ? AND t.table_name = ? AND t.table_rows > ? \
+                   AND NOT EXISTS (SELECT 1 FROM information_schema.statistics s \
+                       WHERE s.table_schema = t.table_schema AND s.table_name = t.table_name \
+                           AND s.seq_in_index = 1 AND s.column_name = ?)";
+    let judged = |error| judge(error, Doing::Listing);
+    let row = sqlx::query(sql)
+        .bind(table.schema.clone().unwrap_or_default())
+        .bind(table.name.clone())
+        .bind(FEW)
+        .bind((*first).clone())
+        .fetch_one(session);
+    let missing: i64 = row.await.and_then(|row| row.try_get(0)).map_err(judged)?;
+    let quoting = Quoting::Always('`');
+    let keys: Vec<String> = keys.into_iter().map(|key| quoting.sql(key)).collect();
+    let sql = || format!("ALTER TABLE {} ADD INDEX ({})", table.sql(quoting), keys.join(", "));
+    Ok((missing > 0).then(sql))
 }
 
 /// The columns of a query with all that the catalog knows of them.
