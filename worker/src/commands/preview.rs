@@ -67,6 +67,11 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 
 async fn previewed(arguments: &Arguments) -> Result<Vec<String>> {
     let ConnectorFile { config, .. } = ConnectorFile::read(&arguments.connector)?;
+    let class = config.get("connector.class").map_or("", |class| class.trim());
+    if arguments.worker.is_none() && catalog().find(&[PluginKind::Sink], class).is_some() {
+        let message = "a sink's topics are the worker's: name its properties with --worker";
+        return Err(Error::config(message).context("file", arguments.connector.display()));
+    }
     let worker = worker(arguments.worker.as_deref())?;
     let rows = usize::try_from(arguments.rows).unwrap_or(1);
     let located = |e: Error| e.context("file", arguments.connector.display());
