@@ -1,9 +1,9 @@
 //! Keeps one reading of a query between polls: what was begun goes on, whenever it is asked.
 //!
-//! Nothing is spawned unless it is asked for. The reading is a future that owns its connection and hands batches through
-//! a channel of one; it advances only while somebody waits for a batch. So a poll that is dropped
-//! loses nothing, and a task that is not polled holds three batches at most: two, and one whose
-//! position depends on the next.
+//! Nothing is spawned unless it is asked for. The reading is a future that owns its connection and
+//! hands batches through a channel of one; it advances only while somebody waits for a batch. So a
+//! poll that is dropped loses nothing, and a task that is not polled holds three batches at most:
+//! two, and one whose position depends on the next.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! JDBC connectors through a whole worker on Kafka: rows that are committed late arrive, and offsets
-//! are Confluent's.
+//! JDBC connectors through a whole worker on Kafka: rows that are committed late arrive, and
+//! offsets are Confluent's.
 
 mod late;
 mod offsets;

@@ -1,6 +1,6 @@
 //! The sink on PostgreSQL: every mode, exactly once, rows that are refused, connections that break
-//! off, and rows of the source that come back as they were. Skipped, with a message, where no server
-//! is installed.
+//! off, and rows of the source that come back as they were. Skipped, with a message, where no
+//! server is installed.
 
 use async_trait::async_trait;
 use millrace_api::data::{Column, Kind, Schema, SchemaRef, SinkRecords, Value};
@@ -186,7 +186,8 @@ const KINDS: &str = "
         random() < 0.5, repeat(chr(n + 40), n % 7), 'é' || n || E'\\\\\"''', 'c', 'Ci' || n,
         gen_random_uuid(), '{\"a\" : 1}', jsonb_build_object('n', n, 'x', null), '<a>é</a>',
         decode(md5(n::text), 'hex'), date '0001-01-01' + (random() * 3000000)::int,
-        time '00:00' + random() * interval '86399 s', timetz '00:00+00' + random() * interval '86399 s',
+        time '00:00' + random() * interval '86399 s',
+        timetz '00:00+00' + random() * interval '86399 s',
         timestamp '1500-01-01' + random() * interval '3000000 days',
         timestamptz '1500-01-01+00' + random() * interval '3000000 days',
         random() * 1000000, random() * 10000, random() * 10 ^ (random() * 29), random() * 1000,

@@ -1,5 +1,5 @@
-//! The timestamp modes, on SQLite, PostgreSQL and MariaDB: which rows are read, in which order, and the
-//! offsets that are Confluent's.
+//! The timestamp modes, on SQLite, PostgreSQL and MariaDB: which rows are read, in which order, and
+//! the offsets that are Confluent's.
 
 use millrace_api::Props;
 use millrace_api::data::{SourceRecords, Value};

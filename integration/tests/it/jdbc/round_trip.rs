@@ -1,5 +1,5 @@
-//! A shop goes from PostgreSQL through Avro in Kafka into PostgreSQL and into MariaDB: what comes out
-//! is what went in, table by table and value by value.
+//! A shop goes from PostgreSQL through Avro in Kafka into PostgreSQL and into MariaDB: what comes
+//! out is what went in, table by table and value by value.
 
 use crate::postgres::JSON;
 use millrace_integration::client::Client;
@@ -139,7 +139,8 @@ const fn time(name: &'static str) -> Column {
     Column(name, "to_char({}::time, 'HH24:MI:SS.US')", "time_format({}, '%H:%i:%s.%f')")
 }
 
-/// Of what MariaDB has types for: all but numbers without a scale, of which its own hold fewer digits.
+/// Of what MariaDB has types for: all but numbers without a scale, of which its own hold fewer
+/// digits.
 const COLUMNS: [(&str, &[Column]); 5] = [
     (
         "store",

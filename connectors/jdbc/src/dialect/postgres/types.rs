@@ -59,7 +59,8 @@ impl Read {
     }
 }
 
-/// Asks for the columns of a table by its name in SQL. What is built on a domain has the type at its bottom, as in results.
+/// Asks for the columns of a table by its name in SQL. What is built on a domain has the type at
+/// its bottom, as in results.
 pub(super) const COLUMNS_OF_TABLE: &str = "
     SELECT a.attname::text, a.attrelid, a.attnum, (
         WITH RECURSIVE built AS (
