@@ -83,7 +83,7 @@ impl Read {
         let is_ours = |partition: &SourcePartition| partition.len() == self.partition.len();
         let mut found = offsets.iter().zip(partitions).filter(|(offset, _)| offset.is_some());
         if let Some((Some(own), partition)) = found.find(|(_, partition)| is_ours(partition)) {
-            self.progress = own.get(SNAPSHOT).and_then(Progress::from_json);
+            self.progress = told(own, SNAPSHOT).as_ref().and_then(Progress::from_json);
             // Who wrote it finds it where it was.
             self.partition = Arc::new(partition);
         }
@@ -95,10 +95,10 @@ impl Read {
         self.position = Position::from_offset(&newest).map_err(named)?;
         self.is_at_start = self.position.incrementing.is_none();
         if looks_for_late && mode.has_times() {
-            let unfinished = newest.get(UNFINISHED).and_then(Unfinished::from_json);
+            let unfinished = told(&newest, UNFINISHED).as_ref().and_then(Unfinished::from_json);
             self.unfinished = unfinished.map(Arc::new);
         } else if looks_for_late {
-            self.gaps = newest.get(GAPS).map(Gaps::from_json).unwrap_or_default();
+            self.gaps = told(&newest, GAPS).as_ref().map(Gaps::from_json).unwrap_or_default();
         }
         Ok(())
     }
@@ -172,24 +172,25 @@ impl Read {
         let is_incremental = self.position != Position::default();
         let mut offset = match &self.progress {
             None => self.position.to_offset()?,
-            Some(progress) if !progress.is_over() => of_snapshot(progress.to_json()),
+            Some(progress) if !progress.is_over() => of_snapshot(progress.to_json().to_string()),
             Some(progress) if is_incremental => {
                 let incrementing = Some(progress.last_id());
                 Position { incrementing, ..self.position }.to_offset()?
             }
-            Some(_) => of_snapshot(Json::from("over")),
+            Some(_) => of_snapshot("over".to_owned()),
         };
         if let Some(gaps) = self.gaps.to_json() {
-            offset.insert(GAPS.to_owned(), gaps);
+            offset.insert(GAPS.to_owned(), gaps.to_string().into());
         }
         if let Some(unfinished) = &self.unfinished {
-            offset.insert(UNFINISHED.to_owned(), unfinished.to_json());
+            offset.insert(UNFINISHED.to_owned(), unfinished.to_json().to_string().into());
         }
         Some(offset)
     }
 }
 
-// Beside Confluent's own keys, an offset may hold these.
+// Beside Confluent's own keys, an offset may hold these, all of them text: Java's worker reads no
+// offset with anything in it that is not text, a number or a truth value.
 /// The key of [`Progress`]: `"over"` once all rows were read, in bulk mode.
 pub(super) const SNAPSHOT: &str = "millrace.snapshot";
 /// The key of [`Gaps`].
@@ -197,8 +198,13 @@ const GAPS: &str = "millrace.gaps";
 /// The key of [`Unfinished`].
 const UNFINISHED: &str = "millrace.unfinished";
 
-fn of_snapshot(progress: Json) -> SourceOffset {
-    SourceOffset::from_iter([(SNAPSHOT.to_owned(), progress)])
+fn of_snapshot(progress: String) -> SourceOffset {
+    SourceOffset::from_iter([(SNAPSHOT.to_owned(), progress.into())])
+}
+
+/// What is kept under one of these keys.
+fn told(offset: &SourceOffset, key: &str) -> Option<Json> {
+    serde_json::from_str(offset.get(key)?.as_str()?).ok()
 }
 
 /// A map of strings.

@@ -163,7 +163,7 @@ const COLUMNS: [(&str, &[Column]); 5] = [
             plain("public_id"),
             plain("email"),
             plain("full_name"),
-            plain("initials"),
+            Column("initials", "rpad({}, 3)", "cast({} as char)"),
             flag("vip"),
             plain("born"),
             moment("registered"),
@@ -178,7 +178,7 @@ const COLUMNS: [(&str, &[Column]); 5] = [
     (
         "product",
         &[
-            plain("sku"),
+            Column("sku", "rpad({}, 12)", "cast({} as char)"),
             plain("title"),
             plain("price"),
             plain("weight"),
