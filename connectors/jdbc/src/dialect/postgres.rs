@@ -23,6 +23,8 @@ use sqlx::{
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tracing::instrument::WithSubscriber as _;
+use tracing::subscriber::NoSubscriber;
 
 use self::copy::{Parsed, Tuples};
 use self::decode::Decode;
@@ -308,7 +310,9 @@ impl Connection for PostgresConnection {
         let columns = self.describe(select).await?;
         let (sql, batcher, decoders) = plan(select, &columns)?;
         let mut rows = Rows { select, batcher, decoders, tuples: Tuples::default(), count: 0 };
-        let mut chunks = self.connection.copy_out_raw(&sql).await.map_err(judged)?;
+        // sqlx's stream enters the span that it is made in once a row: it is made in none.
+        let chunks = self.connection.copy_out_raw(&sql).with_subscriber(NoSubscriber::new());
+        let mut chunks = chunks.await.map_err(judged)?;
         while let Some(chunk) = chunks.try_next().await.map_err(judged)? {
             rows.tuples.push(chunk);
             while rows.advance(batches).await? {}

@@ -410,7 +410,7 @@ fn an_index_that_is_missing_is_named_once() {
             let mut reader = task(&props).await.unwrap();
             reader.poll().await.unwrap();
             let lines = lines.take();
-            assert!(!lines.contains("CREATE INDEX"), "{lines}");
+            assert!(!lines.contains("run: CREATE INDEX"), "{lines}");
         };
         check(
             &[("mode", "incrementing"), ("incrementing.column.name", "id")],
