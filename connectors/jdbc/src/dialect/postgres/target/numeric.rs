@@ -40,7 +40,7 @@ fn put_small(mut aligned: u64, negative: bool, scale: u32, out: &mut Vec<u8>) {
     let fraction = scale.div_ceil(4) as usize;
     // A number without its trailing zeros is stored shorter, as the server itself has it.
     let end = digits.iter().rposition(|digit| *digit != 0).map_or(from, |at| at + 1);
-    let weight = as_i16(digits.len() - from) - as_i16(fraction) - 1;
+    let weight = weight(digits.len() - from, fraction);
     head(end - from, if end == from { 0 } else { weight }, negative, scale as usize, out);
     for digit in &digits[from..end] {
         out.extend(digit.to_be_bytes());
@@ -90,7 +90,7 @@ fn put_digits(
         .chunks(4)
         .map(|group| group.iter().fold(0, |n, digit| n * 10 + u16::from(digit - b'0')))
         .collect();
-    let weight = as_i16(groups.len()) - as_i16(places.div_ceil(4)) - 1;
+    let weight = weight(groups.len(), places.div_ceil(4));
     while groups.last() == Some(&0) {
         groups.pop();
     }
@@ -101,19 +101,23 @@ fn put_digits(
     Ok(())
 }
 
+/// The power of 10,000 that the first of so many groups counts, so many of them after the point.
+fn weight(groups: usize, fraction: usize) -> i16 {
+    let weight =
+        i64::try_from(groups).unwrap_or(i64::MAX) - i64::try_from(fraction).unwrap_or(i64::MAX) - 1;
+    i16::try_from(weight).expect("at most 32,768 groups stand before the point, 4,096 after it")
+}
+
 /// The length of the field, and what stands before the digits.
 fn head(count: usize, weight: i16, negative: bool, scale: usize, out: &mut Vec<u8>) {
-    let count = as_i16(count);
+    // The server counts groups without a sign: there may be more of them than weights.
+    let count = u16::try_from(count).expect("at most 147,455 digits in groups of four");
     out.extend((8 + 2 * i32::from(count)).to_be_bytes());
     out.extend(count.to_be_bytes());
     out.extend(weight.to_be_bytes());
     out.extend(if negative && count > 0 { NEGATIVE } else { POSITIVE }.to_be_bytes());
-    out.extend(as_i16(scale).to_be_bytes());
-}
-
-/// All of them are bounded by the digits that a number may have.
-fn as_i16(number: usize) -> i16 {
-    i16::try_from(number).expect("at most 147,455 digits in groups of four")
+    let scale = u16::try_from(scale).expect("at most 16,383 digits after the point");
+    out.extend(scale.to_be_bytes());
 }
 
 #[cfg(test)]
@@ -158,6 +162,19 @@ mod tests {
         check(&long, 0, &long);
         for text in ["", "-", "1-2", "1.2.3", "NaN", "1e", "٣", "1e200000", "1e-20000"] {
             assert!(put_text(text, &mut Vec::new()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_longest_numbers_are_written_and_longer_ones_refused() {
+        let longest = format!("-{}.{}", "9".repeat(MAX_WHOLE), "9".repeat(MAX_SCALE));
+        let mut out = Vec::new();
+        put_text(&longest, &mut out).unwrap();
+        // 32,768 groups before the point, 4,096 behind it.
+        assert_eq!(out[4..12], [0x90, 0, 0x7f, 0xff, 0x40, 0, 0x3f, 0xff]);
+        assert_eq!(out.len(), 12 + 2 * 36_864);
+        for longer in [format!("9{}", &longest[1..]), format!("{longest}9")] {
+            assert!(put_text(&longer, &mut Vec::new()).is_err());
         }
     }
 

@@ -379,5 +379,9 @@ fn dates_far_away_and_numbers_of_many_digits_arrive() {
                 arrives(&mut sink, "numeric", &schema, &value, number).await;
             }
         }
+        // As many as the server holds.
+        let longest = format!("{}.{}", "9".repeat(131_072), "9".repeat(16_383));
+        let (schema, value) = decimal(&longest);
+        arrives(&mut sink, "numeric", &schema, &value, &longest).await;
     });
 }
