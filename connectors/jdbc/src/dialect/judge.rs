@@ -102,11 +102,11 @@ fn postgres(code: &str) -> (bool, Option<&'static str>) {
                   out with query or cast it there",
             ),
         ),
-        _ => match &code[..2] {
-            "28" => (false, Some("check connection.user and connection.password")),
+        _ => match code.get(..2) {
+            Some("28") => (false, Some("check connection.user and connection.password")),
             // Connection lost, transaction rolled back, out of resources, shut down or starting.
-            "08" | "40" | "53" | "57" | "58" => (true, None),
-            "55" => (true, Some("something else locks it")),
+            Some("08" | "40" | "53" | "57" | "58") => (true, None),
+            Some("55") => (true, Some("something else locks it")),
             _ => (false, None),
         },
     }
@@ -186,5 +186,18 @@ fn sqlite(code: &str, message: &str) -> (bool, Option<&'static str>) {
         _ if message.contains("no such column") => (false, Some(NO_COLUMN)),
         _ if message.contains("syntax error") => (false, Some(SYNTAX)),
         _ => (false, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_that_are_none_do_not_pass() {
+        assert!(postgres("57P01").0);
+        for code in ["", "5", "a€b", "€57"] {
+            assert_eq!(postgres(code), (false, None), "{code}");
+        }
     }
 }

@@ -101,13 +101,32 @@ fn fault(error: &PgDatabaseError) -> (ErrorKind, Option<&'static str>) {
         "53100" => (Retriable, Some("the database's disk is full")),
         // Rows with keys that the server holds for equal, rows too long for an index.
         "21000" | "54000" | "44000" => (Data, None),
-        _ => match &code[..2] {
-            // Values that do not fit, constraints, and what triggers raise.
-            "22" | "23" | "P0" => (Data, None),
-            "08" | "40" | "53" | "57" | "58" => (Retriable, None),
-            "28" => (Fatal, Some("check connection.user and connection.password")),
-            "3D" => (Fatal, Some("name an existing database in connection.url")),
-            _ => (Fatal, None),
-        },
+        _ => by_class(code),
+    }
+}
+
+/// The same by the class of the SQLSTATE, which may be anything: a proxy may answer, too.
+fn by_class(code: &str) -> (ErrorKind, Option<&'static str>) {
+    use ErrorKind::{Data, Fatal, Retriable};
+    match code.get(..2) {
+        // Values that do not fit, constraints, and what triggers raise.
+        Some("22" | "23" | "P0") => (Data, None),
+        Some("08" | "40" | "53" | "57" | "58") => (Retriable, None),
+        Some("28") => (Fatal, Some("check connection.user and connection.password")),
+        Some("3D") => (Fatal, Some("name an existing database in connection.url")),
+        _ => (Fatal, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_that_are_none_are_nobodys_fault() {
+        assert_eq!(by_class("23505").0, ErrorKind::Data);
+        for code in ["", "2", "2€2", "€", "x€y"] {
+            assert_eq!(by_class(code), (ErrorKind::Fatal, None), "{code}");
+        }
     }
 }
