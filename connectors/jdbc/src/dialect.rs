@@ -193,6 +193,16 @@ impl Isolation {
     }
 }
 
+impl From {
+    /// How messages name it.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Table(table) => table.to_string(),
+            Self::Query(_) => "the query".to_owned(),
+        }
+    }
+}
+
 /// One reading of a table or query, and how its rows are made records.
 #[derive(Clone, Debug)]
 pub(crate) struct Select {
@@ -281,10 +291,7 @@ impl Select {
 
     /// How messages name what is read.
     pub(crate) fn place(&self) -> String {
-        match &self.from {
-            From::Table(table) => table.to_string(),
-            From::Query(_) => "the query".to_owned(),
-        }
+        self.from.place()
     }
 }
 

@@ -7,9 +7,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-/// Late rows are near the end; a table of which many rows were deleted has gaps everywhere.
-const MOST: usize = 1000;
-
 /// Which transactions are over, as a database counts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Horizon {
@@ -37,11 +34,16 @@ struct Gap {
 }
 
 impl Gaps {
+    /// Late rows are near the end; a table of which many rows were deleted has gaps everywhere.
+    pub(crate) const MOST: usize = 1000;
+
     /// What an offset holds.
     pub(crate) fn from_json(json: &Json) -> Self {
         let range = |pair: &Json| Some(pair.get(0)?.as_i64()?..=pair.get(1)?.as_i64()?);
         let ranges = json.as_array().into_iter().flatten().filter_map(range);
-        Self(ranges.map(Gap::new).collect())
+        let mut gaps = Self::default();
+        ranges.for_each(|ids| gaps.pass_over(ids));
+        gaps
     }
 
     /// For an offset: pairs of the first and the last id. None when there are none.
@@ -59,7 +61,7 @@ impl Gaps {
     pub(crate) fn read(&mut self, last: i64, id: i64) {
         if id <= last {
             self.fill(id);
-        } else if id - 1 > last {
+        } else {
             self.pass_over(last + 1..=id - 1);
         }
     }
@@ -71,9 +73,14 @@ impl Gaps {
         }
         let at = self.0.partition_point(|gap| gap.ids.start() < ids.start());
         self.0.insert(at, Gap::new(ids));
-        if self.0.len() > MOST {
+        if self.0.len() > Self::MOST {
             self.0.pop_front();
         }
+    }
+
+    /// Whether no more of them are remembered, so that older ones are not any more.
+    pub(crate) fn are_full(&self) -> bool {
+        self.0.len() >= Self::MOST
     }
 
     /// The row of an id came after all.
@@ -145,8 +152,14 @@ mod tests {
     fn the_newest_are_kept() {
         let ids: Vec<i64> = (0..3000).map(|i| 2 * i).collect();
         let (gaps, _) = read(&ids);
-        assert_eq!(gaps.0.len(), MOST);
+        assert_eq!(gaps.0.len(), Gaps::MOST);
         assert_eq!(gaps.0.back().unwrap().ids, 5997..=5997);
+        assert!(gaps.are_full());
+        assert!(!read(&ids[..900]).0.are_full());
+        let mut edge = Gaps::default();
+        edge.read(i64::MAX, i64::MIN);
+        assert_eq!(edge.ranges(), []);
+        assert_eq!(Gaps::from_json(&json!([[5, 2]])).ranges(), []);
     }
 
     #[test]

@@ -14,6 +14,8 @@ const MOST_CHUNKS: u64 = 100_000;
 /// How far a snapshot has got. What it holds grows with the readers, not with the table.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Progress {
+    /// The column that has the ids.
+    pub(crate) column: String,
     /// The first and the last id.
     ids: RangeInclusive<i64>,
     /// So many ids a chunk; the last chunk may have fewer.
@@ -30,11 +32,12 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Nothing was read yet. Chunks have about `chunk_rows` rows, where ids are dense.
-    pub(crate) fn new(extent: &Extent, chunk_rows: u64) -> Self {
+    pub(crate) fn new(column: String, extent: &Extent, chunk_rows: u64) -> Self {
         let (low, high) = (*extent.ids.start(), *extent.ids.end());
         let count = high.abs_diff(low).saturating_add(1);
         let chunks = extent.rows.div_ceil(chunk_rows.max(1)).clamp(1, MOST_CHUNKS);
         Self {
+            column,
             ids: low..=high,
             step: count.div_ceil(chunks),
             next: 0,
@@ -48,11 +51,14 @@ impl Progress {
     pub(crate) fn from_json(json: &Json) -> Option<Self> {
         let number = |key: &str| json.get(key)?.as_u64();
         let begun = json.get("begun")?.as_object()?.iter();
-        let begun = begun.map(|(chunk, last)| Some((chunk.parse().ok()?, last.as_i64())));
+        let is_chunk = |chunk: &u64| *chunk <= MOST_CHUNKS;
+        let begun =
+            begun.map(|(chunk, last)| Some((chunk.parse().ok().filter(is_chunk)?, last.as_i64())));
         Some(Self {
+            column: json.get("column")?.as_str()?.to_owned(),
             ids: json.get("first")?.as_i64()?..=json.get("last")?.as_i64()?,
             step: number("step").filter(|step| *step > 0)?,
-            next: number("next")?,
+            next: number("next").filter(is_chunk)?,
             begun: begun.collect::<Option<_>>()?,
             rows: number("rows")?,
             expected: number("expected")?,
@@ -63,6 +69,7 @@ impl Progress {
     pub(crate) fn to_json(&self) -> Json {
         let begun = self.begun.iter().map(|(chunk, last)| (chunk.to_string(), json!(last)));
         json!({
+            "column": self.column,
             "first": self.ids.start(), "last": self.ids.end(), "step": self.step,
             "next": self.next, "begun": begun.collect::<Map<_, _>>(),
             "rows": self.rows, "expected": self.expected,
@@ -129,7 +136,7 @@ mod tests {
     use super::*;
 
     fn progress(ids: RangeInclusive<i64>, rows: u64, chunk_rows: u64) -> Progress {
-        Progress::new(&Extent { ids, rows }, chunk_rows)
+        Progress::new("id".to_owned(), &Extent { ids, rows }, chunk_rows)
     }
 
     #[test]
@@ -157,6 +164,9 @@ mod tests {
         let mut broken = progress(0..=9, 10, 5).to_json();
         broken["step"] = json!(0);
         assert_eq!(Progress::from_json(&broken), None);
+        let mut far = progress(0..=9, 10, 5).to_json();
+        far["begun"] = json!({"18446744073709551615": null});
+        assert_eq!(Progress::from_json(&far), None);
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! A table or the query of a task: how far it was read, and how offsets say so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millrace_api::data::{Records, SourceOffset, SourcePartition, SourceRecords};
 use millrace_api::{Error, Result, SourceContext};
@@ -8,10 +9,10 @@ use serde_json::Value as Json;
 use tokio::time::Instant;
 
 use crate::batch::Batch;
-use crate::dialect::{Dialect, From};
-use crate::gaps::Gaps;
+use crate::dialect::{Dialect, From, Warnings};
+use crate::gaps::{Gaps, Horizon};
 use crate::position::Position;
-use crate::source::config::SourceConfig;
+use crate::source::config::{Mode, SourceConfig};
 use crate::source::progress::Progress;
 use crate::source::snapshot::Piece;
 use crate::unfinished::Unfinished;
@@ -31,6 +32,7 @@ pub(super) struct Read {
     pub(super) is_at_start: bool,
     /// What a snapshot has read, while it is being made.
     pub(super) progress: Option<Progress>,
+    begun: Instant,
     pub(super) due: Instant,
     pub(super) failures: u32,
 }
@@ -54,6 +56,7 @@ impl Read {
             unfinished: None,
             is_at_start: true,
             progress: None,
+            begun: Instant::now(),
             due: Instant::now(),
             failures: 0,
         }
@@ -105,11 +108,14 @@ impl Read {
 
     /// Whether several readers are to read it: from its start on, or what is left.
     pub(super) fn wants_snapshot(&self, config: &SourceConfig) -> bool {
-        self.is_at_start && (config.takes_snapshots() || self.progress.is_some())
+        let may = matches!(config.mode(), Mode::Bulk | Mode::Incrementing);
+        self.is_at_start && may && (config.takes_snapshots() || self.progress.is_some())
     }
 
     /// The records of a batch. The position moves with it.
     pub(super) fn records(&mut self, batch: Batch, looks_for_gaps: bool) -> SourceRecords {
+        // One that could not go on: its ids are others now.
+        self.progress = None;
         if let (Some(last), true) = (self.position.incrementing, looks_for_gaps) {
             self.look_for_gaps(last, &batch);
         }
@@ -126,9 +132,10 @@ impl Read {
     pub(super) fn records_of_piece(&mut self, piece: Piece, looks_for_gaps: bool) -> SourceRecords {
         if looks_for_gaps {
             let last = self.look_for_gaps(piece.looked_at, &piece.batch);
-            if let Some(end) = piece.chunk_end {
+            if let Some(end) = piece.chunk_end.filter(|end| last < *end) {
                 self.gaps.pass_over(last + 1..=end);
             }
+            piece.without_rows.into_iter().for_each(|ids| self.gaps.pass_over(ids));
         }
         self.progress = Some(piece.progress);
         self.emit(*piece.batch)
@@ -143,6 +150,23 @@ impl Read {
         self.is_at_start = false;
         if let Some(progress) = progress {
             self.position.incrementing = Some(progress.last_id());
+        }
+    }
+
+    /// A reading is over. Forgets gaps that nobody fills any more; says so where there are more than
+    /// are remembered, but for those that an old table begins with.
+    pub(super) fn forget_gaps(&mut self, horizons: [Horizon; 2], grace: Duration, to: &Warnings) {
+        let [begin, end] = horizons;
+        self.gaps.forget(begin, end, grace);
+        if self.gaps.are_full() && self.begun.elapsed() > 3 * grace {
+            to.once(format!(
+                "ids without rows come faster in {} than transactions end: of those only the \
+                 newest {} ranges are looked into for rows that are committed late, and a row \
+                 below may be missed; let ids go up by one, use timestamp+incrementing, or poll \
+                 a view",
+                self.from.place(),
+                Gaps::MOST
+            ));
         }
     }
 

@@ -9,7 +9,7 @@ use crate::batch::Batch;
 use crate::cursor::{Cursor, Ended, Next};
 use crate::dialect::Connection;
 use crate::source::job::Job;
-use crate::source::snapshot::{Piece, Snapshot};
+use crate::source::snapshot::{Complete, Piece, Snapshot};
 
 /// Begins a snapshot; gives a connection back where there can be none.
 type Beginning =
@@ -31,7 +31,7 @@ pub(super) enum Step {
     /// All rows were given.
     End(Ended),
     /// The snapshot is complete.
-    Complete(Option<Box<dyn Connection>>),
+    Complete(Complete),
 }
 
 impl Reading {

@@ -5,6 +5,7 @@
 //! was read is in the offset of each run, so that a restart goes on with the rest, in a view of its
 //! own. Readers run beside the task; each holds three batches at most.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,8 @@ pub(super) struct Snapshot {
     select: Select,
     progress: Progress,
     readers: Vec<Reader>,
+    /// Ids without a row that no piece has told yet.
+    without_rows: Vec<RangeInclusive<i64>>,
     /// Connections that no reader has.
     idle: Vec<Box<dyn Connection>>,
     /// Keeps the view that all readers share.
@@ -65,6 +68,14 @@ pub(super) struct Piece {
     pub(super) looked_at: i64,
     /// The last id that was looked at, where the chunk is over.
     pub(super) chunk_end: Option<i64>,
+    /// Ids that were looked at besides, and have no row.
+    pub(super) without_rows: Vec<RangeInclusive<i64>>,
+}
+
+/// What is left of a snapshot that is complete.
+pub(super) struct Complete {
+    pub(super) connection: Option<Box<dyn Connection>>,
+    pub(super) without_rows: Vec<RangeInclusive<i64>>,
 }
 
 impl Snapshot {
@@ -88,19 +99,22 @@ impl Snapshot {
             ));
             return Ok(Err(connection));
         };
-        let progress = match progress {
+        let mut without_rows = Vec::new();
+        let progress = match progress.filter(|progress| progress.column == column) {
             Some(progress) => progress,
-            None => match connection.extent(&table, &column).await? {
-                Some(mut extent) => {
-                    let first = after.map_or(i64::MIN, |id| id.saturating_add(1));
+            None => {
+                let Some(mut extent) = connection.extent(&table, &column).await? else {
+                    return Ok(Err(connection));
+                };
+                if let Some(first) = after.map(|id| id.saturating_add(1)) {
+                    without_rows.push(first..=extent.ids.start().saturating_sub(1));
                     extent.ids = first.max(*extent.ids.start())..=*extent.ids.end();
-                    if extent.ids.is_empty() {
-                        return Ok(Err(connection));
-                    }
-                    Progress::new(&extent, settings.config.snapshot_chunk_rows())
                 }
-                None => return Ok(Err(connection)),
-            },
+                if extent.ids.is_empty() {
+                    return Ok(Err(connection));
+                }
+                Progress::new(column.clone(), &extent, settings.config.snapshot_chunk_rows())
+            }
         };
         complete_key(&mut select, &table, &mut *connection).await?;
         select.view = connection.share_view().await?;
@@ -118,7 +132,16 @@ impl Snapshot {
         };
         let report = Report::new(table, &progress);
         let readers = Vec::new();
-        Ok(Ok(Self { settings, select, progress, readers, idle, _view: view, report }))
+        Ok(Ok(Self {
+            settings,
+            select,
+            progress,
+            readers,
+            without_rows,
+            idle,
+            _view: view,
+            report,
+        }))
     }
 
     /// The next rows; none once all were given. Cancel-safe.
@@ -179,14 +202,13 @@ impl Snapshot {
     fn ended(&mut self, index: usize, ended: Ended) -> Option<Piece> {
         let Reader { chunk, held, .. } = self.readers.remove(index);
         self.idle.push(ended.connection);
-        let end = *self.progress.rest(chunk).end();
-        match held {
-            Some(last) => Some(self.piece(chunk, last, Some(end))),
-            None => {
-                self.progress.over(chunk);
-                None
-            }
+        let rest = self.progress.rest(chunk);
+        if let Some(last) = held {
+            return Some(self.piece(chunk, last, Some(*rest.end())));
         }
+        self.without_rows.push(rest);
+        self.progress.over(chunk);
+        None
     }
 
     fn piece(&mut self, chunk: u64, batch: Box<Batch>, chunk_end: Option<i64>) -> Piece {
@@ -196,13 +218,16 @@ impl Snapshot {
         if chunk_end.is_some() {
             self.progress.over(chunk);
         }
-        Piece { batch, progress: self.progress.clone(), looked_at, chunk_end }
+        let without_rows = std::mem::take(&mut self.without_rows);
+        Piece { batch, progress: self.progress.clone(), looked_at, chunk_end, without_rows }
     }
 
-    /// All rows were given: a connection that may be used again, if there is one.
-    pub(super) fn complete(&mut self) -> Option<Box<dyn Connection>> {
+    /// All rows were given: a connection that may be used again, if there is one, and ids without
+    /// a row that no piece has told.
+    pub(super) fn complete(&mut self) -> Complete {
         self.report.end(&self.progress);
-        self.idle.pop()
+        let without_rows = std::mem::take(&mut self.without_rows);
+        Complete { connection: self.idle.pop(), without_rows }
     }
 }
 

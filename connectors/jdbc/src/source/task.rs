@@ -129,14 +129,16 @@ impl JdbcTask {
             Step::Batch(batch) => return Some(read.records(*batch, looks_for_gaps)),
             Step::Piece(piece) => return Some(read.records_of_piece(piece, looks_for_gaps)),
             Step::End(ended) => self.ended(index, ended),
-            Step::Complete(connection) => {
+            Step::Complete(complete) => {
+                let without_rows = complete.without_rows.into_iter().filter(|_| looks_for_gaps);
+                without_rows.for_each(|ids| read.gaps.pass_over(ids));
                 read.snapshot_is_complete();
                 // What came since the snapshot began is read at once.
                 if read.is_at_start {
                     read.due = Instant::now() + settings.config.poll_interval();
                 }
                 self.reading = None;
-                self.connection = connection;
+                self.connection = complete.connection;
             }
         }
         None
@@ -152,8 +154,8 @@ impl JdbcTask {
             read.unfinished = ended.unfinished;
         }
         if let Some(grace) = self.settings.commit_safety {
-            let [begin, end] = ended.horizons.unwrap_or([Horizon::OVER; 2]);
-            read.gaps.forget(begin, end, grace);
+            let horizons = ended.horizons.unwrap_or([Horizon::OVER; 2]);
+            read.forget_gaps(horizons, grace, &self.settings.template.warnings);
         }
     }
 

@@ -132,6 +132,56 @@ fn incrementing_goes_on_behind_the_snapshot_and_misses_no_late_row() {
     });
 }
 
+/// Late rows among ids of which a snapshot saw none.
+async fn late(there: &str, first: i64, last: i64) {
+    let Some(server) = server() else { return };
+    let sql = format!(
+        "CREATE TABLE t (id bigserial PRIMARY KEY, filler text NOT NULL);
+         INSERT INTO t SELECT i, 'x' FROM generate_series(1, 1000) i WHERE {there}; ANALYZE t"
+    );
+    let database = server.database(&sql).await;
+    let mut slow = database.connect().await;
+    let sql = format!("BEGIN; INSERT INTO t SELECT i, '' FROM generate_series({first}, {last}) i");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut slow).await.unwrap();
+    let more =
+        [("snapshot.parallelism", "4"), ("snapshot.chunk.rows", "50"), ("mode", "incrementing")];
+    let mut task = task(&props(&database.url(), &more)).await.unwrap();
+    let count = usize::try_from(last - first + 1).unwrap();
+    read(&mut *task, 1000 - count).await;
+    assert!(task.poll().await.unwrap().is_empty());
+    sqlx::raw_sql("COMMIT").execute(&mut slow).await.unwrap();
+    let expected: Vec<i64> = (first..=last).collect();
+    assert_eq!(ids(&read(&mut *task, count).await), expected);
+}
+
+#[test]
+fn late_rows_come_where_whole_chunks_had_none() {
+    run(late("i <= 300 OR i > 700", 301, 700));
+}
+
+#[test]
+fn late_rows_come_below_the_first_one() {
+    run(late("i > 100", 1, 100));
+}
+
+#[test]
+fn progress_by_another_column_is_no_progress() {
+    with(async |database| {
+        let sql = "ALTER TABLE t ADD n bigint; UPDATE t SET n = 60000 - id;
+                   ALTER TABLE t ALTER n SET NOT NULL; CREATE INDEX ON t (n); ANALYZE t";
+        database.execute(sql).await;
+        let offsets = MemoryOffsets::new();
+        let by_id = props(&database.url(), &mode("incrementing"));
+        let mut task = task_from(&by_id, &offsets).await.unwrap();
+        for run in runs(&mut *task, 7).await {
+            offsets.commit(&run);
+        }
+        let by_n = [&mode("incrementing")[..], &[("incrementing.column.name", "n")]].concat();
+        let mut task = task_from(&props(&database.url(), &by_n), &offsets).await.unwrap();
+        assert_all(ids(&read(&mut *task, ROWS).await));
+    });
+}
+
 #[test]
 fn small_and_empty_tables_need_no_more_readers() {
     with(async |database| {
