@@ -26,9 +26,20 @@ pub(super) struct Batch {
     rows: usize,
     bytes: usize,
     since: Option<Instant>,
+    is_sealed: bool,
 }
 
 impl Batch {
+    /// It is about to be written: from now on it takes no more rows. Where nobody knows whether it
+    /// was, they would count as written with it.
+    pub(super) fn seal(&mut self) {
+        self.is_sealed = true;
+    }
+
+    pub(super) fn is_sealed(&self) -> bool {
+        self.is_sealed
+    }
+
     /// Takes up a run.
     pub(super) fn add(&mut self, run: Run) {
         for rows in run.parts() {
@@ -47,7 +58,8 @@ impl Batch {
 
     /// Drops the rows of a partition.
     pub(super) fn forget(&mut self, gone: impl Fn(&TopicPartition) -> bool) {
-        let mut kept = Self { since: self.since, ..Self::default() };
+        let (since, is_sealed) = (self.since, self.is_sealed);
+        let mut kept = Self { since, is_sealed, ..Self::default() };
         for run in std::mem::take(self).into_runs() {
             if !gone(&run.records.topic_partition) {
                 kept.add(run);

@@ -65,6 +65,7 @@ impl Ledger {
         for partition in partitions {
             self.held.insert(partition.clone(), stored.get(partition).copied());
             self.taken.remove(partition);
+            self.uncertain.remove(partition);
         }
         Ok(stored)
     }
@@ -73,6 +74,7 @@ impl Ledger {
     pub(super) fn close(&mut self, partitions: &[TopicPartition]) {
         self.held.retain(|partition, _| !partitions.contains(partition));
         self.taken.retain(|partition, _| !partitions.contains(partition));
+        self.uncertain.retain(|partition, _| !partitions.contains(partition));
     }
 
     /// Whether a record was written before, or is to be.
@@ -99,18 +101,18 @@ impl Ledger {
     /// records of these partitions, and keeps others from it until the transaction is over. Says
     /// whether an earlier attempt has written the batch after all.
     pub(super) async fn check(&mut self, target: &mut dyn Target, batch: &Batch) -> Result<bool> {
-        let partitions = partitions(batch);
+        let next = next(batch);
+        let partitions = next.keys().collect();
         let for_update = self.dialect.grammar()?.for_update();
         let stored = self.stored(target, &partitions, for_update).await?;
-        let is_written = partitions.iter().all(|partition| {
-            let stored = stored.get(*partition);
-            stored.is_some() && stored == self.uncertain.get(*partition)
+        let is_written = next.iter().all(|(partition, next)| {
+            [&stored, &self.uncertain].iter().all(|known| known.get(partition) == Some(next))
         });
         if is_written {
             self.committed();
             return Ok(true);
         }
-        for partition in partitions {
+        for partition in next.keys() {
             let held = self.held.get(partition).copied().flatten();
             let stored = stored.get(partition).copied();
             if held != stored {
@@ -123,13 +125,7 @@ impl Ledger {
     /// Writes the offsets of a batch. They count once the transaction is
     /// [committed](Self::committed).
     pub(super) async fn write(&mut self, target: &mut dyn Target, batch: &Batch) -> Result<()> {
-        let mut next = Offsets::new();
-        for run in batch.runs() {
-            if let Some(last) = run.records.offsets().last() {
-                let entry = next.entry(run.records.topic_partition.clone()).or_insert(0);
-                *entry = (*entry).max(last + 1);
-            }
-        }
+        let next = next(batch);
         for (action, is_known) in [(Action::Insert, false), (Action::Update, true)] {
             let rows = next.iter().filter(|(partition, _)| {
                 self.held.get(*partition).copied().flatten().is_some() == is_known
@@ -257,9 +253,16 @@ impl Ledger {
     }
 }
 
-/// The partitions that a batch has records of.
-fn partitions(batch: &Batch) -> BTreeSet<&TopicPartition> {
-    batch.runs().map(|run| &run.records.topic_partition).collect()
+/// The offsets after the last records of a batch.
+fn next(batch: &Batch) -> Offsets {
+    let mut next = Offsets::new();
+    for run in batch.runs() {
+        if let Some(last) = run.records.offsets().last() {
+            let entry = next.entry(run.records.topic_partition.clone()).or_insert(0);
+            *entry = (*entry).max(last + 1);
+        }
+    }
+    next
 }
 
 /// Rows of the table of offsets.
@@ -331,44 +334,82 @@ mod tests {
     use crate::sink::config::SinkConfig;
     use crate::sink::rows::Converter;
 
-    /// Three records of partition 0.
-    fn batch(config: SinkConfig) -> Batch {
+    /// Three records of partition 0 from this offset on.
+    fn batch(config: SinkConfig, first: i64) -> Batch {
         let mut converter = Converter::new(&Arc::new(config), '`').unwrap();
         let texts = vec![Value::from("x"); 3];
         let mut records =
             Records::new("t", Column::from_values(Some(Schema::string(false)), texts));
-        records.offsets = Some((0..3).collect());
+        records.offsets = Some((first..first + 3).collect());
         let records = SinkRecords { records, topic_partition: TopicPartition::new("t", 0) };
         let mut batch = Batch::default();
         batch.add(converter.convert(Arc::new(records), &mut Vec::new()).unwrap());
         batch
     }
 
+    /// A database, its ledger, in which partition 0 is open, and batches from these offsets on.
+    async fn opened(
+        folder: &tempfile::TempDir,
+        firsts: [i64; 2],
+    ) -> (Box<dyn Target>, Ledger, [Batch; 2]) {
+        let url = format!("jdbc:sqlite:{}/x.db", folder.path().display());
+        let props = Props::from([("connection.url".to_owned(), url)]);
+        let config = || SinkConfig::parse(&props).unwrap();
+        let dialect = config().dialect(&props).unwrap();
+        let mut target = dialect.connect_target().await.unwrap();
+        let mut ledger = Ledger::new(&dialect, "c", TableId::new(None, "offsets"));
+        ledger.open(&mut *target, &[TopicPartition::new("t", 0)]).await.unwrap();
+        (target, ledger, firsts.map(|first| batch(config(), first)))
+    }
+
+    /// Writes a batch and ends the transaction; nobody learns how.
+    async fn write(target: &mut dyn Target, ledger: &mut Ledger, batch: &Batch, end: &str) {
+        target.execute("BEGIN").await.unwrap();
+        assert!(!ledger.check(target, batch).await.unwrap());
+        ledger.write(target, batch).await.unwrap();
+        target.execute(end).await.unwrap();
+        target.execute("BEGIN").await.unwrap();
+    }
+
     #[test]
     fn a_commit_that_was_not_answered_is_found_out() {
         run(async {
             let folder = tempfile::tempdir().unwrap();
-            let url = format!("jdbc:sqlite:{}/x.db", folder.path().display());
-            let props = Props::from([("connection.url".to_owned(), url)]);
-            let config = SinkConfig::parse(&props).unwrap();
-            let dialect = config.dialect(&props).unwrap();
-            let batch = batch(config);
-            let mut target = dialect.connect_target().await.unwrap();
-            let target = &mut *target;
-            let mut ledger = Ledger::new(&dialect, "c", TableId::new(None, "offsets"));
+            let (mut target, mut ledger, [batch, _]) = opened(&folder, [0, 3]).await;
             let partition = TopicPartition::new("t", 0);
-            ledger.open(target, std::slice::from_ref(&partition)).await.unwrap();
             for (end, is_written) in [("ROLLBACK", false), ("COMMIT", true)] {
-                target.execute("BEGIN").await.unwrap();
-                assert!(!ledger.check(target, &batch).await.unwrap());
-                ledger.write(target, &batch).await.unwrap();
-                target.execute(end).await.unwrap();
-                target.execute("BEGIN").await.unwrap();
-                assert_eq!(ledger.check(target, &batch).await.unwrap(), is_written, "{end}");
+                write(&mut *target, &mut ledger, &batch, end).await;
+                assert_eq!(ledger.check(&mut *target, &batch).await.unwrap(), is_written, "{end}");
                 target.execute("ROLLBACK").await.unwrap();
                 assert_eq!(ledger.has(&partition, 2), is_written, "{end}");
                 assert!(!ledger.has(&partition, 3));
             }
+        });
+    }
+
+    #[test]
+    fn a_commit_that_was_not_answered_is_forgotten_with_its_partition() {
+        run(async {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut target, mut ledger, [first, second]) = opened(&folder, [0, 3]).await;
+            write(&mut *target, &mut ledger, &first, "COMMIT").await;
+            let partitions = [TopicPartition::new("t", 0)];
+            ledger.close(&partitions);
+            ledger.open(&mut *target, &partitions).await.unwrap();
+            assert!(ledger.uncertain.is_empty());
+            assert!(!ledger.check(&mut *target, &second).await.unwrap());
+        });
+    }
+
+    #[test]
+    fn a_commit_that_was_not_answered_counts_for_its_own_batch_only() {
+        run(async {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut target, mut ledger, [first, second]) = opened(&folder, [0, 3]).await;
+            write(&mut *target, &mut ledger, &first, "COMMIT").await;
+            let error = ledger.check(&mut *target, &second).await.unwrap_err();
+            assert!(error.to_string().contains("another task"), "{error}");
+            assert!(ledger.check(&mut *target, &first).await.unwrap());
         });
     }
 }

@@ -96,11 +96,12 @@ impl JdbcSinkTask {
                 });
                 let mut refused = Vec::new();
                 let run = self.converter.convert(part, &mut refused)?;
-                self.open_batch().add(run);
+                // Before the others: offsets of what is gathered pass over what was refused.
                 let rejects = Reporter(&self.context);
                 for refused in refused {
                     rejects.reject(refused).await?;
                 }
+                self.open_batch().add(run);
                 start += len;
             }
             if let (Some(ledger), Some(last)) = (&mut self.ledger, run.offsets().last()) {
@@ -125,7 +126,7 @@ impl JdbcSinkTask {
     }
 
     fn is_full(&self, batch: &Batch) -> bool {
-        batch.rows() >= self.config.batch_size() || batch.bytes() >= MOST_BYTES
+        batch.is_sealed() || batch.rows() >= self.config.batch_size() || batch.bytes() >= MOST_BYTES
     }
 
     /// When the oldest batch is to be written.
@@ -168,11 +169,12 @@ impl JdbcSinkTask {
 
     /// Writes a batch. With an error comes whether it was about connecting.
     async fn write_oldest(&mut self, rejects: &dyn Rejects) -> Result<(), (Error, bool)> {
-        let Some(batch) = self.batches.front().filter(|batch| !batch.is_empty()) else {
+        let Some(batch) = self.batches.front_mut().filter(|batch| !batch.is_empty()) else {
             return Ok(());
         };
         let was_connected = self.writer.is_connected();
         self.writer.connect().await.map_err(|e| (e, true))?;
+        batch.seal();
         match self.writer.write(batch, self.ledger.as_mut(), rejects).await {
             // A connection that lay idle may be gone, which says nothing about the next.
             Err(error) if error.is_retriable() && was_connected => {
@@ -306,6 +308,10 @@ impl SinkTask for JdbcSinkTask {
     }
 
     async fn pre_commit(&mut self, consumed: &Offsets) -> Result<Offsets> {
+        if self.broken.is_some() {
+            // What is gathered may stand behind the record at fault.
+            return Ok(self.written(consumed));
+        }
         match self.flush(true).await {
             Ok(()) => {}
             Err(error) if error.is_retriable() => {

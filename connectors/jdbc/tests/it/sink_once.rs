@@ -1,13 +1,13 @@
 //! `exactly.once=transactional`: offsets are kept with the rows.
 
 use millrace_api::Props;
-use millrace_api::data::Column;
+use millrace_api::data::{Column, Kind, Schema, Value};
 use millrace_testkit::plugin_host::run;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
 use crate::server::server;
-use crate::sink_host::{Sink, partition, records, sink_props};
+use crate::sink_host::{Sink, partition, records, schema, sink_props, structs};
 use crate::sink_sqlite::{orders, query};
 use crate::sqlite::File;
 
@@ -91,6 +91,53 @@ async fn overtake(props: &Props) {
     }
 }
 
+/// The worker asks a task that has failed what may be committed.
+async fn refuse(file: &File, more: &[(&str, &str)]) -> Sink {
+    let keyed = [("pk.mode", "record_key"), ("pk.fields", "id"), ("insert.mode", "upsert")];
+    let mut sink = Sink::strict(&sink_props(&file.url(), &[&keyed, more].concat())).await;
+    let schema = schema(&[("name", Kind::String, true)]);
+    let batch = |offset: i64, keys: &[Option<&str>]| {
+        let values = keys.iter().map(|_| Some(vec!["x".into()])).collect();
+        let keys = keys.iter().map(|key| key.map_or(Value::Null, Value::from)).collect();
+        let keys = Column::from_values(Some(Schema::string(true)), keys);
+        [records(offset, keys, structs(&schema, values))]
+    };
+    sink.put(&batch(0, &[Some("0"), Some("1")])).await.unwrap();
+    sink.fail(&batch(2, &[Some("2"), None, Some("4")])).await;
+    sink
+}
+
+#[test]
+fn a_record_that_ends_the_task_is_not_passed_over() {
+    run(async {
+        for linger in ["0", "60000"] {
+            let file = File::new("CREATE TABLE orders (id TEXT PRIMARY KEY, name TEXT)").await;
+            let once = [("exactly.once", "transactional"), ("batch.linger.ms", linger)];
+            let mut sink = refuse(&file, &once).await;
+            sink.commit().await.unwrap();
+            sink.task.stop().await.unwrap();
+            let next = Sink::strict(&sink_props(&file.url(), &once)).await;
+            assert!(rewinds(&next).iter().all(|next| *next <= 3), "linger {linger}");
+            let ids = query(&file, "SELECT count(*) FROM orders WHERE id = '4'").await;
+            assert_eq!(ids, "0", "linger {linger}");
+        }
+    });
+}
+
+#[test]
+fn a_record_that_ends_the_task_is_not_passed_over_without_a_ledger() {
+    run(async {
+        for (linger, committed) in [("0", 2), ("60000", 0)] {
+            let file = File::new("CREATE TABLE orders (id TEXT PRIMARY KEY, name TEXT)").await;
+            let mut sink = refuse(&file, &[("batch.linger.ms", linger)]).await;
+            let offsets = sink.commit().await.unwrap();
+            assert_eq!(offsets.into_values().collect::<Vec<_>>(), [committed]);
+            let ids = query(&file, "SELECT count(*) FROM orders").await;
+            assert_eq!(ids, committed.to_string());
+        }
+    });
+}
+
 const COUNT: &str = "SELECT count(*) || '|' || count(DISTINCT id) FROM orders";
 
 #[test]
@@ -134,5 +181,27 @@ fn partitions_are_opened_once_the_database_is_there() {
         sink.write(&numbered(4..6)).await;
         assert_eq!(query(&file, "SELECT next_offset FROM mine").await, "6");
         assert_eq!(query(&file, IDS).await, "0,1,2,3,4,5");
+    });
+}
+
+#[test]
+fn a_batch_that_may_be_written_takes_no_more_rows() {
+    run(async {
+        let file = File::new(TABLE).await;
+        let url = format!("{}?busy_timeout=1", file.url());
+        let more = [("exactly.once", "transactional"), ("batch.linger.ms", "60000")];
+        let mut sink = Sink::strict(&sink_props(&url, &more)).await;
+        sink.put(&numbered(0..2)).await.unwrap();
+        let options = SqliteConnectOptions::new().filename(file.path());
+        let mut lock = options.connect().await.unwrap();
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut lock).await.unwrap();
+        assert!(sink.commit().await.unwrap().is_empty());
+        lock.close().await.unwrap();
+        // What is tried again with the next records, whatever rebalances come between.
+        sink.task.open(&[partition(1)]).await.unwrap();
+        sink.put(&numbered(2..4)).await.unwrap();
+        assert_eq!(query(&file, IDS).await, "0,1");
+        sink.commit().await.unwrap();
+        assert_eq!(query(&file, IDS).await, "0,1,2,3");
     });
 }
