@@ -54,7 +54,9 @@ pub(crate) trait Dialect: Send + Sync {
     }
 
     /// Opens a connection to write through: one attempt, as [`connect`](Self::connect).
-    async fn connect_target(&self) -> Result<Box<dyn Target>> {
+    /// `shows_values` says whether its errors may repeat values of rows.
+    async fn connect_target(&self, shows_values: bool) -> Result<Box<dyn Target>> {
+        let _ = shows_values;
         Err(Error::config("this kind of database cannot be written to"))
     }
 }

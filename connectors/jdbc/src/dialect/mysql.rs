@@ -107,8 +107,9 @@ impl Dialect for MySql {
         Ok(&MySqlGrammar)
     }
 
-    async fn connect_target(&self) -> Result<Box<dyn Target>> {
-        Ok(Box::new(MySqlTarget::new(self.session(STATEMENTS).await?).await?))
+    async fn connect_target(&self, shows_values: bool) -> Result<Box<dyn Target>> {
+        let session = self.session(STATEMENTS).await?;
+        Ok(Box::new(MySqlTarget::new(session, shows_values).await?))
     }
 }
 

@@ -108,8 +108,8 @@ impl Dialect for Postgres {
         Ok(&PostgresGrammar)
     }
 
-    async fn connect_target(&self) -> Result<Box<dyn Target>> {
-        Ok(Box::new(PostgresTarget::new(self.open().await?)))
+    async fn connect_target(&self, shows_values: bool) -> Result<Box<dyn Target>> {
+        Ok(Box::new(PostgresTarget::new(self.open().await?, shows_values)))
     }
 }
 

@@ -93,9 +93,9 @@ impl Dialect for Sqlite {
         Ok(&SqliteGrammar)
     }
 
-    async fn connect_target(&self) -> Result<Box<dyn Target>> {
+    async fn connect_target(&self, shows_values: bool) -> Result<Box<dyn Target>> {
         let options = self.options.clone().create_if_missing(true);
-        Ok(Box::new(SqliteTarget::new(self.open(&options).await?)))
+        Ok(Box::new(SqliteTarget::new(self.open(&options).await?, shows_values)))
     }
 }
 

@@ -77,8 +77,6 @@ pub(crate) struct Write<'a> {
     pub(crate) calendar: &'a Calendar,
     /// The same for columns of dates (`date.timezone`).
     pub(crate) dates: &'a Calendar,
-    /// Whether errors may repeat values of rows (not with `trim.sensitive.log`).
-    pub(crate) shows_values: bool,
 }
 
 impl Write<'_> {

@@ -284,7 +284,6 @@ impl Entries<'_> {
             quoting,
             calendar: &self.calendar,
             dates: &self.calendar,
-            shows_values: true,
         }
     }
 }
@@ -356,7 +355,7 @@ mod tests {
         let props = Props::from([("connection.url".to_owned(), url)]);
         let config = || SinkConfig::parse(&props).unwrap();
         let dialect = config().dialect(&props).unwrap();
-        let mut target = dialect.connect_target().await.unwrap();
+        let mut target = dialect.connect_target(true).await.unwrap();
         let mut ledger = Ledger::new(&dialect, "c", TableId::new(None, "offsets"));
         ledger.open(&mut *target, &[TopicPartition::new("t", 0)]).await.unwrap();
         (target, ledger, firsts.map(|first| batch(config(), first)))

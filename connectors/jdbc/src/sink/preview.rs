@@ -30,7 +30,7 @@ pub(super) async fn preview(
     let mark = dialect.quote_mark();
     let mut converter = Converter::new(&config, mark)?;
     let mut tables = Tables::new(&config, &dialect);
-    let mut pretence = Pretence::new(dialect.connect_target().await?);
+    let mut pretence = Pretence::new(dialect.connect_target(!config.trim_sensitive_log).await?);
     let mut lines = Vec::new();
     // Statements that were shown, and how many rows went through them.
     let mut shown: BTreeMap<Vec<String>, usize> = BTreeMap::new();

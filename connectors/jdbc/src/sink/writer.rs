@@ -63,7 +63,8 @@ impl Writer {
     /// Opens a connection, if none is: one attempt.
     pub(super) async fn connect(&mut self) -> Result<()> {
         if self.connection.is_none() {
-            self.connection = Some(self.manner.dialect.connect_target().await?);
+            let Manner { dialect, shows_values, .. } = &self.manner;
+            self.connection = Some(dialect.connect_target(*shows_values).await?);
         }
         Ok(())
     }
@@ -277,7 +278,6 @@ impl Manner {
             quoting: self.quoting,
             calendar: &self.calendar,
             dates: &self.dates,
-            shows_values: self.shows_values,
         }
     }
 

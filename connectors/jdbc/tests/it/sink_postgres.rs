@@ -252,6 +252,34 @@ fn what_the_source_reads_comes_back_as_it_was() {
     });
 }
 
+#[test]
+fn no_error_repeats_values_that_are_sensitive() {
+    let sql = "CREATE TABLE orders (id int,
+            name text CHECK (name <> 's3cret-1') UNIQUE DEFERRABLE INITIALLY DEFERRED);
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF NEW.id >= 7 THEN RAISE 'not %', NEW.name USING ERRCODE = 'AB' || NEW.id; END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION refuse()";
+    with(sql, async |database| {
+        // Refused by the last COMMIT, by a row, and by a trigger.
+        for (rows, state) in [
+            (&[(1, "s3cret"), (2, "s3cret")][..], "23505"),
+            (&[(1, "s3cret-1")], "23514"),
+            (&[(777, "s3cret")], "AB777"),
+        ] {
+            for hidden in [true, false] {
+                let more = [("trim.sensitive.log", if hidden { "true" } else { "false" })];
+                let mut sink = Sink::strict(&sink_props(&database.url(), &more)).await;
+                let values = orders(rows);
+                let text = sink.fail(&[records(0, Column::nulls(rows.len()), values)]).await;
+                assert!(text.contains(state), "{text}");
+                assert_eq!(text.contains("s3cret"), !hidden, "{text}");
+            }
+        }
+    });
+}
+
 struct Plain(Database);
 
 #[async_trait]

@@ -173,3 +173,22 @@ impl SinkFixture for Plain {
 }
 
 sink_suite!(suite, Plain::new());
+
+#[test]
+fn what_triggers_say_is_repeated_where_values_may_be_shown() {
+    run(async {
+        let file = File::new(TABLE).await;
+        file.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON orders WHEN NEW.name = 's3cret'
+             BEGIN SELECT RAISE(ABORT, 'not s3cret'); END",
+        )
+        .await;
+        for (hidden, shown) in [("true", false), ("false", true)] {
+            let more = [("trim.sensitive.log", hidden)];
+            let mut sink = Sink::strict(&sink_props(&file.url(), &more)).await;
+            let text = sink.fail(&[records(0, Column::nulls(1), orders(&[(1, "s3cret")]))]).await;
+            assert!(text.contains("SQLState: 1811"), "{text}");
+            assert_eq!(text.contains("s3cret"), shown, "{text}");
+        }
+    });
+}

@@ -33,6 +33,8 @@ const OVERHEAD: usize = 1024;
 /// An open connection that writes.
 pub(super) struct MySqlTarget {
     session: MySqlConnection,
+    /// Whether errors may repeat values of rows.
+    shows_values: bool,
     /// The server takes no longer statements (`max_allowed_packet`).
     longest: usize,
     /// The columns of each unique index of tables that were upserted to.
@@ -42,8 +44,8 @@ pub(super) struct MySqlTarget {
 impl MySqlTarget {
     /// Makes a session ready to write. Values that do not fit are errors in it, as with Java's
     /// drivers, and literals mean what [`MySqlGrammar`] means by them.
-    pub(super) async fn new(mut session: MySqlConnection) -> Result<Self> {
-        let judged = |error| judge(error, "", true);
+    pub(super) async fn new(mut session: MySqlConnection, shows_values: bool) -> Result<Self> {
+        let judged = |error| judge(error, "", shows_values);
         let mode = "SET SESSION sql_mode = concat(replace(@@sql_mode, 'NO_BACKSLASH_ESCAPES', ''), \
                     ',STRICT_TRANS_TABLES')";
         sqlx::raw_sql(mode).execute(&mut session).await.map_err(judged)?;
@@ -51,7 +53,7 @@ impl MySqlTarget {
         let row = sqlx::query(sql).persistent(false).fetch_one(&mut session).await;
         let longest: i64 = row.and_then(|row| row.try_get(0)).map_err(judged)?;
         let longest = usize::try_from(longest).unwrap_or(1 << 20);
-        Ok(Self { session, longest, unique: HashMap::new() })
+        Ok(Self { session, shows_values, longest, unique: HashMap::new() })
     }
 
     /// Runs a statement for each part of the rows, whose SQL depends on how many rows it is for.
@@ -85,7 +87,7 @@ impl MySqlTarget {
             bound.map_err(|e| e.context("table", &place))?;
             let query = sqlx::query_with(AssertSqlSafe(statement.1.clone()), arguments);
             let run = query.execute(&mut self.session).await;
-            run.map_err(|e| judge(e, &place, write.shows_values))?;
+            run.map_err(|e| judge(e, &place, self.shows_values))?;
             start += rows;
         }
         Ok(())
@@ -141,7 +143,7 @@ impl MySqlTarget {
                    WHERE table_schema = coalesce(?, DATABASE()) AND table_name = ? \
                        AND non_unique = 0 AND column_name IS NOT NULL \
                    ORDER BY index_name, seq_in_index";
-        let judged = |error| judge(error, &table.to_string(), true);
+        let judged = |error| judge(error, &table.to_string(), self.shows_values);
         let rows = sqlx::query(sql)
             .bind(table.schema.clone())
             .bind(table.name.clone())
@@ -182,7 +184,8 @@ impl MySqlTarget {
 impl Target for MySqlTarget {
     async fn describe(&mut self, table: &TableId, types: &[String]) -> Result<Option<TargetTable>> {
         let place = table.to_string();
-        let judged = |error| judge(error, &place, true);
+        let shows_values = self.shows_values;
+        let judged = |error| judge(error, &place, shows_values);
         self.unique.remove(table);
         let Some((name, kind)) = self.find(table).await.map_err(judged)? else { return Ok(None) };
         let is_view = kind == "VIEW";
@@ -218,13 +221,16 @@ impl Target for MySqlTarget {
 
     async fn execute(&mut self, sql: &str) -> Result<()> {
         let run = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.session).await;
-        run.map(|_| ()).map_err(|e| judge(e, "", true))
+        run.map(|_| ()).map_err(|e| judge(e, "", self.shows_values))
     }
 
     async fn fetch(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
         // Not prepared, so that all values come as text.
         let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        let rows = query.fetch_all(&mut self.session).await.map_err(|e| judge(e, "", true))?;
+        let rows = query
+            .fetch_all(&mut self.session)
+            .await
+            .map_err(|e| judge(e, "", self.shows_values))?;
         let text = |row: &MySqlRow, i| {
             let value = row.try_get_raw(i).ok()?;
             let bytes = <&[u8] as Decode<'_, sqlx::MySql>>::decode(value).ok()?;

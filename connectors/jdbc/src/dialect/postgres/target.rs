@@ -29,11 +29,20 @@ use crate::table::TableId;
 const MESSAGE: usize = 8 << 20;
 
 /// A connection that rows are written through.
-pub(super) struct PostgresTarget(PgConnection);
+pub(super) struct PostgresTarget {
+    session: PgConnection,
+    /// Whether errors may repeat values of rows.
+    shows_values: bool,
+}
 
 impl PostgresTarget {
-    pub(super) fn new(connection: PgConnection) -> Self {
-        Self(connection)
+    pub(super) fn new(session: PgConnection, shows_values: bool) -> Self {
+        Self { session, shows_values }
+    }
+
+    /// A statement about this table; none: it is not ours to know.
+    fn about<'a>(&self, table: Option<&'a TableId>) -> About<'a> {
+        About { table, shows_values: self.shows_values }
     }
 
     /// Writes rows, the parts in order.
@@ -48,11 +57,11 @@ impl PostgresTarget {
                 continue;
             };
             let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments);
-            let written = query.execute(&mut self.0).await;
-            written.map_err(|error| fault::judge(error, about(write)))?;
+            let written = query.execute(&mut self.session).await;
+            written.map_err(|error| fault::judge(error, self.about(Some(&write.table.id))))?;
             // What large values needed is not held for ever.
             if bytes > MESSAGE / 8 {
-                self.0.shrink_buffers();
+                self.session.shrink_buffers();
             }
         }
         Ok(())
@@ -62,29 +71,29 @@ impl PostgresTarget {
 #[async_trait]
 impl Target for PostgresTarget {
     async fn describe(&mut self, table: &TableId, types: &[String]) -> Result<Option<TargetTable>> {
-        let about = About { table: Some(table), shows_values: true };
+        let about = self.about(Some(table));
         let judged = |error| fault::judge(error, about);
         // Who looks again has seen that something is not as it was; statements that were prepared
         // know the types of then.
-        self.0.clear_cached_statements().await.map_err(judged)?;
+        self.session.clear_cached_statements().await.map_err(judged)?;
         let id = TableId {
             schema: table.schema.as_deref().map(|schema| kept(schema).to_owned()),
             name: kept(&table.name).to_owned(),
         };
-        catalog::describe(&mut self.0, &id, types).await.map_err(judged)
+        catalog::describe(&mut self.session, &id, types).await.map_err(judged)
     }
 
     async fn execute(&mut self, sql: &str) -> Result<()> {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        let ran = (&mut self.0).execute(sql).await;
-        ran.map(|_| ()).map_err(|error| fault::judge(error, STATEMENT))
+        let ran = (&mut self.session).execute(sql).await;
+        ran.map(|_| ()).map_err(|error| fault::judge(error, self.about(None)))
     }
 
     async fn fetch(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
         let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        let rows = query.fetch_all(&mut self.0).await;
+        let rows = query.fetch_all(&mut self.session).await;
         let rows = rows.and_then(|rows| rows.iter().map(texts).collect());
-        rows.map_err(|error| fault::judge(error, STATEMENT))
+        rows.map_err(|error| fault::judge(error, self.about(None)))
     }
 
     async fn write(&mut self, write: &Write<'_>) -> Result<()> {
@@ -97,7 +106,7 @@ impl Target for PostgresTarget {
 
     async fn close(self: Box<Self>) {
         // The server forgets the session either way.
-        let _ = self.0.close().await;
+        let _ = self.session.close().await;
     }
 }
 
@@ -111,13 +120,6 @@ fn texts(row: &PgRow) -> Result<Vec<Option<String>>, sqlx::Error> {
         value.as_str().map(|text| Some(text.to_owned())).map_err(sqlx::Error::Decode)
     };
     (0..row.len()).map(text).collect()
-}
-
-/// A statement that is not ours to know.
-const STATEMENT: About<'_> = About { table: None, shows_values: true };
-
-fn about<'a>(write: &'a Write<'_>) -> About<'a> {
-    About { table: Some(&write.table.id), shows_values: write.shows_values }
 }
 
 /// The columns of a write, known by their types.

@@ -21,11 +21,15 @@ const MOST_VALUES: usize = 900;
 const MOST_ROWS: usize = 64;
 
 /// An open connection that writes.
-pub(super) struct SqliteTarget(SqliteConnection);
+pub(super) struct SqliteTarget {
+    session: SqliteConnection,
+    /// Whether errors may repeat values of rows.
+    shows_values: bool,
+}
 
 impl SqliteTarget {
-    pub(super) fn new(connection: SqliteConnection) -> Self {
-        Self(connection)
+    pub(super) fn new(session: SqliteConnection, shows_values: bool) -> Self {
+        Self { session, shows_values }
     }
 
     /// Runs a statement for each part of the rows, whose SQL depends on how many rows it is for.
@@ -55,8 +59,8 @@ impl SqliteTarget {
                 order.iter().try_for_each(|cells| cells.bind(row, &mut arguments))?;
             }
             let query = sqlx::query_with(AssertSqlSafe(statement.1.clone()), arguments);
-            let run = query.execute(&mut self.0).await;
-            run.map_err(|e| judge(e, &write.table.id.to_string()))?;
+            let run = query.execute(&mut self.session).await;
+            run.map_err(|e| judge(e, &write.table.id.to_string(), self.shows_values))?;
             start += rows;
         }
         Ok(())
@@ -72,13 +76,13 @@ impl Target for SqliteTarget {
             return Err(Error::data(message).context("schema", schema));
         }
         let place = table.to_string();
-        let judged = |error| judge(error, &place);
+        let judged = |error| judge(error, &place, self.shows_values);
         let sql = "SELECT name, type FROM main.sqlite_schema \
                    WHERE name = ?1 COLLATE NOCASE AND type IN ('table', 'view')";
         let found = sqlx::query(sql)
             .bind(&table.name)
             .persistent(false)
-            .fetch_optional(&mut self.0)
+            .fetch_optional(&mut self.session)
             .await
             .map_err(judged)?;
         let Some(found) = found else { return Ok(None) };
@@ -92,7 +96,7 @@ impl Target for SqliteTarget {
         let rows = sqlx::query(sql)
             .bind(&name)
             .persistent(false)
-            .fetch_all(&mut self.0)
+            .fetch_all(&mut self.session)
             .await
             .map_err(judged)?;
         let columns: Result<_, sqlx::Error> = rows.iter().map(column).collect();
@@ -104,16 +108,19 @@ impl Target for SqliteTarget {
     }
 
     async fn execute(&mut self, sql: &str) -> Result<()> {
-        let run = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.0).await;
-        run.map(|_| ()).map_err(|e| judge(e, ""))
+        let run = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.session).await;
+        run.map(|_| ()).map_err(|e| judge(e, "", self.shows_values))
     }
 
     async fn fetch(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
         let query = sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false);
-        let rows = query.fetch_all(&mut self.0).await.map_err(|e| judge(e, ""))?;
+        let rows = query
+            .fetch_all(&mut self.session)
+            .await
+            .map_err(|e| judge(e, "", self.shows_values))?;
         let texts = |row: &SqliteRow| (0..row.len()).map(|i| row.try_get_unchecked(i)).collect();
         let texts: Result<_, sqlx::Error> = rows.iter().map(texts).collect();
-        texts.map_err(|e| judge(e, ""))
+        texts.map_err(|e| judge(e, "", self.shows_values))
     }
 
     async fn write(&mut self, write: &Write<'_>) -> Result<()> {
@@ -134,7 +141,7 @@ impl Target for SqliteTarget {
 
     async fn close(self: Box<Self>) {
         // Whatever was written is committed or rolled back.
-        let _ = self.0.close().await;
+        let _ = self.session.close().await;
     }
 }
 

@@ -46,7 +46,9 @@ pub(super) fn judge(error: SqlError, about: About<'_>) -> Error {
             ours = ours.context(name, value);
         }
     }
-    let tells_values = kind == ErrorKind::Data && !server.code().starts_with("23");
+    // A trigger says what it likes, under any SQLSTATE.
+    let tells_values = server.routine() == Some("exec_stmt_raise")
+        || kind == ErrorKind::Data && !server.code().starts_with("23");
     if shows_values || !tells_values {
         ours = ours.context("error", server.message());
     }

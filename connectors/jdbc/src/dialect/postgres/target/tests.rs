@@ -30,17 +30,17 @@ fn with(sql: &str, test: impl AsyncFnOnce(Sink)) {
     if let Some(server) = server::server() {
         run(async {
             let database = server.database(sql).await;
-            let target = connect(&database).await;
+            let target = connect(&database, true).await;
             test(Sink { database, target }).await;
         });
     }
 }
 
-async fn connect(database: &Database) -> Box<dyn Target> {
+async fn connect(database: &Database, shows_values: bool) -> Box<dyn Target> {
     let Ok(JdbcUrl::Postgres(url)) = JdbcUrl::parse(&database.url()) else {
         panic!("a PostgreSQL URL")
     };
-    Postgres::new(&url).unwrap().connect_target().await.unwrap()
+    Postgres::new(&url).unwrap().connect_target(shows_values).await.unwrap()
 }
 
 /// A database and the target under test.
@@ -104,7 +104,6 @@ async fn put(
         quoting: Quoting::Always('"'),
         calendar: &Calendar::default(),
         dates: &Calendar::default(),
-        shows_values: true,
     };
     target.write(&write).await
 }

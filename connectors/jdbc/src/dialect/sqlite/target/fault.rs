@@ -15,9 +15,12 @@ const SCHEMA_CHANGED: i32 = 17;
 const TOO_BIG: i32 = 18;
 const CONSTRAINT: i32 = 19;
 const MISMATCH: i32 = 20;
+/// What a trigger refuses, with all of the result code.
+const RAISED: &str = "1811";
 
-/// An error as one of ours.
-pub(super) fn judge(error: SqlError, table: &str) -> Error {
+/// An error as one of ours. What triggers say may have values of rows in it, and is repeated only
+/// where these may be shown.
+pub(super) fn judge(error: SqlError, table: &str, shows_values: bool) -> Error {
     let (kind, remedy) = match &error {
         SqlError::Database(database) => {
             let code = database.code().and_then(|code| code.parse().ok()).unwrap_or_default();
@@ -36,14 +39,22 @@ pub(super) fn judge(error: SqlError, table: &str) -> Error {
     if !table.is_empty() {
         ours = ours.context("table", table);
     }
-    match &error {
+    let may_be_told = match &error {
         SqlError::Database(database) => {
             let code = database.code().unwrap_or_default();
-            ours.context("error", database.message()).context("SQLState", code)
+            let may_be_told = shows_values || code != RAISED;
+            if may_be_told {
+                ours = ours.context("error", database.message());
+            }
+            ours = ours.context("SQLState", code);
+            may_be_told
         }
-        other => ours.context("error", other),
-    }
-    .with_source(error)
+        other => {
+            ours = ours.context("error", other);
+            true
+        }
+    };
+    if may_be_told { ours.with_source(error) } else { ours }
 }
 
 /// By SQLite's result code, whose low byte is the kind.

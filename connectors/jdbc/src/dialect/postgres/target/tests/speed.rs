@@ -72,7 +72,6 @@ fn write<'a>(
         quoting: Quoting::Always('"'),
         calendar: &JAVA,
         dates: &JAVA,
-        shows_values: true,
     }
 }
 
