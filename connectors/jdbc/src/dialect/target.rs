@@ -8,7 +8,7 @@
 use arrow::array::ArrayRef;
 use async_trait::async_trait;
 use millrace_api::Result;
-use millrace_api::data::{Schema, SchemaRef, Value};
+use millrace_api::data::{Kind, Schema, SchemaRef, Value};
 
 use crate::calendar::Calendar;
 use crate::table::{Quoting, TableId};
@@ -62,7 +62,8 @@ pub(crate) struct TargetField {
 pub(crate) struct Write<'a> {
     pub(crate) action: Action,
     pub(crate) table: &'a TargetTable,
-    /// Keys first. Unless inserted, no two rows have the same key.
+    /// Keys first. Unless inserted, no two rows have the same key; the database may hold keys that
+    /// are not [exact](is_exact) for the same all the same, and then the last row counts.
     pub(crate) fields: &'a [TargetField],
     /// One a field, all of the same length, of the field schema's
     /// [Arrow type](Schema::arrow_type), but for
@@ -84,6 +85,14 @@ impl Write<'_> {
     pub(crate) fn rows(&self) -> usize {
         self.arrays.first().map_or(0, |array| array.len())
     }
+}
+
+/// Whether values of this schema are equal to a database just where they are the same. Text is not,
+/// by its collation or because the column is a UUID or a number, nor is what a column may round.
+pub(crate) fn is_exact(schema: &Schema) -> bool {
+    let is_plain = schema.name().is_none();
+    let kinds = [Kind::Int8, Kind::Int16, Kind::Int32, Kind::Int64, Kind::Boolean];
+    is_plain && kinds.contains(&schema.kind())
 }
 
 /// The schema of a timestamp that is finer than Connect's own, which has milliseconds.

@@ -1,12 +1,13 @@
 //! Gathers rows that are to be written together, and decides in which order.
 //!
 //! Rows of one shape are written in one go. What is done to one key keeps its order; of what is
-//! done to it again and again, only the last is.
+//! done to it again and again, only the last is. Where keys may be equal to the database though
+//! they are not the same, such as texts that differ in case, all rows keep their order.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, UInt64Array};
 use arrow::compute;
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, Rows as EncodedRows, SortField};
@@ -14,7 +15,7 @@ use millrace_api::data::SinkRecords;
 use millrace_api::{Result, TopicPartition};
 use tokio::time::Instant;
 
-use crate::dialect::target::Action;
+use crate::dialect::target::{Action, is_exact};
 use crate::sink::rows::{Rows, Run, arrow_error, concat};
 use crate::sink::shape::Shape;
 use crate::table::TableId;
@@ -181,17 +182,8 @@ impl Group {
         needed.dedup();
         let part = |run: &usize| runs[*run].part(deletes).expect("the row was found there");
         let total: usize = needed.iter().map(|run| part(run).numbers.len()).sum();
-        let in_order = rows.is_sorted_by_key(|at| (at.run, at.row));
-        let column = |i: usize| {
-            let arrays: Vec<ArrayRef> =
-                needed.iter().map(|run| Arc::clone(&part(run).arrays[i])).collect();
-            if let ([array], true) = (arrays.as_slice(), total == rows.len() && in_order) {
-                return Ok(Arc::clone(array));
-            }
-            let all = concat(&arrays, &self.shape.fields[i].schema)?;
-            if total == rows.len() && in_order {
-                return Ok(all);
-            }
+        let is_all = total == rows.len() && rows.is_sorted_by_key(|at| (at.run, at.row));
+        let places = (!is_all).then(|| {
             let mut starts = HashMap::new();
             let mut start = 0;
             for run in &needed {
@@ -199,8 +191,19 @@ impl Group {
                 start += part(run).numbers.len();
             }
             let places = rows.iter().map(|at| (starts[&at.run] + at.row) as u64);
-            let places = arrow::array::UInt64Array::from_iter_values(places);
-            compute::take(&*all, &places, None).map_err(arrow_error)
+            UInt64Array::from_iter_values(places)
+        });
+        let column = |i: usize| {
+            let arrays: Vec<ArrayRef> =
+                needed.iter().map(|run| Arc::clone(&part(run).arrays[i])).collect();
+            let all = match arrays.as_slice() {
+                [array] => Arc::clone(array),
+                _ => concat(&arrays, &self.shape.fields[i].schema)?,
+            };
+            match &places {
+                Some(places) => compute::take(&*all, places, None).map_err(arrow_error),
+                None => Ok(all),
+            }
         };
         (0..self.shape.fields.len()).map(column).collect()
     }
@@ -217,7 +220,8 @@ struct Pending {
 /// a later one that leaves nothing of it.
 pub(super) fn plan(runs: &[Run], action: Action, coalesces: bool) -> Result<Vec<Group>> {
     let keys = Keys::of(runs, action)?;
-    let mut plan = Plan { action, coalesces, groups: Vec::new(), floor: 0 };
+    let in_order = !keys.are_exact;
+    let mut plan = Plan { action, coalesces, in_order, groups: Vec::new(), floor: 0 };
     let mut pending: HashMap<&[u8], Pending> = HashMap::new();
     for (i, run) in runs.iter().enumerate() {
         if keys.differ_at(i) {
@@ -245,6 +249,8 @@ pub(super) fn plan(runs: &[Run], action: Action, coalesces: bool) -> Result<Vec<
 struct Plan {
     action: Action,
     coalesces: bool,
+    /// Whether no row may be written before one that came earlier and is of another group.
+    in_order: bool,
     groups: Vec<Group>,
     /// Rows join no group before this one.
     floor: usize,
@@ -298,6 +304,10 @@ impl Plan {
     /// The group for a row, not before `first`; a new one where there is none.
     fn group(&mut self, shape: &Arc<Shape>, at: At, first: usize) -> usize {
         let action = self.action(at);
+        let first = match self.in_order {
+            true => first.max(self.groups.len().saturating_sub(1)),
+            false => first,
+        };
         let fits = |group: &Group| group.action == action && Arc::ptr_eq(&group.shape, shape);
         let found = self.groups[first..].iter().position(fits);
         found.map_or_else(
@@ -314,6 +324,8 @@ impl Plan {
 struct Keys {
     /// None where keys do not matter.
     runs: Option<Vec<RunKeys>>,
+    /// Whether keys that are not the same are not equal to the database either.
+    are_exact: bool,
 }
 
 struct RunKeys {
@@ -329,9 +341,13 @@ impl Keys {
         let is_one_shape = shapes.all(|shape| first.is_some_and(|first| Arc::ptr_eq(first, shape)));
         let has_keys = first.is_some_and(|shape| shape.keys() > 0);
         if !has_keys || (action == Action::Insert && is_one_shape) {
-            return Ok(Self { runs: None });
+            return Ok(Self { runs: None, are_exact: true });
         }
-        runs.iter().map(RunKeys::of).collect::<Result<_>>().map(|runs| Self { runs: Some(runs) })
+        let rows = runs.iter().flat_map(Run::parts);
+        let mut keys = rows.flat_map(|rows| &rows.shape.fields[..rows.shape.keys()]);
+        let are_exact = keys.all(|field| is_exact(&field.schema));
+        let runs = runs.iter().map(RunKeys::of).collect::<Result<_>>()?;
+        Ok(Self { runs: Some(runs), are_exact })
     }
 
     /// Whether keys of this run cannot be compared with those of the run before.

@@ -85,8 +85,28 @@ impl Shape {
                            fields.whitelist";
             return Err(Error::data(message));
         }
+        fields.iter().try_for_each(check_scale)?;
         let order = order(&fields, value);
         Ok(Self { table, fields, order, deletes: value.is_none() })
+    }
+}
+
+/// No database here keeps more digits after the point; written out, a few bytes that stand for
+/// millions of zeros would take as much memory.
+const LARGEST_SCALE: u32 = 16_383;
+
+fn check_scale(field: &ShapeField) -> Result<()> {
+    let mut schema = &field.schema;
+    while let (Kind::Array, Some(items)) = (schema.kind(), schema.value_schema()) {
+        schema = items;
+    }
+    match schema.decimal_scale() {
+        Some(scale) if scale.unsigned_abs() > LARGEST_SCALE => {
+            let message = "a Decimal has a scale that no database takes; set its scale where the \
+                           records are made, or leave the field out with fields.whitelist";
+            Err(Error::data(message).context("field", &field.name).context("scale", scale))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -11,6 +11,7 @@ use millrace_testkit::plugin_host::run;
 use millrace_testkit::sink_suite::{self, SinkFixture, Tombstones};
 use sqlx::{AssertSqlSafe, Row};
 
+use crate::host::Lines;
 use crate::mariadb_server::{Database, server};
 use crate::sink_host::{Sink, int_keys, records, schema, sink_plugin, sink_props, structs};
 
@@ -423,6 +424,25 @@ fn an_upsert_needs_a_key_of_the_table() {
         let rows = orders(&[(1, "a"), (1, "b")]);
         sink.write(&[records(0, Column::nulls(2), rows)]).await;
         assert_eq!(query(&database, ALL).await, "1|b");
+    });
+}
+
+#[test]
+fn a_second_unique_index_is_warned_about() {
+    let table = "CREATE TABLE orders (id int PRIMARY KEY, name varchar(20) UNIQUE, n int UNIQUE); \
+                 INSERT INTO orders VALUES (1, 'a', 1)";
+    with(table, async |database| {
+        let lines = Lines::default();
+        let _guard = tracing::subscriber::set_default(lines.clone());
+        let more = [&[("insert.mode", "upsert")], &BY_VALUE[..]].concat();
+        let mut sink = Sink::strict(&sink_props(&database.url(), &more)).await;
+        for (offset, id) in [(0, 2), (1, 3)] {
+            sink.write(&[records(offset, Column::nulls(1), orders(&[(id, "a")]))]).await;
+        }
+        assert_eq!(query(&database, ALL).await, "1|a|1");
+        let found = lines.take();
+        let about = found.matches("beside the columns of pk.fields").count();
+        assert_eq!((about, found.contains("unique index of name beside")), (1, true), "{found}");
     });
 }
 

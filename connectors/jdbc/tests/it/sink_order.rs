@@ -7,6 +7,7 @@ use millrace_api::data::{Column, Kind, Schema, SchemaRef, SinkRecords, Value};
 use millrace_testkit::plugin_host::{for_all, run};
 use proptest::prelude::*;
 
+use crate::mariadb_server;
 use crate::server::{Database, server};
 use crate::sink_host::{Sink, int_keys, records, schema, sink_props, structs};
 use crate::sink_sqlite::query;
@@ -150,5 +151,89 @@ fn keys_are_the_same_whatever_their_width() {
         ];
         sink.write(&batch).await;
         assert_eq!(query(&file, "SELECT * FROM orders").await, "1|NULL|4");
+    });
+}
+
+const LOW: &str = "aaaaaaaa-0000-0000-0000-000000000001";
+const UP: &str = "AAAAAAAA-0000-0000-0000-000000000001";
+const OTHER: &str = "bbbbbbbb-0000-0000-0000-000000000001";
+
+/// Writes rows whose keys are texts, in one batch; none deletes.
+async fn apply_texts(url: &str, mode: &str, rows: &[(&str, Option<i32>)]) {
+    let more = [
+        ("insert.mode", mode),
+        ("pk.mode", "record_key"),
+        ("pk.fields", "id"),
+        ("delete.enabled", "true"),
+    ];
+    let keys = rows.iter().map(|(key, _)| Value::from(*key)).collect();
+    let keys = Column::from_values(Some(Schema::string(false)), keys);
+    let values = rows.iter().map(|(_, set)| set.map(|set| vec![Value::Int32(set)]));
+    let values = structs(&shape(0), values.collect());
+    let mut sink = Sink::strict(&sink_props(url, &more)).await;
+    sink.write(&[records(0, keys, values)]).await;
+    sink.task.stop().await.unwrap();
+}
+
+/// Changes to a row whose key is spelled in two ways: the mode, the rows, and what is in column `a`
+/// of its row and of another in the end. The row is there with 0.
+type Respelled = (&'static str, &'static [(&'static str, Option<i32>)], &'static str);
+const RESPELLED: [Respelled; 4] = [
+    ("upsert", &[(OTHER, Some(1)), (LOW, None), (UP, Some(2))], "2,1"),
+    ("upsert", &[(LOW, Some(1)), (UP, Some(2)), (LOW, Some(3)), (UP, None)], ""),
+    ("upsert", &[(LOW, Some(1)), (UP, Some(2))], "2"),
+    ("update", &[(LOW, Some(1)), (UP, Some(2)), (OTHER, Some(3))], "2"),
+];
+
+#[test]
+fn keys_that_are_equal_to_the_database_keep_their_order() {
+    run(async {
+        for (mode, rows, expected) in RESPELLED {
+            let file = File::new(&format!(
+                "CREATE TABLE orders (id TEXT COLLATE NOCASE PRIMARY KEY, a INT);
+                 INSERT INTO orders VALUES ('{LOW}', 0)"
+            ))
+            .await;
+            apply_texts(&file.url(), mode, rows).await;
+            let sql = "SELECT coalesce(group_concat(a, ','), '') FROM \
+                       (SELECT a FROM orders ORDER BY id)";
+            assert_eq!(query(&file, sql).await, expected, "{mode} {rows:?}");
+        }
+    });
+}
+
+#[test]
+fn keys_that_are_equal_to_the_database_keep_their_order_on_postgres() {
+    let Some(server) = server() else { return };
+    run(async {
+        let database = server.database("CREATE TABLE orders (id uuid PRIMARY KEY, a INT)").await;
+        for (mode, rows, expected) in RESPELLED {
+            let before = format!("TRUNCATE orders; INSERT INTO orders VALUES ('{LOW}', 0)");
+            database.execute(&before).await;
+            apply_texts(&database.url(), mode, rows).await;
+            let mut connection = database.connect().await;
+            let sql = "SELECT coalesce(string_agg(a::text, ',' ORDER BY id), '') FROM orders";
+            let text: String = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+            assert_eq!(text, expected, "{mode} {rows:?}");
+        }
+    });
+}
+
+#[test]
+fn keys_that_are_equal_to_the_database_keep_their_order_on_mariadb() {
+    let Some(server) = mariadb_server::server() else { return };
+    run(async {
+        let table = "CREATE TABLE orders (id VARCHAR(40) COLLATE utf8mb4_general_ci PRIMARY KEY, \
+                     a INT)";
+        let database = server.database(table).await;
+        for (mode, rows, expected) in RESPELLED {
+            database.execute("DELETE FROM orders").await;
+            database.execute(&format!("INSERT INTO orders VALUES ('{LOW}', 0)")).await;
+            apply_texts(&database.url(), mode, rows).await;
+            let mut connection = database.connect().await;
+            let sql = "SELECT CAST(coalesce(group_concat(a ORDER BY id), '') AS CHAR) FROM orders";
+            let text: String = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+            assert_eq!(text, expected, "{mode} {rows:?}");
+        }
     });
 }

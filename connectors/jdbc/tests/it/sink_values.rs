@@ -96,6 +96,11 @@ fn records_that_cannot_be_rows_are_reported_alone() {
         let nested = structs(&inner, vec![Some(vec![deep])]);
         check(&[], Column::nulls(1), nested, &["no type for a field", "field: deep", "Flatten"])
             .await;
+        let decimal = Schema::decimal_builder(200_000_000).with_optional(true).build();
+        let small = Decimal { unscaled: 1.into(), scale: 200_000_000 };
+        let decimals = Schema::struct_builder().field("n", decimal).build();
+        let decimals = structs(&decimals, vec![Some(vec![Value::Decimal(small)])]);
+        check(&[], Column::nulls(1), decimals, &["field: n", "scale: 200000000"]).await;
         let nothing = [("fields.whitelist", "other")];
         check(&nothing, Column::nulls(1), value(), &["no field", "fields.whitelist"]).await;
         let upsert =

@@ -125,6 +125,7 @@ impl MySqlTarget {
         }
         if !self.unique.contains_key(id) {
             let indexes = self.unique_indexes(id).await?;
+            warn_of_others(write, &indexes);
             self.unique.insert(id.clone(), indexes);
         }
         let is_key = |column: &String| write.fields.iter().any(|f| f.is_key && f.column == *column);
@@ -266,6 +267,24 @@ impl Target for MySqlTarget {
     }
 }
 
+/// An upsert changes whichever row is equal in any unique index.
+fn warn_of_others(write: &Write<'_>, indexes: &[Vec<String>]) {
+    let find = |column: &String| write.fields.iter().find(|field| field.column == *column);
+    let is_other = |columns: &&Vec<String>| {
+        columns.iter().all(|column| find(column).is_some())
+            && columns.iter().any(|column| find(column).is_some_and(|field| !field.is_key))
+    };
+    for columns in indexes.iter().filter(is_other) {
+        tracing::warn!(
+            "table {} has a unique index of {} beside the columns of pk.fields: a record that is \
+             equal to another row in it changes that row; drop the index, or let pk.fields be its \
+             columns",
+            write.table.id,
+            columns.join(", "),
+        );
+    }
+}
+
 /// Binds rows in the order of the statement's marks.
 fn bind(
     write: &Write<'_>,
@@ -279,7 +298,8 @@ fn bind(
     }
     let (keys, values) = cells.split_at(write.fields.iter().take_while(|f| f.is_key).count());
     for value in values {
-        for row in rows.clone() {
+        // The first that fits counts, and it is to be the last row's.
+        for row in rows.clone().rev() {
             if rows.len() > 1 {
                 all(keys, row)?;
             }

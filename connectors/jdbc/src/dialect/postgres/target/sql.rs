@@ -6,7 +6,7 @@
 use millrace_api::{Error, Result};
 
 use super::route::{ColumnType, Generated, Route, column};
-use crate::dialect::target::{Action, TargetField, TargetTable};
+use crate::dialect::target::{Action, TargetField, TargetTable, is_exact};
 use crate::table::Quoting;
 
 /// The catalog's spelling is exact: names are quoted whatever `quote.sql.identifiers` says.
@@ -38,7 +38,11 @@ impl Plan {
             Action::Update if others().next().is_none() => None,
             Action::Update => {
                 let set = join(others(), ", ", |c| format!("{} = {}", c.name, c.value));
-                Some(format!("UPDATE {target} AS t SET {set} FROM {rows} WHERE {}", same()))
+                let (rows, same) = match fields.iter().all(|f| !f.is_key || is_exact(&f.schema)) {
+                    true => (rows, same()),
+                    false => last_of_each(&target, &columns, &same()),
+                };
+                Some(format!("UPDATE {target} AS t SET {set} FROM {rows} WHERE {same}"))
             }
             Action::Delete => {
                 Some(format!("DELETE FROM {target} AS t USING {rows} WHERE {}", same()))
@@ -63,10 +67,31 @@ impl Plan {
     }
 }
 
+/// The rows whose keys are there: of those that the server holds for the same, the last. And what
+/// tells which rows of the table they are.
+fn last_of_each(target: &str, columns: &[Column], same: &str) -> (String, String) {
+    let sent = join(columns.iter(), ", ", |c| c.sent.clone());
+    let keys = || columns.iter().filter(|column| column.is_key).enumerate();
+    let list = |sql: &dyn Fn(usize, &Column) -> String, separator: &str| {
+        keys().map(|(i, column)| sql(i, column)).collect::<Vec<_>>().join(separator)
+    };
+    let names = list(&|_, c| format!("t.{}", c.name), ", ");
+    let found = list(&|i, c| format!("t.{} AS k{i}", c.name), ", ");
+    let rows = format!(
+        "(SELECT DISTINCT ON ({names}) {found}, s.* FROM {target} AS t \
+         JOIN (SELECT {sent}, generate_subscripts({}, 1) AS n) AS s ON {same} \
+         ORDER BY {names}, s.n DESC) AS s",
+        columns[0].array
+    );
+    (rows, list(&|i, c| format!("t.{} = s.k{i}", c.name), " AND "))
+}
+
 /// A column in SQL.
 struct Column {
     name: String,
     is_key: bool,
+    /// Its parameter.
+    array: String,
     /// Its parameter, as rows.
     sent: String,
     /// Its value, to be assigned or compared.
@@ -80,10 +105,12 @@ impl Column {
             Some(kind) => format!("s.c{at}::{kind}"),
             None => format!("s.c{at}"),
         };
+        let array = format!("${}::{}[]", at + 1, route.sent_as);
         Self {
             name: QUOTED.sql(&field.column),
             is_key: field.is_key,
-            sent: format!("unnest(${}::{}[]) AS c{at}", at + 1, route.sent_as),
+            sent: format!("unnest({array}) AS c{at}"),
+            array,
             value: cast(&route.cast),
             compared: cast(&route.compared_as),
         }
