@@ -29,6 +29,8 @@ pub(super) struct Tables {
     dialect: Arc<dyn Dialect>,
     quoting: Quoting,
     known: HashMap<TableId, Arc<TargetTable>>,
+    /// The whole names of tables by those that the database keeps.
+    whole: HashMap<TableId, TableId>,
     fittings: Vec<Arc<Fitting>>,
 }
 
@@ -39,6 +41,7 @@ impl Tables {
             dialect: Arc::clone(dialect),
             quoting: config.quoting(dialect.quote_mark()),
             known: HashMap::new(),
+            whole: HashMap::new(),
             fittings: Vec::new(),
         }
     }
@@ -92,6 +95,9 @@ impl Tables {
     ) -> Result<Option<Fitting>> {
         self.check_names(shape)?;
         let grammar = self.dialect.grammar()?;
+        let whole = self.meant(&shape.table)?;
+        let kept = kept(&whole, grammar);
+        self.check_kept(&whole, &kept)?;
         let untyped = |f: &&ShapeField| grammar.column_type(&f.schema, f.is_key).is_none();
         if let Some(field) = shape.fields.iter().find(untyped) {
             return Err(no_type(field));
@@ -125,6 +131,7 @@ impl Tables {
         let columns: Vec<_> = fields.iter().flatten().map(|f| f.column.clone()).collect();
         unique(&columns)?;
         self.known.insert(shape.table.clone(), Arc::clone(&table));
+        self.whole.insert(kept, whole);
         let fields = fields.into_iter().flatten().collect();
         Ok(Some(Fitting { shape: Arc::clone(shape), table, fields }))
     }
@@ -135,13 +142,30 @@ impl Tables {
         target: &mut dyn Target,
         table: &TableId,
     ) -> Result<Option<TargetTable>> {
-        let mut table = table.clone();
-        if self.quoting == Quoting::Never {
-            let grammar = self.dialect.grammar()?;
-            table.schema = table.schema.map(|schema| grammar.unquoted(&schema));
-            table.name = grammar.unquoted(&table.name);
+        target.describe(&self.meant(table)?, &self.config.table_types).await
+    }
+
+    /// The table that a name means in SQL, however long it is.
+    fn meant(&self, table: &TableId) -> Result<TableId> {
+        let grammar = self.dialect.grammar()?;
+        let unquoted = |name: &String| match self.quoting {
+            Quoting::Never => grammar.unquoted(name),
+            _ => name.clone(),
+        };
+        let schema = table.schema.as_ref().map(unquoted);
+        Ok(TableId { schema, name: unquoted(&table.name) })
+    }
+
+    /// A name that the database cuts off may be another's: the rows of two would mix.
+    fn check_kept(&self, whole: &TableId, kept: &TableId) -> Result<()> {
+        match self.whole.get(kept) {
+            Some(other) if other != whole => {
+                let message = "two tables have the same name as far as the database keeps it; \
+                               give one a shorter name by table.name.map or table.name.format";
+                Err(Error::data(message).context("other", other).context("kept", kept))
+            }
+            _ => Ok(()),
         }
-        target.describe(&table, &self.config.table_types).await
     }
 
     /// Names that go into SQL as they are must be names and nothing else.
@@ -176,6 +200,13 @@ impl Tables {
                 types.join(", ")
             );
             return Err(Error::data(message));
+        }
+        let kept = kept(&shape.table, grammar);
+        if kept != shape.table {
+            let message = "the table's name is longer than the database keeps, so that others that \
+                           begin alike would share the table; give it a shorter one by \
+                           table.name.map or table.name.format, or create it by hand";
+            return Err(Error::data(message).context("kept", kept));
         }
         let created = target.execute(&sql).await;
         if created.is_ok() {
@@ -240,6 +271,12 @@ impl Tables {
             None => Err(Error::fatal("columns were added and are not there")),
         }
     }
+}
+
+/// A table under the name that the database keeps.
+fn kept(table: &TableId, grammar: &dyn Grammar) -> TableId {
+    let kept = |name: &String| grammar.kept(name).to_owned();
+    TableId { schema: table.schema.as_ref().map(kept), name: kept(&table.name) }
 }
 
 /// The fields of a shape that have no column.

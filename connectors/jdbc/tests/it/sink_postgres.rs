@@ -11,7 +11,9 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::host::{props, read, task};
 use crate::server::{Database, server};
-use crate::sink_host::{Sink, int_keys, records, schema, sink_plugin, sink_props, structs};
+use crate::sink_host::{
+    Sink, int_keys, records, records_of, schema, sink_plugin, sink_props, structs,
+};
 
 /// Runs a test with a database that holds this, where there is a server.
 fn with(sql: &str, test: impl AsyncFnOnce(Database)) {
@@ -82,6 +84,44 @@ fn tables_are_created_and_altered() {
         }
         let expected = "orders|0|7|1|a|0.5;orders|0|8|3|NULL|1.5;orders|0|9|3|NULL|1.5";
         assert_eq!(query(&database, "SELECT * FROM orders ORDER BY 3").await, expected);
+    });
+}
+
+#[test]
+fn topics_share_no_table_because_its_name_is_cut() {
+    let kept = "p".repeat(63);
+    let [one, two] = ["orders", "customers"].map(|tail| format!("{kept}-{tail}"));
+    let more = [&BY_KEY[..], &[("auto.create", "true")]].concat();
+    let of = |topic: &str, offset: i64, name| {
+        [records_of(topic, offset, int_keys(&[1]), orders(&[(1, name)]))]
+    };
+    with("", async |database| {
+        // Neither has a table, and none is made for them.
+        let mut sink = Sink::reporting(&sink_props(&database.url(), &more)).await;
+        sink.write(&of(&one, 0, "a")).await;
+        sink.write(&of(&two, 1, "b")).await;
+        assert_eq!(sink.reports.offsets(), [0, 1]);
+        assert!(sink.reports.text().contains("table.name.map"), "{}", sink.reports.text());
+        assert_eq!(
+            query(&database, "SELECT relname::text FROM pg_class WHERE relname ~ '^pp'").await,
+            ""
+        );
+        // One that was made by somebody who cuts names takes the rows of one of them.
+        database.execute(&format!("CREATE TABLE {kept} (id int PRIMARY KEY, name text)")).await;
+        let mut sink = Sink::reporting(&sink_props(&database.url(), &more)).await;
+        sink.write(&of(&one, 0, "a")).await;
+        sink.write(&of(&two, 1, "b")).await;
+        sink.write(&of(&kept, 2, "c")).await;
+        sink.write(&of(&one, 3, "d")).await;
+        assert_eq!(sink.reports.offsets(), [1, 2]);
+        assert!(sink.reports.text().contains(&format!("other: {one}")), "{}", sink.reports.text());
+        assert_eq!(query(&database, &format!("SELECT id::text, name FROM {kept}")).await, "1|d");
+        // And of the other under a name of its own.
+        let map = format!("{kept}-(.*):${{1}}");
+        let mapped = [&more[..], &[("table.name.map", map.as_str())]].concat();
+        let mut sink = Sink::strict(&sink_props(&database.url(), &mapped)).await;
+        sink.write(&of(&two, 0, "b")).await;
+        assert_eq!(query(&database, "SELECT id::text, name FROM customers").await, "1|b");
     });
 }
 
