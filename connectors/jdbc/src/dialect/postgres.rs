@@ -398,14 +398,18 @@ impl PostgresConnection {
 
 /// Begins the transaction of a reading.
 fn begin(select: &Select) -> SqlStr {
-    let sql = match (&select.view, select.isolation) {
+    let mut sql = match (&select.view, select.isolation) {
         (Some(view), _) => {
             let name = view.replace('\'', "''");
             format!("BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '{name}'")
         }
         (None, Some(isolation)) => format!("BEGIN ISOLATION LEVEL {}", isolation.sql()),
-        (None, None) => return "BEGIN".into_sql_str(),
+        (None, None) => "BEGIN".to_owned(),
     };
+    // Notices are logged, and may repeat parts of a query that is not to be shown.
+    if matches!(select.from, From::Query(_)) {
+        sql.push_str("; SET LOCAL client_min_messages = error");
+    }
     AssertSqlSafe(sql).into_sql_str()
 }
 

@@ -50,10 +50,20 @@ impl Job {
         batches: mpsc::Sender<Batch>,
     ) -> Result<Ended> {
         let config = &self.settings.config;
-        let mut connection = match connection {
+        let connection = match connection {
             Some(connection) => connection,
             None => connect(&*self.settings.dialect, config).await?,
         };
+        self.read(connection, batches).await.map_err(|error| config.shown(error))
+    }
+
+    /// From the first statement to the end.
+    async fn read(
+        &self,
+        mut connection: Box<dyn Connection>,
+        batches: mpsc::Sender<Batch>,
+    ) -> Result<Ended> {
+        let config = &self.settings.config;
         let mut select =
             Select { from: config.spelt(&self.from), ..self.settings.template.clone() };
         if let From::Table(table) = &self.from {

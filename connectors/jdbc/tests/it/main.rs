@@ -11,6 +11,7 @@ mod late;
 mod mariadb;
 mod mariadb_late;
 mod mariadb_server;
+mod masked;
 mod pages;
 mod people;
 mod postgres;

@@ -1,6 +1,7 @@
 //! What is wrong with a configuration that no single key shows.
 
 use std::error::Error as _;
+use std::iter;
 
 use millrace_api::config::{ConfigError, Props};
 use millrace_api::{Error, Result};
@@ -36,13 +37,25 @@ impl Problems {
     }
 }
 
+/// An error without the words of the database: these repeat parts of the query.
 fn masked(error: &Error) -> String {
-    let state = error.source().and_then(|cause| match cause.downcast_ref::<sqlx::Error>() {
-        Some(sqlx::Error::Database(error)) => error.code().map(|code| code.into_owned()),
-        _ => None,
-    });
+    let state = answer(error).and_then(sqlx::error::DatabaseError::code);
     let state = state.map_or(String::new(), |state| format!(" (SQLState: {state})"));
-    format!("the database refuses the query{state}; run it by hand to see what it says")
+    match error.is_retriable() {
+        true => format!("reading the query was interrupted{state}"),
+        false => {
+            format!("the database refuses the query{state}; run it by hand to see what it says")
+        }
+    }
+}
+
+/// What the database answered, where that is the cause.
+fn answer(error: &Error) -> Option<&dyn sqlx::error::DatabaseError> {
+    let causes = iter::successors(error.source(), |cause| (*cause).source());
+    causes.filter_map(|cause| cause.downcast_ref()).find_map(|cause| match cause {
+        sqlx::Error::Database(answer) => Some(&**answer),
+        _ => None,
+    })
 }
 
 fn any(keys: &[(&str, bool)]) -> bool {
@@ -73,6 +86,16 @@ impl SourceConfig {
             _ => ("query", error.to_string()),
         };
         ConfigError { key: key.to_owned(), message }
+    }
+
+    /// An error of reading, without the database's words where the query is not to be shown.
+    pub(crate) fn shown(&self, error: Error) -> Error {
+        match answer(&error) {
+            Some(_) if !self.query_masked.value().trim().is_empty() => {
+                Error::new(error.kind(), masked(&error))
+            }
+            _ => error,
+        }
     }
 
     /// The key that chooses tables.
