@@ -35,7 +35,7 @@ fn shape(column: usize) -> SchemaRef {
 }
 
 /// Runs of records of one schema each; a deletion is in the run of what is before it.
-fn runs(changes: &[Change]) -> Vec<SinkRecords> {
+fn runs(changes: &[Change], keys: impl Fn(&[i32]) -> Column) -> Vec<SinkRecords> {
     let mut runs = Vec::new();
     let mut start = 0;
     while start < changes.len() {
@@ -43,10 +43,10 @@ fn runs(changes: &[Change]) -> Vec<SinkRecords> {
         let same = |c: &&Change| c.set.is_none_or(|set| set.0 == column);
         let len = changes[start..].iter().take_while(same).count();
         let part = &changes[start..start + len];
-        let keys: Vec<i32> = part.iter().map(|c| c.key).collect();
+        let numbers: Vec<i32> = part.iter().map(|c| c.key).collect();
         let values = part.iter().map(|c| c.set.map(|set| vec![Value::Int32(set.1)]));
         let values = structs(&shape(column), values.collect());
-        runs.push(records(i64::try_from(start).unwrap(), int_keys(&keys), values));
+        runs.push(records(i64::try_from(start).unwrap(), keys(&numbers), values));
         start += len;
     }
     runs
@@ -79,11 +79,12 @@ async fn on_sqlite(runs: &[SinkRecords], mode: &str, size: &str) -> (String, BTr
 
 async fn on_postgres(
     database: &Database,
+    rows: &str,
     runs: &[SinkRecords],
     mode: &str,
     size: &str,
 ) -> (String, BTreeSet<i64>) {
-    database.execute(&format!("TRUNCATE orders; {ROWS}")).await;
+    database.execute(&format!("TRUNCATE orders; {rows}")).await;
     let reported = apply(&database.url(), runs, mode, size).await;
     let mut connection = database.connect().await;
     let sql = "SELECT coalesce(string_agg(orders::text, ';' ORDER BY id), '') FROM orders";
@@ -104,7 +105,7 @@ fn check(single: &Written, batch: &Written, mode: &str) {
 fn batches_are_as_good_as_single_rows() {
     for mode in ["upsert", "update", "insert"] {
         for_all(60, &changes(), |changes| {
-            let runs = runs(&changes);
+            let runs = runs(&changes, int_keys);
             let single = run(on_sqlite(&runs, mode, "1"));
             check(&single, &run(on_sqlite(&runs, mode, "1000")), mode);
         });
@@ -117,9 +118,9 @@ fn batches_are_as_good_as_single_rows_on_postgres() {
     let database = run(server.database(TABLE));
     for mode in ["upsert", "update", "insert"] {
         for_all(12, &changes(), |changes| {
-            let runs = runs(&changes);
-            let single = run(on_postgres(&database, &runs, mode, "1"));
-            check(&single, &run(on_postgres(&database, &runs, mode, "1000")), mode);
+            let runs = runs(&changes, int_keys);
+            let single = run(on_postgres(&database, ROWS, &runs, mode, "1"));
+            check(&single, &run(on_postgres(&database, ROWS, &runs, mode, "1000")), mode);
         });
     }
 }
@@ -157,6 +158,45 @@ fn keys_are_the_same_whatever_their_width() {
 const LOW: &str = "aaaaaaaa-0000-0000-0000-000000000001";
 const UP: &str = "AAAAAAAA-0000-0000-0000-000000000001";
 const OTHER: &str = "bbbbbbbb-0000-0000-0000-000000000001";
+const OTHER_UP: &str = "BBBBBBBB-0000-0000-0000-000000000001";
+
+/// Two keys, each in two spellings.
+fn spelled(keys: &[i32]) -> Column {
+    let text = |key: &i32| Value::from([LOW, UP, OTHER, OTHER_UP][*key as usize]);
+    Column::from_values(Some(Schema::string(false)), keys.iter().map(text).collect())
+}
+
+#[test]
+fn batches_of_keys_spelled_anyhow_are_as_good_as_single_rows() {
+    let table = TABLE.replace("INTEGER", "TEXT COLLATE NOCASE");
+    let on_sqlite = async |runs: &[SinkRecords], mode: &str, size: &str| {
+        let file =
+            File::new(&format!("{table}; INSERT INTO orders VALUES ('{LOW}', 100, 100)")).await;
+        let reported = apply(&file.url(), runs, mode, size).await;
+        (query(&file, "SELECT lower(id), a, b FROM orders ORDER BY 1").await, reported)
+    };
+    for mode in ["upsert", "update", "insert"] {
+        for_all(60, &changes(), |changes| {
+            let runs = runs(&changes, spelled);
+            let single = run(on_sqlite(&runs, mode, "1"));
+            check(&single, &run(on_sqlite(&runs, mode, "1000")), mode);
+        });
+    }
+}
+
+#[test]
+fn batches_of_keys_spelled_anyhow_are_as_good_as_single_rows_on_postgres() {
+    let Some(server) = server() else { return };
+    let database = run(server.database(&TABLE.replace("INTEGER", "uuid")));
+    let rows = format!("INSERT INTO orders VALUES ('{LOW}', 100, 100)");
+    for mode in ["upsert", "update", "insert"] {
+        for_all(12, &changes(), |changes| {
+            let runs = runs(&changes, spelled);
+            let single = run(on_postgres(&database, &rows, &runs, mode, "1"));
+            check(&single, &run(on_postgres(&database, &rows, &runs, mode, "1000")), mode);
+        });
+    }
+}
 
 /// Writes rows whose keys are texts, in one batch; none deletes.
 async fn apply_texts(url: &str, mode: &str, rows: &[(&str, Option<i32>)]) {
