@@ -179,7 +179,8 @@ impl SourceContext {
 /// Takes records that a sink could not write (`ErrantRecordReporter`, KIP-610).
 #[async_trait]
 pub trait ErrantRecordReporter: Send + Sync {
-    /// Reports one row. Returns once the record is where `errors.*` sends it; commits of its
+    /// Reports one row of those that are being put: afterwards the worker does not have the record
+    /// any more that a dead letter is made of. Returns once the record is where `errors.*` sends it; commits of its
     /// partition wait for that. An error means that `errors.tolerance` forbids it, and must be
     /// returned from `put`.
     async fn report(&self, records: &SinkRecords, row: usize, error: Error) -> Result<()>;

@@ -133,7 +133,16 @@ impl JdbcSinkTask {
     fn due(&self) -> Option<Instant> {
         let oldest = self.batches.front()?;
         let since = oldest.since()?;
-        Some(if self.is_full(oldest) { since } else { since + self.config.linger() })
+        Some(if self.is_full(oldest) { since } else { since + self.linger() })
+    }
+
+    /// How long rows wait for others. Not at all where a row that is refused is to be reported:
+    /// the worker knows the record it was until `put` has returned.
+    fn linger(&self) -> Duration {
+        match self.context.errant_record_reporter() {
+            Some(_) => Duration::ZERO,
+            None => self.config.linger(),
+        }
     }
 
     fn is_due(&self) -> bool {

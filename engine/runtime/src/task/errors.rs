@@ -254,6 +254,14 @@ impl ErrantRecordReporter for Reporter {
     async fn report(&self, records: &SinkRecords, row: usize, error: Error) -> Result<()> {
         let offset = records.offsets()[row];
         let run = self.0.original_run(records, offset);
+        if self.0.dead_letters.is_some() && run.is_none() {
+            let message = "the connector refuses a record that it has taken over before, so that \
+                           it is not there any more for the dead letter queue";
+            return Err(Error::fatal(message)
+                .context("partition", &records.topic_partition)
+                .context("offset", offset)
+                .with_source(error));
+        }
         let rows = [RowError { row, error }];
         let failures = Failures { stage: Stage::TaskPut, class: SINK_TASK, rows: &rows };
         let original = |_| {
