@@ -57,6 +57,15 @@ fn no_error_of_mariadb_or_sqlite_shows_the_query() {
 }
 
 #[test]
+fn no_error_names_a_column_by_its_expression() {
+    run(async {
+        let file = File::new("CREATE TABLE t (n int); INSERT INTO t VALUES (1), (NULL)").await;
+        let query = "SELECT coalesce(n, 's3cret is long') FROM t ORDER BY n DESC";
+        check(&file.url(), query, "column").await;
+    });
+}
+
+#[test]
 fn notices_are_not_logged() {
     run(async {
         let Some(server) = server() else { return };

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration that no single key shows.
 
+use std::cell::RefCell;
 use std::error::Error as _;
 use std::iter;
 
@@ -49,6 +50,21 @@ fn masked(error: &Error) -> String {
     }
 }
 
+/// An error of our own without parts of the query: some databases name a column by its expression.
+fn without_parts(error: &Error, query: &str) -> Error {
+    let is_name = |text: &str| text.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let parts = RefCell::new(Vec::new());
+    let _ = error.rewritten(&|text| {
+        if !is_name(text) && query.contains(text) {
+            parts.borrow_mut().push(text.to_owned());
+        }
+        String::new()
+    });
+    let parts = parts.into_inner();
+    error
+        .rewritten(&|text| parts.iter().fold(text.to_owned(), |text, part| text.replace(part, "…")))
+}
+
 /// What the database answered, where that is the cause.
 fn answer(error: &Error) -> Option<&dyn sqlx::error::DatabaseError> {
     let causes = iter::successors(error.source(), |cause| (*cause).source());
@@ -90,11 +106,10 @@ impl SourceConfig {
 
     /// An error of reading, without the database's words where the query is not to be shown.
     pub(crate) fn shown(&self, error: Error) -> Error {
-        match answer(&error) {
-            Some(_) if !self.query_masked.value().trim().is_empty() => {
-                Error::new(error.kind(), masked(&error))
-            }
-            _ => error,
+        match (self.query_masked.value().trim(), answer(&error)) {
+            ("", _) => error,
+            (_, Some(_)) => Error::new(error.kind(), masked(&error)),
+            (query, None) => without_parts(&error, query),
         }
     }
 
