@@ -46,13 +46,20 @@ impl Unfinished {
 
     /// What an offset holds; none if it is not what [`to_json`](Self::to_json) writes.
     pub(crate) fn from_json(json: &Json) -> Option<Self> {
-        let range = |pair: &Json| Some(pair.get(0)?.as_u64()?..=pair.get(1)?.as_u64()?);
-        let running = json.get(RUNNING)?.as_array()?.iter().map(range);
-        Some(Self {
-            next: json.get(NEXT)?.as_u64()?,
-            running: running.collect::<Option<_>>()?,
-            since: Moment::from_micros(json.get(SINCE)?.as_i64()?),
-        })
+        let next = json.get(NEXT)?.as_u64()?;
+        let mut running = Vec::new();
+        // In order, none of them empty, and all before the next.
+        let mut from = 0;
+        for pair in json.get(RUNNING)?.as_array()? {
+            let (first, last) = (pair.get(0)?.as_u64()?, pair.get(1)?.as_u64()?);
+            if first < from || last < first || last >= next {
+                return None;
+            }
+            from = last + 1;
+            running.push(first..=last);
+        }
+        let since = Moment::from_micros(json.get(SINCE)?.as_i64()?);
+        Some(Self::new(next, running, since))
     }
 
     /// For an offset.
@@ -88,7 +95,17 @@ mod tests {
         let json = unfinished.to_json();
         assert_eq!(json, json!({"next": 20, "running": [[3, 5], [9, 9]], "since": -7}));
         assert_eq!(Unfinished::from_json(&json), Some(unfinished));
-        for other in [json!({}), json!(7), json!({"next": 1, "running": [[1]], "since": 0})] {
+        let most = u64::MAX;
+        for other in [
+            json!({}),
+            json!(7),
+            json!({"next": 1, "running": [[1]], "since": 0}),
+            json!({"next": 9, "running": [[5, 4]], "since": 0}),
+            json!({"next": 9, "running": [[5, 5], [3, 3]], "since": 0}),
+            json!({"next": 9, "running": [[9, 9]], "since": 0}),
+            json!({"next": 1, "running": [[most, most]], "since": 0}),
+            json!({"next": most, "running": [[1, most]], "since": 0}),
+        ] {
             assert_eq!(Unfinished::from_json(&other), None, "{other}");
         }
     }

@@ -4,7 +4,8 @@ use millrace_api::data::{SourceOffset, SourcePartition};
 use millrace_api::{AlteredOffset, Error, OffsetControl, Result};
 use serde_json::Value as Json;
 
-use crate::source::read::SNAPSHOT;
+use crate::source::read::{SNAPSHOT, UNFINISHED, told};
+use crate::unfinished::Unfinished;
 
 /// What an offset may hold, each a whole number.
 const POSITIONS: [&str; 3] = ["incrementing", "timestamp", "timestamp_nanos"];
@@ -41,13 +42,16 @@ fn check_offset(offset: &SourceOffset) -> Result<()> {
         return Err(Error::fatal(message).context("offset", Json::Object(offset.clone())));
     }
     let wrong = |key: &&str| offset.get(*key).is_some_and(|value| value.as_i64().is_none());
-    match POSITIONS.into_iter().find(wrong) {
-        None => Ok(()),
-        Some(key) => {
-            let message = format!("{key} in an offset must be a whole number");
-            Err(Error::fatal(message).context("offset", Json::Object(offset.clone())))
-        }
+    if let Some(key) = POSITIONS.into_iter().find(wrong) {
+        let message = format!("{key} in an offset must be a whole number");
+        return Err(Error::fatal(message).context("offset", Json::Object(offset.clone())));
     }
+    let told = told(offset, UNFINISHED).as_ref().and_then(Unfinished::from_json);
+    if offset.contains_key(UNFINISHED) && told.is_none() {
+        let message = format!("{UNFINISHED} in an offset is not what a task writes; leave it out");
+        return Err(Error::fatal(message).context("offset", Json::Object(offset.clone())));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -76,6 +80,12 @@ mod tests {
             assert!(error.contains("source partition"), "{error}");
             checked(partition, json!(null)).expect("whatever there is may be deleted");
         }
+        let running = |ids: &str| {
+            let unfinished = format!(r#"{{"next": 9, "running": [{ids}], "since": 0}}"#);
+            json!({"timestamp": 5, "millrace.unfinished": unfinished})
+        };
+        checked(json!({"table": "t"}), running("[3, 4]")).unwrap();
+        assert!(checked(json!({"table": "t"}), running("[18446744073709551615, 7]")).is_err());
         for offset in [json!({}), json!({"incrementing": "7"}), json!({"incrementing": 1.5})] {
             assert!(checked(json!({"query": "query"}), offset).is_err());
         }

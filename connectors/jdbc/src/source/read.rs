@@ -220,14 +220,14 @@ pub(super) const SNAPSHOT: &str = "millrace.snapshot";
 /// The key of [`Gaps`].
 const GAPS: &str = "millrace.gaps";
 /// The key of [`Unfinished`].
-const UNFINISHED: &str = "millrace.unfinished";
+pub(super) const UNFINISHED: &str = "millrace.unfinished";
 
 fn of_snapshot(progress: String) -> SourceOffset {
     SourceOffset::from_iter([(SNAPSHOT.to_owned(), progress.into())])
 }
 
 /// What is kept under one of these keys.
-fn told(offset: &SourceOffset, key: &str) -> Option<Json> {
+pub(super) fn told(offset: &SourceOffset, key: &str) -> Option<Json> {
     serde_json::from_str(offset.get(key)?.as_str()?).ok()
 }
 

@@ -46,6 +46,26 @@ impl Base {
     }
 }
 
+/// What a client sets is no reason to end with less than an error.
+#[test]
+fn times_beyond_all_calendars_are_read_on_from() {
+    if let Some(server) = server() {
+        run(async {
+            let base = Base::Postgres(server.database("CREATE TABLE t (at timestamptz)").await);
+            let zone = [("validate.non.null", "false"), ("db.timezone", "+02:00")];
+            let props = base.props(
+                &[&[("mode", "timestamp"), ("timestamp.column.name", "at")][..], &zone].concat(),
+            );
+            let offsets = MemoryOffsets::new();
+            let map = |v: Json| v.as_object().unwrap().clone();
+            let partition = map(json!({"protocol": "1", "table": base.table()}));
+            offsets.store(partition, map(json!({"timestamp": i64::MAX})));
+            let mut task = task_from(&props, &offsets).await.unwrap();
+            assert!(task.poll().await.unwrap().is_empty());
+        });
+    }
+}
+
 /// Runs a test on each database that there is, each with these rows.
 fn with(sql: &str, test: impl AsyncFn(Base)) {
     run(async {
