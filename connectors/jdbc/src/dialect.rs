@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use millrace_api::{Error, Result};
 use tokio::sync::mpsc;
 
-use crate::batch::{Batch, Limits};
-use crate::calendar::Calendar;
+use crate::batch::{Batch, Limits, Shape};
+use crate::calendar::{Calendar, Zone};
 use crate::dialect::survey::Surveyed;
 use crate::dialect::target::{Grammar, Target};
 use crate::form::{Granularity, Hstore, NumericMapping};
@@ -250,23 +250,41 @@ impl Select {
 
     /// The SQL. `columns` stands between SELECT and FROM.
     pub(crate) fn sql(&self, columns: &str, times: &dyn Times) -> String {
-        let from = match &self.from {
+        let from = self.from();
+        let Some(beyond) = &self.beyond else {
+            return self.with_suffix(format!("SELECT {columns} FROM {from}"));
+        };
+        let rows = beyond.sql(|c| self.column(c), times, self.calendar);
+        let written = self.written(times).filter(|_| self.may_cut_ties(beyond));
+        let Some(written) = written else {
+            return self.with_suffix(format!("SELECT {columns} FROM {from}{rows}"));
+        };
+        let some = self.with_suffix(format!("SELECT {written} AS millrace_time FROM {from}{rows}"));
+        let rows = beyond.with_ties(|c| self.column(c), times, self.calendar, &some);
+        format!("SELECT {columns} FROM {from}{rows}")
+    }
+
+    /// What stands behind FROM.
+    pub(crate) fn from(&self) -> String {
+        match &self.from {
             From::Table(table) => table.sql(self.quoting),
             // A comment at its end must not swallow what follows.
             From::Query(query) => {
                 let query = query.trim().trim_end_matches(';');
                 format!("({query}\n) AS millrace_query")
             }
-        };
-        let mut sql = format!("SELECT {columns} FROM {from}");
-        if let Some(beyond) = &self.beyond {
-            sql.push_str(&beyond.sql(|c| self.column(c), times, self.calendar));
         }
-        if !self.suffix.is_empty() {
-            sql.push(' ');
-            sql.push_str(&self.suffix);
-        }
-        sql
+    }
+
+    fn with_suffix(&self, sql: String) -> String {
+        if self.suffix.is_empty() { sql } else { format!("{sql} {}", self.suffix) }
+    }
+
+    /// Whether the suffix may end a reading among rows of one time that no id tells apart: those
+    /// left would lie before the position, and be lost.
+    fn may_cut_ties(&self, beyond: &Beyond) -> bool {
+        let suffix = self.suffix.to_ascii_uppercase();
+        beyond.incrementing.is_none() && ["LIMIT", "FETCH"].iter().any(|word| suffix.contains(word))
     }
 
     /// When a row was written, in SQL; none in a mode that does not look at it.
@@ -275,7 +293,7 @@ impl Select {
     }
 
     /// A column in SQL.
-    fn column(&self, name: &str) -> String {
+    pub(crate) fn column(&self, name: &str) -> String {
         let name = self.quoting.sql(name);
         match &self.from {
             From::Table(table) => format!("{}.{name}", table.sql(self.quoting)),
@@ -325,6 +343,36 @@ pub(crate) async fn hand_over(batches: &mpsc::Sender<Batch>, batch: Option<Batch
         }
         None => Ok(()),
     }
+}
+
+/// Whether the columns that say when a row was written do, and in one way. `column` gives the type
+/// of a column, and whether it says so by what a clock shows; none if not at all.
+pub(crate) fn check_times<'a>(
+    select: &Select,
+    shape: &Shape,
+    column: impl Fn(usize) -> (&'a str, Option<bool>),
+) -> Result<()> {
+    let mut clocks = Vec::new();
+    for &at in &shape.timestamps {
+        let (kind, is_clock) = column(at);
+        let Some(is_clock) = is_clock else {
+            let message = "timestamp.column.name names a column whose type does not say when a \
+                           row was written; choose a date or timestamp, or cast it to one in query";
+            return Err(Error::fatal(message)
+                .context("table", select.place())
+                .context("column", &shape.fields[at].name)
+                .context("type", kind));
+        };
+        clocks.push(is_clock);
+    }
+    let is_mixed = clocks.contains(&true) && clocks.contains(&false);
+    if is_mixed && select.calendar.zone != Zone::Fixed(0) {
+        let message = "timestamp.column.name names columns with a zone (timestamptz, MySQL's \
+                       TIMESTAMP) and without, which cannot be compared under a db.timezone other \
+                       than UTC; choose columns of one type, or cast them in query";
+        return Err(Error::config(message).context("table", select.place()));
+    }
+    Ok(())
 }
 
 /// Whether a column that is NOT NULL in its table may still be NULL: on the outer side of a join.

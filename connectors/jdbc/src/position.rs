@@ -192,6 +192,23 @@ impl Beyond {
         }
     }
 
+    /// As [`sql`](Self::sql) in a mode by times alone, as far as some of its rows go and all that
+    /// have the time of the last one: `some` is SQL that gives their times as `millrace_time`.
+    pub(crate) fn with_ties(
+        &self,
+        name: impl Fn(&str) -> String,
+        times: &dyn Times,
+        calendar: Calendar,
+        some: &str,
+    ) -> String {
+        let time = self.time(name, times, calendar).unwrap_or_default();
+        let begin = times.literal(self.position.timestamp.unwrap_or_default(), calendar);
+        format!(
+            " WHERE {time} > {begin} AND {time} <= (SELECT max(millrace_time) \
+             FROM ({some}\n) AS millrace_some) ORDER BY {time} ASC"
+        )
+    }
+
     /// When a row was written; none in incrementing mode.
     pub(crate) fn time(
         &self,

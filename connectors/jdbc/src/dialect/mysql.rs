@@ -19,17 +19,19 @@ use sqlx::{
 };
 use tokio::sync::mpsc;
 
+use self::catalog::Scales;
 use self::decode::{Read, ServerColumn};
 use self::options::Options;
 use self::target::{MySqlGrammar, MySqlTarget};
 use self::transactions::Look;
 use crate::batch::{Batch, Batcher, Field, RowName, Shape};
-use crate::calendar::{Calendar, Zone, clock};
+use crate::calendar::{Calendar, clock};
 use crate::dialect::judge::{Doing, judge};
 use crate::dialect::survey::Surveyed;
 use crate::dialect::target::{Grammar, Target};
 use crate::dialect::{
-    Connection, Dialect, Extent, From, Missed, Select, TableColumn, TableFilter, hand_over,
+    Connection, Dialect, Extent, From, Missed, Select, TableColumn, TableFilter, check_times,
+    hand_over,
 };
 use crate::gaps::Horizon;
 use crate::position::{Beyond, Moment, Times};
@@ -100,6 +102,7 @@ impl Dialect for MySql {
             socket_timeout: self.0.socket_timeout,
             may_look: true,
             last_look: None,
+            scales: Scales::default(),
         }))
     }
 
@@ -122,6 +125,7 @@ struct MySqlReader {
     /// Whether this user may see which transactions run, as far as was tried.
     may_look: bool,
     last_look: Option<Look>,
+    scales: Scales,
 }
 
 #[async_trait]
@@ -184,7 +188,8 @@ impl Connection for MySqlReader {
         }
         let begin = sqlx::raw_sql("START TRANSACTION READ ONLY");
         begin.execute(&mut self.session).await.map_err(judged)?;
-        let columns = catalog::describe(&mut self.session, select).await?;
+        let are_scales_known = !self.scales.is_empty();
+        let columns = catalog::describe(&mut self.session, select, &mut self.scales).await?;
         let (times, mut rows) = plan(select, columns, self.style)?;
         let sql = AssertSqlSafe(sql(select, &times));
         let mut stream = sqlx::query(sql).persistent(false).fetch(&mut self.session);
@@ -201,7 +206,14 @@ impl Connection for MySqlReader {
                 },
             };
             match next.map_err(judged)? {
-                Some(row) => rows.add(&row, batches).await?,
+                Some(row) => rows.add(&row, batches).await.map_err(|error| {
+                    match are_scales_known && !error.is_retriable() {
+                        // They are asked for anew: the error drops the connection.
+                        true => Error::retriable("the query may have got other decimals")
+                            .with_source(error),
+                        false => error,
+                    }
+                })?,
                 None => break,
             }
         }
@@ -256,7 +268,7 @@ struct MySqlTimes {
 impl Times for MySqlTimes {
     fn literal(&self, moment: Moment, calendar: Calendar) -> String {
         let ahead = if self.in_utc { 0 } else { calendar.ahead(moment.micros()) };
-        format!("TIMESTAMP'{}'", clock(moment.micros() + ahead))
+        format!("TIMESTAMP'{}'", clock(moment.micros().saturating_add(ahead)))
     }
 }
 
@@ -275,15 +287,8 @@ fn plan<'a>(
     };
     let fields = columns.iter().zip(&reads).map(field).collect();
     let shape = Shape::new(select, fields).map_err(|e| e.context("table", select.place()))?;
-    let is_timestamp = |at: &usize| reads[*at].decode == decode::Decode::Timestamp;
-    let zones: Vec<bool> = shape.timestamps.iter().map(is_timestamp).collect();
-    let in_utc = zones.iter().all(|in_utc| *in_utc);
-    if zones.contains(&true) && !in_utc && select.calendar.zone != Zone::Fixed(0) {
-        let message = "timestamp.column.name names columns of TIMESTAMP and of DATETIME, which \
-                       cannot be compared under a db.timezone other than UTC; choose columns of \
-                       one type";
-        return Err(Error::config(message).context("table", select.place()));
-    }
+    check_times(select, &shape, |at| (&*columns[at].wire, reads[at].is_clock()))?;
+    let in_utc = shape.timestamps.iter().all(|at| reads[*at].is_clock() == Some(false));
     let batcher = Batcher::new(shape, select.limits);
     Ok((MySqlTimes { in_utc }, Rows { select, columns, batcher, reads, count: 0 }))
 }

@@ -38,8 +38,8 @@ use crate::dialect::judge::{Doing, judge};
 use crate::dialect::survey::Surveyed;
 use crate::dialect::target::{Grammar, Target};
 use crate::dialect::{
-    Connection, Dialect, Extent, From, Missed, Select, TableColumn, TableFilter, hand_over,
-    joins_outside,
+    Connection, Dialect, Extent, From, Missed, Select, TableColumn, TableFilter, check_times,
+    hand_over, joins_outside,
 };
 use crate::gaps::Horizon;
 use crate::position::{Beyond, Moment, Times};
@@ -420,7 +420,7 @@ impl Times for PostgresTimes {
     /// one takes both.
     fn literal(&self, moment: Moment, calendar: Calendar) -> String {
         let ahead = calendar.ahead(moment.micros());
-        let clock = clock(moment.micros() + ahead);
+        let clock = clock(moment.micros().saturating_add(ahead));
         let (sign, seconds) = (if ahead < 0 { '-' } else { '+' }, ahead.abs() / 1_000_000);
         let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
         format!("'{clock}{sign}{hours:02}:{minutes:02}:{seconds:02}'")
@@ -433,6 +433,7 @@ fn plan(select: &Select, columns: &[ServerColumn]) -> Result<(String, Batcher, V
     let mut names = Vec::new();
     let mut fields = Vec::new();
     let mut decoders = Vec::new();
+    let mut types = Vec::new();
     for column in columns {
         let Some(read) = column.read(select) else {
             select.warnings.once(format!(
@@ -446,6 +447,7 @@ fn plan(select: &Select, columns: &[ServerColumn]) -> Result<(String, Batcher, V
         let name = Quoting::Always('"').sql(&column.name);
         names.push(read.sql(&name));
         fields.push(column.field(&read));
+        types.push(&*column.kind.name);
         decoders.push(read.decode);
     }
     if names.is_empty() {
@@ -453,6 +455,7 @@ fn plan(select: &Select, columns: &[ServerColumn]) -> Result<(String, Batcher, V
         return Err(Error::fatal(message).context("table", place));
     }
     let shape = Shape::new(select, fields).map_err(|e| e.context("table", place))?;
+    check_times(select, &shape, |at| (types[at], decoders[at].is_clock()))?;
     let sql = format!(
         "COPY {READS} ({}\n) TO STDOUT (FORMAT binary)",
         select.sql(&names.join(", "), &PostgresTimes)

@@ -148,12 +148,14 @@ impl Connection for SqliteReader {
         survey::survey(&mut self.0).await
     }
 
+    /// In whole seconds: `CURRENT_TIMESTAMP` has the second that is not over yet, and more rows of
+    /// it may come.
     async fn now(&mut self) -> Result<Moment> {
-        let sql = "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)";
+        let sql = "SELECT CAST(strftime('%s', 'now') AS INTEGER)";
         let judged = |error| judge(error, Doing::Listing);
         let row = sqlx::query(sql).persistent(false).fetch_one(&mut self.0);
-        let millis = row.await.and_then(|row| row.try_get(0)).map_err(judged)?;
-        Ok(Moment::from_millis(millis))
+        let seconds: i64 = row.await.and_then(|row| row.try_get(0)).map_err(judged)?;
+        Ok(Moment::from_millis(seconds.saturating_mul(1000)))
     }
 
     async fn read(&mut self, select: &Select, batches: &mpsc::Sender<Batch>) -> Result<()> {
@@ -172,6 +174,7 @@ impl Connection for SqliteReader {
         // From the first statement on, all see the database as it is then.
         sqlx::raw_sql("BEGIN").execute(&mut self.0).await.map_err(judged)?;
         let columns = self.describe(select, &place).await?;
+        self.warn_of_unread_times(select, &place).await?;
         let mut rows = Rows { select, columns, has_times, state: None, count: 0 };
         let query = sqlx::query(AssertSqlSafe(sql(select))).persistent(false);
         let mut stream = query.fetch(&mut self.0);
@@ -227,6 +230,35 @@ struct ResultColumn {
 }
 
 impl SqliteReader {
+    /// Rows that hold something else than a time are beyond nothing, and not read.
+    async fn warn_of_unread_times(&mut self, select: &Select, place: &str) -> Result<()> {
+        let (Some(beyond), Some(written)) = (&select.beyond, select.written(&SqliteTimes)) else {
+            return Ok(());
+        };
+        if !select.warnings.is_new(format!("the times in {place}")) {
+            return Ok(());
+        }
+        let is_there = |column: &String| format!("{} IS NOT NULL", select.column(column));
+        let is_there: Vec<String> = beyond.timestamps.iter().map(is_there).collect();
+        let sql = format!(
+            "SELECT count(*) FROM {} WHERE {written} IS NULL AND ({})",
+            select.from(),
+            is_there.join(" OR ")
+        );
+        let judged = |error| judge(error, Doing::Reading(place));
+        let row = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_one(&mut self.0);
+        let count: i64 = row.await.and_then(|row| row.try_get(0)).map_err(judged)?;
+        if count > 0 {
+            tracing::warn!(
+                "{count} rows of {place} are not read, since SQLite cannot tell the time in {}; \
+                 write it as 2026-01-31 12:00:00, with Z or +02:00 behind it where it has a zone, \
+                 or as milliseconds since 1970",
+                beyond.timestamps.join(", ")
+            );
+        }
+        Ok(())
+    }
+
     /// The columns of a query, each with its definition in the table it comes from.
     async fn describe(&mut self, select: &Select, place: &str) -> Result<Vec<ResultColumn>> {
         let judged = |error| judge(error, Doing::Reading(place));

@@ -1,5 +1,7 @@
 //! Decides what `information_schema` is asked, and what is known of the columns of a query.
 
+use std::collections::BTreeMap;
+
 use millrace_api::{Error, Result};
 use sqlx::mysql::{MySqlColumn, MySqlRow};
 use sqlx::{
@@ -185,10 +187,15 @@ pub(super) async fn missing_index(
     Ok((missing > 0).then(sql))
 }
 
+/// The digits after the point of expressions, by query and column: each costs a run of the query,
+/// so it is found once a connection.
+pub(super) type Scales = BTreeMap<(String, String), i32>;
+
 /// The columns of a query with all that the catalog knows of them.
 pub(super) async fn describe(
     session: &mut MySqlConnection,
     select: &Select,
+    scales: &mut Scales,
 ) -> Result<Vec<ServerColumn>> {
     let place = select.place();
     let judged = |error| judge(error, Doing::Reading(&place));
@@ -216,7 +223,7 @@ pub(super) async fn describe(
             may_be_null: outside,
         };
         if described.origin.is_none() && described.wire == "DECIMAL" {
-            described.scale = scale(session, select, &described.name).await?;
+            described.scale = scale(session, select, &described.name, scales).await?;
         }
         columns.push(described);
     }
@@ -225,10 +232,19 @@ pub(super) async fn describe(
 
 /// The digits after the point of an expression: as many as a value of it has. The server says it
 /// beside each column, but sqlx keeps it to itself.
-async fn scale(session: &mut MySqlConnection, select: &Select, column: &str) -> Result<i32> {
+async fn scale(
+    session: &mut MySqlConnection,
+    select: &Select,
+    column: &str,
+    scales: &mut Scales,
+) -> Result<i32> {
     let From::Query(query) = &select.from else { return Ok(0) };
     let place = select.place();
     let judged = |error| judge(error, Doing::Reading(&place));
+    let known = (query.clone(), column.to_owned());
+    if let Some(scale) = scales.get(&known) {
+        return Ok(*scale);
+    }
     let name = Quoting::Always('`').sql(column);
     let query = query.trim().trim_end_matches(';');
     let sql = format!(
@@ -236,10 +252,13 @@ async fn scale(session: &mut MySqlConnection, select: &Select, column: &str) -> 
          WHERE {name} IS NOT NULL LIMIT 1"
     );
     let row = sqlx::query(AssertSqlSafe(sql)).fetch_optional(session).await.map_err(judged)?;
+    // Without a value there is nothing to know.
     let Some(row) = row else { return Ok(0) };
     let text: String = row.try_get(0).map_err(judged)?;
     let fraction = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
-    Ok(i32::try_from(fraction).unwrap_or_default())
+    let scale = i32::try_from(fraction).unwrap_or_default();
+    scales.insert(known, scale);
+    Ok(scale)
 }
 
 /// The tables that columns come from, each asked for once.

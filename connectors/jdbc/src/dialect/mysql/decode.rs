@@ -240,15 +240,20 @@ impl Read {
         Ok(Some(day * DAY * 1000 + of_day))
     }
 
-    /// A value of a type that says when, in microseconds since 1970 in UTC.
-    pub(super) fn micros(self, bytes: &[u8], calendar: &Calendar) -> Option<i64> {
+    /// Whether values say when by what a clock shows, or by themselves; none if they do not say.
+    pub(super) fn is_clock(self) -> Option<bool> {
         match self.decode {
-            Decode::Timestamp => self.clock(bytes).ok()?,
-            Decode::DateTime | Decode::Date => {
-                self.clock(bytes).ok()?.map(|micros| calendar.utc(micros))
-            }
+            Decode::Timestamp => Some(false),
+            Decode::DateTime | Decode::Date => Some(true),
             _ => None,
         }
+    }
+
+    /// A value of a type that says when, in microseconds since 1970 in UTC.
+    pub(super) fn micros(self, bytes: &[u8], calendar: &Calendar) -> Option<i64> {
+        let is_clock = self.is_clock()?;
+        let micros = self.clock(bytes).ok()??;
+        Some(if is_clock { calendar.utc(micros) } else { micros })
     }
 
     /// A value of a type that can count up.

@@ -87,17 +87,22 @@ impl Decode {
         }
     }
 
+    /// Whether values say when by what a clock shows, or by themselves; none if they do not say.
+    pub(super) fn is_clock(&self) -> Option<bool> {
+        match self {
+            Self::TimestampTz => Some(false),
+            Self::Timestamp | Self::Date => Some(true),
+            _ => None,
+        }
+    }
+
     /// A value of a type that says when, in microseconds since 1970 in UTC.
     pub(super) fn micros(&self, bytes: &[u8], calendar: Calendar) -> Option<i64> {
         const EPOCH: i64 = POSTGRES_EPOCH * DAY * 1000;
-        let (since_2000, is_clock) = match self {
-            Self::TimestampTz => (i64::from_be_bytes(bytes.try_into().ok()?), false),
-            Self::Timestamp => (i64::from_be_bytes(bytes.try_into().ok()?), true),
-            Self::Date => {
-                let day = i32::from_be_bytes(bytes.try_into().ok()?);
-                (i64::from(day) * DAY * 1000, true)
-            }
-            _ => return None,
+        let is_clock = self.is_clock()?;
+        let since_2000 = match self {
+            Self::Date => i64::from(i32::from_be_bytes(bytes.try_into().ok()?)) * DAY * 1000,
+            _ => i64::from_be_bytes(bytes.try_into().ok()?),
         };
         let micros = since_2000.checked_add(EPOCH)?;
         Some(if is_clock { calendar.utc(micros) } else { micros })
