@@ -35,7 +35,15 @@ impl ConnectorFile {
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         // As in Java, what follows the first JSON value does not count.
         let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Members>();
-        match values.next() {
+        let first = values.next();
+        if matches!((&first, values.next()), (Some(Ok(_)), Some(Ok(_)))) {
+            tracing::warn!(
+                "{} holds more than one JSON object: only the first is used; write each into a \
+                 file of its own",
+                path.display()
+            );
+        }
+        match first {
             Some(Ok(members)) => {
                 Self::from_json(members, path).map_err(|e| e.context("file", path.display()))
             }

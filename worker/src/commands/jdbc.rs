@@ -55,7 +55,8 @@ struct Discover {
     /// Another key of the connector, such as schema.pattern=public or table.include.list=shop[.].*
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
-    /// Print the suggested configurations alone, a JSON object each.
+    /// Print the suggested configurations alone, a JSON object each: write each into a file of its
+    /// own.
     #[arg(long)]
     configs: bool,
 }
