@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
 use crate::host::{ids, props, read, task, task_from};
-use crate::late::{offset, read_for};
+use crate::late::{offset, patience, read_for};
 use crate::mariadb_server::{Database, server};
 
 const TABLE: &str = "CREATE TABLE t (id bigint AUTO_INCREMENT PRIMARY KEY, writer int,
@@ -163,12 +163,8 @@ async fn drill(database: Database, mode: &[(&str, &str)], safety: &str) -> (u64,
     for writer in writers {
         committed += writer.await.unwrap();
     }
-    // What comes at all comes soon; the server may be busy with other tests.
-    let rounds = if safety == "on" { 15 } else { 4 };
-    for _ in 0..rounds {
-        if seen.len() as u64 >= committed {
-            break;
-        }
+    let end = Instant::now() + patience(safety);
+    while (seen.len() as u64) < committed && Instant::now() < end {
         let mut reader = task_from(&props, &offsets).await.unwrap();
         read_for(&mut *reader, Duration::from_secs(1), &offsets, &mut seen).await;
     }
