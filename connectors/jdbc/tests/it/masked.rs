@@ -1,5 +1,5 @@
-//! `query.masked`: what a database says of a query that is not to be shown. Skipped, with a message,
-//! where no server is installed.
+//! `query.masked`: what a database says of a query that is not to be shown. Skipped, with a
+//! message, where no server is installed.
 
 use millrace_testkit::plugin_host::run;
 
