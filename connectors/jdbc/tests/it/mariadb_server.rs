@@ -86,6 +86,7 @@ impl Server {
              {INSTALL} --no-defaults {run_as} --datadir={dir}/data --skip-test-db \
                  --auth-root-authentication-method=normal >{dir}/install.log 2>&1 || exit 1
              {DAEMON} --no-defaults {run_as} --datadir={dir}/data --port={port} \
+                 --tmpdir={dir}/data \
                  --bind-address=127.0.0.1 --socket={dir}/socket --pid-file={dir}/pid \
                  --init-file={dir}/init.sql --innodb-flush-log-at-trx-commit=0 \
                  --innodb-buffer-pool-size=64M --innodb-log-file-size=64M --skip-log-bin \
