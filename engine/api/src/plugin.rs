@@ -249,7 +249,11 @@ impl Plugin {
         };
         let validate = |props: &Props| S::Config::parse(props).map_or(vec![], |c| S::validate(&c));
         let verify = |props: Props| -> Boxed<_> {
-            Box::pin(async move { Ok(S::verify(S::Config::parse(&props)?, &props).await) })
+            Box::pin(async move {
+                // What validation lets pass and parsing does not is told when one is made.
+                let Ok(config) = S::Config::parse(&props) else { return Ok(Verdict::default()) };
+                Ok(S::verify(config, &props).await)
+            })
         };
         let discover = |props: Props| -> Boxed<_> {
             Box::pin(async move { S::discover(S::Config::parse(&props)?, &props).await })
@@ -271,7 +275,11 @@ impl Plugin {
         };
         let validate = |props: &Props| S::Config::parse(props).map_or(vec![], |c| S::validate(&c));
         let verify = |props: Props| -> Boxed<_> {
-            Box::pin(async move { Ok(S::verify(S::Config::parse(&props)?, &props).await) })
+            Box::pin(async move {
+                // What validation lets pass and parsing does not is told when one is made.
+                let Ok(config) = S::Config::parse(&props) else { return Ok(Verdict::default()) };
+                Ok(S::verify(config, &props).await)
+            })
         };
         let preview = |props: Props, records: Vec<SinkRecords>| -> Boxed<_> {
             Box::pin(async move { S::preview(S::Config::parse(&props)?, &props, &records).await })
