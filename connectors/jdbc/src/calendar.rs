@@ -22,6 +22,11 @@ pub(crate) struct Calendar {
 }
 
 impl Calendar {
+    /// By `date.calendar.system` and a zone's name.
+    pub(crate) fn named(system: &str, zone: &str) -> millrace_api::Result<Self> {
+        Ok(Self { julian: system.eq_ignore_ascii_case("LEGACY"), zone: self::zone(zone)? })
+    }
+
     /// A day. `day` counts from the epoch in the calendar that SQL uses, the Gregorian one carried
     /// back before its time.
     pub(crate) fn date(self, day: i64) -> Result<i32, Misfit> {

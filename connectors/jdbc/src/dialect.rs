@@ -1,6 +1,7 @@
 //! What a database must be able to do, whichever it is; and how its errors are judged.
 
 mod judge;
+mod marks;
 pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
@@ -49,16 +50,11 @@ pub(crate) trait Dialect: Send + Sync {
     async fn connect(&self) -> Result<Box<dyn Connection>>;
 
     /// How tables are spelt for the sink.
-    fn grammar(&self) -> Result<&dyn Grammar> {
-        Err(Error::config("this kind of database cannot be written to"))
-    }
+    fn grammar(&self) -> &dyn Grammar;
 
     /// Opens a connection to write through: one attempt, as [`connect`](Self::connect).
     /// `shows_values` says whether its errors may repeat values of rows.
-    async fn connect_target(&self, shows_values: bool) -> Result<Box<dyn Target>> {
-        let _ = shows_values;
-        Err(Error::config("this kind of database cannot be written to"))
-    }
+    async fn connect_target(&self, shows_values: bool) -> Result<Box<dyn Target>>;
 }
 
 /// An open connection. Dropping a call half-way makes it useless: drop it then, too.

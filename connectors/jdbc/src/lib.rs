@@ -17,6 +17,7 @@ mod gaps;
 mod key;
 mod numeric;
 mod position;
+mod settings;
 mod sink;
 mod source;
 mod table;

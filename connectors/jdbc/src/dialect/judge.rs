@@ -1,8 +1,8 @@
 //! Judges what a database's error means: whether trying again may help, and what the user can do.
 
-use std::io::ErrorKind;
+use std::io;
 
-use millrace_api::Error;
+use millrace_api::{Error, ErrorKind};
 use sqlx::Error as SqlError;
 use sqlx::mysql::MySqlDatabaseError;
 
@@ -13,6 +13,20 @@ pub(crate) enum Doing<'a> {
     Listing,
     /// Reading this table, or the query.
     Reading(&'a str),
+}
+
+/// The beginning of an error of a write; `table` is empty where it is about none.
+pub(crate) fn of_writing(kind: ErrorKind, remedy: Option<&str>, table: &str) -> Error {
+    let what = match kind {
+        ErrorKind::Retriable => "writing was interrupted",
+        ErrorKind::Data => "the database refuses a row",
+        _ => "cannot write",
+    };
+    let ours = match remedy {
+        Some(remedy) => Error::new(kind, format!("{what}; {remedy}")),
+        None => Error::new(kind, what),
+    };
+    if table.is_empty() { ours } else { ours.context("table", table) }
 }
 
 /// An error of a database as one of ours.
@@ -31,7 +45,7 @@ pub(crate) fn judge(error: SqlError, doing: Doing<'_>) -> Error {
         }
         // What TLS says of a certificate comes as this, too.
         SqlError::Io(error)
-            if doing == Doing::Connecting && error.kind() == ErrorKind::InvalidData =>
+            if doing == Doing::Connecting && error.kind() == io::ErrorKind::InvalidData =>
         {
             (false, Some(TLS))
         }

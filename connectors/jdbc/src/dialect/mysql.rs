@@ -106,8 +106,8 @@ impl Dialect for MySql {
         }))
     }
 
-    fn grammar(&self) -> Result<&dyn Grammar> {
-        Ok(&MySqlGrammar)
+    fn grammar(&self) -> &dyn Grammar {
+        &MySqlGrammar
     }
 
     async fn connect_target(&self, shows_values: bool) -> Result<Box<dyn Target>> {

@@ -104,8 +104,8 @@ impl Dialect for Postgres {
         Ok(Box::new(PostgresConnection { connection, transactions }))
     }
 
-    fn grammar(&self) -> Result<&dyn Grammar> {
-        Ok(&PostgresGrammar)
+    fn grammar(&self) -> &dyn Grammar {
+        &PostgresGrammar
     }
 
     async fn connect_target(&self, shows_values: bool) -> Result<Box<dyn Target>> {

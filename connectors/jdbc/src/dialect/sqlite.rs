@@ -89,8 +89,8 @@ impl Dialect for Sqlite {
         Ok(Box::new(SqliteReader(self.open(&options).await?)))
     }
 
-    fn grammar(&self) -> Result<&dyn Grammar> {
-        Ok(&SqliteGrammar)
+    fn grammar(&self) -> &dyn Grammar {
+        &SqliteGrammar
     }
 
     async fn connect_target(&self, shows_values: bool) -> Result<Box<dyn Target>> {

@@ -5,10 +5,12 @@
 
 #![allow(dead_code, reason = "SQLite needs less than other databases, and the preview is to come")]
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::compute;
+use arrow::datatypes::{DataType, Int64Type};
 use async_trait::async_trait;
-use millrace_api::Result;
 use millrace_api::data::{Kind, Schema, SchemaRef, Value};
+use millrace_api::{Error, Result};
 
 use crate::calendar::Calendar;
 use crate::table::{Quoting, TableId};
@@ -108,6 +110,22 @@ pub(crate) fn has_micros(schema: &Schema) -> bool {
 
 const PRECISION: &str = "precision";
 const MICROSECONDS: &str = "microseconds";
+
+/// Cells as another type that holds all of them.
+pub(crate) fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    compute::cast(array, to)
+        .map_err(|e| Error::fatal("the database has no such values").with_source(e))
+}
+
+/// Cells that are counted, as the numbers behind them.
+pub(crate) fn whole_numbers(array: &ArrayRef) -> Result<Int64Array> {
+    // Through int32, since dates and times of day have that width.
+    let narrow = match array.data_type() {
+        DataType::Date32 | DataType::Time32(_) => cast(array, &DataType::Int32)?,
+        _ => ArrayRef::clone(array),
+    };
+    Ok(cast(&narrow, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+}
 
 /// How a database spells what tables are made of.
 pub(crate) trait Grammar: Send + Sync {

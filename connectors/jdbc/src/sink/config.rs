@@ -5,18 +5,18 @@ mod problems;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millrace_api::Result;
 use millrace_api::config::validators::{at_least, list_of, non_empty_string, one_of_ignore_case};
 use millrace_api::config::{ClassName, Config, ConfigEnum, Password, Props};
-use millrace_api::{Error, Result};
 
-use crate::calendar::{self, Calendar};
+use crate::calendar::Calendar;
 use crate::database::{DIALECTS, Database};
 use crate::dialect::Dialect;
 use crate::dialect::target::Action;
+use crate::settings::{DEFAULT_PROVIDER, millis, refuse};
 use crate::sink::naming::TableNames;
 use crate::table::Quoting;
 
-const DEFAULT_PROVIDER: &str = "io.confluent.connect.jdbc.util.DefaultJdbcCredentialsProvider";
 const CONNECTION: &str = "Connection";
 const WRITES: &str = "Writes";
 const DATA_MAPPING: &str = "Data Mapping";
@@ -197,10 +197,7 @@ pub(super) enum PkMode {
 impl SinkConfig {
     /// The first problem as an error, for those who start without having asked.
     pub(super) fn check(&self) -> Result<()> {
-        match self.problems().into_iter().next() {
-            Some(problem) => Err(Error::config(problem.message).context("key", problem.key)),
-            None => Ok(()),
-        }
+        refuse(self.problems())
     }
 
     /// The database. `props` may hold driver settings as `connection.NAME`.
@@ -270,10 +267,7 @@ impl SinkConfig {
     }
 
     fn calendar_in(&self, zone: &str) -> Result<Calendar> {
-        Ok(Calendar {
-            julian: self.date_calendar_system.eq_ignore_ascii_case("LEGACY"),
-            zone: calendar::zone(zone)?,
-        })
+        Calendar::named(&self.date_calendar_system, zone)
     }
 
     /// How many of the numbers in `timestamp.fields.list` make a microsecond.
@@ -293,8 +287,4 @@ impl SinkConfig {
     pub(super) fn offsets_table(&self) -> &str {
         self.exactly_once_table.trim()
     }
-}
-
-fn millis(number: i64) -> Duration {
-    Duration::from_millis(u64::try_from(number).unwrap_or_default())
 }

@@ -103,7 +103,7 @@ impl Ledger {
     pub(super) async fn check(&mut self, target: &mut dyn Target, batch: &Batch) -> Result<bool> {
         let next = next(batch);
         let partitions = next.keys().collect();
-        let for_update = self.dialect.grammar()?.for_update();
+        let for_update = self.dialect.grammar().for_update();
         let stored = self.stored(target, &partitions, for_update).await?;
         let is_written = next.iter().all(|(partition, next)| {
             [&stored, &self.uncertain].iter().all(|known| known.get(partition) == Some(next))
@@ -197,7 +197,7 @@ impl Ledger {
             return Ok(Offsets::new());
         }
         let name = |column| self.quoting.sql(column);
-        let grammar = self.dialect.grammar()?;
+        let grammar = self.dialect.grammar();
         let mut by_topic: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for partition in partitions {
             let numbers = by_topic.entry(&partition.topic).or_default();
@@ -239,7 +239,7 @@ impl Ledger {
         if let Some(table) = target.describe(&self.id, &types).await? {
             return Ok(table);
         }
-        let sql = create(&self.id, self.dialect.grammar()?, self.quoting)?;
+        let sql = create(&self.id, self.dialect.grammar(), self.quoting)?;
         let created = target.execute(&sql).await;
         match (target.describe(&self.id, &types).await?, created) {
             (Some(table), _) => Ok(table),

@@ -54,7 +54,7 @@ pub(super) async fn preview(
             let action = if rows.shape.deletes { Action::Delete } else { config.action() };
             let quoting = config.quoting(mark);
             let statements =
-                dialect.grammar()?.statements(action, &fitting.table, &fitting.fields, quoting);
+                dialect.grammar().statements(action, &fitting.table, &fitting.fields, quoting);
             *shown.entry(statements).or_default() += rows.numbers.len();
         }
     }

@@ -94,7 +94,7 @@ impl Tables {
         shape: &Arc<Shape>,
     ) -> Result<Option<Fitting>> {
         self.check_names(shape)?;
-        let grammar = self.dialect.grammar()?;
+        let grammar = self.dialect.grammar();
         let whole = self.meant(&shape.table)?;
         let kept = kept(&whole, grammar);
         self.check_kept(&whole, &kept)?;
@@ -147,7 +147,7 @@ impl Tables {
 
     /// The table that a name means in SQL, however long it is.
     fn meant(&self, table: &TableId) -> Result<TableId> {
-        let grammar = self.dialect.grammar()?;
+        let grammar = self.dialect.grammar();
         let unquoted = |name: &String| match self.quoting {
             Quoting::Never => grammar.unquoted(name),
             _ => name.clone(),
@@ -190,7 +190,7 @@ impl Tables {
     }
 
     async fn create(&self, target: &mut dyn Target, shape: &Shape) -> Result<TargetTable> {
-        let grammar = self.dialect.grammar()?;
+        let grammar = self.dialect.grammar();
         let sql = create_table(shape, grammar, self.quoting)?;
         let types = &self.config.table_types;
         if !self.config.auto_create {
@@ -226,7 +226,7 @@ impl Tables {
         table: &TargetTable,
         missing: &[&ShapeField],
     ) -> Result<TargetTable> {
-        let grammar = self.dialect.grammar()?;
+        let grammar = self.dialect.grammar();
         let names: Vec<&str> = missing.iter().map(|field| field.name.as_str()).collect();
         let names = names.join(", ");
         if table.is_view {

@@ -197,7 +197,7 @@ impl Transaction<'_> {
         batch: &Batch,
         mut ledger: Option<&mut Ledger>,
     ) -> Result<()> {
-        target.execute(self.manner.dialect.grammar()?.begin()).await?;
+        target.execute(self.manner.dialect.grammar().begin()).await?;
         if let Some(ledger) = &mut ledger
             && ledger.check(target, batch).await?
         {

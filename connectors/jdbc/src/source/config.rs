@@ -9,17 +9,17 @@ use millrace_api::config::validators::{at_least, between, list_of, one_of, one_o
 use millrace_api::config::{ClassName, Config, Password, Props, Validator};
 use millrace_api::{Error, Result};
 
-use crate::calendar::{self, Calendar};
+use crate::calendar::Calendar;
 use crate::database::{DIALECTS, Database};
 use crate::dialect::{Dialect, From, Isolation, TableFilter};
 use crate::form::{Granularity, Hstore, NumericMapping};
 use crate::key::Key;
 use crate::position::Moment;
+use crate::settings::{DEFAULT_PROVIDER, millis, refuse};
 use crate::source::columns::PositionColumns;
 use crate::source::patterns::{Mapping, Patterns};
 use crate::table::{Quoting, TableId};
 
-const DEFAULT_PROVIDER: &str = "io.confluent.connect.jdbc.util.DefaultJdbcCredentialsProvider";
 const DATABASE: &str = "Database";
 const MODE: &str = "Mode";
 const CONNECTOR: &str = "Connector";
@@ -327,10 +327,7 @@ pub(super) fn topic_prefix_rule() -> Validator {
 impl SourceConfig {
     /// The first problem as an error, for those who start without having asked.
     pub(crate) fn check(&self) -> Result<()> {
-        match self.problems().into_iter().next() {
-            Some(problem) => Err(Error::config(problem.message).context("key", problem.key)),
-            None => Ok(()),
-        }
+        refuse(self.problems())
     }
 
     /// The database. `props` may hold driver settings as `connection.NAME`.
@@ -485,10 +482,7 @@ impl SourceConfig {
     }
 
     pub(crate) fn calendar(&self) -> Result<Calendar> {
-        Ok(Calendar {
-            julian: self.date_calendar_system.eq_ignore_ascii_case("LEGACY"),
-            zone: calendar::zone(self.db_timezone.trim())?,
-        })
+        Calendar::named(&self.date_calendar_system, self.db_timezone.trim())
     }
 
     pub(crate) fn quoting(&self, mark: char) -> Quoting {
@@ -523,8 +517,4 @@ impl SourceConfig {
     pub(crate) fn table_poll_interval(&self) -> Duration {
         millis(self.table_poll_interval_ms)
     }
-}
-
-fn millis(number: i64) -> Duration {
-    Duration::from_millis(u64::try_from(number).unwrap_or(0))
 }

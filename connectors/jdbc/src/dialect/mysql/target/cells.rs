@@ -6,7 +6,6 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, Decimal256Array, Float32Array,
     Float64Array, Int64Array, StringViewArray,
 };
-use arrow::compute;
 use arrow::datatypes::{DataType, Decimal256Type, Float32Type, Float64Type, Int64Type, TimeUnit};
 use millrace_api::data::{Decimal, civil_from_days};
 use millrace_api::{Error, Result};
@@ -15,7 +14,7 @@ use sqlx::Arguments;
 use sqlx::mysql::MySqlArguments;
 
 use crate::calendar::{Calendar, DAY, clock};
-use crate::dialect::target::Write;
+use crate::dialect::target::{Write, whole_numbers};
 
 /// The cells of a column.
 pub(super) struct Cells<'a> {
@@ -155,15 +154,15 @@ impl<'a> Values<'a> {
             DataType::Float32 => Self::Singles(array.as_primitive::<Float32Type>()),
             DataType::Float64 => Self::Doubles(array.as_primitive::<Float64Type>()),
             DataType::Int64 => Self::Integers(Cow::Borrowed(array.as_primitive::<Int64Type>())),
-            DataType::Date32 => Self::Days(integers(array)?, write.dates),
-            DataType::Time32(_) => Self::Times(integers(array)?, write.calendar),
+            DataType::Date32 => Self::Days(whole_numbers(array)?, write.dates),
+            DataType::Time32(_) => Self::Times(whole_numbers(array)?, write.calendar),
             DataType::Timestamp(unit, _) => Self::Clocks {
-                counts: integers(array)?,
+                counts: whole_numbers(array)?,
                 per_milli: if *unit == TimeUnit::Microsecond { 1000 } else { 1 },
                 calendar: (!kind.starts_with("timestamp")).then_some(write.calendar),
                 julian: write.calendar,
             },
-            _ => Self::Integers(Cow::Owned(integers(array)?)),
+            _ => Self::Integers(Cow::Owned(whole_numbers(array)?)),
         })
     }
 
@@ -180,17 +179,4 @@ impl<'a> Values<'a> {
             Self::Clocks { counts, .. } => counts.is_null(row),
         }
     }
-}
-
-fn integers(array: &ArrayRef) -> Result<Int64Array> {
-    // Through int32, since dates and times of day have that width.
-    let narrow = match array.data_type() {
-        DataType::Date32 | DataType::Time32(_) => cast(array, &DataType::Int32)?,
-        _ => ArrayRef::clone(array),
-    };
-    Ok(cast(&narrow, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
-}
-
-fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
-    compute::cast(array, to).map_err(|e| Error::fatal("MySQL has no such values").with_source(e))
 }

@@ -18,20 +18,7 @@ pub(super) fn judge(error: SqlError, table: &str, shows_values: bool) -> Error {
         }
         _ => (ErrorKind::Fatal, None),
     };
-    let mut message = match kind {
-        ErrorKind::Retriable => "writing was interrupted",
-        ErrorKind::Data => "the database refuses a row",
-        _ => "cannot write",
-    }
-    .to_owned();
-    if let Some(remedy) = remedy {
-        message.push_str("; ");
-        message.push_str(remedy);
-    }
-    let mut ours = Error::new(kind, message);
-    if !table.is_empty() {
-        ours = ours.context("table", table);
-    }
+    let mut ours = judge::of_writing(kind, remedy, table);
     // What is wrong with a row is told with its values.
     let may_be_told = shows_values || kind != ErrorKind::Data;
     match &error {

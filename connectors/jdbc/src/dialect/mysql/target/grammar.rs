@@ -3,6 +3,7 @@
 use millrace_api::data::{Kind, Schema, Value, logical};
 
 use crate::calendar::{DAY, clock};
+use crate::dialect::marks;
 use crate::dialect::target::{Action, Grammar, TargetField, TargetTable, has_micros};
 use crate::table::{Quoting, TableId};
 
@@ -103,20 +104,6 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The columns of some fields, with something behind each and something between them.
-fn columns(fields: &[TargetField], quoting: Quoting, behind: &str, between: &str) -> String {
-    let column = |field: &TargetField| quoting.sql(&field.column) + behind;
-    fields.iter().map(column).collect::<Vec<_>>().join(between)
-}
-
-fn split(fields: &[TargetField]) -> (&[TargetField], &[TargetField]) {
-    fields.split_at(fields.iter().take_while(|field| field.is_key).count())
-}
-
-fn marks(count: usize) -> String {
-    format!("({})", vec!["?"; count].join(","))
-}
-
 pub(super) fn insert(
     table: &TableId,
     fields: &[TargetField],
@@ -124,14 +111,9 @@ pub(super) fn insert(
     is_upsert: bool,
     quoting: Quoting,
 ) -> String {
-    let mut sql = format!(
-        "INSERT INTO {}({}) VALUES {}",
-        table.sql(quoting),
-        columns(fields, quoting, "", ","),
-        vec![marks(fields.len()); rows].join(","),
-    );
+    let mut sql = marks::insert(table, fields, rows, quoting);
     if is_upsert {
-        let (keys, values) = split(fields);
+        let (keys, values) = marks::split(fields);
         let set = |field: &TargetField| {
             let column = quoting.sql(&field.column);
             format!("{column}=VALUES({column})")
@@ -153,8 +135,9 @@ pub(super) fn update(
     rows: usize,
     quoting: Quoting,
 ) -> Option<String> {
-    let (keys, values) = split(fields);
-    let case = format!(" WHEN {} THEN ?", columns(keys, quoting, "=?", " AND ")).repeat(rows);
+    let (keys, values) = marks::split(fields);
+    let case =
+        format!(" WHEN {} THEN ?", marks::columns(keys, quoting, "=?", " AND ")).repeat(rows);
     let set = |field: &TargetField| {
         let column = quoting.sql(&field.column);
         match rows {
@@ -186,10 +169,10 @@ pub(super) fn delete(
 /// Which rows have these keys. Those of several columns are spelt out: the server looks tuples up
 /// one by one.
 fn condition(keys: &[TargetField], rows: usize, quoting: Quoting) -> String {
-    let all = columns(keys, quoting, "=?", " AND ");
+    let all = marks::columns(keys, quoting, "=?", " AND ");
     match keys {
         _ if rows == 1 => all,
-        [key] => format!("{} IN {}", quoting.sql(&key.column), marks(rows)),
+        [key] => format!("{} IN {}", quoting.sql(&key.column), marks::marks(rows)),
         _ => vec![format!("({all})"); rows].join(" OR "),
     }
 }

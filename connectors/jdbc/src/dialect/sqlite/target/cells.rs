@@ -4,8 +4,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, Decimal256Array, Float64Array,
     Int64Array, StringViewArray,
 };
-use arrow::compute;
-use arrow::datatypes::{DataType, Decimal256Type, Float64Type, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Decimal256Type, Float64Type, TimeUnit};
 use millrace_api::data::Decimal;
 use millrace_api::{Error, Result};
 use num_bigint::BigInt;
@@ -13,6 +12,7 @@ use sqlx::Arguments;
 use sqlx::sqlite::SqliteArguments;
 
 use crate::calendar::DAY;
+use crate::dialect::target::{cast, whole_numbers};
 
 /// The cells of a column.
 pub(super) enum Cells<'a> {
@@ -38,11 +38,11 @@ impl<'a> Cells<'a> {
                 Self::Floats(cast(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
             }
             // Dates and times are milliseconds, as Java's driver has them.
-            DataType::Date32 => Self::Integers(integers(array)?.unary(|days| days * DAY)),
+            DataType::Date32 => Self::Integers(whole_numbers(array)?.unary(|days| days * DAY)),
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                Self::Integers(integers(array)?.unary(|micros| micros.div_euclid(1000)))
+                Self::Integers(whole_numbers(array)?.unary(|micros| micros.div_euclid(1000)))
             }
-            _ => Self::Integers(integers(array)?),
+            _ => Self::Integers(whole_numbers(array)?),
         })
     }
 
@@ -70,17 +70,4 @@ impl<'a> Cells<'a> {
         };
         added.map_err(|e| Error::fatal(format!("a value cannot be bound: {e}")))
     }
-}
-
-fn integers(array: &ArrayRef) -> Result<Int64Array> {
-    // Through int32, since dates and times of day have that width.
-    let narrow = match array.data_type() {
-        DataType::Date32 | DataType::Time32(_) => cast(array, &DataType::Int32)?,
-        _ => ArrayRef::clone(array),
-    };
-    Ok(cast(&narrow, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
-}
-
-fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
-    compute::cast(array, to).map_err(|e| Error::fatal("SQLite has no such values").with_source(e))
 }

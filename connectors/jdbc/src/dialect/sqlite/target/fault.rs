@@ -4,6 +4,8 @@
 use millrace_api::{Error, ErrorKind};
 use sqlx::Error as SqlError;
 
+use crate::dialect::judge;
+
 const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
 const OUT_OF_MEMORY: i32 = 7;
@@ -29,16 +31,8 @@ pub(super) fn judge(error: SqlError, table: &str, shows_values: bool) -> Error {
         SqlError::Io(_) | SqlError::WorkerCrashed => (ErrorKind::Retriable, ""),
         _ => (ErrorKind::Fatal, ""),
     };
-    let what = match kind {
-        ErrorKind::Retriable => "writing was interrupted",
-        ErrorKind::Data => "the database refuses a row",
-        _ => "cannot write",
-    };
-    let message = if remedy.is_empty() { what.to_owned() } else { format!("{what}; {remedy}") };
-    let mut ours = Error::new(kind, message);
-    if !table.is_empty() {
-        ours = ours.context("table", table);
-    }
+    let remedy = Some(remedy).filter(|remedy| !remedy.is_empty());
+    let mut ours = judge::of_writing(kind, remedy, table);
     let may_be_told = match &error {
         SqlError::Database(database) => {
             let code = database.code().unwrap_or_default();

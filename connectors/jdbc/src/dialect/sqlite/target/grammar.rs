@@ -2,6 +2,7 @@
 
 use millrace_api::data::{Kind, Schema, Value, logical};
 
+use crate::dialect::marks;
 use crate::dialect::target::{Action, Grammar, TargetField, TargetTable};
 use crate::table::{Quoting, TableId};
 
@@ -80,16 +81,6 @@ impl Grammar for SqliteGrammar {
     }
 }
 
-/// The columns of some fields, with something behind each and something between them.
-fn columns(fields: &[TargetField], quoting: Quoting, behind: &str, between: &str) -> String {
-    let column = |field: &TargetField| quoting.sql(&field.column) + behind;
-    fields.iter().map(column).collect::<Vec<_>>().join(between)
-}
-
-fn split(fields: &[TargetField]) -> (&[TargetField], &[TargetField]) {
-    fields.split_at(fields.iter().take_while(|field| field.is_key).count())
-}
-
 pub(super) fn insert(
     table: &TableId,
     fields: &[TargetField],
@@ -97,20 +88,14 @@ pub(super) fn insert(
     is_upsert: bool,
     quoting: Quoting,
 ) -> String {
-    let marks = format!("({})", vec!["?"; fields.len()].join(","));
-    let mut sql = format!(
-        "INSERT INTO {}({}) VALUES {}",
-        table.sql(quoting),
-        columns(fields, quoting, "", ","),
-        vec![marks; rows].join(","),
-    );
+    let mut sql = marks::insert(table, fields, rows, quoting);
     if is_upsert {
-        let (keys, values) = split(fields);
+        let (keys, values) = marks::split(fields);
         let set = |field: &TargetField| {
             let column = quoting.sql(&field.column);
             format!("{column}=excluded.{column}")
         };
-        sql.push_str(&format!(" ON CONFLICT({})", columns(keys, quoting, "", ",")));
+        sql.push_str(&format!(" ON CONFLICT({})", marks::columns(keys, quoting, "", ",")));
         match values {
             [] => sql.push_str(" DO NOTHING"),
             _ => {
@@ -124,19 +109,23 @@ pub(super) fn insert(
 
 /// None where there is nothing to change: all fields are keys.
 pub(super) fn update(table: &TableId, fields: &[TargetField], quoting: Quoting) -> Option<String> {
-    let (keys, values) = split(fields);
+    let (keys, values) = marks::split(fields);
     (!values.is_empty()).then(|| {
         format!(
             "UPDATE {} SET {} WHERE {}",
             table.sql(quoting),
-            columns(values, quoting, "=?", ","),
-            columns(keys, quoting, "=?", " AND "),
+            marks::columns(values, quoting, "=?", ","),
+            marks::columns(keys, quoting, "=?", " AND "),
         )
     })
 }
 
 pub(super) fn delete(table: &TableId, fields: &[TargetField], quoting: Quoting) -> String {
-    format!("DELETE FROM {} WHERE {}", table.sql(quoting), columns(fields, quoting, "=?", " AND "))
+    format!(
+        "DELETE FROM {} WHERE {}",
+        table.sql(quoting),
+        marks::columns(fields, quoting, "=?", " AND ")
+    )
 }
 
 #[cfg(test)]
