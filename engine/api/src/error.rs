@@ -62,12 +62,19 @@ struct Inner {
     message: Cow<'static, str>,
     context: Vec<(&'static str, String)>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    java_class: Option<&'static str>,
 }
 
 impl Error {
     /// An error of the given kind. The message starts in lower case unless it copies Java's.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), context: Vec::new(), source: None }))
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            context: Vec::new(),
+            source: None,
+            java_class: None,
+        }))
     }
 
     /// Passing trouble; see [`ErrorKind::Retriable`].
@@ -97,6 +104,18 @@ impl Error {
         self
     }
 
+    /// Names the Java class that Connect would have thrown, where it is not the one of the kind.
+    #[must_use]
+    pub fn as_java(mut self, class: &'static str) -> Self {
+        self.0.java_class = Some(class);
+        self
+    }
+
+    /// The Java class that Connect would have thrown.
+    pub fn java_class(&self) -> &'static str {
+        self.0.java_class.unwrap_or_else(|| self.kind().java_class())
+    }
+
     /// Names the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -124,7 +143,9 @@ impl Error {
             message = format!("{message}: {cause}");
             source = cause.source();
         }
-        Self::new(self.kind(), message)
+        let mut copy = Self::new(self.kind(), message);
+        copy.0.java_class = self.0.java_class;
+        copy
     }
 
     /// The same error with other words: `rewrite` is given the message, each value and each cause.
@@ -134,6 +155,7 @@ impl Error {
         let mut error = Self::new(self.kind(), rewrite(self.message()));
         let context = self.0.context.iter().map(|(name, value)| (*name, rewrite(value)));
         error.0.context = context.collect();
+        error.0.java_class = self.0.java_class;
         error.0.source = self.source().map(|cause| match cause.downcast_ref::<Self>() {
             Some(ours) => ours.rewritten(rewrite).into(),
             None => foreign(cause, rewrite).into(),
@@ -150,11 +172,11 @@ impl Error {
     /// the message, then `Caused by: …`. This is what REST shows as `trace`.
     pub fn trace(&self) -> String {
         use fmt::Write;
-        let mut text = format!("{}: {self}", self.kind().java_class());
+        let mut text = format!("{}: {self}", self.java_class());
         let mut source = self.source();
         while let Some(cause) = source {
             let _ = match cause.downcast_ref::<Self>() {
-                Some(e) => write!(text, "\nCaused by: {}: {e}", e.kind().java_class()),
+                Some(e) => write!(text, "\nCaused by: {}: {e}", e.java_class()),
                 None => write!(text, "\nCaused by: {cause}"),
             };
             source = cause.source();
@@ -211,6 +233,13 @@ mod tests {
              Caused by: org.apache.kafka.connect.errors.DataException: * (key: *)\n\
              Caused by: no * here"
         );
+    }
+
+    #[test]
+    fn a_class_of_its_own_stays() {
+        let error = Error::data("no").as_java("java.lang.ClassCastException");
+        let copies = [error.copied(), error.rewritten(&str::to_owned)];
+        assert!(copies.iter().all(|e| e.trace() == "java.lang.ClassCastException: no"));
     }
 
     #[test]

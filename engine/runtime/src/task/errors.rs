@@ -210,7 +210,7 @@ impl ErrorPolicy {
         add("task.id", self.id.task.to_string());
         add("stage", failures.stage.name().into());
         add("class.name", failures.class.into());
-        add("exception.class.name", error.kind().java_class().into());
+        add("exception.class.name", error.java_class().into());
         add("exception.message", self.redaction.text(&error.to_string()));
         add("exception.stacktrace", self.redaction.text(&error.trace()));
     }
