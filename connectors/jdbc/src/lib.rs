@@ -33,5 +33,6 @@ pub fn plugins() -> Vec<Plugin> {
         Plugin::source::<source::Aiven>().without_aliases(),
         Plugin::sink::<sink::Confluent>(),
         Plugin::sink::<sink::Aiven>().without_aliases(),
+        Plugin::sink::<sink::Debezium>().without_aliases(),
     ]
 }

@@ -2,6 +2,8 @@
 
 mod batch;
 mod config;
+mod debezium;
+mod events;
 mod ledger;
 mod moments;
 mod naming;
@@ -15,7 +17,7 @@ mod writer;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use millrace_api::config::{ConfigError, Props};
+use millrace_api::config::{Config, ConfigError, Props};
 use millrace_api::data::SinkRecords;
 use millrace_api::{
     Connector, ConnectorContext, Error, OffsetControl, Result, Sink, SinkContext, SinkTask,
@@ -23,13 +25,18 @@ use millrace_api::{
 };
 
 use self::config::{ExactlyOnce, SinkConfig};
+use self::debezium::DebeziumConfig;
 use self::task::JdbcSinkTask;
+use crate::settings::refuse;
 
 /// Confluent's name.
 pub(crate) struct Confluent;
 
 /// The name in Aiven's fork.
 pub(crate) struct Aiven;
+
+/// The name of Debezium's own sink.
+pub(crate) struct Debezium;
 
 #[async_trait]
 impl Sink for Confluent {
@@ -46,7 +53,8 @@ impl Sink for Confluent {
     }
 
     async fn task(props: Props, context: SinkContext) -> Result<Box<dyn SinkTask>> {
-        Ok(Box::new(JdbcSinkTask::start(&props, context)?))
+        let config = SinkConfig::parse(&props)?;
+        Ok(Box::new(JdbcSinkTask::start(config, &props, context)?))
     }
 
     fn validate(config: &SinkConfig) -> Vec<ConfigError> {
@@ -108,6 +116,45 @@ impl Sink for Aiven {
         offsets: &BTreeMap<TopicPartition, Option<i64>>,
     ) -> Result<OffsetControl> {
         Confluent::alter_offsets(config, offsets).await
+    }
+}
+
+#[async_trait]
+impl Sink for Debezium {
+    const CLASS: &'static str = "io.debezium.connector.jdbc.JdbcSinkConnector";
+    type Config = DebeziumConfig;
+
+    async fn connector(
+        config: DebeziumConfig,
+        props: Props,
+        context: ConnectorContext,
+    ) -> Result<Box<dyn Connector>> {
+        refuse(config.problems())?;
+        Confluent::connector(config.sink, props, context).await
+    }
+
+    async fn task(props: Props, context: SinkContext) -> Result<Box<dyn SinkTask>> {
+        let config = DebeziumConfig::parse(&props)?;
+        Ok(Box::new(JdbcSinkTask::start(config.sink, &props, context)?))
+    }
+
+    fn validate(config: &DebeziumConfig) -> Vec<ConfigError> {
+        config.problems()
+    }
+
+    async fn preview(
+        config: DebeziumConfig,
+        props: &Props,
+        records: &[SinkRecords],
+    ) -> Result<Vec<String>> {
+        preview::preview(config.sink, props, records).await
+    }
+
+    async fn alter_offsets(
+        config: DebeziumConfig,
+        offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<OffsetControl> {
+        Confluent::alter_offsets(config.sink, offsets).await
     }
 }
 

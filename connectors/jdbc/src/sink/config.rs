@@ -176,6 +176,11 @@ pub(crate) struct SinkConfig {
     #[config(key = "trim.sensitive.log", importance = Low, default = false, group = RETRIES,
         internal)]
     pub(super) trim_sensitive_log: bool,
+    /// Whether values may be change events, and fields of Debezium's types; so it is under
+    /// Debezium's class.
+    #[config(key = "change.events", importance = Low, default = false, group = DATA_MAPPING,
+        internal)]
+    pub(super) change_events: bool,
 }
 
 /// `exactly.once`
@@ -280,7 +285,7 @@ impl SinkConfig {
         TableNames::new(self.table_name_format.trim(), mark)
             .mapped("table.name.map", &self.table_name_map)?
             .named("topics.to.tables.mapping", &self.topics_to_tables_mapping)
-            .map(|names| names.normalized(self.table_name_normalize))
+            .map(|names| names.normalized(self.table_name_normalize).flat(self.change_events))
     }
 
     /// The table of offsets, as written.

@@ -1,4 +1,4 @@
-//! Reads texts that stand for points in time (`timestamp.fields.list`).
+//! Reads texts that stand for points in time.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -18,12 +18,12 @@ pub(super) fn parse(text: &str, per: i64, calendar: Calendar) -> Result<i64> {
     }
     let clock: DateTime = text.parse().map_err(|_| {
         Error::data(
-            "a field of timestamp.fields.list holds text that is neither a number nor date and \
-             time in ISO 8601",
+            "a field that is a point in time holds text that is neither a number nor date and time \
+             in ISO 8601",
         )
     })?;
     let as_utc = clock.to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| {
-        Error::data("a field of timestamp.fields.list holds a time out of range").with_source(e)
+        Error::data("a field that is a point in time is out of range").with_source(e)
     })?;
     let micros = as_utc.timestamp().as_microsecond();
     let millis = micros.div_euclid(1000);

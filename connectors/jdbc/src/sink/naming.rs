@@ -15,6 +15,7 @@ pub(super) struct TableNames {
     by_topic: BTreeMap<String, String>,
     by_pattern: Vec<(Regex, String)>,
     normalizes: bool,
+    is_flat: bool,
 }
 
 impl TableNames {
@@ -26,6 +27,7 @@ impl TableNames {
             by_topic: BTreeMap::new(),
             by_pattern: Vec::new(),
             normalizes: false,
+            is_flat: false,
         }
     }
 
@@ -57,6 +59,12 @@ impl TableNames {
     /// With underscores for what is neither letter nor digit, in names that the format makes.
     pub(super) fn normalized(mut self, normalizes: bool) -> Self {
         self.normalizes = normalizes;
+        self
+    }
+
+    /// With underscores for the dots of topics, in names that the format makes.
+    pub(super) fn flat(mut self, is_flat: bool) -> Self {
+        self.is_flat = is_flat;
         self
     }
 
@@ -93,7 +101,10 @@ impl TableNames {
                 return name;
             }
         }
-        let name = self.format.replace("${topic}", topic);
+        let name = match self.is_flat {
+            true => self.format.replace("${topic}", &topic.replace('.', "_")),
+            false => self.format.replace("${topic}", topic),
+        };
         if self.normalizes {
             return name
                 .chars()

@@ -14,11 +14,11 @@ use millrace_api::data::{Column, Records, SchemaRef, SinkRecords, Value};
 use millrace_api::{Error, Result};
 
 use crate::calendar::Calendar;
-use crate::dialect::target::Action;
+use crate::dialect::target::{self, Action};
 use crate::sink::config::{PkMode, SinkConfig};
-use crate::sink::moments;
 use crate::sink::naming::TableNames;
 use crate::sink::shape::{Origin, Shape, ShapeField};
+use crate::sink::{events, moments};
 
 /// Some rows of a run, all of one shape.
 #[derive(Debug)]
@@ -94,6 +94,10 @@ impl Converter {
         records: Arc<SinkRecords>,
         refused: &mut Vec<Refused>,
     ) -> Result<Run> {
+        let records = match self.config.change_events {
+            true => Arc::new(events::rows(&records, self.config.delete_enabled)?),
+            false => records,
+        };
         let value = &records.records.value;
         let nulls: Vec<bool> = (0..value.len()).map(|row| value.is_null(row)).collect();
         let of_kind = |kind: bool| -> Vec<usize> {
@@ -172,7 +176,9 @@ impl Converter {
             false => Ok(Source::default()),
         };
         let key = source(&records.key, &|o| matches!(o, Origin::KeyField(_)))?;
-        let of_value = |o| matches!(o, Origin::ValueField(_) | Origin::ValueMoment(_));
+        let of_value = |o| {
+            matches!(o, Origin::ValueField(_) | Origin::ValueCount(_) | Origin::ValueMoment(..))
+        };
         let value = source(&records.value, &of_value)?;
         let writes_defaults = self.config.replace_null_with_default;
         let array = |field: &ShapeField| {
@@ -217,12 +223,15 @@ impl Converter {
             Origin::Value => single(&records.value)?,
             Origin::KeyField(i) => key.field(i)?,
             Origin::ValueField(i) => value.field(i)?,
-            Origin::ValueMoment(i) => self.moments(&value.field(i)?, &field.name)?,
+            Origin::ValueCount(i) => {
+                let wanted = field.schema.arrow_type();
+                target::cast(&value.field(i)?, &wanted.expect("counts have an Arrow type"))?
+            }
+            Origin::ValueMoment(i, per) => self.moments(&value.field(i)?, per, &field.name)?,
         })
     }
 
-    fn moments(&self, array: &ArrayRef, name: &str) -> Result<ArrayRef> {
-        let per = self.config.per_microsecond();
+    fn moments(&self, array: &ArrayRef, per: i64, name: &str) -> Result<ArrayRef> {
         let micros: TimestampMicrosecondArray = match array.data_type() {
             DataType::Int64 => {
                 array.as_primitive::<Int64Type>().unary(|number| number.div_euclid(per))

@@ -5,6 +5,7 @@ use millrace_api::{Error, Result};
 
 use crate::dialect::target;
 use crate::sink::config::{PkMode, SinkConfig};
+use crate::sink::events;
 use crate::table::TableId;
 
 /// Names of the coordinates of a record (`pk.mode=kafka`), unless `pk.fields` has others.
@@ -44,8 +45,11 @@ pub(super) enum Origin {
     /// The value, which is no struct.
     Value,
     ValueField(usize),
-    /// A number or text in the value that stands for a point in time.
-    ValueMoment(usize),
+    /// A number in the value that counts what the field's schema does, under another schema.
+    ValueCount(usize),
+    /// A number or text in the value that stands for a point in time; so many of the number make a
+    /// microsecond.
+    ValueMoment(usize, i64),
 }
 
 impl Shape {
@@ -205,11 +209,14 @@ fn value_fields(
     fields
         .map(|(i, field)| {
             let is_moment = config.timestamp_fields_list.iter().any(|n| **n == *field.name);
+            let events = config.change_events.then(|| events::meant(&field.schema, i)).flatten();
             let (schema, origin) = match (is_moment, field.schema.kind()) {
                 (true, Kind::Int64 | Kind::String) if field.schema.name().is_none() => {
-                    (target::micros(field.schema.is_optional()), Origin::ValueMoment(i))
+                    let origin = Origin::ValueMoment(i, config.per_microsecond());
+                    (target::micros(field.schema.is_optional()), origin)
                 }
-                _ => (SchemaRef::clone(&field.schema), Origin::ValueField(i)),
+                _ => events
+                    .unwrap_or_else(|| (SchemaRef::clone(&field.schema), Origin::ValueField(i))),
             };
             Ok(ShapeField { name: field.name.to_string(), schema, is_key: false, origin })
         })

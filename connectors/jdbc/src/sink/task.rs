@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use millrace_api::config::{Config, Props};
+use millrace_api::config::Props;
 use millrace_api::data::SinkRecords;
 use millrace_api::{Error, Offsets, Result, SinkContext, SinkTask, TopicPartition};
 use tokio::time::Instant;
@@ -51,9 +51,9 @@ struct Trouble {
 }
 
 impl JdbcSinkTask {
-    /// Understands the configuration. Opens nothing: the database may be away for now.
-    pub(super) fn start(props: &Props, context: SinkContext) -> Result<Self> {
-        let config = Arc::new(SinkConfig::parse(props)?);
+    /// `props` may hold driver settings. Opens nothing: the database may be away for now.
+    pub(super) fn start(config: SinkConfig, props: &Props, context: SinkContext) -> Result<Self> {
+        let config = Arc::new(config);
         config.check()?;
         let dialect = config.dialect(props)?;
         let mark = dialect.quote_mark();

@@ -18,6 +18,7 @@ mod people;
 mod postgres;
 mod server;
 mod sink_config;
+mod sink_debezium;
 mod sink_faults;
 mod sink_host;
 mod sink_mariadb;

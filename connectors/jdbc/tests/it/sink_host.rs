@@ -79,7 +79,17 @@ impl Sink {
 
     /// A task with a context of its own.
     pub(crate) async fn with(props: &Props, context: SinkContext, reports: Arc<Reports>) -> Self {
-        let task = sink_task(&sink_plugin(), props.clone(), context.clone()).await.unwrap();
+        Self::of(&sink_plugin(), props, context, reports).await
+    }
+
+    /// A task of this plugin.
+    pub(crate) async fn of(
+        plugin: &Plugin,
+        props: &Props,
+        context: SinkContext,
+        reports: Arc<Reports>,
+    ) -> Self {
+        let task = sink_task(plugin, props.clone(), context.clone()).await.unwrap();
         let mut sink = Self { task, context, reports, consumed: Offsets::new() };
         sink.task.open(&[partition(0)]).await.unwrap();
         sink
