@@ -89,7 +89,25 @@ pub struct Outgoing {
     pub headers: Vec<RawHeaders>,
 }
 
+/// How many bytes the cells of a column have, as far as they are not null.
+fn cell_bytes(cells: &BinaryViewArray) -> usize {
+    // The low half of a view is its length, and a null's is 0.
+    cells.views().iter().map(|view| *view as u32 as usize).sum()
+}
+
+impl Fetched {
+    /// How many bytes keys and values have. Headers do not count.
+    pub fn bytes(&self) -> usize {
+        cell_bytes(&self.keys) + cell_bytes(&self.values)
+    }
+}
+
 impl Outgoing {
+    /// How many bytes keys and values have. Headers do not count.
+    pub fn bytes(&self) -> usize {
+        cell_bytes(&self.keys) + cell_bytes(&self.values)
+    }
+
     /// Refuses columns that do not fit each other.
     pub(crate) fn check_columns(&self) -> Result<()> {
         let rows = self.values.len();

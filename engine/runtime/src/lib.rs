@@ -6,6 +6,7 @@ mod connector;
 mod contain;
 mod herder;
 mod log_levels;
+mod metrics;
 mod plugin_runtime;
 mod preview;
 pub mod rest;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use millrace_api::Error;
 use serde::Serialize;
 
+use crate::metrics::TaskMetrics;
 use crate::task::TaskId;
 
 /// The state of a connector or a task (`AbstractStatus.State`).
@@ -102,13 +103,24 @@ pub(crate) struct StatusWriter {
     id: TaskId,
     store: Arc<StatusStore>,
     template: Status,
+    metrics: Arc<TaskMetrics>,
     cancelled: Arc<AtomicBool>,
 }
 
 impl StatusWriter {
     /// `template` names worker and version.
-    pub(crate) fn new(id: TaskId, store: Arc<StatusStore>, template: Status) -> Self {
-        Self { id, store, template, cancelled: Arc::default() }
+    pub(crate) fn new(
+        id: TaskId,
+        store: Arc<StatusStore>,
+        template: Status,
+        metrics: Arc<TaskMetrics>,
+    ) -> Self {
+        Self { id, store, template, metrics, cancelled: Arc::default() }
+    }
+
+    /// The metrics of the same run of the task.
+    pub(crate) fn metrics(&self) -> &Arc<TaskMetrics> {
+        &self.metrics
     }
 
     pub(crate) fn write(&self, state: State) {
@@ -121,6 +133,7 @@ impl StatusWriter {
     }
 
     fn put(&self, status: Status) {
+        self.metrics.entered(status.state);
         self.store.put_task(&self.id, status, &self.cancelled);
     }
 
@@ -140,7 +153,7 @@ mod tests {
         let id = TaskId { connector: "c".into(), task: 0 };
         let (state, worker_id) = (State::Unassigned, "w:0".to_owned());
         let template = Status { state, worker_id, version: None, trace: None };
-        let writer = StatusWriter::new(id, Arc::clone(&store), template);
+        let writer = StatusWriter::new(id, Arc::clone(&store), template, TaskMetrics::apart());
         writer.write(State::Running);
         writer.cancel();
         writer.write_failure(&Error::fatal("too late"));

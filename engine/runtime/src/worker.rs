@@ -22,6 +22,7 @@ use crate::config::worker::WorkerConfig;
 use crate::config::{clients, plugins};
 use crate::connector::RunningConnector;
 use crate::contain::contain;
+use crate::metrics::{Metrics, Registration, TaskMetrics};
 use crate::plugin_runtime::PluginRuntime;
 use crate::status::{State, Status, StatusStore, StatusWriter};
 use crate::store::offsets::{ConnectorOffsets, OffsetStore};
@@ -41,6 +42,7 @@ pub(crate) struct Worker {
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) offsets: Arc<dyn OffsetStore>,
     pub(crate) statuses: Arc<StatusStore>,
+    pub(crate) metrics: Arc<Metrics>,
     /// Apart from tasks, which work more: a task that blocks its thread must not keep a connector
     /// from being stopped or made.
     pub(crate) connectors: PluginRuntime,
@@ -63,6 +65,7 @@ pub(crate) struct RunningTask {
     wanted: watch::Sender<Wanted>,
     handle: Option<JoinHandle<()>>,
     status: StatusWriter,
+    _metrics: Registration,
 }
 
 impl Worker {
@@ -128,7 +131,10 @@ impl Worker {
         let id = task.id.clone();
         let plugin = self.catalog.connector_of(&task.connector).ok();
         let template = self.status(plugin, State::Unassigned);
-        let status = StatusWriter::new(id.clone(), Arc::clone(&self.statuses), template);
+        let state = if wanted == Wanted::Pause { State::Paused } else { State::Running };
+        let metrics = self.metrics.register(&id, state);
+        let (statuses, counted) = (Arc::clone(&self.statuses), Arc::clone(&metrics.task));
+        let status = StatusWriter::new(id.clone(), statuses, template, counted);
         let (sender, receiver) = watch::channel(wanted);
         let (worker, writer) = (Arc::clone(self), status.clone());
         let span = tracing::info_span!("task", connector = %id.connector, task = id.task);
@@ -145,7 +151,7 @@ impl Worker {
             }
         };
         let handle = Some(self.tasks.spawn(life.instrument(span)));
-        RunningTask { wanted: sender, handle, status }
+        RunningTask { wanted: sender, handle, status, _metrics: metrics }
     }
 
     /// Runs a task with the values of its configuration's variables, which no error shows.
@@ -171,7 +177,7 @@ impl Worker {
         receiver: watch::Receiver<Wanted>,
         status: &StatusWriter,
     ) -> Result<()> {
-        let (id, topics) = (&id, TopicUses::new(topics));
+        let (id, topics, metrics) = (&id, TopicUses::new(topics), status.metrics());
         let plugin = self.catalog.connector_of(&connector)?;
         let config = ConnectorConfig::parse(plugin.kind(), &connector)?;
         let mut wishes = Wishes::new(receiver);
@@ -186,24 +192,27 @@ impl Worker {
             Open::Source { task: open, .. } => {
                 let offsets: Arc<dyn OffsetReader> =
                     Arc::new(self.connector_offsets(&id.connector));
-                let pipeline = self.source_pipeline(id, &config, topics, redaction).await?;
+                let errors = config.errors();
+                let errors = ErrorPolicy::new(id.clone(), errors, redaction.clone(), None, metrics);
+                let pipeline = self.source_pipeline(id, &config, topics, errors).await?;
                 let context = SourceContext::new(Arc::clone(&id.connector), offsets);
                 let task = open(task, context).await?;
-                let committer = self.committer(id, &config);
-                let status = status.clone();
-                SourceTaskLoop { task, pipeline, committer, wishes, status }.run().await
+                let committer = self.committer(id, &config, metrics);
+                let (status, metrics) = (status.clone(), Arc::clone(metrics));
+                SourceTaskLoop { task, pipeline, committer, wishes, status, metrics }.run().await
             }
             Open::Sink { task: open, .. } => {
-                let errors = Arc::new(self.sink_errors(id, &config, redaction).await?);
+                let errors = self.sink_errors(id, &config, redaction, metrics).await?;
+                let errors = Arc::new(errors);
                 let context = SinkContext::new(Arc::clone(&id.connector), errors.reporter());
                 let task = open(task, context.clone()).await?;
-                let pipeline = self.sink_pipeline(&config, errors, topics)?;
+                let pipeline = self.sink_pipeline(&config, errors, topics, metrics)?;
                 let mut consumer = self.consumer(id, &connector).await?;
                 consumer.subscribe(&config.subscription()?).await?;
                 let (interval, timeout) = (self.config.commit_interval, self.config.commit_timeout);
                 let state = SinkState::new(interval, timeout, config.patience());
-                let status = status.clone();
-                SinkTaskLoop { task, context, pipeline, consumer, wishes, status, state }
+                let (status, metrics) = (status.clone(), Arc::clone(metrics));
+                SinkTaskLoop { task, context, pipeline, consumer, wishes, status, metrics, state }
                     .run()
                     .await
             }
@@ -216,14 +225,15 @@ impl Worker {
         id: &TaskId,
         config: &ConnectorConfig,
         topics: TopicUses,
-        redaction: &Redaction,
+        errors: ErrorPolicy,
     ) -> Result<SourcePipeline> {
         let properties = clients::producer(&self.config, &config.props, id)?;
         let (catalog, common, props) = (&self.catalog, &config.common, &config.props);
         Ok(SourcePipeline {
             chain: plugins::chain(catalog, common, props)?,
             converters: plugins::converters(catalog, &self.config, common, props)?,
-            errors: ErrorPolicy::new(id.clone(), config.errors(), redaction.clone(), None),
+            metrics: Arc::clone(errors.metrics()),
+            errors,
             patience: config.patience(),
             producer: self.producer(properties, &config.props).await?,
             topics,
@@ -252,8 +262,13 @@ impl Worker {
         Ok(Some(TopicCreation::new(admin, groups)))
     }
 
-    fn committer(&self, id: &TaskId, config: &ConnectorConfig) -> Committer {
-        let submitted = SubmittedRecords::new(config.errors().tolerate_all);
+    fn committer(
+        &self,
+        id: &TaskId,
+        config: &ConnectorConfig,
+        metrics: &Arc<TaskMetrics>,
+    ) -> Committer {
+        let submitted = SubmittedRecords::new(config.errors().tolerate_all, metrics);
         let offsets = self.connector_offsets(&id.connector);
         let WorkerConfig { commit_interval, commit_timeout, .. } = self.config;
         Committer::new(submitted, offsets, commit_interval, commit_timeout)
@@ -264,12 +279,14 @@ impl Worker {
         config: &ConnectorConfig,
         errors: Arc<ErrorPolicy>,
         topics: TopicUses,
+        metrics: &Arc<TaskMetrics>,
     ) -> Result<SinkPipeline> {
         let (catalog, common, props) = (&self.catalog, &config.common, &config.props);
         Ok(SinkPipeline {
             chain: plugins::chain(catalog, common, props)?,
             converters: plugins::converters(catalog, &self.config, common, props)?,
             errors,
+            metrics: Arc::clone(metrics),
             topics,
         })
     }
@@ -279,6 +296,7 @@ impl Worker {
         id: &TaskId,
         config: &ConnectorConfig,
         redaction: &Redaction,
+        metrics: &Arc<TaskMetrics>,
     ) -> Result<ErrorPolicy> {
         let errors = config.errors();
         let producer = match (&errors.dead_letter_queue, &config.sink) {
@@ -291,7 +309,7 @@ impl Worker {
             }
             _ => None,
         };
-        Ok(ErrorPolicy::new(id.clone(), errors, redaction.clone(), producer))
+        Ok(ErrorPolicy::new(id.clone(), errors, redaction.clone(), producer, metrics))
     }
 }
 

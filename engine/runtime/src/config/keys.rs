@@ -53,10 +53,10 @@ pub(crate) struct Keys {
     plugin_discovery: String,
     /// The time over which Java computes a sample of a metric, in milliseconds.
     #[config(key = "metrics.sample.window.ms", importance = Low, default = 30000, validate = at_least(0i64))]
-    metrics_sample_window_ms: i64,
+    pub(super) metrics_sample_window_ms: i64,
     /// How many samples Java keeps of a metric.
     #[config(key = "metrics.num.samples", importance = Low, default = 2, validate = at_least(1))]
-    metrics_num_samples: i32,
+    pub(super) metrics_num_samples: i32,
     /// Which metrics Java records.
     #[config(key = "metrics.recording.level", importance = Low, default = "INFO")]
     #[config(validate = one_of(["INFO", "DEBUG"]))]

@@ -26,6 +26,8 @@ pub struct WorkerConfig {
     pub(crate) graceful_timeout: Duration,
     pub(crate) commit_interval: Duration,
     pub(crate) commit_timeout: Duration,
+    /// `metrics.sample.window.ms` and `metrics.num.samples`.
+    pub(crate) metrics_windows: (i64, usize),
     /// Topics of sources may be created from `topic.creation.*` (KIP-158).
     pub(crate) topic_creation: bool,
     /// The topics that connectors use are remembered (KIP-558).
@@ -73,6 +75,10 @@ impl WorkerConfig {
             // At 0 a task would do nothing but commit.
             commit_interval: millis(worker.offset_flush_interval_ms).max(Duration::from_millis(1)),
             commit_timeout: millis(worker.offset_flush_timeout_ms),
+            metrics_windows: (
+                worker.metrics_sample_window_ms,
+                usize::try_from(worker.metrics_num_samples).unwrap_or(1),
+            ),
             topic_creation: worker.topic_creation_enable,
             topic_tracking: worker.topic_tracking_enable,
             topic_tracking_reset: worker.topic_tracking_allow_reset,

@@ -28,6 +28,7 @@ use crate::catalog::Catalog;
 use crate::config::plugins::check_worker_converters;
 use crate::config::variables::Resolved;
 use crate::config::worker::WorkerConfig;
+use crate::metrics::Metrics;
 use crate::plugin_runtime::PluginRuntime;
 use crate::status::{ConnectorStatuses, State, Status, StatusStore};
 use crate::store::offsets::OffsetStore;
@@ -83,6 +84,7 @@ impl StandaloneHerder {
     ) -> Result<Self> {
         check_worker_converters(&catalog, &config)?;
         let cluster_id = cluster.cluster_id().await?;
+        let (window, samples) = config.metrics_windows;
         let worker = Worker {
             id: worker_id,
             catalog: Arc::new(catalog),
@@ -90,6 +92,7 @@ impl StandaloneHerder {
             cluster,
             offsets,
             statuses: Arc::new(StatusStore::default()),
+            metrics: Arc::new(Metrics::new(window, samples)),
             connectors: PluginRuntime::start("connector")?,
             tasks: PluginRuntime::start("task")?,
         };
@@ -194,6 +197,7 @@ impl StandaloneHerder {
         if all.entries.get(name).is_some_and(|entry| entry.commands.same_channel(commands)) {
             all.entries.remove(name);
             self.worker.statuses.forget(name);
+            self.worker.metrics.forget(name);
         }
     }
 

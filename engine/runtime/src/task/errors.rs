@@ -14,6 +14,7 @@ use millrace_kafka::{Acknowledge, Fetched, Outgoing, Producer, RawHeaders};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::config::redaction::Redaction;
+use crate::metrics::{ErrorClass, TaskMetrics};
 use crate::task::TaskId;
 
 /// Where in a record's way an error happened (`Stage` in Java).
@@ -70,6 +71,7 @@ pub(crate) struct ErrorPolicy {
     /// What neither the log nor a dead letter shows.
     redaction: Redaction,
     dead_letters: Option<AsyncMutex<Box<dyn Producer>>>,
+    metrics: Arc<TaskMetrics>,
     /// The runs of the batch a sink task is working on.
     originals: Mutex<Vec<Fetched>>,
 }
@@ -81,9 +83,15 @@ impl ErrorPolicy {
         config: ErrorConfig,
         redaction: Redaction,
         dead_letters: Option<Box<dyn Producer>>,
+        metrics: &Arc<TaskMetrics>,
     ) -> Self {
         let dead_letters = dead_letters.map(AsyncMutex::new);
-        Self { id, config, redaction, dead_letters, originals: Mutex::default() }
+        let metrics = Arc::clone(metrics);
+        Self { id, config, redaction, dead_letters, metrics, originals: Mutex::default() }
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<TaskMetrics> {
+        &self.metrics
     }
 
     /// Reports each row, then fails unless all may be skipped. `original` finds a row's record as
@@ -97,6 +105,7 @@ impl ErrorPolicy {
         original: impl Fn(usize) -> Option<Original<'a>>,
     ) -> Result<()> {
         let mut letters = Vec::new();
+        self.count(&failures);
         for RowError { row, error } in failures.rows {
             let original = original(*row);
             self.log(&failures, error, original);
@@ -125,10 +134,27 @@ impl ErrorPolicy {
             .with_source(first.error.copied()))
     }
 
+    /// As in Java, a record that the task itself has refused is no error where it is tolerated.
+    fn count(&self, failures: &Failures<'_>) {
+        for RowError { error, .. } in failures.rows {
+            self.metrics.failed(1, ErrorClass::of(error));
+        }
+        let (rows, tolerated) = (failures.rows.len(), self.config.tolerate_all);
+        match (failures.stage, tolerated) {
+            (Stage::TaskPut, true) => {}
+            (_, true) => {
+                self.metrics.given_up(rows);
+                self.metrics.skipped(rows);
+            }
+            (_, false) => self.metrics.given_up(rows),
+        }
+    }
+
     fn log(&self, failures: &Failures<'_>, error: &Error, original: Option<Original<'_>>) {
         if !self.config.log {
             return;
         }
+        self.metrics.logged(1);
         let (stage, class) = (failures.stage.name(), failures.class);
         let place = match original.filter(|_| self.config.log_messages) {
             Some(Original { run, row }) => format!(
@@ -182,7 +208,9 @@ impl ErrorPolicy {
             timestamps: Some(letters.iter().map(|(o, _)| run.timestamps[o.row]).collect()),
             headers: if headers.iter().all(Vec::is_empty) { Vec::new() } else { headers },
         };
-        let receipt = Arc::new(Receipt::default());
+        self.metrics.dead_letters(letters.values.len());
+        let receipt =
+            Arc::new(Receipt { failure: Mutex::default(), metrics: self.metrics.clone() });
         let mut producer = producer.lock().await;
         producer.send(&letters, Arc::clone(&receipt) as Arc<dyn Acknowledge>).await?;
         producer.flush(DEAD_LETTER_TIMEOUT).await?;
@@ -220,20 +248,23 @@ impl ErrorPolicy {
 const DEAD_LETTER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Learns whether dead letters arrived.
-#[derive(Default)]
-struct Receipt(Mutex<Option<Error>>);
+struct Receipt {
+    failure: Mutex<Option<Error>>,
+    metrics: Arc<TaskMetrics>,
+}
 
 impl Receipt {
     fn result(&self) -> Result<()> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 }
 
 impl Acknowledge for Receipt {
     fn acknowledged(&self, _records: usize) {}
 
-    fn failed(&self, _records: usize, error: &Error) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.copied());
+    fn failed(&self, records: usize, error: &Error) {
+        self.metrics.dead_letters_failed(records);
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.copied());
     }
 }
 

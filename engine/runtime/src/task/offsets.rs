@@ -11,6 +11,7 @@ use millrace_api::{Error, ErrorKind, Result};
 use millrace_kafka::Acknowledge;
 use tokio::sync::Notify;
 
+use crate::metrics::{ErrorClass, TaskMetrics};
 use crate::store::offsets::Committable;
 
 /// The runs of one task that were handed to the producer and whose offsets are not yet committed.
@@ -37,23 +38,24 @@ struct Outcome {
     tolerate: bool,
     failure: Mutex<Option<Error>>,
     settled: Notify,
+    metrics: Arc<TaskMetrics>,
 }
 
 impl Acknowledge for Submitted {
     fn acknowledged(&self, records: usize) {
-        let before = self.outstanding.fetch_sub(records, Ordering::AcqRel);
-        assert!(before >= records, "a record is acknowledged once");
-        if before == records {
-            self.outcome.settled.notify_one();
-        }
+        self.outcome.metrics.written(records);
+        self.done(records);
     }
 
     /// With `errors.tolerance=all` a lost record counts as done, so that offsets move past it: that
     /// is Java's rule for at-least-once sources. Else its run, and all after it, stay uncommitted.
     fn failed(&self, records: usize, error: &Error) {
+        let metrics = &self.outcome.metrics;
+        metrics.failed(records, ErrorClass::of(error));
         if self.outcome.tolerate && !self.lost.load(Ordering::Acquire) {
             tracing::error!(records, "records could not be sent and are skipped: {error}");
-            return self.acknowledged(records);
+            metrics.dropped(records);
+            return self.done(records);
         }
         let mut failure = self.outcome.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.get_or_insert_with(|| error.copied());
@@ -62,11 +64,27 @@ impl Acknowledge for Submitted {
     }
 }
 
+impl Submitted {
+    /// So many records need not be waited for any more.
+    fn done(&self, records: usize) {
+        let before = self.outstanding.fetch_sub(records, Ordering::AcqRel);
+        assert!(before >= records, "a record is acknowledged once");
+        if before == records {
+            self.outcome.settled.notify_one();
+        }
+    }
+}
+
 impl SubmittedRecords {
     /// `tolerate`: `errors.tolerance` is `all`.
-    pub(crate) fn new(tolerate: bool) -> Self {
-        let outcome = Outcome { tolerate, failure: Mutex::new(None), settled: Notify::new() };
+    pub(crate) fn new(tolerate: bool, metrics: &Arc<TaskMetrics>) -> Self {
+        let (settled, metrics) = (Notify::new(), Arc::clone(metrics));
+        let outcome = Outcome { tolerate, failure: Mutex::new(None), settled, metrics };
         Self { partitions: HashMap::new(), outcome: Arc::new(outcome) }
+    }
+
+    pub(crate) fn metrics(&self) -> Arc<TaskMetrics> {
+        Arc::clone(&self.outcome.metrics)
     }
 
     /// Remembers a run of `records` records, before they are sent.
@@ -183,7 +201,7 @@ mod tests {
 
     #[test]
     fn an_offset_waits_for_all_before_it() {
-        let mut submitted = SubmittedRecords::new(false);
+        let mut submitted = SubmittedRecords::new(false, &TaskMetrics::apart());
         let runs: Vec<_> = (0..3).map(|i| submitted.submit(&partition(0), offset(i), 2)).collect();
         runs[1].acknowledged(2);
         assert!(submitted.committable().is_empty());
@@ -199,7 +217,7 @@ mod tests {
     #[test]
     fn a_lost_record_holds_its_partition_unless_tolerated() {
         for tolerate in [false, true] {
-            let mut submitted = SubmittedRecords::new(tolerate);
+            let mut submitted = SubmittedRecords::new(tolerate, &TaskMetrics::apart());
             let first = submitted.submit(&partition(0), offset(0), 1);
             let second = submitted.submit(&partition(0), offset(1), 1);
             first.failed(1, &Error::fatal("too large"));
@@ -213,7 +231,7 @@ mod tests {
     #[test]
     fn an_abandoned_run_is_never_committed() {
         for tolerate in [false, true] {
-            let mut submitted = SubmittedRecords::new(tolerate);
+            let mut submitted = SubmittedRecords::new(tolerate, &TaskMetrics::apart());
             let first = submitted.submit(&partition(0), offset(0), 1);
             let second = submitted.submit(&partition(0), offset(1), 5);
             second.acknowledged(2);
@@ -235,7 +253,7 @@ mod tests {
             runs in prop::collection::vec((0..3usize, 1..4usize), 1..40),
             order in prop::collection::vec(any::<prop::sample::Index>(), 0..120),
         ) {
-            let mut submitted = SubmittedRecords::new(false);
+            let mut submitted = SubmittedRecords::new(false, &TaskMetrics::apart());
             let acks: Vec<_> = runs.iter().enumerate()
                 .map(|(i, (p, n))| submitted.submit(&partition(*p), offset(i), *n)).collect();
             let mut left: Vec<usize> = runs.iter().map(|(_, n)| *n).collect();

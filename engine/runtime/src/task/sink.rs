@@ -9,6 +9,7 @@ use millrace_api::{Error, Offsets, Result, SinkContext, SinkTask, TopicPartition
 use millrace_kafka::{Consumer, Fetched, Polled};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::metrics::{Step, TaskMetrics};
 use crate::status::{State, StatusWriter};
 use crate::task::chain::TransformationChain;
 use crate::task::errors::{ErrorPolicy, Failures, Original, Stage};
@@ -35,6 +36,7 @@ pub(crate) struct SinkTaskLoop {
     pub(crate) consumer: Box<dyn Consumer>,
     pub(crate) wishes: Wishes,
     pub(crate) status: StatusWriter,
+    pub(crate) metrics: Arc<TaskMetrics>,
     pub(crate) state: SinkState,
 }
 
@@ -43,6 +45,7 @@ pub(crate) struct SinkPipeline {
     pub(crate) chain: TransformationChain,
     pub(crate) converters: Converters,
     pub(crate) errors: Arc<ErrorPolicy>,
+    pub(crate) metrics: Arc<TaskMetrics>,
     pub(crate) topics: TopicUses,
 }
 
@@ -156,6 +159,7 @@ impl SinkTaskLoop {
             self.let_flow(paused)?;
             let timeout = self.poll_timeout(paused);
             let known = if paused { Wanted::Pause } else { Wanted::Run };
+            let began = Instant::now();
             let polled = tokio::select! {
                 biased;
                 _ = self.wishes.other_than(known) => continue,
@@ -164,6 +168,7 @@ impl SinkTaskLoop {
             let polled = match polled {
                 Err(e) if e.is_retriable() => {
                     tracing::warn!("consuming failed and is repeated: {e}");
+                    self.metrics.retried(Step::Poll);
                     self.wishes.back_off().await;
                     continue;
                 }
@@ -174,6 +179,9 @@ impl SinkTaskLoop {
                 Polled::Revoked(partitions) => self.commit_and_close(&partitions).await?,
                 Polled::Lost(partitions) => self.forget(&partitions, true).await?,
                 Polled::Records(runs) => {
+                    let records = runs.iter().map(|run| run.offsets.len()).sum();
+                    let bytes = runs.iter().map(Fetched::bytes).sum();
+                    self.metrics.read(records, bytes, began.elapsed());
                     self.state.held.extend(runs);
                     if !paused {
                         self.convert().await?;
@@ -276,6 +284,7 @@ impl SinkTaskLoop {
         match failed {
             Some(error) => {
                 self.state.ask_again = now + self.state.patience.again_after(error)?;
+                self.metrics.retried(Step::Convert);
             }
             None if self.state.waiting.is_empty() => self.state.patience.satisfied(),
             None => self.state.patience.no_answer_yet()?,
@@ -304,8 +313,12 @@ impl SinkTaskLoop {
     /// Offers the batch to the task. After a retriable error nothing more is fetched, and the same
     /// batch is offered again by the next round.
     async fn deliver(&mut self) -> Result<()> {
+        self.metrics.consumed(&self.state.batch_end);
+        let began = Instant::now();
         match self.task.put(&self.state.batch).await {
             Ok(()) => {
+                let records = self.state.batch.iter().map(|run| run.records.len()).sum();
+                self.metrics.put(records, began.elapsed());
                 self.state.batch.clear();
                 self.pipeline.errors.forget();
                 self.state.current.append(&mut self.state.batch_end);
@@ -314,6 +327,7 @@ impl SinkTaskLoop {
             }
             Err(e) if e.is_retriable() => {
                 tracing::warn!("put failed and is repeated: {e}");
+                self.metrics.retried(Step::Put);
                 self.state.redelivery = true;
                 Ok(())
             }
@@ -332,13 +346,15 @@ impl SinkTaskLoop {
         if consumed.is_empty() {
             return Ok(());
         }
+        let began = self.begin_commit();
         match self.task.pre_commit(&consumed).await {
             Ok(offsets) => {
                 let offsets = self.committable(offsets, &consumed);
-                self.commit(offsets).await;
+                self.commit(offsets, began).await;
                 Ok(())
             }
             Err(e) => {
+                self.metrics.commit_failed();
                 tracing::error!("pre-commit failed, going back to the last committed offsets: {e}");
                 let committed = self.state.last_committed.clone();
                 self.rewind(committed).await
@@ -366,14 +382,26 @@ impl SinkTaskLoop {
         committable
     }
 
+    fn begin_commit(&self) -> Instant {
+        self.metrics.commit_begun();
+        Instant::now()
+    }
+
     /// Commits for the group. A failure is logged only: the next commit covers it.
-    async fn commit(&mut self, offsets: Offsets) {
+    async fn commit(&mut self, offsets: Offsets, began: Instant) {
         if offsets.is_empty() {
+            self.metrics.commit_succeeded(began.elapsed());
             return;
         }
         let committed = timeout(self.state.timeout, self.consumer.commit(&offsets));
-        match committed.await {
+        let committed = committed.await;
+        if !matches!(committed, Ok(Ok(()))) {
+            self.metrics.commit_failed();
+        }
+        match committed {
             Ok(Ok(())) => {
+                self.metrics.committed(&offsets);
+                self.metrics.commit_succeeded(began.elapsed());
                 tracing::info!(partitions = offsets.len(), "committed offsets");
                 self.state.last_committed.extend(offsets);
             }
@@ -407,6 +435,7 @@ impl SinkTaskLoop {
             let wishes = &mut *wishes;
             wishes.assignment.extend(partitions.iter().cloned());
             wishes.paused.retain(|p| wishes.assignment.contains(p));
+            self.metrics.assigned(&self.state.current, wishes.assignment.len());
         }
         if !partitions.is_empty() {
             tracing::info!("assigned {}", list(partitions));
@@ -421,15 +450,19 @@ impl SinkTaskLoop {
         let ours = |(p, _): &(&TopicPartition, &i64)| partitions.contains(p);
         let consumed: Offsets =
             self.state.current.iter().filter(ours).map(|(p, o)| (p.clone(), *o)).collect();
+        let began = self.begin_commit();
         let offsets = match self.task.pre_commit(&consumed).await {
-            Ok(offsets) => self.committable(offsets, &consumed),
+            Ok(offsets) => Some(self.committable(offsets, &consumed)),
             Err(e) => {
+                self.metrics.commit_failed();
                 tracing::error!("pre-commit failed while closing {}: {e}", list(partitions));
-                Offsets::new()
+                None
             }
         };
         let closed = self.forget(partitions, false).await;
-        self.commit(offsets).await;
+        if let Some(offsets) = offsets {
+            self.commit(offsets, began).await;
+        }
         self.state.last_committed.retain(|p, _| !partitions.contains(p));
         closed
     }
@@ -438,6 +471,7 @@ impl SinkTaskLoop {
     async fn forget(&mut self, partitions: &[TopicPartition], lost: bool) -> Result<()> {
         tracing::info!("{} {}", if lost { "lost" } else { "closing" }, list(partitions));
         let closed = self.task.close(partitions).await;
+        self.metrics.unassigned(partitions);
         let gone = |p: &TopicPartition| partitions.contains(p);
         let state = &mut self.state;
         state.current.retain(|p, _| !gone(p));
@@ -467,7 +501,9 @@ impl SinkPipeline {
     /// Deserializes and transforms a run. Failed records are dealt with by `errors.tolerance`.
     async fn convert(&mut self, run: &Fetched) -> Result<Vec<SinkRecords>> {
         self.errors.remember(run);
+        let began = Instant::now();
         let (runs, failures) = self.converters.deserialize(run)?;
+        self.metrics.spent(Step::Convert, began.elapsed());
         for failed in &failures {
             let (stage, class, rows) = (failed.stage, failed.class, failed.rows.as_slice());
             let original = |row| Some(Original { run, row });
@@ -478,7 +514,9 @@ impl SinkPipeline {
         }
         let mut records = Vec::with_capacity(runs.len());
         for part in runs {
+            let (entered, began) = (part.len(), Instant::now());
             let (transformed, failures) = self.chain.apply(part)?;
+            self.metrics.transformed(entered, &transformed, &failures, began.elapsed());
             for failed in &failures {
                 let (class, rows) = (failed.class, failed.rows.as_slice());
                 let original = |row| original(run, &failed.run, row);

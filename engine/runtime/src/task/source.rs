@@ -12,6 +12,7 @@ use millrace_kafka::{Acknowledge, Outgoing, Producer};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::contain::caught;
+use crate::metrics::{Step, TaskMetrics};
 use crate::status::{State, StatusWriter};
 use crate::store::offsets::ConnectorOffsets;
 use crate::task::chain::TransformationChain;
@@ -33,6 +34,7 @@ pub(crate) struct SourceTaskLoop {
     pub(crate) committer: Committer,
     pub(crate) wishes: Wishes,
     pub(crate) status: StatusWriter,
+    pub(crate) metrics: Arc<TaskMetrics>,
 }
 
 /// The way of a run from the task to the producer.
@@ -41,6 +43,7 @@ pub(crate) struct SourcePipeline {
     pub(crate) converters: Converters,
     pub(crate) errors: ErrorPolicy,
     pub(crate) patience: Patience,
+    pub(crate) metrics: Arc<TaskMetrics>,
     pub(crate) producer: Box<dyn Producer>,
     pub(crate) topics: TopicUses,
     /// None: topics are the broker's business.
@@ -100,6 +103,7 @@ impl SourceTaskLoop {
     async fn poll(&mut self) -> Result<Vec<SourceRecords>> {
         self.committer.submitted.take_failure()?;
         self.committer.catch_up(&mut *self.task).await;
+        let began = Instant::now();
         let mut polling = self.task.poll();
         let polled = loop {
             tokio::select! {
@@ -115,8 +119,14 @@ impl SourceTaskLoop {
         match polled {
             Err(e) if e.is_retriable() => {
                 tracing::warn!("poll failed and is repeated: {e}");
+                self.metrics.retried(Step::Poll);
                 self.wishes.back_off().await;
                 Ok(Vec::new())
+            }
+            Ok(runs) if !runs.is_empty() => {
+                let records = runs.iter().map(|run| run.records.len()).sum();
+                self.metrics.polled(records, began.elapsed());
+                Ok(runs)
             }
             polled => polled,
         }
@@ -125,11 +135,15 @@ impl SourceTaskLoop {
     /// Hands a batch to the producer. False when told to stop before all of it fitted: what was not
     /// taken over is not committed and will be polled again.
     async fn send(&mut self, batch: Vec<SourceRecords>) -> Result<bool> {
+        if !batch.is_empty() {
+            self.metrics.batch(batch.iter().map(|run| run.records.len()).sum());
+        }
         for run in batch {
             let Some(outgoing) = self.convert(&run).await? else {
                 return Ok(false);
             };
             let records = outgoing.iter().map(|o| o.values.len()).sum();
+            self.metrics.dropped(run.records.len().saturating_sub(records));
             if records == 0 {
                 // As in Java, the offset of records that were all dropped is not recorded; a later
                 // run of the same source partition covers it.
@@ -155,7 +169,9 @@ impl SourceTaskLoop {
             if !self.prepare(&records).await? {
                 return Ok(None);
             }
+            let began = Instant::now();
             outgoing.extend(self.pipeline.serialize(&records).await?);
+            self.metrics.spent(Step::Convert, began.elapsed());
         }
         Ok(Some(outgoing))
     }
@@ -191,6 +207,7 @@ impl SourceTaskLoop {
     async fn produce(&mut self, outgoing: &Outgoing, run: &Arc<Submitted>) -> Result<bool> {
         let ack = Arc::clone(run) as Arc<dyn Acknowledge>;
         let ack = self.pipeline.topics.when_acknowledged(&outgoing.topic, ack);
+        let began = Instant::now();
         loop {
             let offered = match self.create_topic(&outgoing.topic).await {
                 Ok(true) => self.offer(outgoing, &ack, run).await,
@@ -202,9 +219,13 @@ impl SourceTaskLoop {
                         return Ok(false);
                     }
                     tracing::warn!("sending failed and is repeated: {e}");
+                    self.metrics.retried(Step::Produce);
                     self.wishes.back_off().await;
                 }
-                offered => return offered,
+                offered => {
+                    self.metrics.produced(outgoing.bytes(), began.elapsed());
+                    return offered;
+                }
             }
         }
     }
@@ -277,7 +298,9 @@ impl Drop for AbandonedUnlessSent<'_> {
 impl SourcePipeline {
     /// Transforms a run. Failed records are dealt with by `errors.tolerance`.
     async fn transform(&mut self, run: &SourceRecords) -> Result<Vec<Records>> {
+        let began = Instant::now();
         let (runs, failures) = self.chain.apply(run.records.clone())?;
+        self.metrics.transformed(run.records.len(), &runs, &failures, began.elapsed());
         for failed in &failures {
             let (class, rows) = (failed.class, failed.rows.as_slice());
             let failures = Failures { stage: Stage::Transformation, class, rows };
@@ -296,6 +319,7 @@ impl SourcePipeline {
             }
             Err(error) if error.is_retriable() => {
                 let pause = patience.again_after(error)?;
+                self.metrics.retried(Step::Convert);
                 patience.answer(sleep(pause)).await?;
                 Ok(false)
             }
@@ -383,12 +407,20 @@ impl Committer {
 
     async fn store(&mut self) -> bool {
         self.pending.extend(self.submitted.committable());
+        let began = Instant::now();
+        let metrics = self.submitted.metrics();
+        metrics.commit_begun();
         if self.pending.is_empty() {
+            metrics.commit_succeeded(began.elapsed());
             return true;
         }
         let stored = timeout(self.timeout, self.offsets.write(&self.pending)).await;
+        if !matches!(stored, Ok(Ok(()))) {
+            metrics.commit_failed();
+        }
         match stored {
             Ok(Ok(())) => {
+                metrics.commit_succeeded(began.elapsed());
                 tracing::info!(partitions = self.pending.len(), "committed source offsets");
                 self.pending.clear();
                 true

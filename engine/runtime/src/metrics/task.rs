@@ -1,0 +1,472 @@
+//! What is counted of one task. The loops, the error policy and the producer's thread call it once
+//! a batch, never once a record.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use millrace_api::data::Records;
+use millrace_api::{Error, ErrorKind, Offsets, TopicPartition};
+
+use super::sensor::{Sensor, Windows};
+use super::{Clock, Startups};
+use crate::status::State;
+use crate::task::TaskId;
+use crate::task::chain::StepFailures;
+
+/// What a task spends its time on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Poll,
+    Transform,
+    Convert,
+    /// Waiting for room in the producer's buffer.
+    Produce,
+    Put,
+}
+
+impl Step {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Poll, Self::Transform, Self::Convert, Self::Produce, Self::Put];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Poll => "poll",
+            Self::Transform => "transform",
+            Self::Convert => "convert",
+            Self::Produce => "produce",
+            Self::Put => "put",
+        }
+    }
+}
+
+/// What kind of trouble an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorClass {
+    /// It may go away by itself.
+    Transient,
+    /// A record is wrong.
+    Data,
+    /// What somebody configured is wrong, or not allowed.
+    Config,
+    /// None of these: a plugin or Millrace is wrong.
+    Bug,
+}
+
+impl ErrorClass {
+    pub(crate) const ALL: [Self; 4] = [Self::Transient, Self::Data, Self::Config, Self::Bug];
+
+    pub(crate) fn of(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::Retriable => Self::Transient,
+            ErrorKind::Data => Self::Data,
+            ErrorKind::Config | ErrorKind::NotFound | ErrorKind::Conflict => Self::Config,
+            _ => Self::Bug,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Data => "data",
+            Self::Config => "config",
+            Self::Bug => "bug",
+        }
+    }
+}
+
+/// The counters of one run of a task, from its start until it is stopped or replaced. A task that
+/// has failed keeps them.
+pub(crate) struct TaskMetrics {
+    pub(super) id: TaskId,
+    clock: Clock,
+    startups: Arc<Startups>,
+    sensors: Mutex<Sensors>,
+    pub(super) errors: ErrorCounters,
+    /// Nanoseconds of each [`Step`], and how often it was done.
+    steps: [(AtomicU64, AtomicU64); Step::ALL.len()],
+}
+
+/// What is measured over windows.
+pub(super) struct Sensors {
+    pub(super) state: StateTimer,
+    pub(super) commit_time: Sensor,
+    /// 1: succeeded; 0: failed.
+    pub(super) commits: Sensor,
+    pub(super) commits_skipped: Sensor,
+    /// How many commits were begun.
+    pub(super) commit_number: u64,
+    pub(super) batch_size: Sensor,
+    /// Records that came in: polled by a source, read by a sink.
+    pub(super) taken: Sensor,
+    /// Records that went out: acknowledged by Kafka, or put.
+    pub(super) given: Sensor,
+    /// Of keys and values: read from Kafka by a sink, handed to the producer by a source.
+    pub(super) bytes: u64,
+    /// How long a poll, or put, took.
+    pub(super) call_time: Sensor,
+    /// Records between coming in and being done with.
+    pub(super) active: Sensor,
+    pub(super) partitions: usize,
+    /// A sink's: the offset after the last record that came in, and what is committed.
+    consumed: Offsets,
+    committed: Offsets,
+    pub(super) lag: BTreeMap<TopicPartition, i64>,
+    pub(super) filtered: u64,
+}
+
+/// How long a task was in which state.
+#[derive(Debug, Default)]
+pub(super) struct StateTimer {
+    state: Option<State>,
+    began: bool,
+    first: i64,
+    since: i64,
+    running: i64,
+    paused: i64,
+}
+
+/// `task-error-metrics`, and errors by class.
+#[derive(Debug, Default)]
+pub(super) struct ErrorCounters {
+    pub(super) failures: AtomicU64,
+    pub(super) errors: AtomicU64,
+    pub(super) skipped: AtomicU64,
+    pub(super) retries: [AtomicU64; Step::ALL.len()],
+    pub(super) logged: AtomicU64,
+    pub(super) dead_letters: AtomicU64,
+    pub(super) dead_letters_failed: AtomicU64,
+    /// Milliseconds since 1970; 0: never.
+    pub(super) last: AtomicI64,
+    pub(super) classes: [AtomicU64; ErrorClass::ALL.len()],
+}
+
+fn count(records: usize) -> f64 {
+    records as f64
+}
+
+fn millis(took: Duration) -> f64 {
+    took.as_secs_f64() * 1000.0
+}
+
+fn add(counter: &AtomicU64, n: usize) {
+    counter.fetch_add(n as u64, Ordering::Relaxed);
+}
+
+impl TaskMetrics {
+    pub(super) fn new(
+        id: TaskId,
+        windows: Windows,
+        clock: Clock,
+        startups: Arc<Startups>,
+        state: State,
+    ) -> Self {
+        let mut sensors = Sensors::new(windows);
+        sensors.state.enter(state, clock.millis());
+        Self {
+            id,
+            clock,
+            startups,
+            sensors: Mutex::new(sensors),
+            errors: ErrorCounters::default(),
+            steps: Default::default(),
+        }
+    }
+
+    /// Those of a task that is in no worker.
+    #[cfg(test)]
+    pub(crate) fn apart() -> Arc<Self> {
+        let id = TaskId { connector: "c".into(), task: 0 };
+        let metrics = Arc::new(super::Metrics::new(30_000, 2));
+        Arc::clone(&metrics.register(&id, State::Running).task)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Sensors> {
+        self.sensors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, recording: impl FnOnce(&mut Sensors, i64)) {
+        let now = self.clock.millis();
+        recording(&mut self.lock(), now);
+    }
+
+    /// The task is in this state from now on.
+    pub(crate) fn entered(&self, state: State) {
+        let began = {
+            let mut sensors = self.lock();
+            sensors.state.enter(state, self.clock.millis());
+            let began = sensors.state.began;
+            sensors.state.began |= state == State::Running;
+            if state == State::Failed {
+                sensors.partitions = 0;
+            }
+            began
+        };
+        match state {
+            State::Running if !began => self.startups.task_started(true),
+            State::Failed if !began => self.startups.task_started(false),
+            _ => {}
+        }
+    }
+
+    /// A step was done, and took so long.
+    pub(crate) fn spent(&self, step: Step, took: Duration) {
+        let (nanos, times) = &self.steps[step as usize];
+        nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        times.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How long a step took in all, and how often it was done.
+    pub(super) fn step(&self, step: Step) -> (Duration, u64) {
+        let (nanos, times) = &self.steps[step as usize];
+        (Duration::from_nanos(nanos.load(Ordering::Relaxed)), times.load(Ordering::Relaxed))
+    }
+
+    /// A source task's poll brought so many records.
+    pub(crate) fn polled(&self, records: usize, took: Duration) {
+        self.spent(Step::Poll, took);
+        self.record(|sensors, now| {
+            sensors.taken.record(count(records), now);
+            sensors.call_time.record(millis(took), now);
+            sensors.change_active(count(records), now);
+        });
+    }
+
+    /// A source's batch of so many records is on its way.
+    pub(crate) fn batch(&self, records: usize) {
+        self.record(|sensors, now| sensors.batch_size.record(count(records), now));
+    }
+
+    /// Kafka has acknowledged so many records of a source.
+    pub(crate) fn written(&self, records: usize) {
+        self.record(|sensors, now| {
+            sensors.given.record(count(records), now);
+            sensors.change_active(-count(records), now);
+        });
+    }
+
+    /// So many records of a source will not be written: filtered, or skipped.
+    pub(crate) fn dropped(&self, records: usize) {
+        if records > 0 {
+            self.record(|sensors, now| sensors.change_active(-count(records), now));
+        }
+    }
+
+    /// Transformations were given so many records, and this is what became of them.
+    pub(crate) fn transformed(
+        &self,
+        entered: usize,
+        left: &[Records],
+        failures: &[StepFailures],
+        took: Duration,
+    ) {
+        self.spent(Step::Transform, took);
+        let left: usize = left.iter().map(Records::len).sum();
+        let failed: usize = failures.iter().map(|step| step.rows.len()).sum();
+        if left + failed < entered {
+            self.lock().filtered += (entered - left - failed) as u64;
+        }
+    }
+
+    /// A source's records were handed to the producer, with keys and values of so many bytes.
+    pub(crate) fn produced(&self, bytes: usize, took: Duration) {
+        self.spent(Step::Produce, took);
+        self.lock().bytes += bytes as u64;
+    }
+
+    /// A sink's poll brought so many records, perhaps none, with keys and values of so many bytes.
+    pub(crate) fn read(&self, records: usize, bytes: usize, took: Duration) {
+        self.spent(Step::Poll, took);
+        self.record(|sensors, now| {
+            sensors.taken.record(count(records), now);
+            sensors.bytes += bytes as u64;
+        });
+    }
+
+    /// A sink task has taken a batch, perhaps an empty one.
+    pub(crate) fn put(&self, records: usize, took: Duration) {
+        self.spent(Step::Put, took);
+        self.record(|sensors, now| {
+            sensors.batch_size.record(count(records), now);
+            sensors.given.record(count(records), now);
+            sensors.call_time.record(millis(took), now);
+        });
+    }
+
+    /// What a sink has converted reaches up to these offsets.
+    pub(crate) fn consumed(&self, offsets: &Offsets) {
+        self.record(|sensors, now| {
+            sensors.consumed.extend(offsets.iter().map(|(p, offset)| (p.clone(), *offset)));
+            sensors.recount(now);
+        });
+    }
+
+    /// A sink reads these partitions from now on, and those it had before.
+    pub(crate) fn assigned(&self, offsets: &Offsets, partitions: usize) {
+        self.record(|sensors, now| {
+            sensors.partitions = partitions;
+            sensors.consumed.clone_from(offsets);
+            sensors.committed.clone_from(offsets);
+            sensors.recount(now);
+        });
+    }
+
+    /// A sink does not read these partitions any more.
+    pub(crate) fn unassigned(&self, gone: &[TopicPartition]) {
+        self.record(|sensors, now| {
+            sensors.consumed.retain(|partition, _| !gone.contains(partition));
+            sensors.committed.retain(|partition, _| !gone.contains(partition));
+            sensors.lag.retain(|partition, _| !gone.contains(partition));
+            sensors.partitions = sensors.partitions.saturating_sub(gone.len());
+            sensors.recount(now);
+        });
+    }
+
+    /// A commit begins.
+    pub(crate) fn commit_begun(&self) {
+        self.lock().commit_number += 1;
+    }
+
+    /// A commit has ended well: also when there was nothing to commit.
+    pub(crate) fn commit_succeeded(&self, took: Duration) {
+        self.record(|sensors, now| {
+            sensors.commit_time.record(millis(took), now);
+            sensors.commits.record(1.0, now);
+        });
+    }
+
+    /// A group has committed these offsets of a sink.
+    pub(crate) fn committed(&self, offsets: &Offsets) {
+        self.record(|sensors, now| {
+            sensors.committed.extend(offsets.iter().map(|(p, offset)| (p.clone(), *offset)));
+            sensors.recount(now);
+        });
+    }
+
+    /// A commit has failed.
+    pub(crate) fn commit_failed(&self) {
+        self.record(|sensors, now| sensors.commits.record(0.0, now));
+    }
+
+    /// How far a sink is behind the end of its partitions.
+    pub(crate) fn behind(&self, lag: impl IntoIterator<Item = (TopicPartition, i64)>) {
+        self.lock().lag.extend(lag);
+    }
+
+    /// Operations on so many records have failed, for this kind of reason.
+    pub(crate) fn failed(&self, records: usize, class: ErrorClass) {
+        add(&self.errors.failures, records);
+        add(&self.errors.classes[class as usize], records);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        self.errors.last.store(now, Ordering::Relaxed);
+    }
+
+    /// Operations on so many records have failed for good, tolerated or not.
+    pub(crate) fn given_up(&self, records: usize) {
+        add(&self.errors.errors, records);
+    }
+
+    /// So many records are left out because of errors.
+    pub(crate) fn skipped(&self, records: usize) {
+        add(&self.errors.skipped, records);
+    }
+
+    /// A step has failed for now, and is repeated.
+    pub(crate) fn retried(&self, step: Step) {
+        add(&self.errors.retries[step as usize], 1);
+        add(&self.errors.classes[ErrorClass::Transient as usize], 1);
+        if matches!(step, Step::Transform | Step::Convert) {
+            add(&self.errors.failures, 1);
+        }
+    }
+
+    /// So many errors were logged.
+    pub(crate) fn logged(&self, errors: usize) {
+        add(&self.errors.logged, errors);
+    }
+
+    /// So many records are to be written to the dead letter queue.
+    pub(crate) fn dead_letters(&self, records: usize) {
+        add(&self.errors.dead_letters, records);
+    }
+
+    /// So many records could not be written to the dead letter queue.
+    pub(crate) fn dead_letters_failed(&self, records: usize) {
+        add(&self.errors.dead_letters_failed, records);
+    }
+}
+
+impl Sensors {
+    fn new(windows: Windows) -> Self {
+        let sensor = || Sensor::new(windows);
+        Self {
+            state: StateTimer::default(),
+            commit_time: sensor(),
+            commits: sensor(),
+            commits_skipped: sensor(),
+            commit_number: 0,
+            batch_size: sensor(),
+            taken: sensor(),
+            given: sensor(),
+            bytes: 0,
+            call_time: sensor(),
+            active: sensor(),
+            partitions: 0,
+            consumed: Offsets::new(),
+            committed: Offsets::new(),
+            lag: BTreeMap::new(),
+            filtered: 0,
+        }
+    }
+
+    fn change_active(&mut self, by: f64, now: i64) {
+        let active = (self.active.value() + by).max(0.0);
+        self.active.record(active, now);
+    }
+
+    /// A sink's active records: consumed, and not yet committed.
+    fn recount(&mut self, now: i64) {
+        let open = |(partition, committed): (&TopicPartition, &i64)| {
+            self.consumed.get(partition).map_or(0, |consumed| (consumed - committed).max(0))
+        };
+        let active: i64 = self.committed.iter().map(open).sum();
+        self.active.record(active as f64, now);
+    }
+}
+
+impl StateTimer {
+    fn enter(&mut self, state: State, now: i64) {
+        match self.state {
+            None => (self.first, self.since) = (now, now),
+            Some(old) if old == state => return,
+            Some(old) => {
+                self.running += if old == State::Running { now - self.since } else { 0 };
+                self.paused += if old == State::Paused { now - self.since } else { 0 };
+                self.since = now;
+            }
+        }
+        self.state = Some(state);
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.state.unwrap_or(State::Unassigned)
+    }
+
+    fn ratio(&self, state: State, before: i64, now: i64) -> f64 {
+        let current = if self.state == Some(state) { now - self.since } else { 0 };
+        let all = now - self.first;
+        if all == 0 { 0.0 } else { (before + current) as f64 / all as f64 }
+    }
+
+    /// Which part of its life the task was running.
+    pub(super) fn running_ratio(&self, now: i64) -> f64 {
+        self.ratio(State::Running, self.running, now)
+    }
+
+    /// Which part of its life the task was paused.
+    pub(super) fn pause_ratio(&self, now: i64) -> f64 {
+        self.ratio(State::Paused, self.paused, now)
+    }
+}
