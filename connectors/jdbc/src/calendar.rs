@@ -2,15 +2,16 @@
 
 mod zone;
 
-use millrace_api::data::civil_from_days;
+pub(crate) use millrace_api::data::days_from_civil;
+use millrace_api::data::{
+    FIRST_GREGORIAN_DAY as GREGORIAN, civil_from_days, days_from_julian, julian_from_days,
+};
 
 pub(crate) use self::zone::{Zone, zone};
 use crate::cells::Misfit;
 
 /// Milliseconds of a day.
 pub(crate) const DAY: i64 = 86_400_000;
-/// 1582-10-15, the first day of the Gregorian calendar.
-const GREGORIAN: i64 = -141_427;
 
 /// How dates and times are read (`date.calendar.system` and `db.timezone`).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -96,36 +97,6 @@ impl Calendar {
         let (year, month, day) = civil_from_days(day);
         days_from_julian(year, month, day)
     }
-}
-
-/// The day of a date in the Julian calendar, counted from the epoch.
-fn days_from_julian(year: i64, month: u32, day: u32) -> i64 {
-    let (year, month) = march_first(year, month);
-    365 * year + year.div_euclid(4) + (153 * month + 2) / 5 + i64::from(day) - 1 - 719_470
-}
-
-/// The date of a day in the Julian calendar; undoes [`days_from_julian`].
-fn julian_from_days(day: i64) -> (i64, u32, u32) {
-    let since = day + 719_470;
-    let year = (4 * since + 3).div_euclid(1461);
-    let of_year = since - (1461 * year).div_euclid(4);
-    let month = (5 * of_year + 2) / 153;
-    let small = |n: i64| u32::try_from(n).expect("a month and its days are small numbers");
-    let day = small(of_year - (153 * month + 2) / 5 + 1);
-    if month < 10 { (year, small(month + 3), day) } else { (year + 1, small(month - 9), day) }
-}
-
-/// The day of a date in the Gregorian calendar, counted from the epoch.
-pub(crate) fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
-    let (year, month) = march_first(year, month);
-    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    365 * year + leap_days + (153 * month + 2) / 5 + i64::from(day) - 1 - 719_468
-}
-
-/// Years that begin in March have their leap day at the end.
-fn march_first(year: i64, month: u32) -> (i64, i64) {
-    let month = i64::from(month);
-    if month > 2 { (year, month - 3) } else { (year - 1, month + 9) }
 }
 
 /// Microseconds since 1970 as SQL writes date and time: `2026-11-21 12:34:56.789012`.

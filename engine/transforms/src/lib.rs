@@ -9,6 +9,8 @@ mod json_object;
 mod refused;
 mod schema_cache;
 mod side;
+#[allow(dead_code, reason = "the transformations of timestamps are to come")]
+mod simple_date_format;
 
 use millrace_api::Plugin;
 use millrace_api::config::Config;

@@ -6,6 +6,7 @@ use std::io::Write as _;
 
 use num_bigint::{BigInt, Sign};
 
+use crate::data::calendar::java_date_from_days;
 use crate::data::hash_order::{in_hash_map_order, java_hash};
 use crate::data::{Decimal, Struct, Value};
 
@@ -193,38 +194,6 @@ impl fmt::Display for Decimal {
     }
 }
 
-/// Days since the epoch as year, month and day (proleptic Gregorian), after Howard Hinnant's
-/// `civil_from_days`.
-pub fn civil_from_days(days: i64) -> (i64, u32, u32) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097) as u32;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (i64::from(year_of_era) + era * 400 + i64::from(month <= 2), month, day)
-}
-
-/// The last day of the Julian calendar in `java.util`, 4 October 1582, is the one before.
-const FIRST_GREGORIAN_DAY: i64 = -141_427;
-
-/// The same in the Julian calendar.
-fn julian_from_days(days: i64) -> (i64, u32, u32) {
-    // Counted from 1 March of the year 0, so that a leap day is the last of its four years.
-    let z = days + 719_470;
-    let cycle = z.div_euclid(1_461);
-    let day_of_cycle = z.rem_euclid(1_461);
-    let year_of_cycle = (day_of_cycle - day_of_cycle / 1_460) / 365;
-    let day_of_year = day_of_cycle - 365 * year_of_cycle;
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u32;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 } as u32;
-    (year_of_cycle + cycle * 4 + i64::from(month <= 2), month, day)
-}
-
 pub(super) const MILLIS_A_DAY: i64 = 86_400_000;
 
 /// Appends `java.util.Date.toString` in UTC: `Wed Dec 06 03:54:49 UTC 2023`. Years before the first
@@ -237,10 +206,7 @@ pub(super) fn append_java_date(millis: i64, out: &mut Vec<u8>) {
     ];
     let days = millis.div_euclid(MILLIS_A_DAY);
     let seconds = (millis.rem_euclid(MILLIS_A_DAY) / 1000) as u32;
-    let (year, month, day) = match days {
-        FIRST_GREGORIAN_DAY.. => civil_from_days(days),
-        _ => julian_from_days(days),
-    };
+    let (year, month, day) = java_date_from_days(days);
     let two = |number: u32| [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
     let mut text = *b"Thu Jan 01 00:00:00 UTC ";
     text[..4].copy_from_slice(WEEKDAYS[days.rem_euclid(7) as usize]);

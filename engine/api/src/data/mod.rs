@@ -1,5 +1,6 @@
 //! Connect's data model in two forms: a value at a time, and columns of a run of records.
 
+mod calendar;
 mod cells;
 mod column;
 mod display;
@@ -10,10 +11,13 @@ mod records;
 mod schema;
 mod value;
 
+pub use calendar::{
+    FIRST_GREGORIAN_DAY, civil_from_days, days_from_civil, days_from_java_date, days_from_julian,
+    java_date_from_days, julian_from_days,
+};
 pub use column::Column;
 pub use display::{
-    append_integer, append_java_double, append_java_single, civil_from_days, java_double,
-    java_single,
+    append_integer, append_java_double, append_java_single, java_double, java_single,
 };
 pub use hash_order::{in_hash_map_order, java_string_hash};
 pub use printer::Printer;
