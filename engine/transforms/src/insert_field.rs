@@ -1,28 +1,27 @@
 //! `InsertField`: adds fields with what is known of the record beside its key and value.
 
 use std::borrow::Cow;
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::builder::make_view;
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, Scalar, StringViewArray,
-    StringViewBuilder, StructArray, TimestampMillisecondArray, new_null_array,
+    Array, ArrayRef, AsArray, Int32Array, Int64Array, StringViewArray, StringViewBuilder,
+    TimestampMillisecondArray, new_null_array,
 };
 use arrow::buffer::{Buffer, NullBuffer};
-use arrow::compute::is_not_null;
-use arrow::compute::kernels::zip::zip;
-use arrow::datatypes::{DataType, Field as ArrowField};
+use arrow::datatypes::DataType;
 use millrace_api::config::{Config, invalid_value};
-use millrace_api::data::{
-    Column, Field, Kind, Records, RowError, Schema, SchemaRef, Struct, Value,
-};
+use millrace_api::data::{Column, Kind, Records, RowError, Schema, SchemaRef, Struct, Value};
 use millrace_api::{Error, Props, Result, Transformation};
 
+use crate::each_value::{refuse_all, stretches};
 use crate::json_object::{self, Member};
-use crate::refused::{Refused, null_in_required_field};
+use crate::null_defaults::NullDefaults;
+use crate::refused::{Refused, no_map, no_struct};
 use crate::schema_cache::SchemaCache;
+use crate::schemas::{Fields, with_basics};
 use crate::side::Side;
+use crate::struct_array::struct_array;
 
 const PURPOSE: &str = "field insertion";
 
@@ -168,7 +167,7 @@ fn repeated(text: &str, rows: usize) -> StringViewArray {
 pub(crate) struct InsertField {
     side: Side,
     insertions: Vec<Insertion>,
-    replace_null_with_default: bool,
+    defaults: NullDefaults,
     schemas: SchemaCache,
 }
 
@@ -199,7 +198,7 @@ impl InsertField {
         Ok(Box::new(Self {
             side,
             insertions,
-            replace_null_with_default: config.replace_null_with_default,
+            defaults: NullDefaults(config.replace_null_with_default),
             schemas: SchemaCache::default(),
         }))
     }
@@ -239,7 +238,7 @@ impl InsertField {
         let entries = match value {
             Value::Null => return Ok(()),
             Value::Map(entries) => entries,
-            other => return Err(no_map(other)),
+            other => return Err(no_map(PURPOSE, other)),
         };
         self.check_offset(records)?;
         for insertion in &self.insertions {
@@ -271,7 +270,7 @@ impl InsertField {
         for (row, text) in texts.iter().enumerate() {
             let Some(text) = text.filter(|text| json_object::is_object(text)) else {
                 if !column.is_null(row) {
-                    refused.push(row, no_map(&column.value(row)?));
+                    refused.push(row, no_map(PURPOSE, &column.value(row)?));
                 }
                 inserted.append_option(text);
                 continue;
@@ -317,34 +316,14 @@ impl InsertField {
     fn extended(&mut self, schema: &SchemaRef) -> Result<SchemaRef> {
         let insertions = &self.insertions;
         self.schemas.get(schema, || {
-            for (i, Insertion { name, .. }) in insertions.iter().enumerate() {
-                let is_new = insertions[..i].iter().all(|earlier| earlier.name != *name);
-                if !is_new || schema.field(name).is_some() {
-                    return Err(Error::data(format!(
-                        "Cannot create field because of field name duplication {name}"
-                    )));
-                }
-            }
-            let mut builder = Schema::struct_builder();
-            if let Some(name) = schema.name() {
-                builder = builder.name(name);
-            }
-            if let Some(version) = schema.version() {
-                builder = builder.version(version);
-            }
-            if let Some(doc) = schema.doc() {
-                builder = builder.doc(doc);
-            }
-            for (name, value) in schema.parameters() {
-                builder = builder.parameter(Arc::clone(name), Arc::clone(value));
-            }
+            let mut fields = Fields::default();
             for field in schema.fields() {
-                builder = builder.field(Arc::clone(&field.name), Arc::clone(&field.schema));
+                fields.push(Arc::clone(&field.name), Arc::clone(&field.schema))?;
             }
             for insertion in insertions {
-                builder = builder.field(Arc::clone(&insertion.name), insertion.schema());
+                fields.push(Arc::clone(&insertion.name), insertion.schema())?;
             }
-            Ok(builder.build())
+            Ok(with_basics(fields.into_struct(), schema).build())
         })
     }
 
@@ -371,22 +350,20 @@ impl InsertField {
         let schema = Arc::clone(column.schema().expect("the caller saw the schema"));
         if schema.kind() != Kind::Struct {
             for row in 0..column.len() {
-                refused.push(row, no_struct(&column.value(row)?));
+                refused.push(row, no_struct(PURPOSE, &column.value(row)?));
             }
             return Ok(records);
         }
         let extended = match self.extended(&schema) {
             Ok(extended) => extended,
             Err(error) => {
-                for row in 0..records.len() {
-                    refused.push(row, Error::data(error.message().to_owned()));
-                }
+                refuse_all(records.len(), &error, refused);
                 return Ok(records);
             }
         };
         let column = match self.side.column(&records) {
             Column::Typed { array, .. } => Column::Typed {
-                array: self.insert_in_array(&records, &schema, array, refused)?,
+                array: self.insert_in_array(&records, &extended, array, refused)?,
                 schema: extended,
             },
             column => self.insert_in_rows(&records, &extended, column, refused)?,
@@ -421,78 +398,37 @@ impl InsertField {
         extended: &SchemaRef,
     ) -> Result<Value> {
         let Value::Struct(old) = value else {
-            return Err(no_struct(value));
+            return Err(no_struct(PURPOSE, value));
         };
         let mut values = Vec::with_capacity(extended.fields().len());
         for (field, value) in old.schema().fields().iter().zip(old.values()) {
-            let value = match (value, self.default_of(field)) {
-                (Value::Null, Some(default)) => default,
-                (value, _) => value,
-            };
-            if value.is_null() && !field.schema.is_optional() {
-                return Err(null_in_required_field(&field.name, field.schema.kind()));
-            }
-            values.push(value.clone());
+            values.push(self.defaults.copied(field, value)?);
         }
         self.check_offset(records)?;
         values.extend(self.insertions.iter().map(|i| i.value(records, row)));
         Ok(Value::Struct(Struct::new(Arc::clone(extended), values)))
     }
 
-    /// What null in a field stands for.
-    fn default_of<'f>(&self, field: &'f Field) -> Option<&'f Value> {
-        field.schema.default().filter(|_| self.replace_null_with_default)
-    }
-
     fn insert_in_array(
         &self,
         records: &Records,
-        schema: &SchemaRef,
+        extended: &SchemaRef,
         array: &ArrayRef,
         refused: &mut Refused,
     ) -> Result<ArrayRef> {
         let structs = array.as_struct();
-        let mut fields: Vec<Arc<ArrowField>> = structs.fields().iter().cloned().collect();
-        let mut columns = Vec::with_capacity(fields.len() + self.insertions.len());
-        let mut errors: Vec<Option<Error>> = Vec::new();
-        errors.resize_with(records.len(), || None);
-        for (field, column) in schema.fields().iter().zip(structs.columns()) {
-            let column = self.with_default(field, column)?;
-            if !field.schema.is_optional() && column.null_count() > 0 {
-                for (row, error) in errors.iter_mut().enumerate() {
-                    if error.is_none() && column.is_null(row) {
-                        let kind = field.schema.kind();
-                        *error = Some(null_in_required_field(&field.name, kind));
-                    }
-                }
-            }
+        let mut columns = Vec::with_capacity(extended.fields().len());
+        for (field, column) in extended.fields().iter().zip(structs.columns()) {
+            let column = self.defaults.column(&field.schema, column)?;
+            refused.push_nulls(field, &column, None);
             columns.push(column);
         }
-        for (row, error) in errors.into_iter().enumerate() {
-            if let Err(error) = error.map_or_else(|| self.check_offset(records), Err) {
-                refused.push(row, error);
-            }
+        for row in 0..records.len() {
+            let Err(error) = self.check_offset(records) else { break };
+            refused.push(row, error);
         }
-        for insertion in &self.insertions {
-            let column = insertion.array(records);
-            let data_type = column.data_type().clone();
-            fields.push(Arc::new(ArrowField::new(&*insertion.name, data_type, true)));
-            columns.push(column);
-        }
-        Ok(Arc::new(StructArray::new(fields.into(), columns, None)))
-    }
-
-    /// A field's column, nulls replaced by the default if there is one.
-    fn with_default(&self, field: &Field, column: &ArrayRef) -> Result<ArrayRef> {
-        let default = match self.default_of(field) {
-            Some(default) if column.null_count() > 0 => default.clone(),
-            _ => return Ok(Arc::clone(column)),
-        };
-        let default =
-            Column::Rows { schema: Some(Arc::clone(&field.schema)), values: vec![default] };
-        let default = default.to_array()?.expect("the column has a schema");
-        let set: BooleanArray = is_not_null(column).map_err(kernel_failed)?;
-        zip(&set, column, &Scalar::new(default)).map_err(kernel_failed)
+        columns.extend(self.insertions.iter().map(|insertion| insertion.array(records)));
+        struct_array(extended, columns, None, records.len())
     }
 }
 
@@ -517,35 +453,4 @@ impl Transformation for InsertField {
         }
         Ok(runs)
     }
-}
-
-/// Cuts a column where null begins or ends.
-fn stretches(column: &Column) -> Vec<(Range<usize>, bool)> {
-    let mut stretches: Vec<(Range<usize>, bool)> = Vec::new();
-    for row in 0..column.len() {
-        let is_null = column.is_null(row);
-        match stretches.last_mut() {
-            Some((rows, was_null)) if *was_null == is_null => rows.end = row + 1,
-            _ => stretches.push((row..row + 1, is_null)),
-        }
-    }
-    stretches
-}
-
-fn no_map(value: &Value) -> Error {
-    Error::data(format!(
-        "Only Map objects supported in absence of schema for [{PURPOSE}], found: {}",
-        value.java_class()
-    ))
-}
-
-fn no_struct(value: &Value) -> Error {
-    Error::data(format!(
-        "Only Struct objects supported for [{PURPOSE}], found: {}",
-        value.java_class()
-    ))
-}
-
-fn kernel_failed(error: arrow::error::ArrowError) -> Error {
-    Error::fatal("a field's default does not fit its column").with_source(error)
 }

@@ -31,8 +31,7 @@ pub(crate) fn set(object: &str, members: &[Member<'_>], out: &mut String) -> Res
     // An escape may spell any name.
     let may_be_there = |m: &Member<'_>| object.contains(m.quoted);
     if object.contains('\\') || members.iter().any(may_be_there) {
-        return rebuild(object, members, out)
-            .map_err(|e| Error::data("value is not JSON").with_source(e));
+        return rebuild(object, members, out);
     }
     let start = object.trim_ascii_end();
     let start = start.strip_suffix('}').unwrap_or(start).trim_ascii_end();
@@ -46,42 +45,76 @@ pub(crate) fn set(object: &str, members: &[Member<'_>], out: &mut String) -> Res
     Ok(())
 }
 
-fn separate(first: &mut bool, out: &mut String) {
+/// Writes a comma before all but the first.
+pub(crate) fn separate(first: &mut bool, out: &mut String) {
     if !std::mem::take(first) {
         out.push(',');
     }
 }
 
-fn push(quoted: &str, value: &str, out: &mut String) {
+/// Writes a member.
+pub(crate) fn push(quoted: &str, value: &str, out: &mut String) {
     out.push_str(quoted);
     out.push(':');
     out.push_str(value);
 }
 
-/// Reads the names of the object's own members; all else stays the text it is.
-fn rebuild(object: &str, members: &[Member<'_>], out: &mut String) -> Result<(), SyntaxError> {
+/// A member as it is written.
+#[derive(Debug)]
+pub(crate) struct Seen<'a> {
+    pub(crate) name: Cow<'a, str>,
+    /// Name and value.
+    pub(crate) text: &'a str,
+    pub(crate) value: &'a str,
+}
+
+/// Shows the object's own members in order. Names may come again; the last counts.
+pub(crate) fn members<'a>(object: &'a str, mut see: impl FnMut(Seen<'a>)) -> Result<(), Error> {
+    let mut read = || -> Result<(), SyntaxError> {
+        let mut reader = Reader::new(object);
+        reader.peek()?;
+        reader.enter()?;
+        let mut is_first = true;
+        let mut behind = reader.position();
+        while let Some(name) = reader.next_name(&mut is_first)? {
+            let value = reader.position();
+            reader.skip()?;
+            let text = object[behind..reader.position()].trim_ascii_start();
+            let text = text.strip_prefix(',').unwrap_or(text).trim_ascii_start();
+            behind = reader.position();
+            see(Seen { name, text, value: object[value..behind].trim_ascii_start() });
+        }
+        Ok(())
+    };
+    read().map_err(|e| Error::data("value is not JSON").with_source(e))
+}
+
+/// The text of a member, if it is there.
+pub(crate) fn member<'a>(object: &'a str, name: &str) -> Result<Option<&'a str>, Error> {
+    let mut found = None;
+    members(object, |member| {
+        if member.name == name {
+            found = Some(member.value);
+        }
+    })?;
+    Ok(found)
+}
+
+/// Looks at the names of the object's own members; all else stays the text it is.
+fn rebuild(object: &str, members: &[Member<'_>], out: &mut String) -> Result<(), Error> {
     let mut missing: Vec<&Member<'_>> = members.iter().collect();
-    let mut reader = Reader::new(object);
-    reader.peek()?;
-    reader.enter()?;
     out.push('{');
-    let (mut is_first, mut at_start) = (true, true);
-    let mut behind = reader.position();
-    while let Some(name) = reader.next_name(&mut is_first)? {
-        reader.skip()?;
-        let text = &object[behind..reader.position()];
-        behind = reader.position();
-        if let Some(place) = missing.iter().position(|m| *m.name == *name) {
+    let mut at_start = true;
+    self::members(object, |seen| {
+        if let Some(place) = missing.iter().position(|m| *m.name == *seen.name) {
             let member = missing.swap_remove(place);
             separate(&mut at_start, out);
             push(member.quoted, &member.value, out);
-        } else if members.iter().all(|m| *m.name != *name) {
+        } else if members.iter().all(|m| *m.name != *seen.name) {
             separate(&mut at_start, out);
-            let name_and_value = text.trim_ascii_start();
-            let name_and_value = name_and_value.strip_prefix(',').unwrap_or(name_and_value);
-            out.push_str(name_and_value.trim_ascii_start());
+            out.push_str(seen.text);
         }
-    }
+    })?;
     for member in members {
         if missing.iter().any(|m| m.name == member.name) {
             separate(&mut at_start, out);

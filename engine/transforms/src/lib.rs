@@ -3,44 +3,63 @@
 //! What a transformation does to one value is written down in its row form; its kernels for arrays
 //! and JSON text must give the same, and a property test holds them to it.
 
+mod each_value;
+mod extract_field;
+mod field_path;
 mod hoist_field;
 mod insert_field;
 mod json_object;
+mod null_defaults;
+mod picked;
 mod refused;
+mod replace_field;
 mod schema_cache;
+mod schemas;
 mod side;
 #[allow(dead_code, reason = "the transformations of timestamps are to come")]
 mod simple_date_format;
+mod struct_array;
+mod value_to_key;
 
 use millrace_api::Plugin;
 use millrace_api::config::Config;
 
+use extract_field::{ExtractField, ExtractFieldConfig};
 use hoist_field::{HoistField, HoistFieldConfig};
 use insert_field::{InsertField, InsertFieldConfig};
+use replace_field::{ReplaceField, ReplaceFieldConfig};
 use side::Side;
+use value_to_key::{ValueToKey, ValueToKeyConfig};
+
+/// `$Key` and `$Value` of a transformation of Connect's.
+macro_rules! key_and_value {
+    ($name:literal, $config:ty, $open:path) => {
+        [
+            Plugin::transformation(
+                concat!("org.apache.kafka.connect.transforms.", $name, "$Key"),
+                <$config>::config_def,
+                |props| $open(Side::Key, props),
+            ),
+            Plugin::transformation(
+                concat!("org.apache.kafka.connect.transforms.", $name, "$Value"),
+                <$config>::config_def,
+                |props| $open(Side::Value, props),
+            ),
+        ]
+    };
+}
 
 /// The transformations of this crate.
 pub fn plugins() -> Vec<Plugin> {
-    vec![
-        Plugin::transformation(
-            "org.apache.kafka.connect.transforms.HoistField$Key",
-            HoistFieldConfig::config_def,
-            |props| HoistField::open(Side::Key, props),
-        ),
-        Plugin::transformation(
-            "org.apache.kafka.connect.transforms.HoistField$Value",
-            HoistFieldConfig::config_def,
-            |props| HoistField::open(Side::Value, props),
-        ),
-        Plugin::transformation(
-            "org.apache.kafka.connect.transforms.InsertField$Key",
-            InsertFieldConfig::config_def,
-            |props| InsertField::open(Side::Key, props),
-        ),
-        Plugin::transformation(
-            "org.apache.kafka.connect.transforms.InsertField$Value",
-            InsertFieldConfig::config_def,
-            |props| InsertField::open(Side::Value, props),
-        ),
-    ]
+    let mut plugins = Vec::new();
+    plugins.extend(key_and_value!("ExtractField", ExtractFieldConfig, ExtractField::open));
+    plugins.extend(key_and_value!("HoistField", HoistFieldConfig, HoistField::open));
+    plugins.extend(key_and_value!("InsertField", InsertFieldConfig, InsertField::open));
+    plugins.extend(key_and_value!("ReplaceField", ReplaceFieldConfig, ReplaceField::open));
+    plugins.push(Plugin::transformation(
+        "org.apache.kafka.connect.transforms.ValueToKey",
+        ValueToKeyConfig::config_def,
+        ValueToKey::open,
+    ));
+    plugins
 }

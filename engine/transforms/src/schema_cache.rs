@@ -9,25 +9,31 @@ use millrace_api::data::SchemaRef;
 /// As many as Java remembers; topics rarely hold more than a few.
 const MAX_SCHEMAS: usize = 16;
 
-/// Schemas before and after a transformation, the latest first.
-#[derive(Debug, Default)]
-pub(crate) struct SchemaCache(VecDeque<(SchemaRef, SchemaRef)>);
+/// Schemas before a transformation and what was made of them, the latest first.
+#[derive(Debug)]
+pub(crate) struct SchemaCache<T = SchemaRef>(VecDeque<(SchemaRef, T)>);
 
-impl SchemaCache {
+impl<T> Default for SchemaCache<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T: Clone> SchemaCache<T> {
     /// What became of a schema.
     pub(crate) fn get(
         &mut self,
         schema: &SchemaRef,
-        make: impl FnOnce() -> Result<SchemaRef>,
-    ) -> Result<SchemaRef> {
+        make: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         let known = self.0.iter().position(|(old, _)| Arc::ptr_eq(old, schema));
         let known = known.or_else(|| self.0.iter().position(|(old, _)| old == schema));
         if let Some(place) = known {
-            return Ok(Arc::clone(&self.0[place].1));
+            return Ok(self.0[place].1.clone());
         }
         let made = make()?;
         self.0.truncate(MAX_SCHEMAS - 1);
-        self.0.push_front((Arc::clone(schema), Arc::clone(&made)));
+        self.0.push_front((Arc::clone(schema), made.clone()));
         Ok(made)
     }
 }

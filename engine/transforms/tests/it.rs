@@ -47,6 +47,7 @@ impl TransformFixture for Fixture {
     fn records(&self) -> BoxedStrategy<Records> {
         let data = prop_oneof![
             with_nulls(Shape::default().columns()),
+            with_nulls(Shape::default().columns_of(&known_fields())),
             with_nulls(Shape::default().struct_columns()),
             Shape::default().beyond_arrow().struct_columns(),
             json_columns(json_objects(2)),
@@ -62,6 +63,29 @@ impl TransformFixture for Fixture {
     }
 }
 
+/// A struct whose fields have the names that transformations are told.
+fn known_fields() -> SchemaRef {
+    let inner = Schema::struct_builder()
+        .field("x", Schema::builder(Kind::Int64).default_value(Value::Int64(7)).unwrap().build())
+        .field("y.z", Schema::timestamp_builder().optional().build())
+        .optional();
+    let default = inner.clone().build();
+    let default = Struct::new(default, vec![Value::Int64(1), Value::Null]);
+    Schema::struct_builder()
+        .optional()
+        .name("known")
+        .field("0", Schema::string(true))
+        .field("1", Schema::builder(Kind::Float64).build())
+        .field(
+            "topic",
+            Schema::builder(Kind::String).optional().default_value("d".into()).unwrap().build(),
+        )
+        .field("in", inner.default_value(Value::Struct(default)).unwrap().build())
+        .field("z", Schema::date_builder().default_value(Value::Date(3)).unwrap().build())
+        .field("list", Schema::array_builder(Schema::string(true)).optional().build())
+        .build()
+}
+
 /// Objects whose names meet those that are inserted.
 fn odd_objects() -> BoxedStrategy<String> {
     let member = prop_oneof![
@@ -70,6 +94,8 @@ fn odd_objects() -> BoxedStrategy<String> {
         Just("\"\\u0030\":[\"0\"]"),
         Just("\"a\\\"\":\"\\\\\""),
         Just("\"z\":null"),
+        Just("\"in\":{\"x\":[1], \"y.z\":{}}"),
+        Just("\"in\":7"),
     ];
     prop::collection::vec(member, 0..4)
         .prop_map(|members| format!("{{{} }}", members.join(" , ")))
@@ -142,6 +168,42 @@ transform_suite!(
 transform_suite!(
     insert_field_static,
     insert("InsertField$Value", [("static.field", "0!"), ("static.value", "v")])
+);
+
+fn with<const N: usize>(name: &'static str, pairs: [(&str, &str); N]) -> Fixture {
+    Fixture { name, props: props(pairs) }
+}
+
+transform_suite!(
+    replace_field_value,
+    with("ReplaceField$Value", [("exclude", "1"), ("renames", "0:topic,2:\"2\"")])
+);
+transform_suite!(
+    replace_field_key,
+    with("ReplaceField$Key", [("include", "1,0,z"), ("replace.null.with.default", "false")])
+);
+transform_suite!(
+    replace_field_that_meets_others,
+    with("ReplaceField$Value", [("renames", "0:1,topic:z,a\":0"), ("exclude", "1")])
+);
+
+transform_suite!(extract_field_value, with("ExtractField$Value", [("field", "0")]));
+transform_suite!(
+    extract_field_key,
+    with("ExtractField$Key", [("field", "z"), ("replace.null.with.default", "false")])
+);
+transform_suite!(
+    extract_field_within,
+    with("ExtractField$Value", [("field", "in.`y.z`"), ("field.syntax.version", "v2")])
+);
+transform_suite!(
+    extract_field_within_texts,
+    with("ExtractField$Value", [("field", "in.x"), ("field.syntax.version", "V2")])
+);
+transform_suite!(value_to_key, with("ValueToKey", [("fields", "topic,in,0,a\"")]));
+transform_suite!(
+    value_to_key_without_defaults,
+    with("ValueToKey", [("fields", "z"), ("replace.null.with.default", "false")])
 );
 
 fn apply(fixture: &Fixture, records: Records) -> (Vec<Records>, Vec<String>) {

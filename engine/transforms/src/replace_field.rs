@@ -1,0 +1,189 @@
+//! `ReplaceField`: drops fields and renames others.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use millrace_api::config::validators::unique_list;
+use millrace_api::config::{Config, Validator};
+use millrace_api::data::{SchemaRef, Value, in_hash_map_order, java_string_hash};
+use millrace_api::{Error, Props, Result, Transformation};
+
+use crate::each_value::{Each, EachValue, Nulls, Written};
+use crate::json_object;
+use crate::null_defaults::NullDefaults;
+use crate::picked::Picked;
+use crate::refused::Refused;
+use crate::schemas::{Fields, with_basics};
+use crate::side::Side;
+
+#[derive(Config, Debug)]
+pub(crate) struct ReplaceFieldConfig {
+    /// Fields to exclude. This takes precedence over the fields to include.
+    #[config(key = "exclude", default = "", validate = unique_list)]
+    exclude: Vec<String>,
+    /// Fields to include. If specified, only these fields will be used.
+    #[config(key = "include", default = "", validate = unique_list)]
+    include: Vec<String>,
+    /// Field rename mappings.
+    #[config(key = "renames", default = "", validate = pairs)]
+    renames: Vec<String>,
+    /// Whether to replace fields that have a default value and that are null to the default value.
+    /// When set to true, the default value is used, otherwise null is used.
+    #[config(key = "replace.null.with.default", default = true)]
+    replace_null_with_default: bool,
+}
+
+fn pairs() -> Validator {
+    let valid = "list of colon-delimited pairs, e.g. <code>foo:bar,abc:xyz</code>";
+    Validator::new(valid, |value| {
+        value.as_list().unwrap_or_default().iter().try_for_each(|item| pair(item).map(|_| ()))
+    })
+}
+
+/// `old:new`; as Java splits, colons at the end are ignored.
+fn pair(item: &str) -> Result<(&str, &str), String> {
+    match item.trim_end_matches(':').split_once(':') {
+        Some((old, new)) if !new.contains(':') => Ok((old, new)),
+        _ => Err(format!("Invalid rename mapping: {item}")),
+    }
+}
+
+pub(crate) struct ReplaceField {
+    exclude: HashSet<String>,
+    include: HashSet<String>,
+    renames: HashMap<String, Arc<str>>,
+    /// Which field Java takes the value of a field from, by the new name.
+    origins: HashMap<Arc<str>, String>,
+    defaults: NullDefaults,
+}
+
+impl ReplaceField {
+    pub(crate) fn open(side: Side, props: &Props) -> Result<Box<dyn Transformation>> {
+        let config = ReplaceFieldConfig::parse(props)?;
+        let pairs = config.renames.iter().map(|item| pair(item));
+        let pairs = pairs.collect::<Result<Vec<_>, _>>().map_err(Error::config)?;
+        let renames: HashMap<String, Arc<str>> =
+            pairs.iter().map(|(old, new)| ((*old).to_owned(), Arc::from(*new))).collect();
+        // Of two fields that get one name, the one counts that a HashMap of the renames gives last.
+        let distinct: Vec<(&String, &Arc<str>)> = renames.iter().collect();
+        let ordered = in_hash_map_order(&distinct, |(old, _)| Some(java_string_hash(old)));
+        let origins =
+            ordered.into_iter().map(|(old, new)| (Arc::clone(new), (*old).clone())).collect();
+        let of = Self {
+            exclude: config.exclude.into_iter().collect(),
+            include: config.include.into_iter().collect(),
+            renames,
+            origins,
+            defaults: NullDefaults(config.replace_null_with_default),
+        };
+        Ok(Box::new(Each::new(side, of)))
+    }
+
+    fn keeps(&self, name: &str) -> bool {
+        !self.exclude.contains(name) && (self.include.is_empty() || self.include.contains(name))
+    }
+
+    fn renamed(&self, name: &Arc<str>) -> Arc<str> {
+        Arc::clone(self.renames.get(&**name).unwrap_or(name))
+    }
+
+    /// Where the value of a field comes from, by its new name.
+    fn origin<'a>(&'a self, name: &'a str) -> &'a str {
+        self.origins.get(name).map_or(name, String::as_str)
+    }
+}
+
+impl EachValue for ReplaceField {
+    type Plan = Picked;
+
+    fn nulls(&self) -> Nulls {
+        Nulls::Pass
+    }
+
+    fn purpose(&self) -> Option<&'static str> {
+        Some("field replacement")
+    }
+
+    fn plan(&self, schema: &SchemaRef) -> Result<(SchemaRef, Picked)> {
+        let (mut fields, mut places) = (Fields::default(), Vec::new());
+        for field in schema.fields().iter().filter(|field| self.keeps(&field.name)) {
+            let name = self.renamed(&field.name);
+            let origin = self.origin(&name);
+            let Some((place, from)) = schema.field(origin) else {
+                return Err(Error::data(format!("{origin} is not a valid field name")));
+            };
+            if from.schema != field.schema {
+                return Err(Error::data(format!(
+                    "field {origin} cannot be renamed to {name}, which is another field with \
+                     another schema; exclude that one"
+                )));
+            }
+            fields.push(name, Arc::clone(&field.schema))?;
+            places.push(place);
+        }
+        let picked = Picked { places, defaults: self.defaults };
+        Ok((with_basics(fields.into_struct(), schema).build(), picked))
+    }
+
+    fn value(&self, picked: &Picked, made: &SchemaRef, value: &Value) -> Result<Value> {
+        picked.value(made, value)
+    }
+
+    fn array(
+        &self,
+        picked: &Picked,
+        made: &SchemaRef,
+        array: &ArrayRef,
+        refused: &mut Refused,
+    ) -> Result<Option<ArrayRef>> {
+        picked.array(made, array, refused).map(Some)
+    }
+
+    fn schemaless(&self, value: Value) -> Result<Value> {
+        let Value::Map(entries) = value else { return Ok(value) };
+        let mut kept: Vec<(Value, Value)> = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let Value::String(name) = &key else {
+                kept.push((key, value));
+                continue;
+            };
+            if !self.keeps(name) {
+                continue;
+            }
+            let new = self.renamed(name);
+            let is_old =
+                |(key, _): &&mut (Value, Value)| matches!(key, Value::String(k) if *k == new);
+            match kept.iter_mut().find(|entry| self.origins.contains_key(&new) && is_old(entry)) {
+                Some(entry) => entry.1 = value,
+                None => kept.push((Value::String(new), value)),
+            }
+        }
+        Ok(Value::Map(kept))
+    }
+
+    fn object(&self, text: &str, out: &mut String) -> Result<Written> {
+        let mut renamed: Vec<Arc<str>> = Vec::new();
+        let mut collides = false;
+        out.push('{');
+        let mut first = true;
+        json_object::members(text, |member| {
+            if !self.keeps(&member.name) {
+                return;
+            }
+            let new = self.renames.get(&*member.name);
+            if let Some((new, _)) = self.origins.get_key_value(new.map_or(&*member.name, |n| n)) {
+                collides |= renamed.contains(new);
+                renamed.push(Arc::clone(new));
+            }
+            json_object::separate(&mut first, out);
+            match new {
+                Some(new) => json_object::push(&json_object::quoted(new), member.value, out),
+                None => out.push_str(member.text),
+            }
+        })?;
+        out.push('}');
+        // Which of two members wins is decided where names are unique.
+        Ok(if collides { Written::Not } else { Written::Text })
+    }
+}

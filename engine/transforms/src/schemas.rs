@@ -1,0 +1,47 @@
+//! Makes schemas of others as Java does, and refuses what its builder refuses.
+
+use std::sync::Arc;
+
+use millrace_api::data::{Schema, SchemaBuilder, SchemaRef};
+use millrace_api::{Error, Result};
+
+const BUILDER_EXCEPTION: &str = "org.apache.kafka.connect.errors.SchemaBuilderException";
+
+/// Name, version, documentation and parameters, and nothing else (`SchemaUtil.copySchemaBasics`).
+pub(crate) fn with_basics(mut builder: SchemaBuilder, source: &Schema) -> SchemaBuilder {
+    if let Some(name) = source.name() {
+        builder = builder.name(name);
+    }
+    if let Some(version) = source.version() {
+        builder = builder.version(version);
+    }
+    if let Some(doc) = source.doc() {
+        builder = builder.doc(doc);
+    }
+    for (name, value) in source.parameters() {
+        builder = builder.parameter(Arc::clone(name), Arc::clone(value));
+    }
+    builder
+}
+
+/// Collects the fields of a struct's schema.
+#[derive(Debug, Default)]
+pub(crate) struct Fields(Vec<(Arc<str>, SchemaRef)>);
+
+impl Fields {
+    /// Adds a field, whose name must be new.
+    pub(crate) fn push(&mut self, name: Arc<str>, schema: SchemaRef) -> Result<()> {
+        if self.0.iter().any(|(known, _)| *known == name) {
+            let message = format!("Cannot create field because of field name duplication {name}");
+            return Err(Error::data(message).as_java(BUILDER_EXCEPTION));
+        }
+        self.0.push((name, schema));
+        Ok(())
+    }
+
+    /// A struct of these fields.
+    pub(crate) fn into_struct(self) -> SchemaBuilder {
+        let add = |builder: SchemaBuilder, (name, schema)| builder.field(name, schema);
+        self.0.into_iter().fold(Schema::struct_builder(), add)
+    }
+}
