@@ -4,13 +4,13 @@
 use millrace_api::{Error, Result};
 
 use crate::dialect::{Connection, Select, TableColumn, Warnings};
-use crate::source::config::Mode;
+use crate::source::config::{Mode, Modes};
 use crate::source::patterns::Mapping;
 use crate::table::TableId;
 
 /// The columns that say how far was read, as configured.
 pub(crate) struct PositionColumns {
-    pub(crate) mode: Mode,
+    pub(crate) modes: Modes,
     pub(crate) incrementing: String,
     pub(crate) timestamps: Vec<String>,
     pub(crate) incrementing_of: Mapping,
@@ -28,9 +28,13 @@ pub(crate) struct Configured {
 impl PositionColumns {
     /// Those of a query.
     pub(crate) fn of_query(&self) -> Configured {
+        self.in_mode(self.modes.others())
+    }
+
+    fn in_mode(&self, mode: Mode) -> Configured {
         Configured {
-            incrementing: self.mode.has_ids().then(|| self.incrementing.clone()),
-            timestamps: match self.mode.has_times() {
+            incrementing: mode.has_ids().then(|| self.incrementing.clone()),
+            timestamps: match mode.has_times() {
                 true => self.timestamps.clone(),
                 false => Vec::new(),
             },
@@ -39,11 +43,12 @@ impl PositionColumns {
 
     /// Those of a table. Fails when the mappings do not tell.
     pub(crate) fn of(&self, table: &TableId) -> Result<Configured> {
-        let mut columns = self.of_query();
-        if self.mode.has_ids() && !self.incrementing_of.is_empty() {
+        let mode = self.modes.of(table)?;
+        let mut columns = self.in_mode(mode);
+        if mode.has_ids() && !self.incrementing_of.is_empty() {
             columns.incrementing = Some(self.incrementing_of.columns(table)?.concat());
         }
-        if self.mode.has_times() && !self.timestamps_of.is_empty() {
+        if mode.has_times() && !self.timestamps_of.is_empty() {
             columns.timestamps = self.timestamps_of.columns(table)?.to_vec();
         }
         Ok(columns)

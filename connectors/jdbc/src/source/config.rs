@@ -25,7 +25,7 @@ const MODE: &str = "Mode";
 const CONNECTOR: &str = "Connector";
 
 /// The keys of connector and tasks, in Confluent's order.
-#[derive(Config)]
+#[derive(Clone, Config)]
 pub(crate) struct SourceConfig {
     /// JDBC URL of the database: jdbc:postgresql://host:port/database?setting=value or
     /// jdbc:sqlite:/path/to/file.
@@ -106,6 +106,10 @@ pub(crate) struct SourceConfig {
     #[config(key = "mode", importance = High, default = "", group = MODE,
         validate = one_of(MODES))]
     mode: String,
+    /// Modes by table, as REGEX:MODE, where a table's is not that of mode. The expression is held
+    /// against the whole qualified name; two entries for one table are an error.
+    #[config(key = "mode.mapping", importance = Low, default = "", group = MODE)]
+    mode_mapping: Vec<String>,
     /// The column that only ever goes up in new rows. Empty: the table's auto-increment column.
     #[config(key = "incrementing.column.name", importance = Medium, default = "", group = MODE)]
     incrementing_column_name: String,
@@ -243,7 +247,7 @@ pub(crate) struct SourceConfig {
 }
 
 /// How new rows are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mode {
     Bulk,
     Incrementing,
@@ -252,6 +256,22 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    const ALL: [Self; 4] =
+        [Self::Bulk, Self::Timestamp, Self::Incrementing, Self::TimestampIncrementing];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bulk => "bulk",
+            Self::Incrementing => "incrementing",
+            Self::Timestamp => "timestamp",
+            Self::TimestampIncrementing => "timestamp+incrementing",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+
     /// Whether only rows are read that were not read before.
     pub(crate) fn is_incremental(self) -> bool {
         self != Self::Bulk
@@ -263,6 +283,43 @@ impl Mode {
 
     pub(crate) fn has_times(self) -> bool {
         matches!(self, Self::Timestamp | Self::TimestampIncrementing)
+    }
+}
+
+/// The mode of each table (`mode` and `mode.mapping`).
+#[derive(Clone, Debug)]
+pub(crate) struct Modes {
+    others: Mode,
+    by_table: Mapping,
+}
+
+const MODE_MAPPING: &str = "mode.mapping";
+
+impl Modes {
+    fn parse(others: Mode, list: &[String]) -> Result<Self> {
+        let by_table = Mapping::parse(MODE_MAPPING, list)?;
+        for name in by_table.values() {
+            if Mode::named(name).is_none() {
+                let message = "a mode is bulk, incrementing, timestamp or timestamp+incrementing";
+                return Err(Error::config(message).context(MODE_MAPPING, name));
+            }
+        }
+        Ok(Self { others, by_table })
+    }
+
+    /// The mode of those that no entry names.
+    pub(crate) fn others(&self) -> Mode {
+        self.others
+    }
+
+    /// Fails when two entries are for the table.
+    pub(crate) fn of(&self, table: &TableId) -> Result<Mode> {
+        let found = self.by_table.find(table)?.and_then(|names| Mode::named(names.first()?));
+        Ok(found.unwrap_or(self.others))
+    }
+
+    fn any(&self, is: impl Fn(Mode) -> bool) -> bool {
+        is(self.others) || self.by_table.values().filter_map(Mode::named).any(is)
     }
 }
 
@@ -363,20 +420,26 @@ impl SourceConfig {
         }
     }
 
+    /// The mode of the query, and of tables that `mode.mapping` does not name.
     pub(crate) fn mode(&self) -> Mode {
-        match self.mode.as_str() {
-            "incrementing" => Mode::Incrementing,
-            "timestamp" => Mode::Timestamp,
-            "timestamp+incrementing" => Mode::TimestampIncrementing,
-            _ => Mode::Bulk,
-        }
+        Mode::named(&self.mode).unwrap_or(Mode::Bulk)
+    }
+
+    /// The mode of each table.
+    pub(crate) fn modes(&self) -> Result<Modes> {
+        Modes::parse(self.mode(), &self.mode_mapping)
+    }
+
+    /// The same for tables of this mode.
+    pub(crate) fn in_mode(&self, mode: Mode) -> Self {
+        Self { mode: mode.name().to_owned(), ..self.clone() }
     }
 
     /// The columns that say how far a table or the query was read, as configured.
     pub(crate) fn position_columns(&self) -> Result<PositionColumns> {
         let timestamps = self.timestamp_column_name.iter();
         Ok(PositionColumns {
-            mode: self.mode(),
+            modes: self.modes()?,
             incrementing: self.incrementing_column_name.trim().to_owned(),
             timestamps: timestamps.map(|c| c.trim().to_owned()).collect(),
             incrementing_of: self.incrementing_mapping()?,

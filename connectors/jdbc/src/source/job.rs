@@ -17,7 +17,7 @@ use crate::source::config::SourceConfig;
 use crate::source::connector::connect;
 use crate::unfinished::Unfinished;
 
-/// What all readings of a task share.
+/// What the readings of a task share whose tables have one mode.
 pub(super) struct Settings {
     pub(super) config: SourceConfig,
     pub(super) dialect: Arc<dyn Dialect>,
@@ -25,6 +25,28 @@ pub(super) struct Settings {
     pub(super) commit_safety: Option<Duration>,
     pub(super) columns: PositionColumns,
     pub(super) template: Select,
+}
+
+impl Settings {
+    /// `config` has the tables' mode as its own.
+    pub(super) fn new(
+        config: SourceConfig,
+        dialect: &Arc<dyn Dialect>,
+        template: &Select,
+    ) -> Result<Self> {
+        Ok(Self {
+            commit_safety: config.commit_safety().filter(|_| dialect.rows_may_be_late()),
+            columns: config.position_columns()?,
+            config,
+            dialect: Arc::clone(dialect),
+            template: template.clone(),
+        })
+    }
+
+    /// Whether ids that are passed over are looked for.
+    pub(super) fn looks_for_gaps(&self) -> bool {
+        self.commit_safety.is_some() && !self.config.mode().has_times()
+    }
 }
 
 /// One reading.
@@ -128,9 +150,9 @@ impl Job {
 
     /// Which transactions are over, where late rows are looked for.
     async fn horizon(&self, connection: &mut dyn Connection) -> Result<Option<Horizon>> {
-        match self.settings.commit_safety {
-            Some(_) if !self.settings.config.mode().has_times() => connection.horizon().await,
-            _ => Ok(None),
+        match self.settings.looks_for_gaps() {
+            true => connection.horizon().await,
+            false => Ok(None),
         }
     }
 

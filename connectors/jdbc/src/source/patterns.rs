@@ -27,7 +27,7 @@ impl Patterns {
     }
 }
 
-/// Columns by table: `REGEX:COLUMN`, or `REGEX:[COLUMN|COLUMN]`.
+/// Columns, or whatever has a name, by table: `REGEX:NAME`, or `REGEX:[NAME|NAME]`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Mapping {
     key: &'static str,
@@ -49,7 +49,7 @@ impl Mapping {
                     Ok((pattern(key, table)?, columns))
                 }
                 _ => {
-                    let message = "an entry must be REGEX:COLUMN or REGEX:[COLUMN|COLUMN]";
+                    let message = "an entry must be REGEX:NAME or REGEX:[NAME|NAME]";
                     Err(Error::config(message).context(key, text))
                 }
             }
@@ -61,24 +61,41 @@ impl Mapping {
         self.entries.is_empty()
     }
 
+    /// Whatever stands for a table in any entry.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().flat_map(|(_, values)| values).map(String::as_str)
+    }
+
     /// The columns of a table.
     ///
     /// # Errors
     ///
     /// When not exactly one entry is for it.
     pub(crate) fn columns(&self, table: &TableId) -> Result<&[String]> {
+        let message = "no entry is for this table; add one, or leave the table out";
+        self.find(table)?.ok_or_else(|| self.wrong(message, table))
+    }
+
+    /// What stands for a table, if an entry is for it.
+    ///
+    /// # Errors
+    ///
+    /// When two are.
+    pub(crate) fn find(&self, table: &TableId) -> Result<Option<&[String]>> {
         let name = table.to_string();
         let mut found = self.entries.iter().filter(|(pattern, _)| pattern.is_match(&name));
-        match (found.next(), found.next()) {
-            (Some((_, columns)), None) => Ok(columns),
-            (first, _) => {
-                let message = match first {
-                    None => "no entry is for this table; add one, or leave the table out",
-                    Some(_) => "two entries are for this table; make one of them narrower",
-                };
-                Err(Error::config(message).context("table", table).context("key", self.key))
+        let first = found.next().map(|(_, values)| values.as_slice());
+        match found.next() {
+            None => Ok(first),
+            Some(_) => {
+                let message = "two entries are for this table; make one of them narrower";
+                Err(self.wrong(message, table))
             }
         }
+    }
+
+    fn wrong(&self, message: &'static str, table: &TableId) -> Error {
+        Error::config(message).context("table", table).context("key", self.key)
     }
 }
 

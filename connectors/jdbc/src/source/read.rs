@@ -1,7 +1,7 @@
 //! A table or the query of a task: how far it was read, and how offsets say so.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
 use millrace_api::data::{Records, SourceOffset, SourcePartition, SourceRecords};
 use millrace_api::{Error, Result, SourceContext};
@@ -9,16 +9,18 @@ use serde_json::Value as Json;
 use tokio::time::Instant;
 
 use crate::batch::Batch;
-use crate::dialect::{Dialect, From, Warnings};
+use crate::dialect::From;
 use crate::gaps::{Gaps, Horizon};
 use crate::position::Position;
-use crate::source::config::{Mode, SourceConfig};
+use crate::source::config::Mode;
+use crate::source::job::Settings;
 use crate::source::progress::Progress;
 use crate::source::snapshot::Piece;
 use crate::unfinished::Unfinished;
 
 /// A table or the query, and how far it was read.
 pub(super) struct Read {
+    pub(super) settings: Arc<Settings>,
     pub(super) from: From,
     topic: Arc<str>,
     partition: Arc<SourcePartition>,
@@ -39,7 +41,8 @@ pub(super) struct Read {
 
 impl Read {
     /// Nothing was read yet.
-    pub(super) fn new(from: From, config: &SourceConfig) -> Self {
+    pub(super) fn new(from: From, settings: Arc<Settings>) -> Self {
+        let config = &settings.config;
         let (topic, partition) = match &from {
             From::Table(table) if config.mode().is_incremental() => {
                 (config.topic(Some(&table.name)), versioned(&table.to_string()))
@@ -48,6 +51,7 @@ impl Read {
             From::Query(_) => (config.topic(None), of_query()),
         };
         Self {
+            settings,
             from,
             topic: topic.into(),
             partition: Arc::new(partition),
@@ -62,15 +66,9 @@ impl Read {
         }
     }
 
-    /// Goes on from what is committed, by the newest offset that there is. `looks_for_late` says
-    /// whether what it says of late rows counts.
-    pub(super) async fn resume(
-        &mut self,
-        config: &SourceConfig,
-        dialect: &dyn Dialect,
-        looks_for_late: bool,
-        context: &SourceContext,
-    ) -> Result<()> {
+    /// Goes on from what is committed, by the newest offset that there is.
+    pub(super) async fn resume(&mut self, context: &SourceContext) -> Result<()> {
+        let Settings { config, dialect, commit_safety, .. } = &*self.settings;
         let mode = config.mode();
         if !mode.is_incremental() && !config.takes_snapshots() {
             return Ok(());
@@ -97,26 +95,27 @@ impl Read {
         let named = |error: Error| error.context("connector", context.connector());
         self.position = Position::from_offset(&newest).map_err(named)?;
         self.is_at_start = self.position.incrementing.is_none();
-        if looks_for_late && mode.has_times() {
+        if commit_safety.is_some() && mode.has_times() {
             let unfinished = told(&newest, UNFINISHED).as_ref().and_then(Unfinished::from_json);
             self.unfinished = unfinished.map(Arc::new);
-        } else if looks_for_late {
+        } else if commit_safety.is_some() {
             self.gaps = told(&newest, GAPS).as_ref().map(Gaps::from_json).unwrap_or_default();
         }
         Ok(())
     }
 
     /// Whether several readers are to read it: from its start on, or what is left.
-    pub(super) fn wants_snapshot(&self, config: &SourceConfig) -> bool {
+    pub(super) fn wants_snapshot(&self) -> bool {
+        let config = &self.settings.config;
         let may = matches!(config.mode(), Mode::Bulk | Mode::Incrementing);
         self.is_at_start && may && (config.takes_snapshots() || self.progress.is_some())
     }
 
     /// The records of a batch. The position moves with it.
-    pub(super) fn records(&mut self, batch: Batch, looks_for_gaps: bool) -> SourceRecords {
+    pub(super) fn records(&mut self, batch: Batch) -> SourceRecords {
         // One that could not go on: its ids are others now.
         self.progress = None;
-        if let (Some(last), true) = (self.position.incrementing, looks_for_gaps) {
+        if let (Some(last), true) = (self.position.incrementing, self.settings.looks_for_gaps()) {
             self.look_for_gaps(last, &batch);
         }
         self.position = self.position.moved_to(batch.last);
@@ -129,8 +128,8 @@ impl Read {
     }
 
     /// The records of a piece of a snapshot.
-    pub(super) fn records_of_piece(&mut self, piece: Piece, looks_for_gaps: bool) -> SourceRecords {
-        if looks_for_gaps {
+    pub(super) fn records_of_piece(&mut self, piece: Piece) -> SourceRecords {
+        if self.settings.looks_for_gaps() {
             let last = self.look_for_gaps(piece.looked_at, &piece.batch);
             if let Some(end) = piece.chunk_end.filter(|end| last < *end) {
                 self.gaps.pass_over(last + 1..=end);
@@ -141,8 +140,12 @@ impl Read {
         self.emit(*piece.batch)
     }
 
-    /// A snapshot is complete: an incremental mode goes on from its last id.
-    pub(super) fn snapshot_is_complete(&mut self) {
+    /// A snapshot is complete: an incremental mode goes on from its last id. `without_rows` are ids
+    /// that no piece has told.
+    pub(super) fn snapshot_is_complete(&mut self, without_rows: Vec<RangeInclusive<i64>>) {
+        if self.settings.looks_for_gaps() {
+            without_rows.into_iter().for_each(|ids| self.gaps.pass_over(ids));
+        }
         let progress = self.progress.take();
         if self.position == Position::default() {
             return;
@@ -155,11 +158,12 @@ impl Read {
 
     /// A reading is over. Forgets gaps that nobody fills any more; says so where there are more than
     /// are remembered, but for those that an old table begins with.
-    pub(super) fn forget_gaps(&mut self, horizons: [Horizon; 2], grace: Duration, to: &Warnings) {
+    pub(super) fn forget_gaps(&mut self, horizons: [Horizon; 2]) {
+        let Some(grace) = self.settings.commit_safety else { return };
         let [begin, end] = horizons;
         self.gaps.forget(begin, end, grace);
         if self.gaps.are_full() && self.begun.elapsed() > 3 * grace {
-            to.once(format!(
+            self.settings.template.warnings.once(format!(
                 "ids without rows come faster in {} than transactions end: of those only the \
                  newest {} ranges are looked into for rows that are committed late, and a row \
                  below may be missed; let ids go up by one, use timestamp+incrementing, or poll \

@@ -1,5 +1,7 @@
 //! Reads its tables one at a time, the longest waiting first, and keeps the position of each.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +33,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// One share of the tables, or the query.
 pub(crate) struct JdbcTask {
-    settings: Arc<Settings>,
     reads: Vec<Read>,
     /// Kept between two readings.
     connection: Option<Box<dyn Connection>>,
@@ -64,22 +65,28 @@ impl JdbcTask {
                            database does, and that schema.pattern and table.types let them in";
             return Err(Error::fatal(message));
         }
-        let commit_safety = config.commit_safety().filter(|_| dialect.rows_may_be_late());
+        let modes = config.modes()?;
+        let template = template(&config, config.quoting(mark))?;
+        let mut settings_of = BTreeMap::new();
         let mut reads = Vec::new();
         for from in sources {
-            let mut read = Read::new(from, &config);
-            read.resume(&config, &*dialect, commit_safety.is_some(), &context).await?;
+            let mode = match &from {
+                From::Table(table) => modes.of(table)?,
+                From::Query(_) => modes.others(),
+            };
+            let settings = match settings_of.entry(mode) {
+                Entry::Occupied(known) => Arc::clone(known.get()),
+                Entry::Vacant(new) => {
+                    let settings = Settings::new(config.in_mode(mode), &dialect, &template)?;
+                    Arc::clone(new.insert(Arc::new(settings)))
+                }
+            };
+            let mut read = Read::new(from, settings);
+            read.resume(&context).await?;
             reads.push(read);
         }
         begin_where_nothing_is_committed(&mut reads, &config, &*dialect).await?;
-        let columns = config.position_columns()?;
-        let template = template(&config, config.quoting(mark))?;
-        Ok(Self {
-            settings: Arc::new(Settings { config, dialect, commit_safety, columns, template }),
-            reads,
-            connection: None,
-            reading: None,
-        })
+        Ok(Self { reads, connection: None, reading: None })
     }
 
     /// Begins to read the table that waits longest, once it is due. False: none is until then.
@@ -92,7 +99,7 @@ impl JdbcTask {
             return false;
         }
         let read = &self.reads[next];
-        let settings = Arc::clone(&self.settings);
+        let settings = Arc::clone(&read.settings);
         let connection = self.connection.take();
         let job = Job {
             settings: Arc::clone(&settings),
@@ -102,7 +109,7 @@ impl JdbcTask {
             unfinished: read.unfinished.clone(),
         };
         let reading = match &read.from {
-            From::Table(table) if read.wants_snapshot(&settings.config) => {
+            From::Table(table) if read.wants_snapshot() => {
                 let start = Start {
                     settings,
                     table: table.clone(),
@@ -120,22 +127,17 @@ impl JdbcTask {
 
     /// What a step gives: records, once nothing can stop them any more; none at an end.
     fn take(&mut self, index: usize, step: Step) -> Option<SourceRecords> {
-        let settings = &self.settings;
-        let looks_for_gaps =
-            settings.commit_safety.is_some() && !settings.config.mode().has_times();
         let read = &mut self.reads[index];
         read.failures = 0;
         match step {
-            Step::Batch(batch) => return Some(read.records(*batch, looks_for_gaps)),
-            Step::Piece(piece) => return Some(read.records_of_piece(piece, looks_for_gaps)),
+            Step::Batch(batch) => return Some(read.records(*batch)),
+            Step::Piece(piece) => return Some(read.records_of_piece(piece)),
             Step::End(ended) => self.ended(index, ended),
             Step::Complete(complete) => {
-                let without_rows = complete.without_rows.into_iter().filter(|_| looks_for_gaps);
-                without_rows.for_each(|ids| read.gaps.pass_over(ids));
-                read.snapshot_is_complete();
+                read.snapshot_is_complete(complete.without_rows);
                 // What came since the snapshot began is read at once.
                 if read.is_at_start {
-                    read.due = Instant::now() + settings.config.poll_interval();
+                    read.due = Instant::now() + read.settings.config.poll_interval();
                 }
                 self.reading = None;
                 self.connection = complete.connection;
@@ -149,14 +151,11 @@ impl JdbcTask {
         self.reading = None;
         self.connection = Some(ended.connection);
         let read = &mut self.reads[index];
-        read.due = Instant::now() + self.settings.config.poll_interval();
+        read.due = Instant::now() + read.settings.config.poll_interval();
         if ended.unfinished.is_some() {
             read.unfinished = ended.unfinished;
         }
-        if let Some(grace) = self.settings.commit_safety {
-            let horizons = ended.horizons.unwrap_or([Horizon::OVER; 2]);
-            read.forget_gaps(horizons, grace, &self.settings.template.warnings);
-        }
+        read.forget_gaps(ended.horizons.unwrap_or([Horizon::OVER; 2]));
     }
 
     /// A reading failed. The table is read again, from where it stopped, after a pause.
@@ -164,9 +163,9 @@ impl JdbcTask {
         if !error.is_retriable() {
             return error;
         }
-        let config = &self.settings.config;
         let read = &mut self.reads[index];
         read.failures += 1;
+        let config = &read.settings.config;
         let longest = config.connection_backoff().max(FIRST_PAUSE);
         let pause = FIRST_PAUSE * 2u32.pow(read.failures.min(10) - 1);
         read.due = Instant::now() + pause.min(longest);
@@ -189,13 +188,17 @@ async fn begin_where_nothing_is_committed(
     config: &SourceConfig,
     dialect: &dyn Dialect,
 ) -> Result<()> {
-    let mode = config.mode();
-    for Read { position, .. } in reads.iter_mut() {
+    let mut without_time = Vec::new();
+    for Read { position, settings, .. } in reads {
+        let mode = settings.config.mode();
         let id = position.incrementing.unwrap_or(config.incrementing_initial);
         position.incrementing = mode.has_ids().then_some(id);
         position.timestamp = position.timestamp.filter(|_| mode.has_times());
+        if mode.has_times() && position.timestamp.is_none() {
+            without_time.push(position);
+        }
     }
-    if !mode.has_times() || reads.iter().all(|r| r.position.timestamp.is_some()) {
+    if without_time.is_empty() {
         return Ok(());
     }
     let initial = match config.timestamp_initial {
@@ -204,8 +207,8 @@ async fn begin_where_nothing_is_committed(
         Some(-1) => connect(dialect, config).await?.now().await?,
         Some(millis) => Moment::from_millis(millis),
     };
-    for read in reads {
-        read.position.timestamp.get_or_insert(initial);
+    for position in without_time {
+        position.timestamp = Some(initial);
     }
     Ok(())
 }

@@ -108,13 +108,14 @@ fn urls_are_checked_and_not_shown() {
 }
 
 #[test]
-fn both_names_and_their_aliases_are_answered_to() {
+fn all_names_and_their_aliases_are_answered_to() {
     let classes: BTreeSet<_> = millrace_jdbc::plugins().iter().map(|p| p.class()).collect();
     let expected = [
         "io.aiven.connect.jdbc.JdbcSinkConnector",
         "io.aiven.connect.jdbc.JdbcSourceConnector",
         "io.confluent.connect.jdbc.JdbcSinkConnector",
         "io.confluent.connect.jdbc.JdbcSourceConnector",
+        "io.debezium.connector.jdbc.JdbcSinkConnector",
     ];
     assert_eq!(classes, BTreeSet::from(expected));
     assert!(plugin().answers_to("JdbcSource"));

@@ -13,6 +13,7 @@ mod mariadb_decimals;
 mod mariadb_late;
 mod mariadb_server;
 mod masked;
+mod modes;
 mod pages;
 mod people;
 mod postgres;

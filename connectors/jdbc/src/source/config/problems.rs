@@ -7,7 +7,7 @@ use std::iter;
 use millrace_api::config::{ConfigError, Props};
 use millrace_api::{Error, Result};
 
-use super::{DEFAULT_PROVIDER, SourceConfig, is_select};
+use super::{DEFAULT_PROVIDER, Mode, SourceConfig, is_select};
 use crate::calendar;
 
 const SELECT: &str = "the statement must begin with SELECT";
@@ -89,6 +89,7 @@ impl SourceConfig {
         problems.add_error("db.timezone", calendar::zone(self.db_timezone.trim()));
         problems.add_error("table.include.list", self.included());
         problems.add_error("table.exclude.list", self.excluded());
+        problems.add_error("mode.mapping", self.modes());
         problems.add_error("timestamp.columns.mapping", self.timestamp_mapping());
         problems.add_error("incrementing.column.mapping", self.incrementing_mapping());
         problems.0
@@ -174,6 +175,8 @@ impl SourceConfig {
         if self.reads_query() {
             problems.add_to_each(&self.lists(), NOT_WITH_A_QUERY);
             problems.add_to_each(&self.patterns(), NOT_WITH_A_QUERY);
+            let modes = [("mode.mapping", !self.mode_mapping.is_empty())];
+            problems.add_to_each(&modes, NOT_WITH_A_QUERY);
             if self.topic_prefix.trim().is_empty() {
                 let message = "with a query this is the whole name of the topic; set it";
                 problems.add("topic.prefix", message);
@@ -199,15 +202,14 @@ impl SourceConfig {
             true => ("timestamp.columns.mapping", self.timestamp_columns_mapping.is_empty()),
             false => ("timestamp.column.name", self.timestamp_column_name.is_empty()),
         };
-        if self.mode().has_times() && key.1 {
+        let any = |is: fn(Mode) -> bool| self.modes().is_ok_and(|modes| modes.any(is));
+        if any(Mode::has_times) && key.1 {
             problems.add(key.0, "this mode needs the columns that say when a row was written");
         }
         let message = "the mode does not look at these columns; leave this out";
         let [times, ids] = self.mappings();
-        let useless = [
-            (times.0, times.1 && !self.mode().has_times()),
-            (ids.0, ids.1 && !self.mode().has_ids()),
-        ];
+        let useless =
+            [(times.0, times.1 && !any(Mode::has_times)), (ids.0, ids.1 && !any(Mode::has_ids))];
         problems.add_to_each(&useless, message);
     }
 
