@@ -13,6 +13,7 @@
 pub mod arbitrary;
 pub mod converter_suite;
 pub mod golden;
+pub mod notation;
 pub mod plugin_host;
 pub mod sink_suite;
 pub mod source_suite;
