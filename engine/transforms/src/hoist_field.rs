@@ -12,6 +12,7 @@ use millrace_api::{Props, Result, Transformation};
 use crate::json_object;
 use crate::refused::{Refused, null_in_required_field};
 use crate::schema_cache::SchemaCache;
+use crate::schemas::empty_name;
 use crate::side::Side;
 
 #[derive(Config, Debug)]
@@ -33,12 +34,19 @@ impl HoistField {
         Ok(Box::new(Self { side, field: config.field.into(), schemas: SchemaCache::default() }))
     }
 
-    /// Null fits a required field as little as a required value.
-    fn refuse_nulls(&self, column: &Column) -> Refused {
+    /// A struct's field must have a name, and null fits a required field as little as a required
+    /// value.
+    fn refused(&self, column: &Column) -> Refused {
         let mut refused = Refused::default();
-        let Some(schema) = column.schema().filter(|schema| !schema.is_optional()) else {
+        let Some(schema) = column.schema() else {
             return refused;
         };
+        if self.field.is_empty() {
+            (0..column.len()).for_each(|row| refused.push(row, empty_name()));
+        }
+        if schema.is_optional() {
+            return refused;
+        }
         for row in (0..column.len()).filter(|row| column.is_null(*row)) {
             refused.push(row, null_in_required_field(&self.field, schema.kind()));
         }
@@ -78,7 +86,7 @@ impl HoistField {
 
 impl Transformation for HoistField {
     fn apply(&mut self, records: Records, failed: &mut Vec<RowError>) -> Result<Vec<Records>> {
-        let refused = self.refuse_nulls(self.side.column(&records));
+        let refused = self.refused(self.side.column(&records));
         let Some(records) = refused.leave_out(records, 0, failed) else {
             return Ok(Vec::new());
         };

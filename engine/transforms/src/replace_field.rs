@@ -17,6 +17,15 @@ use crate::refused::Refused;
 use crate::schemas::{Fields, with_basics};
 use crate::side::Side;
 
+/// Java casts the keys of a map to names.
+fn no_name(key: &Value) -> Error {
+    Error::data(format!(
+        "a map's key must be a String to name a field, found: {}",
+        key.java_class()
+    ))
+    .as_java("java.lang.ClassCastException")
+}
+
 #[derive(Config, Debug)]
 pub(crate) struct ReplaceFieldConfig {
     /// Fields to exclude. This takes precedence over the fields to include.
@@ -88,6 +97,25 @@ impl ReplaceField {
         Arc::clone(self.renames.get(&**name).unwrap_or(name))
     }
 
+    /// The entries, in the order of a `HashMap` where two of them get one name: the last counts.
+    fn in_order(&self, entries: Vec<(Value, Value)>) -> Vec<(Value, Value)> {
+        let new_name = |(key, _): &(Value, Value)| match key {
+            Value::String(name) if self.keeps(name) => Some(self.renamed(name)),
+            _ => None,
+        };
+        let mut renamed: Vec<Arc<str>> = entries.iter().filter_map(new_name).collect();
+        renamed.retain(|name| self.origins.contains_key(name));
+        renamed.sort_unstable();
+        if renamed.windows(2).all(|names| names[0] != names[1]) {
+            return entries;
+        }
+        let hash = |(key, _): &(Value, Value)| match key {
+            Value::String(name) => Some(java_string_hash(name)),
+            _ => None,
+        };
+        in_hash_map_order(&entries, hash).into_iter().cloned().collect()
+    }
+
     /// Where the value of a field comes from, by its new name.
     fn origin<'a>(&'a self, name: &'a str) -> &'a str {
         self.origins.get(name).map_or(name, String::as_str)
@@ -107,6 +135,7 @@ impl EachValue for ReplaceField {
 
     fn plan(&self, schema: &SchemaRef) -> Result<(SchemaRef, Picked)> {
         let (mut fields, mut places) = (Fields::default(), Vec::new());
+        let mut mismatch = Ok(());
         for field in schema.fields().iter().filter(|field| self.keeps(&field.name)) {
             let name = self.renamed(&field.name);
             let origin = self.origin(&name);
@@ -114,7 +143,7 @@ impl EachValue for ReplaceField {
                 return Err(Error::data(format!("{origin} is not a valid field name")));
             };
             if from.schema != field.schema {
-                return Err(Error::data(format!(
+                mismatch = Err(Error::data(format!(
                     "field {origin} cannot be renamed to {name}, which is another field with \
                      another schema; exclude that one"
                 )));
@@ -122,6 +151,8 @@ impl EachValue for ReplaceField {
             fields.push(name, Arc::clone(&field.schema))?;
             places.push(place);
         }
+        // That a name is there twice is found before any value is looked at.
+        mismatch?;
         let picked = Picked { places, defaults: self.defaults };
         Ok((with_basics(fields.into_struct(), schema).build(), picked))
     }
@@ -142,11 +173,11 @@ impl EachValue for ReplaceField {
 
     fn schemaless(&self, value: Value) -> Result<Value> {
         let Value::Map(entries) = value else { return Ok(value) };
+        let entries = self.in_order(entries);
         let mut kept: Vec<(Value, Value)> = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             let Value::String(name) = &key else {
-                kept.push((key, value));
-                continue;
+                return Err(no_name(&key));
             };
             if !self.keeps(name) {
                 continue;

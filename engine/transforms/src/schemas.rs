@@ -24,13 +24,21 @@ pub(crate) fn with_basics(mut builder: SchemaBuilder, source: &Schema) -> Schema
     builder
 }
 
+/// Java takes a name without letters for none.
+pub(crate) fn empty_name() -> Error {
+    Error::data("fieldName cannot be null.").as_java(BUILDER_EXCEPTION)
+}
+
 /// Collects the fields of a struct's schema.
 #[derive(Debug, Default)]
 pub(crate) struct Fields(Vec<(Arc<str>, SchemaRef)>);
 
 impl Fields {
-    /// Adds a field, whose name must be new.
+    /// Adds a field, which must have a name that is new.
     pub(crate) fn push(&mut self, name: Arc<str>, schema: SchemaRef) -> Result<()> {
+        if name.is_empty() {
+            return Err(empty_name());
+        }
         if self.0.iter().any(|(known, _)| *known == name) {
             let message = format!("Cannot create field because of field name duplication {name}");
             return Err(Error::data(message).as_java(BUILDER_EXCEPTION));

@@ -243,7 +243,8 @@ cases("HoistField", "", {}, sides=("$Value",))
 cases("InsertField", "base", {"topic.field": "t"}, {"topic.field": "t!", "partition.field": "p!", "timestamp.field": "ts!", "static.field": "s!", "static.value": "v"},
       {"offset.field": "o"}, {"static.field": "id", "static.value": "new"}, {"partition.field": "p?"}, {"timestamp.field": "ts"}, {"offset.field": "o!", "topic.field": "t?"},
       {"static.field": "s", "static.value": "", "replace.null.with.default": "false"}, {"topic.field": "x", "static.field": "x", "static.value": "v"}, sides=BOTH)
-cases("InsertField", "", {}, {"static.field": "s"}, {"static.value": "s"}, {"topic.field": ""}, {"topic.field": "!"}, sides=("$Value",))
+cases("InsertField", "", {}, {"static.field": "s"}, {"static.value": "s"}, sides=("$Value",))
+cases("InsertField", "headers", {"topic.field": ""}, {"topic.field": "!"}, sides=("$Value",))
 
 cases("InsertHeader", "base headers", {"header": "h", "value.literal": "text"}, {"header": "one", "value.literal": "5"}, {"header": "a", "value.literal": "[1, \"x\"]"})
 cases("InsertHeader", "headers", *[{"header": "h", "value.literal": literal} for literal in

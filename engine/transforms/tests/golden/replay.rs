@@ -163,14 +163,10 @@ impl Case {
             return;
         };
         let is_turned = self.class.ends_with("$Key");
-        let records: Vec<Json> = self
-            .outcomes
-            .iter()
-            .map(
-                |(name, _)| {
-                    if is_turned { turned(records[&**name]) } else { records[&**name].clone() }
-                },
-            )
+        let records = self.outcomes.iter().map(|(name, _)| records[&**name]);
+        let records: Vec<Json> = records
+            .map(|record| if is_turned { turned(record) } else { record.clone() })
+            .map(|record| write_record(&read_records(&[&record]), 0))
             .collect();
         for (i, record) in records.iter().enumerate() {
             self.replay_run(&mut opened, &[i], &[record], findings);
