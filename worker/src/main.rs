@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use millrace::commands::{broker, jdbc, plugins, preview, quickstart, schema, standalone, version};
+use millrace::commands::{
+    broker, jdbc, plugins, preview, quickstart, schema, standalone, transform, unit, version,
+};
 use millrace::{LogFormat, start_logging};
 
 /// Kafka Connect in one binary: the same worker properties, connector configs and REST calls.
@@ -31,6 +33,10 @@ Examples:
     millrace jdbc discover jdbc:postgresql://db/shop --user reader --password-file secret
   What a connector would do, without doing it:
     millrace preview orders.json
+  What a connector's transformations make of sample records:
+    millrace transform -f orders.json records.json
+  The same held against what is expected:
+    millrace unit tests.yaml
   What a schema registry has, and whether a change fits:
     millrace schema --url http://localhost:8081 check orders-value order.avsc
 
@@ -47,6 +53,8 @@ enum Command {
     Schema(schema::Arguments),
     Jdbc(jdbc::Arguments),
     Preview(preview::Arguments),
+    Transform(transform::Arguments),
+    Unit(unit::Arguments),
     /// Print the version and what this binary was built with.
     Version,
 }
@@ -62,7 +70,12 @@ fn main() -> ExitCode {
     };
     let level = match arguments.command {
         Command::Standalone(_) => "info",
-        Command::Broker(_) | Command::Schema(_) | Command::Jdbc(_) | Command::Preview(_) => "warn",
+        Command::Broker(_)
+        | Command::Schema(_)
+        | Command::Jdbc(_)
+        | Command::Preview(_)
+        | Command::Transform(_)
+        | Command::Unit(_) => "warn",
         _ => "error",
     };
     let loggers = start_logging(arguments.log_format, level);
@@ -81,6 +94,8 @@ fn main() -> ExitCode {
         Command::Schema(arguments) => runtime.block_on(schema::run(arguments)),
         Command::Jdbc(arguments) => runtime.block_on(jdbc::run(arguments)),
         Command::Preview(arguments) => runtime.block_on(preview::run(arguments)),
+        Command::Transform(arguments) => runtime.block_on(transform::run(arguments)),
+        Command::Unit(arguments) => runtime.block_on(unit::run(arguments)),
         Command::Version => version::run(),
     };
     // A plugin that blocks a thread must not keep the process from ending.

@@ -9,6 +9,7 @@ mod log_levels;
 mod metrics;
 mod plugin_runtime;
 mod preview;
+mod rehearsal;
 pub mod rest;
 mod secrets;
 mod status;
@@ -26,6 +27,7 @@ pub use herder::{
 };
 pub use log_levels::{LoggerLevel, Loggers};
 pub use preview::{Preview, Previewed};
+pub use rehearsal::{Rehearsal, StepOutcome, StepTaken};
 pub use secrets::without_secrets;
 pub use status::{State, Status};
 pub use store::offset_file::OffsetFile;

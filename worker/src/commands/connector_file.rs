@@ -26,12 +26,7 @@ type Members = BTreeMap<String, Box<RawValue>>;
 impl ConnectorFile {
     /// Reads a file. Errors name it, and never a value in it: that may be a secret.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let failed = |e: std::io::Error| {
-            Error::fatal("cannot read the connector file; check its path and its permissions")
-                .context("file", path.display())
-                .with_source(e)
-        };
-        let bytes = fs::read(path).map_err(failed)?;
+        let bytes = bytes(path)?;
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         // As in Java, what follows the first JSON value does not count.
         let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Members>();
@@ -88,6 +83,43 @@ impl ConnectorFile {
         let initial = members.remove("initial_state").filter(|state| state.get() != "null");
         let initial = initial.map(|state| target_state(&state)).transpose()?;
         Ok(Self { name, config, initial })
+    }
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|e| {
+        Error::fatal("cannot read the connector file; check its path and its permissions")
+            .context("file", path.display())
+            .with_source(e)
+    })
+}
+
+/// The settings in a connector's file, of any form, for those who need no name: a name that is
+/// missing, or not the same twice, is no matter.
+pub(super) fn settings(path: &Path) -> Result<Props> {
+    let bytes = bytes(path)?;
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return properties::read(path);
+    }
+    settings_in(text).map_err(|e| e.context("file", path.display()))
+}
+
+/// The settings in a JSON object: its own members, or those of `config`.
+pub(super) fn settings_in(json: &[u8]) -> Result<Props> {
+    let invalid =
+        |e: serde_json::Error| Error::fatal("the connector is not valid JSON").with_source(e);
+    let mut members: Members = serde_json::from_slice(json).map_err(invalid)?;
+    match members.remove("config") {
+        Some(config) if !is_scalar(&config) => {
+            let config = serde_json::from_str(config.get()).map_err(invalid)?;
+            texts(config)
+        }
+        Some(config) => {
+            members.insert("config".to_owned(), config);
+            texts(members)
+        }
+        None => texts(members),
     }
 }
 

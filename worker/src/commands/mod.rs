@@ -3,11 +3,15 @@
 pub mod broker;
 mod connector_file;
 pub mod jdbc;
+mod picture;
 pub mod plugins;
 pub mod preview;
 pub mod quickstart;
+mod sample;
 pub mod schema;
 pub mod standalone;
+pub mod transform;
+pub mod unit;
 pub mod version;
 
 use std::future::Future;

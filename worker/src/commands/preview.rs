@@ -14,7 +14,7 @@ use super::connector_file::ConnectorFile;
 use super::print_line;
 use crate::catalog::catalog;
 
-const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
+pub(super) const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
 
 /// Show what a connector would do with its first records: a source's records, transformed, as JSON;
 /// the statements or actions of a sink.
@@ -86,7 +86,7 @@ async fn previewed(arguments: &Arguments) -> Result<Vec<String>> {
 }
 
 /// Without a file a worker that has no cluster: a source needs none.
-fn worker(file: Option<&Path>) -> Result<WorkerConfig> {
+pub(super) fn worker(file: Option<&Path>) -> Result<WorkerConfig> {
     let Some(file) = file else {
         let keys = [
             ("bootstrap.servers", "embedded:"),

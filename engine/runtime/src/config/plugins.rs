@@ -187,14 +187,16 @@ pub(crate) fn chain(
 /// Keys of a transformation that belong to the framework.
 const FRAMEWORK_KEYS: [&str; 4] = ["type", "plugin.version", "predicate", "negate"];
 
-fn step(catalog: &Catalog, alias: &str, connector: &Props) -> Result<Step> {
+/// One of them.
+pub(crate) fn step(catalog: &Catalog, alias: &str, connector: &Props) -> Result<Step> {
     let prefix = format!("transforms.{alias}.");
     let mut props: Props = below(connector, &prefix).collect();
     let own = FRAMEWORK_KEYS.map(|key| props.remove(key));
     let [class, _, predicate, negate] = own;
     let key = format!("{prefix}type");
     let class = class.ok_or_else(|| missing(&key))?;
-    let plugin = catalog.plugin(PluginKind::Transformation, &key, class.trim())?;
+    let plugin = catalog.plugin(PluginKind::Transformation, &key, class.trim());
+    let plugin = plugin.map_err(|e| e.context("remedy", ABSENT))?;
     let Open::Transformation(open) = plugin.open() else {
         unreachable!("the catalog was asked for a transformation")
     };
@@ -213,7 +215,8 @@ fn open_predicate(catalog: &Catalog, alias: &str, connector: &Props) -> Result<B
     props.remove("plugin.version");
     let key = format!("{prefix}type");
     let class = props.remove("type").ok_or_else(|| missing(&key))?;
-    let plugin = catalog.plugin(PluginKind::Predicate, &key, class.trim())?;
+    let plugin = catalog.plugin(PluginKind::Predicate, &key, class.trim());
+    let plugin = plugin.map_err(|e| e.context("remedy", ABSENT))?;
     let Open::Predicate(open) = plugin.open() else {
         unreachable!("the catalog was asked for a predicate")
     };
