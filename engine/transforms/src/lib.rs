@@ -8,13 +8,16 @@ mod extract_field;
 mod field_path;
 mod hoist_field;
 mod insert_field;
+mod java_number;
 mod json_object;
+mod mask_field;
 mod null_defaults;
 mod picked;
 mod refused;
 mod replace_field;
 mod schema_cache;
 mod schemas;
+mod set_schema_metadata;
 mod side;
 #[allow(dead_code, reason = "the transformations of timestamps are to come")]
 mod simple_date_format;
@@ -27,7 +30,9 @@ use millrace_api::config::Config;
 use extract_field::{ExtractField, ExtractFieldConfig};
 use hoist_field::{HoistField, HoistFieldConfig};
 use insert_field::{InsertField, InsertFieldConfig};
+use mask_field::{MaskField, MaskFieldConfig};
 use replace_field::{ReplaceField, ReplaceFieldConfig};
+use set_schema_metadata::{SetSchemaMetadata, SetSchemaMetadataConfig};
 use side::Side;
 use value_to_key::{ValueToKey, ValueToKeyConfig};
 
@@ -55,7 +60,13 @@ pub fn plugins() -> Vec<Plugin> {
     plugins.extend(key_and_value!("ExtractField", ExtractFieldConfig, ExtractField::open));
     plugins.extend(key_and_value!("HoistField", HoistFieldConfig, HoistField::open));
     plugins.extend(key_and_value!("InsertField", InsertFieldConfig, InsertField::open));
+    plugins.extend(key_and_value!("MaskField", MaskFieldConfig, MaskField::open));
     plugins.extend(key_and_value!("ReplaceField", ReplaceFieldConfig, ReplaceField::open));
+    plugins.extend(key_and_value!(
+        "SetSchemaMetadata",
+        SetSchemaMetadataConfig,
+        SetSchemaMetadata::open
+    ));
     plugins.push(Plugin::transformation(
         "org.apache.kafka.connect.transforms.ValueToKey",
         ValueToKeyConfig::config_def,

@@ -69,8 +69,6 @@ fn known_fields() -> SchemaRef {
         .field("x", Schema::builder(Kind::Int64).default_value(Value::Int64(7)).unwrap().build())
         .field("y.z", Schema::timestamp_builder().optional().build())
         .optional();
-    let default = inner.clone().build();
-    let default = Struct::new(default, vec![Value::Int64(1), Value::Null]);
     Schema::struct_builder()
         .optional()
         .name("known")
@@ -80,7 +78,7 @@ fn known_fields() -> SchemaRef {
             "topic",
             Schema::builder(Kind::String).optional().default_value("d".into()).unwrap().build(),
         )
-        .field("in", inner.default_value(Value::Struct(default)).unwrap().build())
+        .field("in", inner.build())
         .field("z", Schema::date_builder().default_value(Value::Date(3)).unwrap().build())
         .field("list", Schema::array_builder(Schema::string(true)).optional().build())
         .build()
@@ -204,6 +202,36 @@ transform_suite!(value_to_key, with("ValueToKey", [("fields", "topic,in,0,a\"")]
 transform_suite!(
     value_to_key_without_defaults,
     with("ValueToKey", [("fields", "z"), ("replace.null.with.default", "false")])
+);
+
+const ALL_KNOWN: &str = "0,1,topic,z,list,2,3,4,a\"";
+
+transform_suite!(mask_field_value, with("MaskField$Value", [("fields", ALL_KNOWN)]));
+transform_suite!(
+    mask_field_key,
+    with(
+        "MaskField$Key",
+        [
+            ("fields", "0,1,topic"),
+            ("replacement", "-12.5e1"),
+            ("replace.null.with.default", "false")
+        ]
+    )
+);
+transform_suite!(
+    mask_field_with_text,
+    with("MaskField$Value", [("fields", "0,z"), ("replacement", "\"*\"")])
+);
+transform_suite!(
+    set_schema_metadata_value,
+    with("SetSchemaMetadata$Value", [("schema.name", logical::TIMESTAMP)])
+);
+transform_suite!(
+    set_schema_metadata_key,
+    with(
+        "SetSchemaMetadata$Key",
+        [("schema.version", "4"), ("replace.null.with.default", "false")]
+    )
 );
 
 fn apply(fixture: &Fixture, records: Records) -> (Vec<Records>, Vec<String>) {
