@@ -95,3 +95,10 @@ pub(crate) fn no_struct(purpose: &str, value: &Value) -> Error {
         value.java_class()
     ))
 }
+
+/// Java takes the keys of a map without schema for names.
+pub(crate) fn no_name(key: &Value) -> Error {
+    let class = key.java_class();
+    let message = format!("class {class} cannot be cast to class java.lang.String");
+    Error::data(message).as_java("java.lang.ClassCastException")
+}

@@ -6,25 +6,16 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use millrace_api::config::validators::unique_list;
 use millrace_api::config::{Config, Validator};
-use millrace_api::data::{SchemaRef, Value, in_hash_map_order, java_string_hash};
+use millrace_api::data::{Field, Schema, SchemaRef, Value, in_hash_map_order, java_string_hash};
 use millrace_api::{Error, Props, Result, Transformation};
 
 use crate::each_value::{Each, EachValue, Nulls, Written};
 use crate::json_object;
 use crate::null_defaults::NullDefaults;
 use crate::picked::Picked;
-use crate::refused::Refused;
+use crate::refused::{Refused, no_name};
 use crate::schemas::{Fields, with_basics};
 use crate::side::Side;
-
-/// Java casts the keys of a map to names.
-fn no_name(key: &Value) -> Error {
-    Error::data(format!(
-        "a map's key must be a String to name a field, found: {}",
-        key.java_class()
-    ))
-    .as_java("java.lang.ClassCastException")
-}
 
 #[derive(Config, Debug)]
 pub(crate) struct ReplaceFieldConfig {
@@ -97,28 +88,43 @@ impl ReplaceField {
         Arc::clone(self.renames.get(&**name).unwrap_or(name))
     }
 
-    /// The entries, in the order of a `HashMap` where two of them get one name: the last counts.
-    fn in_order(&self, entries: Vec<(Value, Value)>) -> Vec<(Value, Value)> {
-        let new_name = |(key, _): &(Value, Value)| match key {
-            Value::String(name) if self.keeps(name) => Some(self.renamed(name)),
-            _ => None,
-        };
-        let mut renamed: Vec<Arc<str>> = entries.iter().filter_map(new_name).collect();
-        renamed.retain(|name| self.origins.contains_key(name));
-        renamed.sort_unstable();
-        if renamed.windows(2).all(|names| names[0] != names[1]) {
-            return entries;
+    /// Which of the old fields Java takes the value of a new one from: another than the one whose
+    /// schema it has, when a field is excluded or missing whose new name is another's.
+    fn place(&self, schema: &Schema, field: &Field) -> Result<usize> {
+        let name = &field.name;
+        let origin = self.origins.get(name).map_or(&**name, String::as_str);
+        match schema.field(origin) {
+            None => Err(Error::data(format!("{origin} is not a valid field name"))),
+            Some((place, from)) if from.schema == field.schema => Ok(place),
+            Some(_) => Err(Error::data(format!(
+                "field {name} would take the value of field {origin}, which has another schema"
+            ))),
         }
-        let hash = |(key, _): &(Value, Value)| match key {
-            Value::String(name) => Some(java_string_hash(name)),
-            _ => None,
-        };
-        in_hash_map_order(&entries, hash).into_iter().cloned().collect()
     }
 
-    /// Where the value of a field comes from, by its new name.
-    fn origin<'a>(&'a self, name: &'a str) -> &'a str {
-        self.origins.get(name).map_or(name, String::as_str)
+    /// Of each new name that stands in `renames`, the entry whose value it gets: the one that
+    /// Java's `HashMap` gives last.
+    fn winners<'e>(&self, entries: &'e [(Value, Value)]) -> HashMap<Arc<str>, &'e Value> {
+        if self.renames.is_empty() {
+            return HashMap::new();
+        }
+        let hash = |entry: &(Value, Value)| name_of(entry).map(|name| java_string_hash(name));
+        let mut winners = HashMap::new();
+        for entry in in_hash_map_order(entries, hash) {
+            let Some(name) = name_of(entry).filter(|name| self.keeps(name)) else { continue };
+            let new = self.renamed(name);
+            if self.origins.contains_key(&new) {
+                winners.insert(new, &entry.0);
+            }
+        }
+        winners
+    }
+}
+
+fn name_of(entry: &(Value, Value)) -> Option<&Arc<str>> {
+    match &entry.0 {
+        Value::String(name) => Some(name),
+        _ => None,
     }
 }
 
@@ -134,27 +140,14 @@ impl EachValue for ReplaceField {
     }
 
     fn plan(&self, schema: &SchemaRef) -> Result<(SchemaRef, Picked)> {
-        let (mut fields, mut places) = (Fields::default(), Vec::new());
-        let mut mismatch = Ok(());
+        let mut fields = Fields::default();
         for field in schema.fields().iter().filter(|field| self.keeps(&field.name)) {
-            let name = self.renamed(&field.name);
-            let origin = self.origin(&name);
-            let Some((place, from)) = schema.field(origin) else {
-                return Err(Error::data(format!("{origin} is not a valid field name")));
-            };
-            if from.schema != field.schema {
-                mismatch = Err(Error::data(format!(
-                    "field {origin} cannot be renamed to {name}, which is another field with \
-                     another schema; exclude that one"
-                )));
-            }
-            fields.push(name, Arc::clone(&field.schema))?;
-            places.push(place);
+            fields.push(self.renamed(&field.name), Arc::clone(&field.schema))?;
         }
-        // That a name is there twice is found before any value is looked at.
-        mismatch?;
-        let picked = Picked { places, defaults: self.defaults };
-        Ok((with_basics(fields.into_struct(), schema).build(), picked))
+        let made = with_basics(fields.into_struct(), schema).build();
+        let places = made.fields().iter().map(|field| self.place(schema, field));
+        let picked = Picked { places: places.collect::<Result<_>>()?, defaults: self.defaults };
+        Ok((made, picked))
     }
 
     fn value(&self, picked: &Picked, made: &SchemaRef, value: &Value) -> Result<Value> {
@@ -173,21 +166,16 @@ impl EachValue for ReplaceField {
 
     fn schemaless(&self, value: Value) -> Result<Value> {
         let Value::Map(entries) = value else { return Ok(value) };
-        let entries = self.in_order(entries);
+        let winners = self.winners(&entries);
         let mut kept: Vec<(Value, Value)> = Vec::with_capacity(entries.len());
-        for (key, value) in entries {
-            let Value::String(name) = &key else {
-                return Err(no_name(&key));
-            };
+        for entry in &entries {
+            let Some(name) = name_of(entry) else { return Err(no_name(&entry.0)) };
             if !self.keeps(name) {
                 continue;
             }
             let new = self.renamed(name);
-            let is_old =
-                |(key, _): &&mut (Value, Value)| matches!(key, Value::String(k) if *k == new);
-            match kept.iter_mut().find(|entry| self.origins.contains_key(&new) && is_old(entry)) {
-                Some(entry) => entry.1 = value,
-                None => kept.push((Value::String(new), value)),
+            if winners.get(&new).is_none_or(|winner| **winner == entry.0) {
+                kept.push((Value::String(new), entry.1.clone()));
             }
         }
         Ok(Value::Map(kept))

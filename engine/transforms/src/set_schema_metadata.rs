@@ -1,8 +1,8 @@
-//! `SetSchemaMetadata`: gives a schema another name or version.
+//! `SetSchemaMetadata`: gives a struct's schema another name or version.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use millrace_api::config::Config;
 use millrace_api::data::{Kind, SchemaRef, Value};
 use millrace_api::{Error, Props, Result, Transformation};
@@ -49,8 +49,7 @@ impl SetSchemaMetadata {
 }
 
 impl EachValue for SetSchemaMetadata {
-    /// How a struct is copied; none for other values.
-    type Plan = Option<Picked>;
+    type Plan = Picked;
 
     fn nulls(&self) -> Nulls {
         Nulls::Change
@@ -60,7 +59,10 @@ impl EachValue for SetSchemaMetadata {
         None
     }
 
-    fn plan(&self, schema: &SchemaRef) -> Result<(SchemaRef, Option<Picked>)> {
+    fn plan(&self, schema: &SchemaRef) -> Result<(SchemaRef, Picked)> {
+        if schema.kind() != Kind::Struct {
+            return Err(Error::data("Cannot list fields on non-struct type"));
+        }
         let mut builder = schema.to_builder();
         if let Some(name) = &self.name {
             builder = builder.name(Arc::clone(name));
@@ -69,31 +71,21 @@ impl EachValue for SetSchemaMetadata {
             builder = builder.version(version);
         }
         let places = (0..schema.fields().len()).collect();
-        let is_struct = schema.kind() == Kind::Struct;
-        let picked = is_struct.then_some(Picked { places, defaults: self.defaults });
-        Ok((builder.build(), picked))
+        Ok((builder.build(), Picked { places, defaults: self.defaults }))
     }
 
-    fn value(&self, plan: &Option<Picked>, made: &SchemaRef, value: &Value) -> Result<Value> {
-        match plan {
-            Some(picked) => picked.value(made, value),
-            None => Ok(value.clone()),
-        }
+    fn value(&self, picked: &Picked, made: &SchemaRef, value: &Value) -> Result<Value> {
+        picked.value(made, value)
     }
 
     fn array(
         &self,
-        plan: &Option<Picked>,
+        picked: &Picked,
         made: &SchemaRef,
         array: &ArrayRef,
         refused: &mut Refused,
     ) -> Result<Option<ArrayRef>> {
-        match plan {
-            Some(picked) => picked.array(made, array, refused).map(Some),
-            // The name of a logical type asks for another array; the value stays what it is.
-            None if made.arrow_type().as_ref() != Some(array.data_type()) => Ok(None),
-            None => Ok(Some(Arc::clone(array))),
-        }
+        picked.array(made, array, refused).map(Some)
     }
 
     fn schemaless(&self, _: Value) -> Result<Value> {
