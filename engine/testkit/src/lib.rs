@@ -15,6 +15,7 @@ pub mod converter_suite;
 pub mod golden;
 pub mod notation;
 pub mod plugin_host;
+pub mod recorded;
 pub mod sink_suite;
 pub mod source_suite;
 pub mod transform_suite;

@@ -38,6 +38,8 @@ public class Record {
             if (node.has("record")) {
                 record.records.put(node.get("record").asText(), node);
                 record.file("records").println(line);
+            } else if (node.has("chain")) {
+                record.askChain(node);
             } else {
                 record.ask(node);
             }
@@ -69,25 +71,49 @@ public class Record {
             return;
         }
         file.println(header);
-        Map<JsonNode, ArrayNode> outcomes = new LinkedHashMap<>();
-        for (JsonNode record : asked.get("records")) {
-            ConnectRecord<?> in = Notation.record(records.get(record.asText()), name.endsWith("$Key"));
-            JsonNode outcome;
+        outcomes(file, asked.get("records"), record -> {
+            ConnectRecord<?> in = Notation.record(record, name.endsWith("$Key"));
             try {
-                outcome = plugin.apply(in);
+                return plugin.apply(in);
             } catch (Exception e) {
-                outcome = NODES.objectNode().set("error", error(e));
+                return NODES.objectNode().set("error", error(e));
             }
-            outcomes.computeIfAbsent(outcome, o -> NODES.arrayNode()).add(record);
+        });
+    }
+
+    private void askChain(JsonNode asked) throws Exception {
+        PrintStream file = file("chains");
+        file.println(NODES.objectNode().set("chain", asked.get("chain")));
+        Chain chain = new Chain(properties(asked.get("chain")));
+        outcomes(file, asked.get("records"), record -> {
+            ConnectRecord<?> in = Notation.record(record, false);
+            ObjectNode before = Notation.written(in);
+            Chain.Outcome outcome = chain.apply(in);
+            if (outcome.error() != null) {
+                return NODES.objectNode().put("class", outcome.step().getName()).set("error", error(outcome.error()));
+            }
+            return outcome.record() == null ? NODES.nullNode() : changes(before, Notation.written(outcome.record()));
+        });
+    }
+
+    private void outcomes(PrintStream file, JsonNode names, Function<JsonNode, JsonNode> ask) {
+        Map<JsonNode, ArrayNode> outcomes = new LinkedHashMap<>();
+        for (JsonNode name : names) {
+            JsonNode outcome = ask.apply(records.get(name.asText()));
+            outcomes.computeIfAbsent(outcome, o -> NODES.arrayNode()).add(name);
         }
-        outcomes.forEach((outcome, names) -> file.println(NODES.arrayNode().add(names).add(outcome)));
+        outcomes.forEach((outcome, of) -> file.println(NODES.arrayNode().add(of).add(outcome)));
+    }
+
+    private static Map<String, String> properties(JsonNode config) {
+        Map<String, String> properties = new HashMap<>();
+        config.properties().forEach(entry -> properties.put(entry.getKey(), entry.getValue().asText()));
+        return properties;
     }
 
     private static Function<ConnectRecord<?>, JsonNode> open(String name, JsonNode config) throws Exception {
         Configurable plugin = (Configurable) Class.forName(name).getDeclaredConstructor().newInstance();
-        Map<String, String> properties = new HashMap<>();
-        config.properties().forEach(entry -> properties.put(entry.getKey(), entry.getValue().asText()));
-        plugin.configure(properties);
+        plugin.configure(properties(config));
         if (plugin instanceof Predicate<?> predicate) {
             return record -> NODES.booleanNode(test(predicate, record));
         }

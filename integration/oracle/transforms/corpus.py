@@ -306,6 +306,44 @@ cases("predicates.RecordIsTombstone", "base headers topics", {}, {"any": "x"})
 cases("predicates.TopicNameMatches", "base topics", *[{"pattern": pattern} for pattern in ["orders", "orders.*", ".*", "", "(?i)ORDERS", "\\w+", "[^.]+\\.[^.]+", "ord|orders", "^a$", "__.*", "(?!__).*", "\\p{Lu}+"]])
 cases("predicates.TopicNameMatches", "", {}, {"pattern": "("}, {"pattern": "[a"})
 
+
+
+def chain(groups, *steps, **predicates):
+    """Transformations in a row, as a connector is configured with; a step is a class, its keys, and `predicate` and `negate`."""
+    config = {"name": "c", "connector.class": "org.apache.kafka.connect.tools.MockSinkConnector",
+              "transforms": ",".join(f"t{i}" for i in range(len(steps))), "predicates": ",".join(predicates)}
+    for i, (name, keys) in enumerate(steps):
+        config[f"transforms.t{i}.type"] = TRANSFORMS + name
+        config.update({f"transforms.t{i}.{key}": value for key, value in keys.items()})
+    for alias, (name, keys) in predicates.items():
+        config[f"predicates.{alias}.type"] = TRANSFORMS + "predicates." + name
+        config.update({f"predicates.{alias}.{key}": value for key, value in keys.items()})
+    names = [name for group in groups.split() for name in GROUPS[group]]
+    CASES.append({"chain": config, "records": names})
+
+
+TOMBSTONE = ("RecordIsTombstone", {})
+ONE = ("HasHeaderKey", {"name": "one"})
+ORDERS = ("TopicNameMatches", {"pattern": "orders.*"})
+chain("base topics", ("Filter", {"predicate": "tombstone"}), tombstone=TOMBSTONE)
+chain("base topics", ("Filter", {"predicate": "tombstone", "negate": "true"}), tombstone=TOMBSTONE)
+chain("base topics", ("Filter", {"predicate": "orders", "negate": "TRUE"}), orders=ORDERS)
+chain("base headers", ("InsertField$Value", {"static.field": "one", "static.value": "1", "predicate": "one"}),
+      ("InsertField$Value", {"static.field": "none", "static.value": "0", "predicate": "one", "negate": "true"}), one=ONE)
+chain("base", ("HoistField$Value", {"field": "line", "predicate": "tombstone", "negate": "true"}), ("InsertField$Value", {"topic.field": "topic", "offset.field": "offset"}),
+      ("DropHeaders", {"headers": "one", "predicate": "one"}), tombstone=TOMBSTONE, one=ONE)
+chain("base", ("ReplaceField$Value", {"exclude": "amount"}), ("ValueToKey", {"fields": "id"}), ("ExtractField$Key", {"field": "id"}))
+chain("base", ("ReplaceField$Value", {"renames": "id:key", "predicate": "one", "negate": "false"}), ("Cast$Value", {"spec": "id:string"}),
+      ("MaskField$Value", {"fields": "name"}), ("SetSchemaMetadata$Value", {"schema.name": "S", "predicate": "orders"}),
+      ("HeaderFrom$Value", {"fields": "id", "headers": "h", "operation": "move"}), ("Flatten$Value", {"delimiter": "_"}), one=ONE, orders=ORDERS)
+chain("base times", ("TimestampConverter$Value", {"field": "ts", "target.type": "string", "format": "yyyy", "predicate": "tombstone", "negate": "true"}),
+      ("ExtractField$Value", {"field": "ts"}), ("Filter", {"predicate": "gone"}), ("HoistField$Value", {"field": "v"}), tombstone=TOMBSTONE, gone=TOMBSTONE)
+chain("topics", ("RegexRouter", {"regex": "(orders).*", "replacement": "$1"}), ("InsertHeader", {"header": "one", "value.literal": "1", "predicate": "only"}),
+      ("TimestampRouter", {"predicate": "one"}), ("Filter", {"predicate": "late"}), only=("TopicNameMatches", {"pattern": "orders"}), one=ONE,
+      late=("TopicNameMatches", {"pattern": ".*-2024.*"}))
+chain("base cast", ("Cast$Value", {"spec": "i8:int8,i16:int8,s:int8"}), ("Cast$Value", {"spec": "id:boolean"}), ("ExtractField$Value", {"field": "id", "predicate": "tombstone"}), tombstone=TOMBSTONE)
+chain("base")
+
 for name, whole in RECORDS.items():
     print(json.dumps({"record": name, **whole}, ensure_ascii=False, separators=(",", ":")))
 for case in CASES:

@@ -34,7 +34,13 @@ fn allowed_in_tests(package: &Value) -> &'static [&'static str] {
     match text(package, "name") {
         "millrace-api" | "millrace-derive" | "millrace-tls" => &["millrace-api"],
         "millrace-kafka" => &["millrace-api", "millrace-tls"],
-        "millrace-runtime" => &["millrace-converters", "millrace-file", "millrace-transforms"],
+        "millrace-runtime" => &[
+            "millrace-converters",
+            "millrace-file",
+            // How recorded records are read and compared.
+            "millrace-testkit",
+            "millrace-transforms",
+        ],
         // Plugins prove themselves with the testkit's suites; what a plugin test needs of the
         // worker is in there.
         _ => &["millrace-testkit", "millrace-converters"],

@@ -80,6 +80,9 @@ impl Step {
 }
 
 #[cfg(test)]
+mod recorded;
+
+#[cfg(test)]
 mod tests {
     use millrace_api::data::{Column, Value};
 

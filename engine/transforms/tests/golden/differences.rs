@@ -16,10 +16,6 @@ pub(crate) const PENDING: &[&str] = &[
     "TopicNameMatches",
 ];
 
-/// Java throws these where it trips over itself: the words are the virtual machine's.
-pub(crate) const WORDS_OF_THE_JVM: [&str; 2] =
-    ["java.lang.ClassCastException", "java.lang.NullPointerException"];
-
 /// A difference that is meant. Each part but the file is contained in what it is compared with;
 /// outcomes are compared as JSON text. Each entry must occur, and has a row in
 /// `docs/compatibility.md`.

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
 use std::path::PathBuf;
 
-use arrow::array::StringViewArray;
-use millrace_api::data::{Column, Records, RowError, Value, java_double, json as json_text};
-use millrace_api::{Error, Open, Plugin, Predicate, Props, Transformation};
-use millrace_testkit::arbitrary::forms;
+use millrace_api::data::{Records, RowError};
+use millrace_api::{Open, Plugin, Predicate, Props, Transformation};
 use millrace_testkit::notation::{read_records, write_record};
+use millrace_testkit::recorded::{
+    changes, error, every_form, form_name, is_same, lines, normalized, outcomes, records, runs,
+};
 use serde_json::{Value as Json, json};
 
-use crate::differences::{Difference, MEANT, PENDING, WORDS_OF_THE_JVM};
+use crate::differences::{Difference, MEANT, PENDING};
 
 /// So many differences are shown; one cause often has hundreds.
 const SHOWN: usize = 20;
@@ -21,9 +21,8 @@ pub(crate) fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-fn lines(file: &str) -> Vec<Json> {
-    let text = fs::read_to_string(folder().join(format!("{file}.jsonl"))).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+fn path(file: &str) -> PathBuf {
+    folder().join(format!("{file}.jsonl"))
 }
 
 /// One configuration, and what Java did with it.
@@ -38,7 +37,7 @@ struct Case {
 
 fn cases(file: &str) -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
-    for line in lines(file) {
+    for line in lines(&path(file)) {
         if let Some(class) = line["class"].as_str() {
             let pairs = line["config"].as_object().unwrap().iter();
             let config = pairs.map(|(key, value)| (key.clone(), value.as_str().unwrap().into()));
@@ -50,9 +49,7 @@ fn cases(file: &str) -> Vec<Case> {
             });
         } else {
             let case = cases.last_mut().expect("a case stands before its outcomes");
-            let names = line[0].as_array().unwrap().iter();
-            let names = names.map(|name| name.as_str().unwrap().to_owned());
-            case.outcomes.extend(names.map(|name| (name, line[1].clone())));
+            case.outcomes.extend(outcomes(&line));
         }
     }
     cases
@@ -69,9 +66,7 @@ pub(crate) fn replay(file: &'static str) {
         assert!(there.is_none(), "{file} is there now: take it out of PENDING");
         return;
     }
-    let records = lines("records");
-    let records: BTreeMap<&str, &Json> =
-        records.iter().map(|record| (record["record"].as_str().unwrap(), record)).collect();
+    let records = records(&path("records"));
     let mut findings = Findings::new(file);
     for case in &cases {
         let plugin = find(&case.class).unwrap_or_else(|| panic!("{} is there", case.class));
@@ -102,7 +97,7 @@ impl Findings {
     }
 
     fn compare(&mut self, case: &Case, place: Place<'_>, java: &Json, ours: &Json) {
-        if java == ours || is_same_error(java, ours) {
+        if is_same(java, ours) {
             return;
         }
         let (java, ours) = (java.to_string(), ours.to_string());
@@ -135,18 +130,8 @@ impl Findings {
     }
 }
 
-fn is_same_error(java: &Json, ours: &Json) -> bool {
-    let class = &java["error"][0];
-    let is_of_the_jvm = class.as_str().is_some_and(|class| WORDS_OF_THE_JVM.contains(&class));
-    is_of_the_jvm && ours["error"][0] == *class
-}
-
-fn error(error: &Error) -> Json {
-    json!({"error": [error.java_class(), error.to_string()]})
-}
-
 impl Case {
-    fn replay(&self, plugin: &Plugin, records: &BTreeMap<&str, &Json>, findings: &mut Findings) {
+    fn replay(&self, plugin: &Plugin, records: &BTreeMap<String, Json>, findings: &mut Findings) {
         let opened = match plugin.open() {
             Open::Transformation(open) => open(&self.config).map(Opened::Transformation),
             Open::Predicate(open) => open(&self.config).map(Opened::Predicate),
@@ -163,10 +148,10 @@ impl Case {
             return;
         };
         let is_turned = self.class.ends_with("$Key");
-        let records = self.outcomes.iter().map(|(name, _)| records[&**name]);
+        let records = self.outcomes.iter().map(|(name, _)| &records[name]);
         let records: Vec<Json> = records
             .map(|record| if is_turned { turned(record) } else { record.clone() })
-            .map(|record| write_record(&read_records(&[&record]), 0))
+            .map(|record| normalized(&record))
             .collect();
         for (i, record) in records.iter().enumerate() {
             self.replay_run(&mut opened, &[i], &[record], findings);
@@ -188,9 +173,10 @@ impl Case {
         findings: &mut Findings,
     ) {
         let records = read_records(run);
-        for key in all_forms(&records.key) {
-            for value in all_forms(&records.value) {
-                let how = format!("as {}, {} of {}", form(&key), form(&value), rows.len());
+        for key in every_form(&records.key) {
+            for value in every_form(&records.value) {
+                let how =
+                    format!("as {}, {} of {}", form_name(&key), form_name(&value), rows.len());
                 let records = Records { key: key.clone(), value: value.clone(), ..records.clone() };
                 let ours = match opened {
                     Opened::Predicate(predicate) => tested(predicate.as_mut(), &records),
@@ -230,73 +216,6 @@ fn turned(record: &Json) -> Json {
     turned
 }
 
-/// Which records can be one run. Those that are JSON text are runs of their own.
-fn runs(records: &[Json]) -> Vec<Vec<usize>> {
-    let mut runs: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (i, record) in records.iter().enumerate() {
-        let is_text = all_forms(&read_records(&[record]).value).iter().any(is_json);
-        let schemas = [&record["key"][0], &record["value"][0]];
-        let of_sink = record.get("offset").is_some();
-        let shared = json!([record["topic"], record["partition"], schemas, of_sink, is_text]);
-        runs.entry(shared.to_string()).or_default().push(i);
-    }
-    runs.into_values().filter(|run| run.len() > 1).collect()
-}
-
-fn is_json(column: &Column) -> bool {
-    matches!(column, Column::Json(_))
-}
-
-fn form(column: &Column) -> &'static str {
-    match column {
-        Column::Typed { .. } => "array",
-        Column::Json(_) => "JSON",
-        Column::Rows { .. } => "rows",
-    }
-}
-
-/// Every form that can hold the rows.
-fn all_forms(column: &Column) -> Vec<Column> {
-    let mut all = forms(column);
-    let texts: Option<StringViewArray> = match column {
-        Column::Rows { schema: None, values } => {
-            // Null has two forms, no text and the word.
-            let cell = |(row, value): (usize, &Value)| match value {
-                Value::Null if row.is_multiple_of(2) => Some(None),
-                value => text(value).map(Some),
-            };
-            values.iter().enumerate().map(cell).collect()
-        }
-        _ => None,
-    };
-    all.extend(texts.map(Column::Json));
-    all
-}
-
-/// The value as JSON text, if that says all of it.
-fn text(value: &Value) -> Option<String> {
-    let text = match value {
-        Value::Null => "null".to_owned(),
-        Value::Boolean(_) | Value::Int64(_) => value.to_string(),
-        Value::Float64(number) => java_double(*number),
-        Value::String(text) => json!(&**text).to_string(),
-        Value::Array(items) => {
-            let items: Option<Vec<String>> = items.iter().map(text).collect();
-            format!("[{}]", items?.join(", "))
-        }
-        Value::Map(entries) => {
-            let member = |(key, value): &(Value, Value)| match key {
-                Value::String(_) => Some(format!("{}: {}", text(key)?, text(value)?)),
-                _ => None,
-            };
-            let members: Option<Vec<String>> = entries.iter().map(member).collect();
-            format!("{{{}}}", members?.join(", "))
-        }
-        _ => return None,
-    };
-    json_text::parse(&text).is_ok_and(|read| read == *value).then_some(text)
-}
-
 fn tested(predicate: &mut dyn Predicate, records: &Records) -> Vec<Json> {
     match predicate.test(records) {
         Ok(answers) => answers.iter().map(|answer| json!(answer)).collect(),
@@ -330,24 +249,4 @@ fn transformed(
         outcomes[*place] = changes(run[*place], after);
     }
     outcomes
-}
-
-/// The members that are others now; of key and value, "=" stands for the same schema or value.
-fn changes(before: &Json, after: &Json) -> Json {
-    let mut changes = serde_json::Map::new();
-    for member in ["topic", "partition", "offset", "timestamp", "headers"] {
-        if after.get(member) != before.get(member) {
-            changes.insert(member.to_owned(), after[member].clone());
-        }
-    }
-    for member in ["key", "value"] {
-        let part = |i: usize| {
-            let (was, is) = (&before[member][i], &after[member][i]);
-            if was == is { json!("=") } else { is.clone() }
-        };
-        if after[member] != before[member] {
-            changes.insert(member.to_owned(), json!([part(0), part(1)]));
-        }
-    }
-    Json::Object(changes)
 }
