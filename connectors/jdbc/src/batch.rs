@@ -135,10 +135,10 @@ struct Ties {
 }
 
 impl Batch {
-    /// The ids of its rows, in order.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = i64> {
+    /// The ids of its rows, in order, and which rows these are.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = (usize, i64)> {
         let ids = self.ids.iter();
-        ids.flat_map(|ids| (0..ids.len()).filter_map(|row| integer(ids, row)))
+        ids.flat_map(|ids| (0..ids.len()).filter_map(|row| Some((row, integer(ids, row)?))))
     }
 
     /// Whether where it ends shows only when the next one is there.

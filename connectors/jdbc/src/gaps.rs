@@ -22,21 +22,40 @@ impl Horizon {
 }
 
 /// Ids without rows below one that was read.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Gaps(VecDeque<Gap>);
+///
+/// Where there are many, those that lie close become one, which remembers the rows between them.
+/// Into such a gap one looks late and seldom, since its rows are read again to be left out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gaps {
+    /// In order.
+    gaps: VecDeque<Gap>,
+    /// When one was dropped, since there were too many.
+    dropped: Option<Instant>,
+}
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 struct Gap {
     ids: RangeInclusive<i64>,
+    /// Which ids have a row that was read, of a gap that was several.
+    rows: Option<Rows>,
     /// What began before this one may fill it; none until the reading is over that found it.
     next: Option<u64>,
     found: Instant,
+    /// Whether the reading that goes on looks into it, and how many have if it was several.
+    is_asked: bool,
+    looks: u32,
 }
 
-impl Gaps {
-    /// Late rows are near the end; a table of which many rows were deleted has gaps everywhere.
-    pub(crate) const MOST: usize = 1000;
+/// The most gaps after close ones became one, and half as many as there are at any time.
+const MOST: usize = 500;
+/// The most ids in gaps that were several: what one has to read again, and a bit each to remember.
+const MOST_IDS: i64 = 1 << 22;
+/// How many ids a gap that was several has at most, tried in this order.
+const WIDTHS: [i64; 3] = [1 << 8, 1 << 12, 1 << 16];
+/// Each look into a gap that was several waits twice as long as the one before, up to this often.
+const MOST_DOUBLINGS: u32 = 6;
 
+impl Gaps {
     /// What an offset holds.
     pub(crate) fn from_json(json: &Json) -> Self {
         let range = |pair: &Json| Some(pair.get(0)?.as_i64()?..=pair.get(1)?.as_i64()?);
@@ -49,21 +68,26 @@ impl Gaps {
     /// For an offset: pairs of the first and the last id. None when there are none.
     pub(crate) fn to_json(&self) -> Option<Json> {
         let pair = |gap: &Gap| Json::from(vec![*gap.ids.start(), *gap.ids.end()]);
-        (!self.0.is_empty()).then(|| self.0.iter().map(pair).collect())
+        (!self.gaps.is_empty()).then(|| self.gaps.iter().map(pair).collect())
     }
 
-    /// The ids, in order.
-    pub(crate) fn ranges(&self) -> Vec<RangeInclusive<i64>> {
-        self.0.iter().map(|gap| gap.ids.clone()).collect()
-    }
-
-    /// Rows were read up to `last`, and this is the next one.
-    pub(crate) fn read(&mut self, last: i64, id: i64) {
-        if id <= last {
-            self.fill(id);
-        } else {
-            self.pass_over(last + 1..=id - 1);
+    /// The ids, in order, that the reading which begins now is to look for.
+    pub(crate) fn ask(&mut self, grace: Duration) -> Vec<RangeInclusive<i64>> {
+        for gap in &mut self.gaps {
+            let wait = grace * (1 << gap.looks.min(MOST_DOUBLINGS));
+            gap.is_asked = gap.rows.is_none() || gap.found.elapsed() >= wait;
+            gap.looks += u32::from(gap.is_asked && gap.rows.is_some());
         }
+        self.gaps.iter().filter(|gap| gap.is_asked).map(|gap| gap.ids.clone()).collect()
+    }
+
+    /// Rows were read up to `last`, and this is the next one. False if it was read before.
+    pub(crate) fn read(&mut self, last: i64, id: i64) -> bool {
+        if id <= last {
+            return self.fill(id);
+        }
+        self.pass_over(last + 1..=id - 1);
+        true
     }
 
     /// These ids have no row.
@@ -71,36 +95,75 @@ impl Gaps {
         if ids.is_empty() {
             return;
         }
-        let at = self.0.partition_point(|gap| gap.ids.start() < ids.start());
-        self.0.insert(at, Gap::new(ids));
-        if self.0.len() > Self::MOST {
-            self.0.pop_front();
-        }
+        let at = self.gaps.partition_point(|gap| gap.ids.start() < ids.start());
+        self.gaps.insert(at, Gap::new(ids));
+        self.keep_few();
     }
 
-    /// Whether no more of them are remembered, so that older ones are not any more.
-    pub(crate) fn are_full(&self) -> bool {
-        self.0.len() >= Self::MOST
+    /// Whether one was dropped after this point, so that a late row may be missed.
+    pub(crate) fn has_dropped_after(&self, point: Instant) -> bool {
+        self.dropped.is_some_and(|dropped| dropped > point)
     }
 
-    /// The row of an id came after all.
-    fn fill(&mut self, id: i64) {
-        let Some(at) = self.0.iter().position(|gap| gap.ids.contains(&id)) else {
-            return;
+    /// The row of an id came after all. False if it was read before.
+    fn fill(&mut self, id: i64) -> bool {
+        let at = self.gaps.partition_point(|gap| *gap.ids.end() < id);
+        let Some(gap) = self.gaps.get_mut(at).filter(|gap| gap.ids.contains(&id)) else {
+            return true;
         };
-        let gap = self.0.remove(at).expect("it was found there");
+        if let Some(rows) = &mut gap.rows {
+            return rows.add(id - gap.ids.start());
+        }
+        let gap = self.gaps.remove(at).expect("it was found there");
         let (before, after) = (*gap.ids.start()..=id - 1, id + 1..=*gap.ids.end());
         for ids in [after, before].into_iter().filter(|ids| !ids.is_empty()) {
-            self.0.insert(at, Gap { ids, ..gap.clone() });
+            self.gaps.insert(at, Gap { ids, ..gap.clone() });
+        }
+        self.keep_few();
+        true
+    }
+
+    /// Makes one of gaps that lie close where there are too many. Late rows are near the end, so
+    /// that the oldest are dropped where that is not enough.
+    fn keep_few(&mut self) {
+        if self.gaps.len() < 2 * MOST {
+            return;
+        }
+        for width in WIDTHS {
+            if self.gaps.len() > MOST {
+                self.join(width);
+            }
+        }
+        let ids = |gap: &Gap| gap.rows.as_ref().map_or(0, |_| gap.width());
+        let mut joined: i64 = self.gaps.iter().map(ids).sum();
+        while self.gaps.len() > MOST || joined > MOST_IDS {
+            let Some(gap) = self.gaps.pop_front() else { break };
+            joined -= ids(&gap);
+            self.dropped = Some(Instant::now());
         }
     }
 
-    /// A reading is over that looked into all of them. Forgets those that nobody fills any more:
-    /// what ran when they were found was over before the reading began, and `grace` with it, for
-    /// ids that are handed out before a transaction counts as one that writes.
+    /// Makes one of neighbours that are no wider than this together.
+    fn join(&mut self, width: i64) {
+        let mut joined: VecDeque<Gap> = VecDeque::with_capacity(2 * MOST);
+        for gap in self.gaps.drain(..) {
+            let fits = |last: &&mut Gap| last.ids.start().abs_diff(*gap.ids.end()) < width as u64;
+            match joined.back_mut().filter(fits) {
+                Some(last) => last.join(gap),
+                None => joined.push_back(gap),
+            }
+        }
+        self.gaps = joined;
+    }
+
+    /// A reading is over. Forgets those that it looked into and that nobody fills any more: what
+    /// ran when they were found was over before the reading began, and `grace` with it, for ids
+    /// that are handed out before a transaction counts as one that writes.
     pub(crate) fn forget(&mut self, begin: Horizon, end: Horizon, grace: Duration) {
-        self.0.retain_mut(|gap| match gap.next {
-            Some(next) => begin.oldest_running < next || gap.found.elapsed() < grace,
+        self.gaps.retain_mut(|gap| match gap.next {
+            Some(next) => {
+                !gap.is_asked || begin.oldest_running < next || gap.found.elapsed() < grace
+            }
             None => {
                 gap.next = Some(end.next);
                 true
@@ -111,7 +174,57 @@ impl Gaps {
 
 impl Gap {
     fn new(ids: RangeInclusive<i64>) -> Self {
-        Self { ids, next: None, found: Instant::now() }
+        Self { ids, rows: None, next: None, found: Instant::now(), is_asked: false, looks: 0 }
+    }
+
+    /// How many ids; only of one that is not wider than any of [`WIDTHS`].
+    fn width(&self) -> i64 {
+        self.ids.end() - self.ids.start() + 1
+    }
+
+    /// Takes the next one in. All ids between have rows that were read, or never get any.
+    fn join(&mut self, next: Self) {
+        let (start, end) = (*self.ids.start(), *next.ids.end());
+        let rows = self.rows.get_or_insert_default();
+        for id in self.ids.end() + 1..*next.ids.start() {
+            rows.add(id - start);
+        }
+        if let Some(others) = &next.rows {
+            let own = next.ids.clone().filter(|id| others.has(id - next.ids.start()));
+            own.for_each(|id| _ = rows.add(id - start));
+        }
+        self.ids = start..=end;
+        self.next = self.next.zip(next.next).map(|(a, b)| a.max(b));
+        self.found = self.found.max(next.found);
+        self.is_asked &= next.is_asked;
+        self.looks = self.looks.min(next.looks);
+    }
+}
+
+/// Ids that have a row, counted from the first of their gap; a bit each.
+#[derive(Clone, Debug, Default)]
+struct Rows(Vec<u64>);
+
+impl Rows {
+    /// False if it is there.
+    fn add(&mut self, id: i64) -> bool {
+        let (word, bit) = Self::place(id);
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        let is_new = self.0[word] & bit == 0;
+        self.0[word] |= bit;
+        is_new
+    }
+
+    fn has(&self, id: i64) -> bool {
+        let (word, bit) = Self::place(id);
+        self.0.get(word).is_some_and(|bits| bits & bit != 0)
+    }
+
+    fn place(id: i64) -> (usize, u64) {
+        let id = usize::try_from(id).expect("a gap's first id is its lowest");
+        (id / 64, 1 << (id % 64))
     }
 }
 
@@ -120,6 +233,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn ranges(gaps: &Gaps) -> Vec<RangeInclusive<i64>> {
+        gaps.gaps.iter().map(|gap| gap.ids.clone()).collect()
+    }
 
     fn read(ids: &[i64]) -> (Gaps, i64) {
         let mut gaps = Gaps::default();
@@ -138,28 +255,87 @@ mod tests {
         for id in [7, 11, 3] {
             gaps.read(last, id);
         }
-        assert_eq!(gaps.ranges(), [4..=4, 8..=8, 10..=10]);
+        assert_eq!(ranges(&gaps), [4..=4, 8..=8, 10..=10]);
         let again = Gaps::from_json(&gaps.to_json().unwrap());
-        assert_eq!(again.ranges(), gaps.ranges());
+        assert_eq!(ranges(&again), ranges(&gaps));
         let (mut wide, last) = read(&[0, 10]);
         wide.read(last, 5);
-        assert_eq!(wide.ranges(), [1..=4, 6..=9]);
+        assert_eq!(ranges(&wide), [1..=4, 6..=9]);
         assert_eq!(read(&[1, 2, 3]).0.to_json(), None);
-        assert!(Gaps::from_json(&json!(["x", [1]])).ranges().is_empty());
+        assert!(ranges(&Gaps::from_json(&json!(["x", [1]]))).is_empty());
+    }
+
+    #[test]
+    fn many_that_are_close_become_one_that_knows_its_rows() {
+        // Ids go up by two, and each transaction of a hundred takes a while.
+        let ids: Vec<i64> = (0..50_000).map(|i| 2 * i).filter(|id| id % 100 != 50).collect();
+        let (mut gaps, last) = read(&ids);
+        assert!(gaps.gaps.len() < 2 * MOST, "{}", gaps.gaps.len());
+        assert!(gaps.dropped.is_none());
+        let asked = ranges(&gaps);
+        let (mut known, mut among) = (0, asked.iter().peekable());
+        for id in &ids {
+            while among.next_if(|ids| ids.end() < id).is_some() {}
+            if among.peek().is_some_and(|ids| ids.contains(id)) {
+                assert!(!gaps.read(last, *id), "{id} was read before");
+                known += 1;
+            }
+        }
+        assert!(known > ids.len() / 2, "{known}");
+        for id in (0..1_000).map(|i| 100 * i + 50) {
+            assert!(gaps.read(last, id), "{id} is new");
+        }
+        // After a restart they come again, once.
+        let mut again = Gaps::from_json(&gaps.to_json().unwrap());
+        let looked_for = |id: &i64, gaps: &Gaps| ranges(gaps).iter().any(|ids| ids.contains(id));
+        for id in [51, 4_001, 77_777] {
+            assert!(looked_for(&id, &again), "{id} may still come");
+            assert!(again.read(last, id), "{id} is new");
+            assert!(!again.read(last, id) || !looked_for(&id, &again), "{id} came");
+        }
+    }
+
+    #[test]
+    fn into_one_that_was_several_is_looked_late_and_seldom_and_before_it_is_forgotten() {
+        // Those at the end are too far from each other to become one.
+        let ids: Vec<i64> = (0..3_000).map(|i| 2 * i).chain((1..9).map(|i| i << 20)).collect();
+        let (mut gaps, _) = read(&ids);
+        let (over, grace) = (Horizon::OVER, Duration::from_secs(600));
+        let plain = gaps.gaps.iter().filter(|gap| gap.rows.is_none()).count();
+        assert_eq!(gaps.ask(grace).len(), plain, "those that were several wait");
+        gaps.forget(over, over, Duration::ZERO);
+        gaps.forget(over, over, Duration::ZERO);
+        assert!(!gaps.gaps.is_empty(), "nobody has looked into them");
+        let was_found = |ago: Duration, gaps: &mut Gaps| {
+            gaps.gaps.iter_mut().for_each(|gap| gap.found = Instant::now() - ago);
+        };
+        was_found(grace, &mut gaps);
+        assert_eq!(gaps.ask(grace).len(), gaps.gaps.len());
+        assert!(gaps.ask(grace).is_empty(), "the next look waits longer");
+        was_found(2 * grace, &mut gaps);
+        assert_eq!(gaps.ask(grace).len(), gaps.gaps.len());
+        gaps.forget(over, over, grace);
+        assert!(gaps.gaps.is_empty());
     }
 
     #[test]
     fn the_newest_are_kept() {
-        let ids: Vec<i64> = (0..3000).map(|i| 2 * i).collect();
-        let (gaps, _) = read(&ids);
-        assert_eq!(gaps.0.len(), Gaps::MOST);
-        assert_eq!(gaps.0.back().unwrap().ids, 5997..=5997);
-        assert!(gaps.are_full());
-        assert!(!read(&ids[..900]).0.are_full());
+        let far: Vec<i64> = (0..3_000).map(|i| i << 20).collect();
+        let before = Instant::now();
+        let (gaps, last) = read(&far);
+        assert!(gaps.gaps.len() < 2 * MOST);
+        assert_eq!(*gaps.gaps.back().unwrap().ids.end(), last - 1);
+        assert!(gaps.has_dropped_after(before) && !gaps.has_dropped_after(Instant::now()));
+        assert!(!read(&far[..900]).0.has_dropped_after(before));
+        let close: Vec<i64> = (0..MOST_IDS).map(|i| 2 * i).collect();
+        let (gaps, _) = read(&close);
+        let bits = gaps.gaps.iter().filter_map(|gap| gap.rows.as_ref().map(|rows| rows.0.len()));
+        assert!(bits.sum::<usize>() * 64 <= 2 * MOST_IDS as usize);
+        assert!(gaps.has_dropped_after(before));
         let mut edge = Gaps::default();
         edge.read(i64::MAX, i64::MIN);
-        assert_eq!(edge.ranges(), []);
-        assert_eq!(Gaps::from_json(&json!([[5, 2]])).ranges(), []);
+        edge.read(i64::MIN, i64::MAX);
+        assert_eq!(ranges(&Gaps::from_json(&json!([[5, 2]]))), []);
     }
 
     #[test]
@@ -167,21 +343,28 @@ mod tests {
         let (mut gaps, _) = read(&[1, 3]);
         let horizon = |oldest_running, next| Horizon { oldest_running, next };
         // The reading that finds it began before; what it could not see began until its end.
+        gaps.ask(Duration::ZERO);
         gaps.forget(horizon(50, 50), horizon(7, 9), Duration::ZERO);
+        gaps.ask(Duration::ZERO);
         gaps.forget(horizon(8, 20), horizon(20, 20), Duration::ZERO);
+        gaps.ask(Duration::ZERO);
         gaps.forget(horizon(9, 20), horizon(20, 20), Duration::from_secs(60));
-        assert_eq!(gaps.ranges(), [2..=2]);
+        assert_eq!(ranges(&gaps), [2..=2]);
+        gaps.ask(Duration::ZERO);
         gaps.forget(horizon(9, 20), horizon(20, 20), Duration::ZERO);
-        assert_eq!(gaps.ranges(), []);
+        assert_eq!(ranges(&gaps), []);
     }
 
     #[test]
     fn where_nobody_tells_the_grace_counts() {
         let (mut gaps, _) = read(&[1, 3]);
+        gaps.ask(Duration::ZERO);
         gaps.forget(Horizon::OVER, Horizon::OVER, Duration::ZERO);
+        gaps.ask(Duration::ZERO);
         gaps.forget(Horizon::OVER, Horizon::OVER, Duration::from_secs(60));
-        assert_eq!(gaps.ranges(), [2..=2]);
+        assert_eq!(ranges(&gaps), [2..=2]);
+        gaps.ask(Duration::ZERO);
         gaps.forget(Horizon::OVER, Horizon::OVER, Duration::ZERO);
-        assert_eq!(gaps.ranges(), []);
+        assert_eq!(ranges(&gaps), []);
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use arrow::array::BooleanArray;
 use millrace_api::data::{Records, SourceOffset, SourcePartition, SourceRecords};
 use millrace_api::{Error, Result, SourceContext};
 use serde_json::Value as Json;
@@ -115,8 +116,9 @@ impl Read {
     pub(super) fn records(&mut self, batch: Batch) -> SourceRecords {
         // One that could not go on: its ids are others now.
         self.progress = None;
+        let mut again = Vec::new();
         if let (Some(last), true) = (self.position.incrementing, self.settings.looks_for_gaps()) {
-            self.look_for_gaps(last, &batch);
+            self.look_for_gaps(last, &batch, &mut again);
         }
         self.position = self.position.moved_to(batch.last);
         if batch.unfinished.is_some() {
@@ -124,13 +126,19 @@ impl Read {
         }
         // Bulk mode has no position, and begins at the start each time.
         self.is_at_start &= self.position == Position::default();
-        self.emit(batch)
+        let mut run = self.emit(batch);
+        if !again.is_empty() {
+            let mut keep = vec![true; run.records.len()];
+            again.into_iter().for_each(|row| keep[row] = false);
+            run.records = run.records.filter(&BooleanArray::from(keep));
+        }
+        run
     }
 
     /// The records of a piece of a snapshot.
     pub(super) fn records_of_piece(&mut self, piece: Piece) -> SourceRecords {
         if self.settings.looks_for_gaps() {
-            let last = self.look_for_gaps(piece.looked_at, &piece.batch);
+            let last = self.look_for_gaps(piece.looked_at, &piece.batch, &mut Vec::new());
             if let Some(end) = piece.chunk_end.filter(|end| last < *end) {
                 self.gaps.pass_over(last + 1..=end);
             }
@@ -162,22 +170,23 @@ impl Read {
         let Some(grace) = self.settings.commit_safety else { return };
         let [begin, end] = horizons;
         self.gaps.forget(begin, end, grace);
-        if self.gaps.are_full() && self.begun.elapsed() > 3 * grace {
+        if self.gaps.has_dropped_after((self.begun + 3 * grace).into()) {
             self.settings.template.warnings.once(format!(
-                "ids without rows come faster in {} than transactions end: of those only the \
-                 newest {} ranges are looked into for rows that are committed late, and a row \
-                 below may be missed; let ids go up by one, use timestamp+incrementing, or poll \
-                 a view",
-                self.from.place(),
-                Gaps::MOST
+                "ids without rows come faster in {} than transactions end, and far from each \
+                 other: only the newest are looked for in case their rows are committed late, \
+                 and a row below may be missed; use timestamp+incrementing, or poll a view",
+                self.from.place()
             ));
         }
     }
 
-    /// Looks for ids that were passed over among rows that follow `last`. Gives the last id.
-    fn look_for_gaps(&mut self, mut last: i64, batch: &Batch) -> i64 {
-        for id in batch.ids() {
-            self.gaps.read(last, id);
+    /// Looks for ids that were passed over among rows that follow `last`, and for rows that were
+    /// read before. Gives the last id.
+    fn look_for_gaps(&mut self, mut last: i64, batch: &Batch, again: &mut Vec<usize>) -> i64 {
+        for (row, id) in batch.ids() {
+            if !self.gaps.read(last, id) {
+                again.push(row);
+            }
             last = last.max(id);
         }
         last

@@ -98,14 +98,15 @@ impl JdbcTask {
         if due > deadline {
             return false;
         }
-        let read = &self.reads[next];
+        let read = &mut self.reads[next];
+        let late = read.gaps.ask(read.settings.commit_safety.unwrap_or_default());
         let settings = Arc::clone(&read.settings);
         let connection = self.connection.take();
         let job = Job {
             settings: Arc::clone(&settings),
             from: read.from.clone(),
             position: read.position,
-            late: read.gaps.ranges(),
+            late,
             unfinished: read.unfinished.clone(),
         };
         let reading = match &read.from {

@@ -77,6 +77,40 @@ fn a_row_that_is_late_is_read_when_it_is_there() {
 }
 
 #[test]
+fn a_row_that_is_late_comes_once_where_ids_count_by_two() {
+    with(async |database| {
+        database.execute("ALTER SEQUENCE t_id_seq INCREMENT BY 2").await;
+        let more = [("mode", "incrementing"), ("commit.safety.grace.ms", "500")];
+        let mut reader = task(&props(&database.url(), &more)).await.unwrap();
+        let mut slow = database.connect().await;
+        execute(&mut slow, &format!("BEGIN; {INSERT}; SAVEPOINT a; {INSERT}; ROLLBACK TO a")).await;
+        let many = "INSERT INTO t (writer) SELECT 2 FROM generate_series(1, 5000)";
+        database.execute(many).await;
+        let mut came = ids(&read(&mut *reader, 5_000).await);
+        execute(&mut slow, "COMMIT").await;
+        // The row of the transaction, and what comes when the others were looked at again.
+        let start = Instant::now();
+        let mut last = Json::Null;
+        while start.elapsed() < Duration::from_secs(20) {
+            database.execute("INSERT INTO t (writer) VALUES (3)").await;
+            let runs = read(&mut *reader, 1).await;
+            came.extend(ids(&runs));
+            last = offset(runs.last().unwrap());
+            if last.get("millrace.gaps").is_none_or(|gaps| gaps.as_str().unwrap().len() < 200) {
+                break;
+            }
+        }
+        assert!(came.contains(&1), "the late row: {last}");
+        let written = came.len();
+        came.sort_unstable();
+        came.dedup();
+        assert_eq!(came.len(), written, "none came twice");
+        let all = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM t").fetch_one(&mut slow);
+        assert_eq!(usize::try_from(all.await.unwrap()).unwrap(), written);
+    });
+}
+
+#[test]
 fn ids_that_nobody_uses_are_forgotten() {
     with(async |database| {
         let more = [("mode", "incrementing"), ("commit.safety.grace.ms", "0")];
