@@ -6,20 +6,22 @@ use std::time::Duration;
 
 use millrace_api::{Connector, ConnectorRequests, Error, Props, Result};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::activity::Whose;
 use crate::config::redaction::Redaction;
 use crate::contain::contain;
-use crate::plugin_runtime::PluginRuntime;
+use crate::plugin_runtime::{Job, PluginRuntime};
+use crate::watched::Watched;
 
 /// How long a connector may take to stop (`CONNECTOR_GRACEFUL_SHUTDOWN_TIMEOUT_MS`).
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connector that was started. Dropping it gives it up at its next await.
+/// A connector that was started. Dropping it gives it up: it ends at its next await.
 pub(crate) struct RunningConnector {
     calls: mpsc::Sender<Call>,
-    job: JoinHandle<()>,
+    /// Dropped with it, so that it is given up.
+    job: Job<()>,
     /// What its errors must not show.
     redaction: Redaction,
 }
@@ -33,14 +35,17 @@ impl RunningConnector {
     /// Starts a connector, by its constructor. A panic is an error like any other; none shows what
     /// `redaction` hides. Cancelled, it gives the connector up.
     pub(crate) async fn start(
-        threads: &PluginRuntime,
+        (plugins, name): (&PluginRuntime, &str),
         redaction: Redaction,
         open: impl Future<Output = Result<Box<dyn Connector>>> + Send + 'static,
     ) -> Result<Self> {
         let (calls, inbox) = mpsc::channel(1);
         let (started, outcome) = oneshot::channel();
-        let job = threads.spawn(live(open, started, inbox));
-        let running = Self { calls, job, redaction };
+        let job = plugins.spawn(Whose::Connector(name.into()), live(open, started, inbox));
+        let mut running = Self { calls, job, redaction };
+        if let Some(refusal) = running.job.refusal() {
+            return Err(refusal);
+        }
         outcome.await.map_err(|_| gone())?.map_err(|e| running.hide(e))?;
         Ok(running)
     }
@@ -71,12 +76,6 @@ impl RunningConnector {
     }
 }
 
-impl Drop for RunningConnector {
-    fn drop(&mut self) {
-        self.job.abort();
-    }
-}
-
 fn gone() -> Error {
     Error::fatal("the connector is not there any more")
 }
@@ -88,7 +87,7 @@ async fn live(
     mut calls: mpsc::Receiver<Call>,
 ) {
     let mut connector = match contain(open).await {
-        Ok(connector) => connector,
+        Ok(connector) => Watched::new("", connector),
         Err(e) => return drop(started.send(Err(e))),
     };
     let _ = started.send(Ok(()));

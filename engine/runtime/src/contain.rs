@@ -6,6 +6,8 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 use millrace_api::{Error, Result};
 
+use crate::activity::panicked as panicked_in;
+
 /// Runs a plugin's call. What panicked is dropped, and must not be called again.
 pub(crate) async fn contain<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     caught(future).await?
@@ -14,7 +16,11 @@ pub(crate) async fn contain<T>(future: impl Future<Output = Result<T>>) -> Resul
 /// As [`contain`], with the panic apart from what the call itself has answered.
 pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T> {
     let panicked = |panic: Box<dyn Any + Send>| {
-        Error::fatal("the plugin panicked").context("panic", words(&*panic))
+        let error = Error::fatal("the plugin panicked").context("panic", words(&*panic));
+        match panicked_in() {
+            Some(callback) => error.context("callback", callback),
+            None => error,
+        }
     };
     AssertUnwindSafe(future).catch_unwind().await.map_err(panicked)
 }

@@ -1,14 +1,17 @@
 //! The worker: runs connectors and tasks, keeps their offsets and states, and answers for them.
 
+mod activity;
 mod catalog;
 mod config;
 mod connector;
 mod contain;
+mod fence;
 mod herder;
 mod log_levels;
 mod metrics;
 mod plugin_runtime;
 mod preview;
+mod processor;
 mod rehearsal;
 pub mod rest;
 mod secrets;
@@ -16,6 +19,8 @@ mod status;
 mod store;
 mod task;
 mod topics;
+mod watchdog;
+mod watched;
 mod worker;
 
 pub use catalog::Catalog;
@@ -33,3 +38,4 @@ pub use status::{State, Status};
 pub use store::offset_file::OffsetFile;
 pub use store::offsets::OffsetStore;
 pub use task::TaskId;
+pub use watchdog::Hung;

@@ -1,49 +1,323 @@
-//! Where plugins run: on threads of their own, so that one that blocks its thread keeps neither
-//! REST nor the herder waiting.
+//! Where plugins run: each connector and task on a thread of its own, so that one that blocks its
+//! thread, or never ends, keeps nobody else waiting (`docs/design/0019-containment.md`).
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
-use std::thread::available_parallelism;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::thread::{self, available_parallelism};
 
+use futures_util::future::{AbortHandle, Abortable};
 use millrace_api::{Error, Result};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
-/// With one thread, one plugin that blocks would stop all others.
-const FEWEST_THREADS: usize = 2;
+use crate::activity::{Activity, Whose};
+use crate::fence::Fence;
+use crate::processor::this_thread;
 
-/// Threads on which connectors run, or tasks. Dropping it cancels what runs there and waits for
-/// nothing: a thread that a plugin blocks ends with the process.
-pub(crate) struct PluginRuntime(Option<Runtime>);
+/// Fewer would let what one plugin spawns hold up the timers of all.
+const FEWEST_DRIVERS: usize = 2;
 
-impl PluginRuntime {
-    /// As many threads as run at once on this machine, each by this name.
-    pub(crate) fn start(name: &'static str) -> Result<Self> {
-        let threads = available_parallelism().map_or(FEWEST_THREADS, NonZero::get);
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads.max(FEWEST_THREADS))
-            .thread_name(name)
-            .enable_all()
-            .build();
-        let failed = |e| Error::fatal("cannot start threads").context("name", name).with_source(e);
-        runtime.map(|runtime| Self(Some(runtime))).map_err(failed)
-    }
+/// Threads that plugins have not given back. With more of them a worker starts nothing: it should be
+/// restarted, and what is the matter be seen to.
+const MOST_STUCK: usize = 256;
 
-    pub(crate) fn handle(&self) -> &Handle {
+/// Runs connectors and tasks. Dropping it gives up what runs, and waits for nothing: a thread that a
+/// plugin blocks ends with the process.
+pub(crate) struct PluginRuntime {
+    driver: Arc<Driver>,
+    jobs: Arc<Jobs>,
+}
+
+/// Timers and sockets of all plugins, and what they spawn. Here runs none of their callbacks.
+struct Driver(Option<Runtime>);
+
+impl Driver {
+    fn handle(&self) -> &Handle {
         self.0.as_ref().expect("it is taken when it is dropped").handle()
     }
+}
 
-    pub(crate) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// What runs now, whether anybody waits for it or not.
+#[derive(Default)]
+pub(crate) struct Jobs(Mutex<(u64, BTreeMap<u64, Arc<Running>>)>);
+
+/// One connector or task that runs.
+pub(crate) struct Running {
+    pub(crate) activity: Arc<Activity>,
+    abort: AbortHandle,
+    /// Its thread has the lowest priority, for good: it goes on with another, once it lets go.
+    slowed: AtomicBool,
+}
+
+impl Running {
+    /// Its thread has been given the lowest priority.
+    pub(crate) fn slowed(&self) {
+        self.slowed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_slowed(&self) -> bool {
+        self.slowed.load(Ordering::Acquire)
+    }
+}
+
+impl Jobs {
+    fn lock(&self) -> MutexGuard<'_, (u64, BTreeMap<u64, Arc<Running>>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn all(&self) -> Vec<(u64, Arc<Running>)> {
+        self.lock().1.iter().map(|(number, job)| (*number, Arc::clone(job))).collect()
+    }
+
+    fn add(&self, job: Arc<Running>) -> Result<u64> {
+        let (next, all) = &mut *self.lock();
+        let stuck = all.values().filter(|job| job.activity.fence.is_closed()).count();
+        if stuck >= MOST_STUCK {
+            return Err(Error::fatal("too many plugins have not given their threads back")
+                .context("threads", stuck)
+                .context("remedy", "GET /ext/v1/hung names them; restart the worker"));
+        }
+        *next += 1;
+        all.insert(*next, job);
+        Ok(*next)
+    }
+
+    fn remove(&self, number: u64) {
+        self.lock().1.remove(&number);
+    }
+}
+
+/// What a connector or task does, from its start to its end.
+struct Life {
+    future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    running: Arc<Running>,
+    /// Forgets that it runs, when it is dropped.
+    _entry: Listed,
+}
+
+struct Listed(Arc<Jobs>, u64);
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.0.remove(self.1);
+    }
+}
+
+/// The outcome of what runs. Dropped before, what runs is given up: it ends at its next await.
+pub(crate) struct Job<T> {
+    outcome: Result<oneshot::Receiver<T>, Option<Error>>,
+    running: Option<Arc<Running>>,
+}
+
+impl<T> Job<T> {
+    /// Why it was not even begun.
+    pub(crate) fn refusal(&mut self) -> Option<Error> {
+        self.outcome.as_mut().err().and_then(Option::take)
+    }
+
+    /// What it writes through.
+    pub(crate) fn fence(&self) -> Fence {
+        self.running.as_ref().map(|running| running.activity.fence.clone()).unwrap_or_default()
+    }
+}
+
+impl<T> Future for Job<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        let given_up = || Error::fatal("it was given up before it had ended");
+        Poll::Ready(match &mut self.outcome {
+            Ok(outcome) => ready!(Pin::new(outcome).poll(context)).map_err(|_| given_up()),
+            Err(refusal) => Err(refusal.take().unwrap_or_else(given_up)),
+        })
+    }
+}
+
+impl<T> Drop for Job<T> {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.activity.fence.close();
+            running.abort.abort();
+        }
+    }
+}
+
+impl PluginRuntime {
+    pub(crate) fn start() -> Result<Self> {
+        let threads = available_parallelism().map_or(FEWEST_DRIVERS, NonZero::get);
+        let driver = Builder::new_multi_thread()
+            .worker_threads(threads.max(FEWEST_DRIVERS))
+            .thread_name("plugins")
+            .enable_all()
+            .build();
+        let driver = driver.map_err(|e| Error::fatal("cannot start threads").with_source(e))?;
+        Ok(Self { driver: Arc::new(Driver(Some(driver))), jobs: Arc::default() })
+    }
+
+    pub(crate) fn jobs(&self) -> &Arc<Jobs> {
+        &self.jobs
+    }
+
+    /// Runs something of a plugin on a thread of its own.
+    pub(crate) fn spawn<F>(&self, whose: Whose, future: F) -> Job<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        self.handle().spawn(future)
+        let (sender, outcome) = oneshot::channel();
+        let (abort, registration) = AbortHandle::new_pair();
+        let telling = async move {
+            let _ = sender.send(future.await);
+        };
+        let future = Abortable::new(telling, registration);
+        let future = Box::pin(async move {
+            let _ = future.await;
+        });
+        let activity = Activity::new(whose);
+        let running = Arc::new(Running { activity, abort, slowed: AtomicBool::new(false) });
+        let begun = self.jobs.add(Arc::clone(&running)).and_then(|number| {
+            let _entry = Listed(Arc::clone(&self.jobs), number);
+            let life = Life { future, running: Arc::clone(&running), _entry };
+            match begin(life, Arc::clone(&self.driver)) {
+                Ok(()) => Ok(()),
+                Err((e, _)) => Err(Error::fatal("cannot start a thread").with_source(e)),
+            }
+        });
+        Job { outcome: begun.map(|()| outcome).map_err(Some), running: Some(running) }
     }
 }
 
 impl Drop for PluginRuntime {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
+        self.jobs.all().iter().for_each(|(_, job)| job.abort.abort());
+    }
+}
+
+type Slot = Arc<Mutex<Option<Life>>>;
+
+/// Starts a thread for a life, which comes back if there is none.
+fn begin(life: Life, driver: Arc<Driver>) -> Result<(), (std::io::Error, Option<Life>)> {
+    let whose = &life.running.activity.whose;
+    // Linux shows 15 bytes of it.
+    let name = match whose {
+        Whose::Connector(name) => name.to_string(),
+        Whose::Task(id) => id.to_string(),
+    };
+    let name = name.replace('\0', "");
+    let slot: Slot = Arc::new(Mutex::new(Some(life)));
+    let taken = Arc::clone(&slot);
+    let taken = move || {
+        let life = taken.lock().unwrap_or_else(PoisonError::into_inner).take();
+        live(life, &driver);
+    };
+    match thread::Builder::new().name(name).spawn(taken) {
+        Ok(_) => Ok(()),
+        Err(e) => Err((e, slot.lock().unwrap_or_else(PoisonError::into_inner).take())),
+    }
+}
+
+/// Works on a life to its end, or until it lets go after its thread was slowed.
+fn live(mut life: Option<Life>, driver: &Arc<Driver>) {
+    let handle = driver.handle().clone();
+    // What is dropped at the end may need it.
+    let _context = handle.enter();
+    let thread = this_thread();
+    while let Some(mut living) = life.take() {
+        living.running.activity.enter();
+        let ended = handle.block_on(std::future::poll_fn(|context| {
+            let activity = &living.running.activity;
+            activity.hold(thread);
+            let polled = living.future.as_mut().poll(context);
+            activity.let_go();
+            match polled {
+                Poll::Ready(()) => Poll::Ready(true),
+                Poll::Pending if living.running.is_slowed() => Poll::Ready(false),
+                Poll::Pending => Poll::Pending,
+            }
+        }));
+        if ended {
+            return;
         }
+        living.running.slowed.store(false, Ordering::Release);
+        // Without another thread it goes on with this one.
+        life = begin(living, Arc::clone(driver)).err().and_then(|(_, life)| life);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn whose() -> Whose {
+        Whose::Connector("c".into())
+    }
+
+    #[tokio::test]
+    async fn timers_and_what_is_spawned_work() {
+        let plugins = PluginRuntime::start().unwrap();
+        let job = plugins.spawn(whose(), async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::spawn(async { 7 }).await.unwrap()
+        });
+        assert_eq!(job.await.unwrap(), 7);
+        while !plugins.jobs().all().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_ends_at_its_next_await() {
+        let plugins = PluginRuntime::start().unwrap();
+        let (alive, dropped) = oneshot::channel::<()>();
+        let job = plugins.spawn(whose(), async move {
+            std::future::pending::<()>().await;
+            drop(alive);
+        });
+        drop(job);
+        assert!(dropped.await.is_err());
+        let panics = plugins.spawn(whose(), async { panic!("no") });
+        let outcome: Result<()> = panics.await;
+        assert!(outcome.is_err());
+    }
+
+    /// One that was slowed goes on with a thread that is not.
+    #[tokio::test]
+    async fn a_slowed_thread_is_replaced() {
+        let plugins = PluginRuntime::start().unwrap();
+        let job = plugins.spawn(whose(), async {
+            let first = this_thread();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            (first, this_thread())
+        });
+        plugins.jobs().all()[0].1.slowed();
+        let (first, second) = job.await.unwrap();
+        assert_ne!(first, second);
+    }
+
+    #[tokio::test]
+    async fn threads_that_never_come_back_are_bounded() {
+        let plugins = PluginRuntime::start().unwrap();
+        for _ in 0..MOST_STUCK {
+            let activity = Activity::new(whose());
+            activity.fence.close();
+            let (abort, _) = AbortHandle::new_pair();
+            let slowed = AtomicBool::new(false);
+            plugins.jobs.add(Arc::new(Running { activity, abort, slowed })).unwrap();
+        }
+        let refused = plugins.spawn(whose(), async {}).await.unwrap_err();
+        assert!(refused.to_string().contains("restart the worker"), "{refused}");
     }
 }

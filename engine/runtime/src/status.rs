@@ -37,7 +37,7 @@ pub struct Status {
     pub worker_id: String,
     /// The plugin's version.
     pub version: Option<String>,
-    /// The error that led to [`State::Failed`].
+    /// The error that led to [`State::Failed`]; or what one that works does not return from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
 }
@@ -84,6 +84,20 @@ impl StatusStore {
         }
     }
 
+    /// Adds a word to the status of one that works, or takes it back.
+    pub(crate) fn remark(&self, connector: &str, task: Option<usize>, remark: Option<String>) {
+        let mut all = self.lock();
+        let Some(statuses) = all.get_mut(connector) else { return };
+        let status = match task {
+            Some(task) => statuses.tasks.get_mut(&task),
+            None => statuses.connector.as_mut(),
+        };
+        let works = |status: &&mut Status| matches!(status.state, State::Running | State::Paused);
+        if let Some(status) = status.filter(works) {
+            status.trace = remark;
+        }
+    }
+
     /// Forgets tasks numbered from `first` on.
     pub(crate) fn forget_tasks(&self, connector: &str, first: usize) {
         if let Some(statuses) = self.lock().get_mut(connector) {
@@ -121,6 +135,10 @@ impl StatusWriter {
     /// The metrics of the same run of the task.
     pub(crate) fn metrics(&self) -> &Arc<TaskMetrics> {
         &self.metrics
+    }
+
+    pub(crate) fn task(&self) -> &TaskId {
+        &self.id
     }
 
     pub(crate) fn write(&self, state: State) {

@@ -9,10 +9,10 @@ use millrace_api::{
 };
 use millrace_kafka::{Cluster, Consumer, Producer, Properties};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::activity::{Whose, during, fence};
 use crate::catalog::Catalog;
 use crate::config::client_keys::Client;
 use crate::config::connector::ConnectorConfig;
@@ -23,7 +23,7 @@ use crate::config::{clients, plugins};
 use crate::connector::RunningConnector;
 use crate::contain::contain;
 use crate::metrics::{Metrics, Registration, TaskMetrics};
-use crate::plugin_runtime::PluginRuntime;
+use crate::plugin_runtime::{Job, PluginRuntime};
 use crate::status::{State, Status, StatusStore, StatusWriter};
 use crate::store::offsets::{ConnectorOffsets, OffsetStore};
 use crate::task::errors::ErrorPolicy;
@@ -33,6 +33,7 @@ use crate::task::source::{Committer, SourcePipeline, SourceTaskLoop};
 use crate::task::topics::{TopicCreation, TopicGroup};
 use crate::task::{self, TaskId, Wanted, Wishes};
 use crate::topics::{ActiveTopics, TopicUses};
+use crate::watched::Watched;
 
 /// What connectors and tasks share in this process.
 pub(crate) struct Worker {
@@ -43,10 +44,7 @@ pub(crate) struct Worker {
     pub(crate) offsets: Arc<dyn OffsetStore>,
     pub(crate) statuses: Arc<StatusStore>,
     pub(crate) metrics: Arc<Metrics>,
-    /// Apart from tasks, which work more: a task that blocks its thread must not keep a connector
-    /// from being stopped or made.
-    pub(crate) connectors: PluginRuntime,
-    pub(crate) tasks: PluginRuntime,
+    pub(crate) plugins: PluginRuntime,
 }
 
 /// What a task is started with.
@@ -63,7 +61,7 @@ pub(crate) struct TaskConfig {
 /// A task that was started; dropping it gives the task up.
 pub(crate) struct RunningTask {
     wanted: watch::Sender<Wanted>,
-    handle: Option<JoinHandle<()>>,
+    job: Option<Job<()>>,
     status: StatusWriter,
     _metrics: Registration,
 }
@@ -91,7 +89,7 @@ impl Worker {
 
     async fn consumer(&self, id: &TaskId, connector: &Props) -> Result<Box<dyn Consumer>> {
         let properties = clients::consumer(&self.config, connector, id)?;
-        let consumer = self.cluster.consumer(&properties).await;
+        let consumer = self.cluster.consumer(&properties).await.map(|c| fence().consumer(c));
         consumer.map_err(|e| clients::traced_back(e, &self.config, connector, Client::Consumer))
     }
 
@@ -100,7 +98,7 @@ impl Worker {
         properties: Properties,
         connector: &Props,
     ) -> Result<Box<dyn Producer>> {
-        let producer = self.cluster.producer(&properties).await;
+        let producer = self.cluster.producer(&properties).await.map(|p| fence().producer(p));
         producer.map_err(|e| clients::traced_back(e, &self.config, connector, Client::Producer))
     }
 
@@ -123,7 +121,8 @@ impl Worker {
         }
         let offsets: Arc<dyn OffsetReader> = Arc::new(self.connector_offsets(name));
         let context = ConnectorContext::new(name, offsets, requests);
-        RunningConnector::start(&self.connectors, redaction, connector(props, context)).await
+        let open = connector(props, context);
+        RunningConnector::start((&self.plugins, name), redaction, opened(open)).await
     }
 
     /// Starts a task. It runs, and writes its status, until it ends or is stopped.
@@ -143,15 +142,19 @@ impl Worker {
                 Ok(()) => writer.write(State::Unassigned),
                 Err(error) => {
                     tracing::error!(
-                        "task {id} failed and stays so until it is restarted: {}",
+                        "task {} failed and stays so until it is restarted: {}",
+                        writer.task(),
                         error.trace()
                     );
                     writer.write_failure(&error);
                 }
             }
         };
-        let handle = Some(self.tasks.spawn(life.instrument(span)));
-        RunningTask { wanted: sender, handle, status, _metrics: metrics }
+        let mut job = self.plugins.spawn(Whose::Task(id), life.instrument(span));
+        if let Some(refusal) = job.refusal() {
+            status.write_failure(&refusal);
+        }
+        RunningTask { wanted: sender, job: Some(job), status, _metrics: metrics }
     }
 
     /// Runs a task with the values of its configuration's variables, which no error shows.
@@ -196,7 +199,7 @@ impl Worker {
                 let errors = ErrorPolicy::new(id.clone(), errors, redaction.clone(), None, metrics);
                 let pipeline = self.source_pipeline(id, &config, topics, errors).await?;
                 let context = SourceContext::new(Arc::clone(&id.connector), offsets);
-                let task = open(task, context).await?;
+                let task = Watched::new("", opened(open(task, context)).await?);
                 let committer = self.committer(id, &config, metrics);
                 let (status, metrics) = (status.clone(), Arc::clone(metrics));
                 SourceTaskLoop { task, pipeline, committer, wishes, status, metrics }.run().await
@@ -205,7 +208,7 @@ impl Worker {
                 let errors = self.sink_errors(id, &config, redaction, metrics).await?;
                 let errors = Arc::new(errors);
                 let context = SinkContext::new(Arc::clone(&id.connector), errors.reporter());
-                let task = open(task, context.clone()).await?;
+                let task = Watched::new("", opened(open(task, context.clone())).await?);
                 let pipeline = self.sink_pipeline(&config, errors, topics, metrics)?;
                 let mut consumer = self.consumer(id, &connector).await?;
                 consumer.subscribe(&config.subscription()?).await?;
@@ -269,7 +272,8 @@ impl Worker {
         metrics: &Arc<TaskMetrics>,
     ) -> Committer {
         let submitted = SubmittedRecords::new(config.errors().tolerate_all, metrics);
-        let offsets = self.connector_offsets(&id.connector);
+        let store = fence().offsets(Arc::clone(&self.offsets));
+        let offsets = ConnectorOffsets::new(Arc::clone(&id.connector), store);
         let WorkerConfig { commit_interval, commit_timeout, .. } = self.config;
         Committer::new(submitted, offsets, commit_interval, commit_timeout)
     }
@@ -313,6 +317,12 @@ impl Worker {
     }
 }
 
+/// A task as its constructor makes it, which is `start` in Java.
+async fn opened<T>(open: impl Future<Output = Result<T>>) -> Result<T> {
+    let _call = during("start", "");
+    open.await
+}
+
 async fn create_dead_letter_queue(
     cluster: &dyn Cluster,
     topic: &str,
@@ -343,26 +353,28 @@ impl RunningTask {
     }
 
     /// Waits until `deadline` for a task that was told to stop, then gives it up: it is cancelled at
-    /// its next await and writes no status any more.
+    /// its next await, writes nothing any more, and leaves its group whatever it does.
     async fn stopped(mut self, deadline: Instant) {
-        let Some(mut handle) = self.handle.take() else {
+        let Some(mut job) = self.job.take() else {
             return;
         };
-        if tokio::time::timeout_at(deadline, &mut handle).await.is_err() {
+        if tokio::time::timeout_at(deadline, &mut job).await.is_err() {
             tracing::error!(
-                "a task did not stop within task.shutdown.graceful.timeout.ms and is given up"
+                "{} did not stop within task.shutdown.graceful.timeout.ms and is given up",
+                self.status.task()
             );
             self.status.cancel();
-            handle.abort();
+            let fence = job.fence();
+            drop(job);
+            tokio::spawn(async move { fence.settled().await });
         }
     }
 }
 
 impl Drop for RunningTask {
     fn drop(&mut self) {
-        if let Some(handle) = self.handle.take() {
+        if self.job.take().is_some() {
             self.status.cancel();
-            handle.abort();
         }
     }
 }

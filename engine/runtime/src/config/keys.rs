@@ -38,6 +38,9 @@ pub(crate) struct Keys {
     /// How long all tasks together may take to stop, in milliseconds.
     #[config(key = "task.shutdown.graceful.timeout.ms", importance = Low, default = 5000)]
     pub(crate) task_shutdown_graceful_timeout_ms: i64,
+    /// For how long a connector or task may not return from a call before the log, its status and `GET /ext/v1/hung` say so, in milliseconds.
+    #[config(key = "plugin.hang.report.ms", importance = Low, default = 30000, validate = at_least(100i64))]
+    pub(crate) plugin_hang_report_ms: i64,
     /// How often the offsets of tasks are committed, in milliseconds.
     #[config(key = "offset.flush.interval.ms", importance = Low, default = 60000)]
     pub(crate) offset_flush_interval_ms: i64,

@@ -15,6 +15,7 @@ use crate::config::meant::{is_of_the_other_role, meant};
 use crate::config::worker::WorkerConfig;
 use crate::task::chain::{Step, TransformationChain};
 use crate::task::serde::{Converters, Named};
+use crate::watched::Watched;
 
 /// Which class a connector's converter is, and where its keys are.
 struct Choice<'a> {
@@ -162,6 +163,7 @@ fn converter(
         unreachable!("the catalog was asked for a converter")
     };
     let converter = open(&choice.props, role).map_err(|e| located(e, plugin, choice))?;
+    let converter = Watched::new(plugin.class(), converter);
     Ok(Named { class: plugin.class(), converter })
 }
 
@@ -201,6 +203,7 @@ pub(crate) fn step(catalog: &Catalog, alias: &str, connector: &Props) -> Result<
         unreachable!("the catalog was asked for a transformation")
     };
     let transformation = open(&props).map_err(|e| e.context("below", &prefix))?;
+    let transformation = Watched::new(plugin.class(), transformation);
     let negate = negate.is_some_and(|n| n.trim().eq_ignore_ascii_case("true"));
     let predicate = match predicate {
         Some(alias) => Some((open_predicate(catalog, alias.trim(), connector)?, negate)),
@@ -220,7 +223,8 @@ fn open_predicate(catalog: &Catalog, alias: &str, connector: &Props) -> Result<B
     let Open::Predicate(open) = plugin.open() else {
         unreachable!("the catalog was asked for a predicate")
     };
-    open(&props).map_err(|e| e.context("below", &prefix))
+    let predicate = open(&props).map_err(|e| e.context("below", &prefix))?;
+    Ok(Watched::new(plugin.class(), predicate))
 }
 
 fn missing(key: &str) -> Error {

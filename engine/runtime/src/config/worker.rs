@@ -24,6 +24,8 @@ pub struct WorkerConfig {
     pub(crate) value_converter: ClassName,
     pub(crate) header_converter: ClassName,
     pub(crate) graceful_timeout: Duration,
+    /// What a plugin does not return from for so long is reported.
+    pub(crate) hang_report: Duration,
     pub(crate) commit_interval: Duration,
     pub(crate) commit_timeout: Duration,
     /// `metrics.sample.window.ms` and `metrics.num.samples`.
@@ -72,6 +74,7 @@ impl WorkerConfig {
             value_converter: worker.value_converter,
             header_converter: worker.header_converter,
             graceful_timeout: millis(worker.task_shutdown_graceful_timeout_ms),
+            hang_report: millis(worker.plugin_hang_report_ms),
             // At 0 a task would do nothing but commit.
             commit_interval: millis(worker.offset_flush_interval_ms).max(Duration::from_millis(1)),
             commit_timeout: millis(worker.offset_flush_timeout_ms),

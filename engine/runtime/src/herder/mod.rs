@@ -13,6 +13,7 @@ use millrace_api::{PluginKind, Props, Result};
 use serde::Serialize;
 
 use crate::status::Status;
+use crate::watchdog::Hung;
 
 /// What a connector should be doing (`TargetState` in Java).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -213,6 +214,9 @@ pub trait Herder: Send + Sync {
     /// connector asks the system it is for. `nulls` are keys that were given with null, which are
     /// errors.
     async fn validate(&self, config: &Props, nulls: &[String]) -> Result<ConfigInfos>;
+
+    /// What does not return from a call, and what was given up and is still there.
+    async fn hung(&self) -> Result<Vec<Hung>>;
 
     /// Answers once the herder can take commands. While it cannot yet, the error is `Retriable`.
     async fn health(&self) -> Result<()>;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 use tokio::time::timeout;
 
 use super::ConnectorOffset;
+use crate::activity::{Whose, during};
 use crate::config::clients;
 use crate::contain::contain;
 use crate::store::offsets::ConnectorOffsets;
@@ -191,17 +192,20 @@ async fn consent(
 ) -> Result<OffsetControl> {
     let failed = || format!("Failed to modify offsets for {kind} connector {name}");
     // Dropped, so is the call: a client or a deletion need not wait for it.
-    let mut jobs = tokio::task::JoinSet::new();
-    jobs.spawn_on(contain(asked), worker.connectors.handle());
-    let answer = match timeout(PATIENCE, jobs.join_next()).await {
+    let asked = contain(async {
+        let _call = during("alterOffsets", "");
+        asked.await
+    });
+    let asking = worker.plugins.spawn(Whose::Connector(name.into()), asked);
+    let answer = match timeout(PATIENCE, asking).await {
         Err(_) => {
             return Err(Error::fatal(format!(
                 "Timed out while calling the 'alterOffsets' method for {kind} connector {name}"
             )));
         }
-        Ok(joined) => joined.and_then(Result::ok),
+        Ok(answer) => answer.flatten(),
     };
-    match answer.unwrap_or_else(|| Err(Error::fatal("the worker is stopping"))) {
+    match answer {
         Ok(OffsetControl::Refused) => Err(Error::fatal(format!(
             "Failed to modify offsets for connector {name} because it doesn't support external \
              modification of offsets"

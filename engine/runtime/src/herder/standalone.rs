@@ -33,6 +33,7 @@ use crate::plugin_runtime::PluginRuntime;
 use crate::status::{ConnectorStatuses, State, Status, StatusStore};
 use crate::store::offsets::OffsetStore;
 use crate::topics::ActiveTopics;
+use crate::watchdog::{self, Hung};
 use crate::worker::Worker;
 
 /// A worker by itself.
@@ -93,9 +94,10 @@ impl StandaloneHerder {
             offsets,
             statuses: Arc::new(StatusStore::default()),
             metrics: Arc::new(Metrics::new(window, samples)),
-            connectors: PluginRuntime::start("connector")?,
-            tasks: PluginRuntime::start("task")?,
+            plugins: PluginRuntime::start()?,
         };
+        let (jobs, statuses) = (worker.plugins.jobs(), Arc::clone(&worker.statuses));
+        watchdog::watch(jobs, statuses, worker.config.hang_report)?;
         Ok(Self { worker: Arc::new(worker), cluster_id, connectors: Mutex::default() })
     }
 
@@ -315,6 +317,10 @@ impl Herder for StandaloneHerder {
 
     async fn reset_offsets(&self, name: &str) -> Result<String> {
         self.ask(name, |reply| Command::ChangeOffsets { wanted: None, reply }).await
+    }
+
+    async fn hung(&self) -> Result<Vec<Hung>> {
+        Ok(watchdog::hung(self.worker.plugins.jobs(), self.worker.config.hang_report))
     }
 
     async fn health(&self) -> Result<()> {

@@ -17,6 +17,7 @@ use millrace_api::config::{
 };
 use millrace_api::{ConverterRole, Error, ErrorKind, Plugin, PluginKind, Props, Result, Verdict};
 
+use crate::activity::{Whose, during};
 use crate::catalog::{Catalog, Class};
 use crate::config::clients::below;
 use crate::config::connector::{check_sink, common_definition};
@@ -66,8 +67,10 @@ pub(crate) async fn validate(
         }
         Ok(infos)
     });
-    let checked = worker.connectors.spawn(checking).await;
-    let checked = checked.unwrap_or_else(|_| Err(Error::retriable("the worker is stopping")));
+    let name = raw.get("name").map_or("", String::as_str);
+    let mut checked = worker.plugins.spawn(Whose::Connector(name.into()), checking);
+    let checked = tokio::time::timeout(LONGEST_VALIDATION, &mut checked).await;
+    let checked = checked.unwrap_or_else(|_| Err(unanswered())).flatten();
     checked.map(|infos| redaction.infos(infos)).map_err(|e| redaction.error(e))
 }
 
@@ -110,13 +113,25 @@ fn check(asked: Asked<'_>) -> Result<ConfigInfos> {
     Ok(infos)
 }
 
+/// With [verification](LONGEST_VERIFICATION), and before REST itself gives up after 90 s.
+const LONGEST_VALIDATION: Duration = Duration::from_secs(75);
+
+fn unanswered() -> Error {
+    let seconds = LONGEST_VALIDATION.as_secs();
+    Error::fatal(format!("the plugin did not say within {seconds} s whether this is valid"))
+}
+
 /// A connector that takes longer is not waited for: REST itself waits 90 s.
 const LONGEST_VERIFICATION: Duration = Duration::from_secs(60);
 
 /// What the connector hears from the system it is for.
 async fn verify(asked: Asked<'_>, infos: &mut ConfigInfos) -> Result<()> {
     let plugin = asked.catalog.connector_of(asked.props)?;
-    let verified = tokio::time::timeout(LONGEST_VERIFICATION, plugin.verify(asked.props.clone()));
+    let verifying = async {
+        let _call = during("verify", plugin.class());
+        plugin.verify(asked.props.clone()).await
+    };
+    let verified = tokio::time::timeout(LONGEST_VERIFICATION, verifying);
     let verdict = match verified.await {
         Ok(verdict) => verdict?,
         Err(_) => {
@@ -207,7 +222,11 @@ fn own_values(
     framework: &mut Vec<ConfigValue>,
 ) -> Vec<ConfigValue> {
     let mut values = own.validate_with_nulls(asked.props, asked.nulls);
-    for error in plugin.validate(asked.props) {
+    let complaints = {
+        let _call = during("validate", plugin.class());
+        plugin.validate(asked.props)
+    };
+    for error in complaints {
         match own.get(&error.key) {
             Some(_) => complain(&mut values, error),
             None => complain(framework, error),

@@ -8,6 +8,7 @@ mod body;
 mod connectors;
 mod cors;
 mod error;
+mod ext;
 mod headers;
 mod layers;
 mod listen;
@@ -204,7 +205,8 @@ impl RestServer {
 
 /// What is served on the regular listeners in any case.
 fn operations() -> Vec<Operation> {
-    let all = [root::operations(), connectors::operations(), offsets::operations()];
+    let all =
+        [root::operations(), connectors::operations(), offsets::operations(), ext::operations()];
     all.into_iter().flatten().chain(plugins::operations()).collect()
 }
 

@@ -3,6 +3,7 @@
 
 mod asking;
 mod blocking;
+mod containment;
 mod converters;
 mod fixture;
 mod herder;

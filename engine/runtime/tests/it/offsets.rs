@@ -175,7 +175,7 @@ async fn a_connector_has_a_say_in_changes_of_its_offsets() {
     for (fault, said) in [
         (Fault::Fatal, "alter cannot go on"),
         (Fault::Retriable, "Failed to modify offsets for source connector opinion"),
-        (Fault::Panic, "the plugin panicked (panic: alter panics)"),
+        (Fault::Panic, "the plugin panicked (panic: alter panics, callback: alterOffsets)"),
     ] {
         lock(&shared("opinion")).faults.insert("alter", (1, fault));
         let refused = worker.alter_offsets("opinion", wanted()).await.unwrap_err();

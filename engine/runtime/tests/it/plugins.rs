@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arrow::array::BooleanArray;
 use async_trait::async_trait;
 use millrace_api::config::{Config, ConfigDef, ConfigError};
 use millrace_api::data::{Column, Records, RowError, Schema, SinkRecords, SourceRecords, Value};
 use millrace_api::{
     AlteredOffset, Connector, ConnectorContext, Converter, ConverterRole, Error, OffsetControl,
-    Offsets, Open, Plugin, PluginKind, Props, RawHeaders, Result, Serialized, Sink, SinkContext,
-    SinkTask, Source, SourceContext, SourceTask, TopicPartition, Transformation, Verdict,
+    Offsets, Open, Plugin, PluginKind, Predicate, Props, RawHeaders, Result, Serialized, Sink,
+    SinkContext, SinkTask, Source, SourceContext, SourceTask, TopicPartition, Transformation,
+    Verdict,
 };
 
 /// What happened to a sink, in order.
@@ -56,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) control: Option<OffsetControl>,
     /// The changes it was asked about, as JSON.
     pub(crate) altered: Vec<String>,
+    /// Whether what blocks and loops goes on.
+    pub(crate) is_released: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,6 +68,10 @@ pub(crate) enum Fault {
     Fatal,
     Panic,
     Hang,
+    /// Blocks its thread until it is released.
+    Block,
+    /// Computes until it is released.
+    Loop,
 }
 
 impl Shared {
@@ -99,11 +107,37 @@ pub(crate) fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 async fn commit_fault(shared: &Mutex<Shared>, call: &str) -> Result<()> {
     let fault = lock(shared).fault(call);
     match fault {
-        None => Ok(()),
+        Some(Fault::Hang) => std::future::pending().await,
+        fault => commit_now(shared, call, fault),
+    }
+}
+
+/// A fault of a call that cannot wait.
+fn fault_now(shared: &Mutex<Shared>, call: &str) -> Result<()> {
+    let fault = lock(shared).fault(call);
+    commit_now(shared, call, fault)
+}
+
+#[allow(clippy::disallowed_methods, reason = "it stands for a plugin that does this")]
+fn commit_now(shared: &Mutex<Shared>, call: &str, fault: Option<Fault>) -> Result<()> {
+    let is_held = || !lock(shared).is_released;
+    match fault {
+        None | Some(Fault::Hang) => Ok(()),
         Some(Fault::Retriable) => Err(Error::retriable(format!("{call} is out of luck"))),
         Some(Fault::Fatal) => Err(Error::fatal(format!("{call} cannot go on"))),
         Some(Fault::Panic) => panic!("{call} panics"),
-        Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Block) => {
+            while is_held() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Ok(())
+        }
+        Some(Fault::Loop) => {
+            while is_held() {
+                (0..100_000).for_each(|n| _ = std::hint::black_box(n));
+            }
+            Ok(())
+        }
     }
 }
 
@@ -195,14 +229,15 @@ impl Source for CountingSource {
         let stored = context.offsets().offsets(std::slice::from_ref(&partition)).await?;
         let next = stored[0].as_ref().map_or(0, |offset| offset["next"].as_i64().unwrap());
         let shared = shared(&config.name);
+        commit_fault(&shared, "start").await?;
         lock(&shared).task_starts.push(config.task);
         Ok(Box::new(CountingTask { config, shared, partition: Arc::new(partition), next }))
     }
 
     fn validate(config: &TestConfig) -> Vec<ConfigError> {
-        let fault = lock(&shared(&config.name)).fault("validate");
-        assert_ne!(fault, Some(Fault::Panic), "validate panics");
-        Vec::new()
+        let heard = fault_now(&shared(&config.name), "validate");
+        let error = |e: Error| ConfigError { key: "topic".to_owned(), message: e.to_string() };
+        heard.err().map(error).into_iter().collect()
     }
 
     async fn verify(config: TestConfig, _props: &Props) -> Verdict {
@@ -301,6 +336,7 @@ impl Sink for RecordingSink {
     async fn task(props: Props, context: SinkContext) -> Result<Box<dyn SinkTask>> {
         let config = TestConfig::parse(&props)?;
         let shared = shared(&config.name);
+        commit_fault(&shared, "start").await?;
         let task = usize::try_from(config.task).unwrap();
         Ok(Box::new(RecordingTask { shared, context, task }))
     }
@@ -333,7 +369,7 @@ struct RecordingTask {
 impl SinkTask for RecordingTask {
     async fn open(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         lock(&self.shared).events.push(Event::Open(partitions.to_vec()));
-        Ok(())
+        commit_fault(&self.shared, "open").await
     }
 
     async fn put(&mut self, records: &[SinkRecords]) -> Result<()> {
@@ -384,7 +420,7 @@ impl SinkTask for RecordingTask {
 
     async fn stop(&mut self) -> Result<()> {
         lock(&self.shared).events.push(Event::Stop);
-        Ok(())
+        commit_fault(&self.shared, "stop").await
     }
 }
 
@@ -410,6 +446,21 @@ impl Transformation for DropEndingIn {
     }
 }
 
+/// Leaves records as they are, and selects all of them, unless it is told to fail.
+struct Faulty(Arc<Mutex<Shared>>);
+
+impl Transformation for Faulty {
+    fn apply(&mut self, records: Records, _failed: &mut Vec<RowError>) -> Result<Vec<Records>> {
+        fault_now(&self.0, "apply").map(|()| vec![records])
+    }
+}
+
+impl Predicate for Faulty {
+    fn test(&mut self, records: &Records) -> Result<BooleanArray> {
+        fault_now(&self.0, "test").map(|()| vec![true; records.len()].into())
+    }
+}
+
 /// `StringConverter` that has to ask somebody first, as converters with a registry do.
 struct Asking {
     strings: Box<dyn Converter>,
@@ -428,6 +479,7 @@ impl Converter for Asking {
         column: &Column,
         failed: &mut Vec<RowError>,
     ) -> Result<Serialized> {
+        fault_now(&self.shared, "convert")?;
         self.strings.from_connect_data(topic, column, failed)
     }
 
@@ -448,6 +500,7 @@ impl Converter for Asking {
         headers: &[RawHeaders],
         failed: &mut Vec<RowError>,
     ) -> Result<Vec<Column>> {
+        fault_now(&self.shared, "convert")?;
         self.strings.to_connect_data(topic, rows, headers, failed)
     }
 }
@@ -469,6 +522,12 @@ pub(crate) fn plugins() -> Vec<Plugin> {
     plugins.push(Plugin::source::<CountingSource>());
     plugins.push(Plugin::sink::<RecordingSink>());
     plugins.push(Plugin::converter("test.Asking", ConfigDef::default, asking));
+    plugins.push(Plugin::transformation("test.Faulty", ConfigDef::default, |props| {
+        Ok(Box::new(Faulty(shared(&props["of"]))))
+    }));
+    plugins.push(Plugin::predicate("test.FaultyPredicate", ConfigDef::default, |props| {
+        Ok(Box::new(Faulty(shared(&props["of"]))))
+    }));
     plugins.push(Plugin::transformation("test.DropEndingIn", ConfigDef::default, |props| {
         let marker = props.get("marker").cloned().unwrap_or_default();
         Ok(Box::new(DropEndingIn { marker, poison: props.get("poison").cloned() }))

@@ -1,0 +1,259 @@
+//! Plugins that panic, block their thread, compute without end or wait for ever, in each of their
+//! callbacks, beside one that works: it goes on, the worker answers, and they can be deleted.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millrace_api::{Error, Props};
+use millrace_kafka::embedded::EmbeddedCluster;
+use millrace_runtime::{Herder, Hung, State, TargetState};
+use tokio::time::timeout;
+
+use crate::fixture::{Fixture, props, until};
+use crate::plugins::{Fault, lock, shared};
+
+const SOON: Duration = Duration::from_secs(1);
+
+/// So many calls fail: all there are.
+const MANY: usize = 1_000_000;
+
+/// What is called, of what, and what a report calls it.
+const CALLBACKS: [(&str, &str, &str); 20] = [
+    ("source", "connector", "start()"),
+    ("source", "task_configs", "taskConfigs()"),
+    ("source", "connector-stop", "stop()"),
+    ("source", "validate", "validate() of test.CountingSourceConnector"),
+    ("source", "verify", "verify() of test.CountingSourceConnector"),
+    ("source", "start", "start()"),
+    ("source", "poll", "poll()"),
+    ("source", "commit", "commit()"),
+    ("source", "stop", "stop()"),
+    ("source", "apply", "apply() of test.Faulty"),
+    ("source", "test", "test() of test.FaultyPredicate"),
+    ("source", "convert", "fromConnectData() of test.Asking"),
+    ("source", "prepare", "prepareFrom() of test.Asking"),
+    ("sink", "start", "start()"),
+    ("sink", "open", "open()"),
+    ("sink", "put", "put()"),
+    ("sink", "pre_commit", "preCommit()"),
+    ("sink", "close", "close()"),
+    ("sink", "stop", "stop()"),
+    ("sink", "convert", "toConnectData() of test.Asking"),
+];
+
+fn bad(kind: &str, name: &str) -> Props {
+    let mut config = props(&[
+        ("name", name),
+        ("transforms", "faulty"),
+        ("transforms.faulty.type", "test.Faulty"),
+        ("transforms.faulty.of", name),
+        ("transforms.faulty.predicate", "all"),
+        ("predicates", "all"),
+        ("predicates.all.type", "test.FaultyPredicate"),
+        ("predicates.all.of", name),
+        ("value.converter", "test.Asking"),
+        ("value.converter.of", name),
+    ]);
+    config.extend(match kind {
+        "source" => {
+            props(&[("connector.class", "CountingSource"), ("topic", name), ("count", "1000000")])
+        }
+        _ => props(&[("connector.class", "RecordingSink"), ("topics", "food")]),
+    });
+    config
+}
+
+/// The worker answers whatever does not concern what hangs.
+async fn answers(fixture: &Fixture) {
+    let worker = fixture.worker();
+    let begun = Instant::now();
+    let asked = async {
+        worker.connectors().await?;
+        worker.health().await?;
+        worker.status("good").await?;
+        worker.connector_info("good").await?;
+        worker.offsets("good").await?;
+        worker.hung().await?;
+        let config = worker.connector_info("good").await?.config;
+        worker.validate(&config, &[]).await?;
+        Ok::<_, Error>(())
+    };
+    timeout(SOON, asked).await.expect("answers come within a second").unwrap();
+    assert!(begun.elapsed() < SOON);
+}
+
+async fn goes_on(fixture: &Fixture) {
+    let before = fixture.end_offset("good").await;
+    until("records of the good one", async || fixture.end_offset("good").await > before + 100)
+        .await;
+}
+
+/// Returns once a callback was met, and reported where it does not return.
+async fn noticed(fixture: &Fixture, name: &str, how: Fault, (call, shown): (&str, &str)) {
+    let state = shared(name);
+    until(&format!("{name} to be hit"), async || lock(&state).faults[call].0 < MANY).await;
+    // What waits at its end is dropped when its time is up.
+    let is_dropped = how == Fault::Hang && ["stop", "close"].contains(&call);
+    if how == Fault::Panic || is_dropped {
+        return;
+    }
+    until(&format!("a report of {name}"), async || {
+        let hung = fixture.worker().hung().await.unwrap();
+        let of_it = |hung: &Hung| hung.connector == name && hung.callback.as_deref() == Some(shown);
+        hung.iter().any(of_it)
+    })
+    .await;
+}
+
+/// All callbacks at once, each in a connector of its own.
+async fn all(how: Fault) {
+    let patience = [
+        ("task.shutdown.graceful.timeout.ms", "300"),
+        ("plugin.hang.report.ms", "1000"),
+        ("offset.flush.interval.ms", "50"),
+    ];
+    let fixture = Fixture::start_on(Arc::new(EmbeddedCluster::in_memory()), &patience).await;
+    let worker = fixture.worker();
+    fixture.source("good", "good", 100_000_000, &[("poll.ms", "1")]).await;
+    fixture.source("cook", "food", 100_000_000, &[("poll.ms", "1")]).await;
+    fixture.wait_for_task("good", 0, State::Running).await;
+    let name = |kind: &str, call: &str| format!("{how:?}-{kind}-{call}");
+    let one = async |(kind, call, shown): (&'static str, &'static str, &'static str)| {
+        let name = name(kind, call);
+        lock(&shared(&name)).faults.insert(call, (MANY, how));
+        let bad = bad(kind, &name);
+        let life = async {
+            let created = worker.put_connector(&name, bad, None, false).await;
+            // What is called at the end, and what a source commits once it has sent something.
+            if call.ends_with("stop") || call == "close" {
+                until("it to work", async || {
+                    let status = worker.task_status(&name, 0).await;
+                    status.is_ok_and(|s| s.status.state == State::Running)
+                })
+                .await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                worker.set_target_state(&name, TargetState::Stopped).await.unwrap();
+            }
+            drop(created);
+            std::future::pending::<()>().await;
+        };
+        let seen = noticed(&fixture, &name, how, (call, shown));
+        tokio::select! {
+            () = life => {}
+            () = seen => {}
+        }
+    };
+    let mut hit = Vec::new();
+    for callback in CALLBACKS {
+        // A call that only computes cannot wait.
+        let waits = !["validate", "apply", "test", "convert"].contains(&callback.1);
+        if how != Fault::Hang || waits {
+            hit.push(one(callback));
+        }
+    }
+    futures_util::future::join_all(hit).await;
+    answers(&fixture).await;
+    goes_on(&fixture).await;
+    let begun = Instant::now();
+    let names = worker.connectors().await.unwrap();
+    let bad = names.iter().filter(|name| name.starts_with(&format!("{how:?}")));
+    let deleted = futures_util::future::join_all(bad.map(|name| worker.delete_connector(name)));
+    let deleted = timeout(10 * SOON, deleted).await.expect("all can be deleted");
+    deleted.into_iter().for_each(|deleted| deleted.unwrap());
+    assert!(begun.elapsed() < 7 * SOON, "{:?}", begun.elapsed());
+    answers(&fixture).await;
+    goes_on(&fixture).await;
+    for (kind, call, _) in CALLBACKS {
+        lock(&shared(&name(kind, call))).is_released = true;
+    }
+    until("their threads to end", async || worker.hung().await.unwrap().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_panic_in_any_callback_harms_nobody_else() {
+    all(Fault::Panic).await;
+}
+
+#[tokio::test]
+async fn a_thread_blocked_in_any_callback_harms_nobody_else() {
+    all(Fault::Block).await;
+}
+
+#[tokio::test]
+async fn a_loop_in_any_callback_harms_nobody_else() {
+    all(Fault::Loop).await;
+}
+
+#[tokio::test]
+async fn a_wait_without_end_in_any_callback_harms_nobody_else() {
+    all(Fault::Hang).await;
+}
+
+/// A task that was given up wakes up late: what it sends and commits then is refused, and the status
+/// is not its own any more.
+#[tokio::test]
+async fn a_source_task_that_was_given_up_writes_nothing() {
+    let patience = [("task.shutdown.graceful.timeout.ms", "100")];
+    let fixture = Fixture::start_on(Arc::new(EmbeddedCluster::in_memory()), &patience).await;
+    let state = shared("late-source");
+    fixture.source("late-source", "late", 1000, &[("poll.ms", "1")]).await;
+    until("records", async || fixture.end_offset("late").await > 0).await;
+    lock(&state).faults.insert("poll", (1, Fault::Block));
+    until("it to block", async || lock(&state).faults["poll"].0 == 0).await;
+    let worker = fixture.worker();
+    worker.set_target_state("late-source", TargetState::Stopped).await.unwrap();
+    let hung = worker.hung().await.unwrap();
+    assert!(hung[0].given_up && hung[0].callback.as_deref() == Some("poll()"), "{hung:?}");
+    let (sent, offsets) =
+        (fixture.end_offset("late").await, worker.offsets("late-source").await.unwrap());
+    lock(&state).is_released = true;
+    until("its thread to end", async || worker.hung().await.unwrap().is_empty()).await;
+    assert_eq!(fixture.end_offset("late").await, sent);
+    assert_eq!(worker.offsets("late-source").await.unwrap(), offsets);
+    assert!(fixture.status("late-source").await.tasks.is_empty());
+}
+
+/// Its group does not count on it while it is blocked, and takes no commit of it afterwards.
+#[tokio::test]
+async fn a_sink_task_that_was_given_up_has_left_its_group() {
+    let patience = [("task.shutdown.graceful.timeout.ms", "100")];
+    let fixture = Fixture::start_on(Arc::new(EmbeddedCluster::in_memory()), &patience).await;
+    fixture.source("early", "early", 10, &[]).await;
+    until("records", async || fixture.end_offset("early").await == 10).await;
+    let state = shared("late-sink");
+    lock(&state).faults.insert("put", (1, Fault::Block));
+    fixture.sink("late-sink", "early", &[]).await;
+    until("it to block", async || lock(&state).faults["put"].0 == 0).await;
+    let worker = fixture.worker();
+    lock(&state).faults.insert("put", (1, Fault::Fatal));
+    worker.restart_task("late-sink", 0).await.unwrap();
+    let begun = Instant::now();
+    fixture.wait_for_task("late-sink", 0, State::Failed).await;
+    assert!(begun.elapsed() < 5 * SOON, "its successor has the partition: {:?}", begun.elapsed());
+    lock(&state).is_released = true;
+    until("its thread to end", async || worker.hung().await.unwrap().is_empty()).await;
+    assert_eq!(lock(&state).put_values().len(), 10, "it has put its records");
+    assert_ne!(fixture.committed("connect-late-sink", "early").await, Some(10));
+    let failed = worker.task_status("late-sink", 0).await.unwrap().status;
+    assert_eq!(failed.state, State::Failed);
+}
+
+/// What hangs is said in its status, for as long as it does.
+#[tokio::test]
+async fn a_hung_task_is_named_in_its_status() {
+    let patience = [("plugin.hang.report.ms", "200")];
+    let fixture = Fixture::start_on(Arc::new(EmbeddedCluster::in_memory()), &patience).await;
+    let state = shared("named");
+    lock(&state).faults.insert("poll", (1, Fault::Loop));
+    fixture.source("named", "named", 10, &[]).await;
+    let trace =
+        async || fixture.worker().task_status("named", 0).await.ok().and_then(|t| t.status.trace);
+    until("a word on it", async || trace().await.is_some()).await;
+    let told = trace().await.unwrap();
+    assert!(told.starts_with("task named-0 has not returned from poll() for"), "{told}");
+    assert!(told.ends_with("its thread computes, at the lowest priority"), "{told}");
+    fixture.wait_for_task("named", 0, State::Running).await;
+    lock(&state).is_released = true;
+    until("it to go on", async || trace().await.is_none()).await;
+    until("its records", async || fixture.end_offset("named").await == 10).await;
+}
