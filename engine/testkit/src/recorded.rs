@@ -6,7 +6,7 @@ use std::path::Path;
 
 use arrow::array::StringViewArray;
 use millrace_api::Error;
-use millrace_api::data::{Column, Value, java_double, json as json_text};
+use millrace_api::data::{Column, Value, java_double, java_single, json as json_text};
 use serde_json::{Map, Value as Json, json};
 
 use crate::arbitrary::forms;
@@ -32,7 +32,27 @@ pub fn records(file: &Path) -> BTreeMap<String, Json> {
 /// The outcomes of one line, a record's name each: `[[NAME, …], OUTCOME]`.
 pub fn outcomes(line: &Json) -> impl Iterator<Item = (String, Json)> {
     let names = line[0].as_array().expect("names stand before the outcome").iter();
-    names.map(|name| (name.as_str().expect("a name").to_owned(), line[1].clone()))
+    let outcome = with_our_digits(&line[1]);
+    names.map(move |name| (name.as_str().expect("a name").to_owned(), outcome.clone()))
+}
+
+/// The same numbers, printed by us: the JDK that recorded them prints some with a digit too many.
+fn with_our_digits(outcome: &Json) -> Json {
+    match outcome {
+        Json::Array(items) => items.iter().map(with_our_digits).collect(),
+        Json::Object(members) => {
+            let member = |(name, value): (&String, &Json)| {
+                let printed = match (&**name, value.as_str()) {
+                    ("float32", Some(text)) => text.parse().ok().map(java_single),
+                    ("float64", Some(text)) => text.parse().ok().map(java_double),
+                    _ => None,
+                };
+                (name.clone(), printed.map_or_else(|| with_our_digits(value), Json::from))
+            };
+            Json::Object(members.iter().map(member).collect())
+        }
+        other => other.clone(),
+    }
 }
 
 /// A record as it is written once it was read: the order of a map's entries is not its own.

@@ -45,6 +45,11 @@ pub(crate) trait EachValue: Send {
     /// What Java calls this where it refuses what is no struct or map; none when any value is fine.
     fn purpose(&self) -> Option<&'static str>;
 
+    /// The same where there is a schema.
+    fn purpose_with_schema(&self) -> Option<&'static str> {
+        self.purpose()
+    }
+
     /// What becomes of a schema. An error refuses all values of it.
     fn plan(&self, schema: &SchemaRef) -> Result<(SchemaRef, Self::Plan)>;
 
@@ -205,7 +210,7 @@ impl<T: EachValue> Each<T> {
         schema: &SchemaRef,
         refused: &mut Refused,
     ) -> Result<()> {
-        let Some(purpose) = self.of.purpose() else {
+        let Some(purpose) = self.of.purpose_with_schema() else {
             return Ok(());
         };
         let nulls_fail = self.of.nulls() == Nulls::Fail;

@@ -59,6 +59,23 @@ pub(crate) fn double_value(decimal: &Decimal) -> f64 {
     text.parse::<f64>().map_or(f64::NAN, |number| number + 0.0)
 }
 
+/// `BigDecimal.floatValue`: the nearest, and no negative zero.
+pub(crate) fn float_value(decimal: &Decimal) -> f32 {
+    let text = format!("{}e{}", decimal.unscaled, -i64::from(decimal.scale));
+    text.parse::<f32>().map_or(f32::NAN, |number| number + 0.0)
+}
+
+/// What `Double.parseDouble` and `Float.parseFloat` take, in a form that Rust reads. Java's
+/// hexadecimal numbers are refused.
+pub(crate) fn floating_text(text: &str) -> Option<&str> {
+    let text = text.trim_matches(|c| c <= ' ');
+    if !text.contains(|c: char| c.is_ascii_digit()) {
+        let word = text.strip_prefix(['+', '-']).unwrap_or(text);
+        return matches!(word, "NaN" | "Infinity").then_some(text);
+    }
+    Some(text.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,5 +115,13 @@ mod tests {
         assert_eq!(long_value(&decimal), 1);
         assert_eq!(long_value(&big_decimal("1e63").unwrap()), i64::MIN);
         assert_eq!(long_value(&big_decimal("3e64").unwrap()), 0);
+    }
+
+    #[test]
+    fn words_of_floating_point_are_javas() {
+        let cases = [(" 1.5f ", Some("1.5")), ("-Infinity", Some("-Infinity")), ("nan", None)];
+        for (text, expected) in cases {
+            assert_eq!(floating_text(text), expected);
+        }
     }
 }

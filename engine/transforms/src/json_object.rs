@@ -2,9 +2,11 @@
 //! avoided.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use millrace_api::Error;
 use millrace_api::data::json::{Reader, SyntaxError};
+use millrace_api::data::{Value, java_double};
 
 /// A member to set: its name, and its value as JSON text.
 #[derive(Clone, Debug)]
@@ -98,6 +100,58 @@ pub(crate) fn member<'a>(object: &'a str, name: &str) -> Result<Option<&'a str>,
         }
     })?;
     Ok(found)
+}
+
+/// A value as JSON text that is read as the same value; none when there is no such text.
+pub(crate) fn written(value: &Value) -> Option<String> {
+    Some(match value {
+        Value::Null => "null".to_owned(),
+        Value::Boolean(bit) => bit.to_string(),
+        Value::Int64(number) => number.to_string(),
+        Value::Float64(number) if number.is_finite() && !is_negative_zero(*number) => {
+            java_double(*number)
+        }
+        Value::String(text) => quoted(text),
+        Value::Array(items) if items.is_empty() => "[]".to_owned(),
+        Value::Map(entries) if entries.is_empty() => "{}".to_owned(),
+        _ => return None,
+    })
+}
+
+/// JSON text is read into decimals, which have none.
+fn is_negative_zero(number: f64) -> bool {
+    number == 0.0 && number.is_sign_negative()
+}
+
+/// Writes the object with the members of these names changed, and with null for those that are
+/// not there. False when a change gives no text.
+pub(crate) fn change<'n>(
+    object: &str,
+    names: impl Iterator<Item = &'n Arc<str>>,
+    out: &mut String,
+    mut change: impl FnMut(&str, &str) -> Option<String>,
+) -> Result<bool, Error> {
+    let mut missing: Vec<(&Arc<str>, bool)> = names.map(|name| (name, true)).collect();
+    let mut can_be_written = true;
+    let mut first = true;
+    out.push('{');
+    members(object, |member| {
+        separate(&mut first, out);
+        let Some(name) = missing.iter_mut().find(|(name, _)| ***name == *member.name) else {
+            out.push_str(member.text);
+            return;
+        };
+        name.1 = false;
+        let changed = change(&member.name, member.value);
+        can_be_written &= changed.is_some();
+        push(&quoted(&member.name), &changed.unwrap_or_default(), out);
+    })?;
+    for (name, _) in missing.iter().filter(|(_, is_missing)| *is_missing) {
+        separate(&mut first, out);
+        push(&quoted(name), "null", out);
+    }
+    out.push('}');
+    Ok(can_be_written)
 }
 
 /// Looks at the names of the object's own members; all else stays the text it is.

@@ -3,6 +3,7 @@
 //! What a transformation does to one value is written down in its row form; its kernels for arrays
 //! and JSON text must give the same, and a property test holds them to it.
 
+mod cast;
 mod each_value;
 mod extract_field;
 mod field_path;
@@ -27,6 +28,7 @@ mod value_to_key;
 use millrace_api::Plugin;
 use millrace_api::config::Config;
 
+use cast::{Cast, CastConfig};
 use extract_field::{ExtractField, ExtractFieldConfig};
 use hoist_field::{HoistField, HoistFieldConfig};
 use insert_field::{InsertField, InsertFieldConfig};
@@ -57,6 +59,7 @@ macro_rules! key_and_value {
 /// The transformations of this crate.
 pub fn plugins() -> Vec<Plugin> {
     let mut plugins = Vec::new();
+    plugins.extend(key_and_value!("Cast", CastConfig, Cast::open));
     plugins.extend(key_and_value!("ExtractField", ExtractFieldConfig, ExtractField::open));
     plugins.extend(key_and_value!("HoistField", HoistFieldConfig, HoistField::open));
     plugins.extend(key_and_value!("InsertField", InsertFieldConfig, InsertField::open));

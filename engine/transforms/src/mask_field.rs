@@ -9,8 +9,7 @@ use millrace_api::config::Config;
 use millrace_api::config::validators::{non_empty_list, non_empty_string};
 use millrace_api::data::json::{self, Reader};
 use millrace_api::data::{
-    Column, Decimal, Field, SchemaRef, Struct, Value, in_hash_map_order, java_double,
-    java_string_hash,
+    Column, Decimal, Field, SchemaRef, Struct, Value, in_hash_map_order, java_string_hash,
 };
 use millrace_api::{Error, Props, Result, Transformation};
 
@@ -174,15 +173,7 @@ impl MaskField {
             _ if Reader::new(text).take_number().ok()?.is_integer() => Value::Int64(0),
             _ => Value::Float64(0.0),
         };
-        Some(match self.mask.of(&value).ok()? {
-            Value::Boolean(_) => "false".to_owned(),
-            Value::Int64(number) => number.to_string(),
-            Value::Float64(number) if number.is_finite() => java_double(number),
-            Value::String(text) => json_object::quoted(&text),
-            Value::Array(_) => "[]".to_owned(),
-            Value::Map(_) => "{}".to_owned(),
-            _ => return None,
-        })
+        json_object::written(&self.mask.of(&value).ok()?)
     }
 }
 
@@ -252,27 +243,8 @@ impl EachValue for MaskField {
     }
 
     fn object(&self, text: &str, out: &mut String) -> Result<Written> {
-        let mut missing: Vec<&Arc<str>> = self.fields.iter().collect();
-        let mut can_be_written = true;
-        let mut first = true;
-        out.push('{');
-        json_object::members(text, |member| {
-            json_object::separate(&mut first, out);
-            if !self.names.contains(&*member.name) {
-                out.push_str(member.text);
-                return;
-            }
-            missing.retain(|name| ***name != *member.name);
-            let masked = self.masked_text(member.value);
-            can_be_written &= masked.is_some();
-            json_object::push(&json_object::quoted(&member.name), &masked.unwrap_or_default(), out);
-        })?;
-        for name in missing {
-            json_object::separate(&mut first, out);
-            json_object::push(&json_object::quoted(name), "null", out);
-        }
-        out.push('}');
-        if can_be_written {
+        let names = self.fields.iter();
+        if json_object::change(text, names, out, |_, text| self.masked_text(text))? {
             return Ok(Written::Text);
         }
         self.schemaless(json::parse(text)?).map(|_| Written::Not)

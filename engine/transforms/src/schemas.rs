@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millrace_api::data::{Schema, SchemaBuilder, SchemaRef};
+use millrace_api::data::{Schema, SchemaBuilder, SchemaRef, Value};
 use millrace_api::{Error, Result};
 
 const BUILDER_EXCEPTION: &str = "org.apache.kafka.connect.errors.SchemaBuilderException";
@@ -27,6 +27,11 @@ pub(crate) fn with_basics(mut builder: SchemaBuilder, source: &Schema) -> Schema
 /// Java takes a name without letters for none.
 pub(crate) fn empty_name() -> Error {
     Error::data("fieldName cannot be null.").as_java(BUILDER_EXCEPTION)
+}
+
+/// A schema with a default, which must fit.
+pub(crate) fn with_default(builder: SchemaBuilder, default: Value) -> Result<SchemaBuilder> {
+    builder.default_value(default).map_err(|e| e.as_java(BUILDER_EXCEPTION))
 }
 
 /// Collects the fields of a struct's schema.

@@ -234,6 +234,53 @@ transform_suite!(
     )
 );
 
+transform_suite!(
+    cast_to_int8,
+    with("Cast$Value", [("spec", "0:int8,1:int8,topic:int8,z:int8,2:int8,3:int8")])
+);
+transform_suite!(
+    cast_to_int16,
+    with("Cast$Value", [("spec", "0:int16,1:int16,topic:int16,z:int16,2:int16,3:int16")])
+);
+transform_suite!(
+    cast_to_int32,
+    with("Cast$Value", [("spec", "0:int32,1:int32,topic:int32,z:int32,2:int32,3:int32")])
+);
+transform_suite!(
+    cast_to_int64,
+    with("Cast$Value", [("spec", "0:int64,1:int64,topic:int64,z:int64,2:int64,3:int64")])
+);
+transform_suite!(
+    cast_to_float32,
+    with(
+        "Cast$Value",
+        [("spec", "0:float32,1:float32,topic:float32,z:float32,2:float32,3:float32")]
+    )
+);
+transform_suite!(
+    cast_to_float64,
+    with(
+        "Cast$Value",
+        [("spec", "0:float64,1:float64,topic:float64,z:float64,2:float64,3:float64")]
+    )
+);
+transform_suite!(
+    cast_to_boolean,
+    with(
+        "Cast$Value",
+        [("spec", "0:boolean,1:boolean,topic:boolean,z:boolean,2:boolean,3:boolean")]
+    )
+);
+transform_suite!(
+    cast_to_string,
+    with("Cast$Value", [("spec", "0:string,1:string,topic:string,z:string,2:string,3:string")])
+);
+transform_suite!(cast_whole_value, with("Cast$Value", [("spec", "int64")]));
+transform_suite!(
+    cast_whole_key,
+    with("Cast$Key", [("spec", "string"), ("replace.null.with.default", "false")])
+);
+
 fn apply(fixture: &Fixture, records: Records) -> (Vec<Records>, Vec<String>) {
     let mut transformation: Box<dyn Transformation> =
         transformation(&fixture.plugin(), &fixture.props()).unwrap();

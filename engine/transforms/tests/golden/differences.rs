@@ -2,7 +2,6 @@
 
 /// Transformations and predicates that are not there yet; take out what is.
 pub(crate) const PENDING: &[&str] = &[
-    "Cast",
     "DropHeaders",
     "Filter",
     "Flatten",
@@ -32,6 +31,14 @@ pub(crate) struct Difference {
 }
 
 pub(crate) const MEANT: &[Difference] = &[
+    // Digits of other scripts are no digits to us.
+    Difference {
+        file: "Cast",
+        config: "{\"spec\":\"int",
+        record: "text \u{664}",
+        java: "4",
+        ours: "was out of range",
+    },
     // Java names an object where it means the field.
     Difference {
         file: "InsertField",
