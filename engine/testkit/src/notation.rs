@@ -173,11 +173,16 @@ fn write_schema(schema: Option<&SchemaRef>) -> Json {
     if let Some(default) = schema.default() {
         set("default", write_value(Some(schema), default));
     }
-    set("keys", write_schema(schema.key_schema()));
-    set("values", write_schema(schema.value_schema()));
+    // Java's parser of header values makes arrays and maps of anything.
+    if schema.kind() == Kind::Map {
+        written.insert("keys".to_owned(), write_schema(schema.key_schema()));
+    }
+    if matches!(schema.kind(), Kind::Map | Kind::Array) {
+        written.insert("values".to_owned(), write_schema(schema.value_schema()));
+    }
     if schema.kind() == Kind::Struct {
         let field = |field: &Field| json!([&*field.name, write_schema(Some(&field.schema))]);
-        set("fields", schema.fields().iter().map(field).collect());
+        written.insert("fields".to_owned(), schema.fields().iter().map(field).collect());
     }
     Json::Object(written)
 }

@@ -7,14 +7,20 @@ mod cast;
 mod each_value;
 mod extract_field;
 mod field_path;
+mod filter;
+mod header_from;
+mod headers;
 mod hoist_field;
 mod insert_field;
 mod java_number;
 mod json_object;
 mod mask_field;
 mod null_defaults;
+mod pattern;
 mod picked;
+mod predicates;
 mod refused;
+mod regex_router;
 mod replace_field;
 mod schema_cache;
 mod schemas;
@@ -23,6 +29,8 @@ mod side;
 #[allow(dead_code, reason = "the transformations of timestamps are to come")]
 mod simple_date_format;
 mod struct_array;
+mod timestamp_router;
+mod topics;
 mod value_to_key;
 
 use millrace_api::Plugin;
@@ -30,12 +38,21 @@ use millrace_api::config::Config;
 
 use cast::{Cast, CastConfig};
 use extract_field::{ExtractField, ExtractFieldConfig};
+use filter::{Filter, FilterConfig};
+use header_from::{HeaderFrom, HeaderFromConfig};
+use headers::{DropHeaders, DropHeadersConfig, InsertHeader, InsertHeaderConfig};
 use hoist_field::{HoistField, HoistFieldConfig};
 use insert_field::{InsertField, InsertFieldConfig};
 use mask_field::{MaskField, MaskFieldConfig};
+use predicates::{
+    HasHeaderKey, HasHeaderKeyConfig, RecordIsTombstone, RecordIsTombstoneConfig, TopicNameMatches,
+    TopicNameMatchesConfig,
+};
+use regex_router::{RegexRouter, RegexRouterConfig};
 use replace_field::{ReplaceField, ReplaceFieldConfig};
 use set_schema_metadata::{SetSchemaMetadata, SetSchemaMetadataConfig};
 use side::Side;
+use timestamp_router::{TimestampRouter, TimestampRouterConfig};
 use value_to_key::{ValueToKey, ValueToKeyConfig};
 
 /// `$Key` and `$Value` of a transformation of Connect's.
@@ -56,11 +73,44 @@ macro_rules! key_and_value {
     };
 }
 
-/// The transformations of this crate.
+/// A transformation of Connect's that has one class.
+macro_rules! transformation {
+    ($name:literal, $config:ty, $open:path) => {
+        Plugin::transformation(
+            concat!("org.apache.kafka.connect.transforms.", $name),
+            <$config>::config_def,
+            $open,
+        )
+    };
+}
+
+/// A predicate of Connect's.
+macro_rules! predicate {
+    ($name:literal, $config:ty, $open:path) => {
+        Plugin::predicate(
+            concat!("org.apache.kafka.connect.transforms.predicates.", $name),
+            <$config>::config_def,
+            $open,
+        )
+    };
+}
+
+/// The transformations and predicates of this crate.
 pub fn plugins() -> Vec<Plugin> {
-    let mut plugins = Vec::new();
+    let mut plugins = vec![
+        transformation!("DropHeaders", DropHeadersConfig, DropHeaders::open),
+        transformation!("Filter", FilterConfig, Filter::open),
+        transformation!("InsertHeader", InsertHeaderConfig, InsertHeader::open),
+        transformation!("RegexRouter", RegexRouterConfig, RegexRouter::open),
+        transformation!("TimestampRouter", TimestampRouterConfig, TimestampRouter::open),
+        transformation!("ValueToKey", ValueToKeyConfig, ValueToKey::open),
+        predicate!("HasHeaderKey", HasHeaderKeyConfig, HasHeaderKey::open),
+        predicate!("RecordIsTombstone", RecordIsTombstoneConfig, RecordIsTombstone::open),
+        predicate!("TopicNameMatches", TopicNameMatchesConfig, TopicNameMatches::open),
+    ];
     plugins.extend(key_and_value!("Cast", CastConfig, Cast::open));
     plugins.extend(key_and_value!("ExtractField", ExtractFieldConfig, ExtractField::open));
+    plugins.extend(key_and_value!("HeaderFrom", HeaderFromConfig, HeaderFrom::open));
     plugins.extend(key_and_value!("HoistField", HoistFieldConfig, HoistField::open));
     plugins.extend(key_and_value!("InsertField", InsertFieldConfig, InsertField::open));
     plugins.extend(key_and_value!("MaskField", MaskFieldConfig, MaskField::open));
@@ -69,11 +119,6 @@ pub fn plugins() -> Vec<Plugin> {
         "SetSchemaMetadata",
         SetSchemaMetadataConfig,
         SetSchemaMetadata::open
-    ));
-    plugins.push(Plugin::transformation(
-        "org.apache.kafka.connect.transforms.ValueToKey",
-        ValueToKeyConfig::config_def,
-        ValueToKey::open,
     ));
     plugins
 }

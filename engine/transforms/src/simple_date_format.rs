@@ -151,6 +151,24 @@ impl SimpleDateFormat {
         Ok(Self { items, century_start: Clock::of(now).years_earlier(80) })
     }
 
+    /// So many milliseconds, counted from the epoch, read the same.
+    pub(crate) fn period(&self) -> i64 {
+        let period = |item: &Item| match item {
+            Item::Literal(_) => DAY,
+            Item::Field { field, .. } => match field {
+                Field::Millisecond => 1,
+                Field::Second => 1000,
+                Field::Minute => 60_000,
+                Field::Hour | Field::HourFrom1 | Field::HalfDayHour | Field::HalfDayHourFrom1 => {
+                    3_600_000
+                }
+                Field::AmPm => DAY / 2,
+                _ => DAY,
+            },
+        };
+        self.items.iter().map(period).min().unwrap_or(DAY)
+    }
+
     /// A moment, in milliseconds since the epoch, in this form.
     pub(crate) fn format(&self, millis: i64) -> String {
         let mut out = String::new();

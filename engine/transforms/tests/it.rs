@@ -233,6 +233,29 @@ transform_suite!(
         [("schema.version", "4"), ("replace.null.with.default", "false")]
     )
 );
+transform_suite!(
+    header_from_value,
+    with("HeaderFrom$Value", [("fields", "0,0"), ("headers", "a,b"), ("operation", "copy")])
+);
+transform_suite!(
+    header_from_key,
+    with("HeaderFrom$Key", [("fields", "0,topic"), ("headers", "h,h"), ("operation", "move")])
+);
+transform_suite!(
+    header_from_without_defaults,
+    with(
+        "HeaderFrom$Value",
+        [
+            ("fields", "0"),
+            ("headers", "h"),
+            ("operation", "move"),
+            ("replace.null.with.default", "false"),
+        ]
+    )
+);
+transform_suite!(drop_headers, with("DropHeaders", [("headers", "a,b")]));
+transform_suite!(insert_header, with("InsertHeader", [("header", "a"), ("value.literal", "[1]")]));
+transform_suite!(timestamp_router, with("TimestampRouter", [("timestamp.format", "yyyyMMddHHS")]));
 
 transform_suite!(
     cast_to_int8,

@@ -6,6 +6,7 @@ mod column;
 mod display;
 mod hash_order;
 pub mod json;
+mod parse_string;
 mod printer;
 mod records;
 mod schema;
@@ -20,6 +21,7 @@ pub use display::{
     append_integer, append_java_double, append_java_single, java_double, java_single,
 };
 pub use hash_order::{in_hash_map_order, java_string_hash};
+pub use parse_string::parse_string;
 pub use printer::Printer;
 pub use records::{
     Header, Headers, Records, RowError, SinkRecords, SourceOffset, SourcePartition, SourceRecords,

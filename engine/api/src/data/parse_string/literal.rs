@@ -1,7 +1,9 @@
 //! Reads dates, times, timestamps and numbers out of header text, as leniently as Java does.
 
-use millrace_api::data::{Decimal, Schema, SchemaRef, Value};
 use num_bigint::BigInt;
+
+use crate::data::calendar::{FIRST_GREGORIAN_DAY, days_from_civil, days_from_julian};
+use crate::data::{Decimal, Schema, SchemaRef, Value};
 
 const MILLIS_A_DAY: i64 = 86_400_000;
 
@@ -75,14 +77,12 @@ impl Fields<'_> {
 /// Days since the epoch. Months and days may be out of range; before 15 October 1582 the calendar
 /// is the Julian one, as in `GregorianCalendar`.
 fn days(year: i64, month: i64, day: i64) -> i64 {
-    const CUTOVER: i64 = -141_427;
-    let months = year * 12 + month - 1;
-    // Years begin in March here, so that the day that comes and goes is the last.
-    let (year, month) = ((months - 2).div_euclid(12), (months - 2).rem_euclid(12));
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    let julian = year * 365 + year.div_euclid(4) + day_of_year - 719_470;
-    let gregorian = julian - year.div_euclid(100) + year.div_euclid(400) + 2;
-    if gregorian >= CUTOVER { gregorian } else { julian }
+    let (year, month) = (year + (month - 1).div_euclid(12), (month - 1).rem_euclid(12) as u32 + 1);
+    let gregorian = days_from_civil(year, month, 1) + day - 1;
+    if gregorian >= FIRST_GREGORIAN_DAY {
+        return gregorian;
+    }
+    days_from_julian(year, month, 1) + day - 1
 }
 
 /// A number: the smallest integer that holds it, else the smallest float that is finite, even if
@@ -120,7 +120,7 @@ fn smallest(n: i64) -> (SchemaRef, Value) {
 }
 
 fn with_schema(value: Value) -> (SchemaRef, Value) {
-    use millrace_api::data::Kind;
+    use crate::data::Kind;
     let kind = match value {
         Value::Int8(_) => Kind::Int8,
         Value::Int16(_) => Kind::Int16,

@@ -1,10 +1,11 @@
-//! Guesses what a header text means, as `Values.parseString` does, odd guesses included.
+//! Guesses what a text means, as `Values.parseString` does, odd guesses included.
+
+mod literal;
 
 use std::collections::HashMap;
 
-use millrace_api::data::{Kind, Schema, SchemaRef, Value, logical};
-
-use crate::simple_header::literal::{number, temporal};
+use self::literal::{number, temporal};
+use super::{Kind, Schema, SchemaRef, Value, logical};
 
 /// How deep arrays and maps may nest; deeper text is just text.
 const MAX_DEPTH: usize = 200;
@@ -17,8 +18,19 @@ type Guess = (Option<SchemaRef>, Value);
 /// The text is not what it looked like: all of it is a string.
 struct NoMatch;
 
-/// What a text means that is not empty.
-pub(super) fn parse(text: &str) -> Guess {
+/// A value and its schema, guessed from a text as Java does for header values
+/// (`Values.parseString`).
+///
+/// ```
+/// use millrace_api::data::{Value, parse_string};
+///
+/// assert_eq!(parse_string("300").1, Value::Int16(300));
+/// assert_eq!(parse_string("[1, 2").1, Value::from("[1, 2"));
+/// ```
+pub fn parse_string(text: &str) -> (Option<SchemaRef>, Value) {
+    if text.is_empty() {
+        return (Some(Schema::string(false)), Value::from(""));
+    }
     match text.trim_matches(|c| c <= ' ') {
         "null" => return (None, Value::Null),
         "true" => return (Some(boolean()), Value::Boolean(true)),
@@ -340,5 +352,18 @@ fn integer(value: &Value) -> Result<i64, NoMatch> {
         Value::Int32(n) => Ok(i64::from(*n)),
         Value::Int64(n) => Ok(*n),
         _ => Err(NoMatch),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deep_nesting_is_just_text() {
+        let text = "[".repeat(100_000);
+        let (schema, value) = parse_string(&text);
+        assert_eq!(schema, Some(Schema::string(false)));
+        assert_eq!(value, Value::from(&*text));
     }
 }
