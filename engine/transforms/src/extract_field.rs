@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::nullif;
 use millrace_api::config::Config;
-use millrace_api::data::{SchemaRef, Value};
+use millrace_api::data::{SchemaRef, Struct, Value};
 use millrace_api::{Error, Props, Result, Transformation};
 
 use crate::each_value::{Each, EachValue, Nulls, Written};
@@ -92,7 +92,12 @@ impl EachValue for ExtractField {
             let Value::Struct(of) = value else { return Ok(Value::Null) };
             value = self.defaults_at(i + 1 == steps.len()).value(schema, &of.values()[*place]);
         }
-        Ok(value.clone())
+        Ok(match (value, steps.last()) {
+            (Value::Struct(of), Some((_, schema))) => {
+                Value::Struct(Struct::new(Arc::clone(schema), of.values().to_vec()))
+            }
+            (value, _) => value.clone(),
+        })
     }
 
     fn array(

@@ -172,7 +172,7 @@ impl HeaderFrom {
         };
         for (row, value) in values.iter_mut().enumerate() {
             if value.is_null() {
-                *value = self.defaults.value(schema, value).clone();
+                *value = self.defaults.taken(schema, value);
             }
             if value.is_null() && !schema.is_optional() {
                 refused.push(row, null_header(schema));

@@ -5,7 +5,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray, Scalar};
 use arrow::compute::is_not_null;
 use arrow::compute::kernels::zip::zip;
 use arrow::error::ArrowError;
-use millrace_api::data::{Column, Field, Schema, SchemaRef, Value};
+use millrace_api::data::{Column, Field, Schema, SchemaRef, Struct, Value};
 use millrace_api::{Error, Result};
 use std::sync::Arc;
 
@@ -24,13 +24,24 @@ impl NullDefaults {
         }
     }
 
+    /// The same, to be kept. A default that is a struct takes the whole schema, of which it is a
+    /// part itself.
+    pub(crate) fn taken(self, schema: &SchemaRef, value: &Value) -> Value {
+        match self.value(schema, value) {
+            Value::Struct(default) if value.is_null() => {
+                Value::Struct(Struct::new(Arc::clone(schema), default.values().to_vec()))
+            }
+            found => found.clone(),
+        }
+    }
+
     /// The value of a field that is put into a field of the same schema, which null may not fit.
     pub(crate) fn copied(self, field: &Field, value: &Value) -> Result<Value> {
-        let value = self.value(&field.schema, value);
+        let value = self.taken(&field.schema, value);
         if value.is_null() && !field.schema.is_optional() {
             return Err(null_in_required_field(&field.name, field.schema.kind()));
         }
-        Ok(value.clone())
+        Ok(value)
     }
 
     /// All values of a field.
