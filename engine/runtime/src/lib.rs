@@ -31,6 +31,7 @@ pub use herder::{
     RestartRequest, TargetState, TaskInfo, TaskReference, TaskState,
 };
 pub use log_levels::{LoggerLevel, Loggers};
+pub use metrics::MetricNames;
 pub use preview::{Preview, Previewed};
 pub use rehearsal::{Rehearsal, StepOutcome, StepTaken};
 pub use secrets::without_secrets;

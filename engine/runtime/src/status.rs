@@ -28,6 +28,20 @@ pub enum State {
     Stopped,
 }
 
+impl State {
+    /// As metrics call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Unassigned => "unassigned",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Failed => "failed",
+            Self::Restarting => "restarting",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// A state, who is in it, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {

@@ -183,6 +183,9 @@ impl Worker {
         let (id, topics, metrics) = (&id, TopicUses::new(topics), status.metrics());
         let plugin = self.catalog.connector_of(&connector)?;
         let config = ConnectorConfig::parse(plugin.kind(), &connector)?;
+        if let Ok(parts) = plugins::parts(&self.catalog, &self.config, &config, &task) {
+            metrics.is_made_of(parts);
+        }
         let mut wishes = Wishes::new(receiver);
         if wishes.now() == Wanted::Pause {
             // As in Java, a task that begins paused is not constructed before it is resumed.

@@ -10,9 +10,10 @@ use millrace_api::{
 
 use crate::catalog::Catalog;
 use crate::config::clients::{below, names};
-use crate::config::connector::CommonConfig;
+use crate::config::connector::{CommonConfig, ConnectorConfig};
 use crate::config::meant::{is_of_the_other_role, meant};
 use crate::config::worker::WorkerConfig;
+use crate::metrics::{Part, Parts};
 use crate::task::chain::{Step, TransformationChain};
 use crate::task::serde::{Converters, Named};
 use crate::watched::Watched;
@@ -184,6 +185,46 @@ pub(crate) fn chain(
 ) -> Result<TransformationChain> {
     let step = |alias: &String| step(catalog, alias, connector);
     Ok(TransformationChain::new(common.transforms.iter().map(step).collect::<Result<_>>()?))
+}
+
+/// What a task is made of, for those who look at it. Of steps only those that are plugins: who is
+/// to use the others complains.
+pub(crate) fn parts(
+    catalog: &Catalog,
+    worker: &WorkerConfig,
+    connector: &ConnectorConfig,
+    task: &Props,
+) -> Result<Parts> {
+    let (common, props) = (&connector.common, &connector.props);
+    let plugin = catalog.connector_of(props)?;
+    let (class, version) = (plugin.class().to_owned(), plugin.version().to_owned());
+    let kind = plugin.kind();
+    let task_class = task.get("task.class").cloned().unwrap_or_default();
+    let mut words = vec![class, version.clone(), kind.name().to_owned(), task_class, version];
+    let own = [&common.key_converter, &common.value_converter, &common.header_converter];
+    for (key, own) in ["key.converter", "value.converter", "header.converter"].into_iter().zip(own)
+    {
+        let choice = choose(key, own.as_ref().map(|class| class.as_str()), props, worker);
+        let kind = match key {
+            "header.converter" => PluginKind::HeaderConverter,
+            _ => PluginKind::Converter,
+        };
+        let converter = catalog.plugin(kind, key, choice.class)?;
+        words.extend([converter.class().to_owned(), converter.version().to_owned()]);
+    }
+    let part = |kind, prefix: &str, alias: &String| {
+        let class = props.get(&format!("{prefix}.{alias}.type"))?;
+        let plugin = catalog.find(&[kind], class.trim())?;
+        Some(Part { alias: alias.clone(), class: plugin.class(), version: plugin.version() })
+    };
+    let transform = |alias| part(PluginKind::Transformation, "transforms", alias);
+    let predicate = |alias| part(PluginKind::Predicate, "predicates", alias);
+    Ok(Parts {
+        kind,
+        words: words.try_into().expect("a class and a version each, and the kind"),
+        transforms: common.transforms.iter().flat_map(transform).collect(),
+        predicates: common.predicates.iter().flat_map(predicate).collect(),
+    })
 }
 
 /// Keys of a transformation that belong to the framework.

@@ -134,6 +134,7 @@ impl ConnectorActor {
                 let _ = reply.send(Ok(()));
             }
             Command::RestartConnector(reply) => {
+                self.worker.metrics.restarted(&self.name, None);
                 self.stop_connector().await;
                 let _ = reply.send(self.start_and_configure().await);
             }
@@ -188,6 +189,9 @@ impl ConnectorActor {
         let requests = Arc::clone(&self.requests) as _;
         let start = self.worker.start_connector(&self.name, &config, requests);
         let started = self.inbox.unless_replaced(&self.name, start).await;
+        if !self.inbox.is_stopping() {
+            self.worker.metrics.startups().connector_started(started.is_ok());
+        }
         let started = started.map(|connector| {
             self.connector = Some(connector);
             self.write_status(State::Running, None);
@@ -292,6 +296,7 @@ impl ConnectorActor {
         if task >= self.snapshot().tasks.len() {
             return Err(unknown_task(&self.name, task));
         }
+        self.worker.metrics.restarted(&self.name, Some(task));
         let old = self.tasks.remove(&task);
         stop_tasks(old, self.worker.config.graceful_timeout).await;
         self.start_task(task);
@@ -308,9 +313,11 @@ impl ConnectorActor {
         tokio::join!(stop(old), halted);
         for task in &tasks {
             self.worker.statuses.restarting(&self.name, *task);
+            self.worker.metrics.restarted(&self.name, Some(*task));
         }
         if connector {
             self.write_status(State::Restarting, None);
+            self.worker.metrics.restarted(&self.name, None);
             // A failure is in the status, which is where whoever restarted will look.
             let _ = self.start().await;
         }

@@ -12,6 +12,7 @@ use millrace_api::config::{ConfigInfos, ConfigKeyInfo};
 use millrace_api::{PluginKind, Props, Result};
 use serde::Serialize;
 
+use crate::metrics::MetricNames;
 use crate::status::Status;
 use crate::watchdog::Hung;
 
@@ -220,6 +221,9 @@ pub trait Herder: Send + Sync {
 
     /// Answers once the herder can take commands. While it cannot yet, the error is `Retriable`.
     async fn health(&self) -> Result<()>;
+
+    /// What Prometheus reads of this worker.
+    async fn metrics(&self, names: MetricNames) -> String;
 
     /// The Kafka cluster's id.
     fn kafka_cluster_id(&self) -> String;

@@ -28,7 +28,7 @@ use crate::catalog::Catalog;
 use crate::config::plugins::check_worker_converters;
 use crate::config::variables::Resolved;
 use crate::config::worker::WorkerConfig;
-use crate::metrics::Metrics;
+use crate::metrics::{ConnectorView, MetricNames, Metrics};
 use crate::plugin_runtime::PluginRuntime;
 use crate::status::{ConnectorStatuses, State, Status, StatusStore};
 use crate::store::offsets::OffsetStore;
@@ -207,6 +207,26 @@ impl StandaloneHerder {
         self.lock().entries.get(name).map(|entry| Arc::clone(&entry.topics))
     }
 
+    /// The connectors as metrics show them. One that has no status yet is not there yet.
+    fn views(&self) -> Vec<ConnectorView> {
+        let names: Vec<String> = self.lock().entries.keys().cloned().collect();
+        let view = |name: String| {
+            let snapshot = self.snapshot(&name).ok()?;
+            let statuses = self.worker.statuses.of(&name)?;
+            let plugin = self.worker.catalog.connector_of(&snapshot.config).ok();
+            let class = plugin.map(|plugin| plugin.class().to_owned());
+            Some(ConnectorView {
+                kind: self.kind(&snapshot),
+                class: class.or_else(|| snapshot.config.get("connector.class").cloned())?,
+                version: plugin.map_or("unknown", |plugin| plugin.version()).to_owned(),
+                state: statuses.connector?.state,
+                tasks: statuses.tasks.values().map(|status| status.state).collect(),
+                name,
+            })
+        };
+        names.into_iter().filter_map(view).collect()
+    }
+
     fn connector_status(&self, name: &str, statuses: ConnectorStatuses) -> Result<ConnectorStatus> {
         let missing =
             || Error::new(ErrorKind::NotFound, format!("No status found for connector {name}"));
@@ -319,8 +339,13 @@ impl Herder for StandaloneHerder {
         self.ask(name, |reply| Command::ChangeOffsets { wanted: None, reply }).await
     }
 
+<<<<<<< HEAD
     async fn hung(&self) -> Result<Vec<Hung>> {
         Ok(watchdog::hung(self.worker.plugins.jobs(), self.worker.config.hang_report))
+=======
+    async fn metrics(&self, names: MetricNames) -> String {
+        self.worker.metrics.text(&self.views(), names)
+>>>>>>> 7b987f1 (Prometheus reads /metrics: all groups of Connect's metrics, under the names of dashboards)
     }
 
     async fn health(&self) -> Result<()> {

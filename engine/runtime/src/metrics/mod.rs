@@ -3,6 +3,11 @@
 //! Whoever does something tells a [`TaskMetrics`], once a batch. What is made of it, averages and
 //! rates, is computed when somebody asks.
 
+mod connect;
+mod exposition;
+mod histogram;
+mod own;
+mod process;
 mod sensor;
 mod task;
 
@@ -11,8 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
+use self::connect::TaskView;
+use self::exposition::Exposition;
+pub use self::exposition::MetricNames;
 use self::sensor::{Sensor, Windows};
-pub(crate) use self::task::{ErrorClass, Step, TaskMetrics};
+pub(crate) use self::task::{ErrorClass, Part, Parts, Step, TaskMetrics};
 use crate::status::State;
 use crate::task::TaskId;
 
@@ -35,13 +43,15 @@ pub(crate) struct Startups {
 
 impl Startups {
     pub(crate) fn connector_started(&self, well: bool) {
-        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
-        results.0.record(f64::from(u8::from(well)), self.clock.millis());
+        self.results().0.record(f64::from(u8::from(well)), self.clock.millis());
+    }
+
+    fn results(&self) -> MutexGuard<'_, (Sensor, Sensor)> {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn task_started(&self, well: bool) {
-        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
-        results.1.record(f64::from(u8::from(well)), self.clock.millis());
+        self.results().1.record(f64::from(u8::from(well)), self.clock.millis());
     }
 }
 
@@ -52,7 +62,21 @@ pub(crate) struct Metrics {
     startups: Arc<Startups>,
     tasks: Mutex<BTreeMap<TaskId, Arc<TaskMetrics>>>,
     /// How often each task, or connector (without a number), was restarted since it was made.
-    restarts: Mutex<BTreeMap<(Arc<str>, Option<usize>), u64>>,
+    restarts: Mutex<Restarts>,
+}
+
+type Restarts = BTreeMap<(Arc<str>, Option<usize>), u64>;
+
+/// A connector, for one look at it.
+pub(crate) struct ConnectorView {
+    pub(crate) name: String,
+    /// `source`, `sink` or `unknown`.
+    pub(crate) kind: &'static str,
+    pub(crate) class: String,
+    pub(crate) version: String,
+    pub(crate) state: State,
+    /// Its tasks' states.
+    pub(crate) tasks: Vec<State>,
 }
 
 impl Metrics {
@@ -86,16 +110,38 @@ impl Metrics {
         Registration { metrics: Arc::clone(self), task }
     }
 
+    fn restarts(&self) -> MutexGuard<'_, Restarts> {
+        self.restarts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What Prometheus reads.
+    pub(crate) fn text(&self, connectors: &[ConnectorView], names: MetricNames) -> String {
+        let mut text = Exposition::new(names);
+        self.add_worker(&mut text, connectors);
+        for connector in connectors {
+            connect::add_connector(&mut text, connector);
+        }
+        let tasks: Vec<_> = self.lock().values().cloned().collect();
+        for task in tasks {
+            let number = task.id.task.to_string();
+            let labels = [("connector", &*task.id.connector), ("task", number.as_str())];
+            let view = TaskView::new(&task, self.clock.millis());
+            connect::add_task(&mut text, &view, &labels);
+            own::add_task(&mut text, &view, &labels);
+        }
+        own::add_restarts(&mut text, self);
+        process::add(&mut text);
+        text.finish()
+    }
+
     /// A task, or a connector itself, is being restarted, by whomever.
     pub(crate) fn restarted(&self, connector: &Arc<str>, task: Option<usize>) {
-        let mut restarts = self.restarts.lock().unwrap_or_else(PoisonError::into_inner);
-        *restarts.entry((Arc::clone(connector), task)).or_default() += 1;
+        *self.restarts().entry((Arc::clone(connector), task)).or_default() += 1;
     }
 
     /// A connector was deleted.
     pub(crate) fn forget(&self, connector: &str) {
-        let mut restarts = self.restarts.lock().unwrap_or_else(PoisonError::into_inner);
-        restarts.retain(|(name, _), _| &**name != connector);
+        self.restarts().retain(|(name, _), _| &**name != connector);
     }
 }
 

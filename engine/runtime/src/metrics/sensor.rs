@@ -32,16 +32,18 @@ pub(crate) struct Sensor {
     /// One more than `metrics.num.samples`: one may lie half within the window.
     samples: Vec<Sample>,
     current: usize,
+    events: u64,
     total: f64,
     last: f64,
 }
 
 impl Sensor {
     pub(crate) fn new(windows: Windows) -> Self {
-        Self { windows, samples: Vec::new(), current: 0, total: 0.0, last: 0.0 }
+        Self { windows, samples: Vec::new(), current: 0, events: 0, total: 0.0, last: 0.0 }
     }
 
     pub(crate) fn record(&mut self, value: f64, now: i64) {
+        self.events += 1;
         self.total += value;
         self.last = value;
         if self.samples.is_empty() {
@@ -63,6 +65,11 @@ impl Sensor {
     /// All that was ever recorded.
     pub(crate) fn total(&self) -> f64 {
         self.total
+    }
+
+    /// How many values were ever recorded.
+    pub(crate) fn events(&self) -> f64 {
+        self.events as f64
     }
 
     /// What was recorded last; 0 before.

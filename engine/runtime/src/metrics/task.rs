@@ -1,14 +1,14 @@
 //! What is counted of one task. The loops, the error policy and the producer's thread call it once
 //! a batch, never once a record.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_api::data::Records;
-use millrace_api::{Error, ErrorKind, Offsets, TopicPartition};
+use millrace_api::{Error, ErrorKind, Offsets, PluginKind, TopicPartition};
 
+use super::histogram::Histogram;
 use super::sensor::{Sensor, Windows};
 use super::{Clock, Startups};
 use crate::status::State;
@@ -76,13 +76,33 @@ impl ErrorClass {
     }
 }
 
+/// What a task is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) kind: PluginKind,
+    /// Classes and versions: connector, its type, task, converters of key, value and header.
+    pub(crate) words: [String; 11],
+    pub(crate) transforms: Vec<Part>,
+    pub(crate) predicates: Vec<Part>,
+}
+
+/// A step of a chain, or its predicate.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) alias: String,
+    pub(crate) class: &'static str,
+    pub(crate) version: &'static str,
+}
+
 /// The counters of one run of a task, from its start until it is stopped or replaced. A task that
 /// has failed keeps them.
 pub(crate) struct TaskMetrics {
     pub(super) id: TaskId,
     clock: Clock,
     startups: Arc<Startups>,
+    parts: OnceLock<Parts>,
     sensors: Mutex<Sensors>,
+    latency: Histogram,
     pub(super) errors: ErrorCounters,
     /// Nanoseconds of each [`Step`], and how often it was done.
     steps: [(AtomicU64, AtomicU64); Step::ALL.len()],
@@ -94,7 +114,6 @@ pub(super) struct Sensors {
     pub(super) commit_time: Sensor,
     /// 1: succeeded; 0: failed.
     pub(super) commits: Sensor,
-    pub(super) commits_skipped: Sensor,
     /// How many commits were begun.
     pub(super) commit_number: u64,
     pub(super) batch_size: Sensor,
@@ -112,7 +131,6 @@ pub(super) struct Sensors {
     /// A sink's: the offset after the last record that came in, and what is committed.
     consumed: Offsets,
     committed: Offsets,
-    pub(super) lag: BTreeMap<TopicPartition, i64>,
     pub(super) filtered: u64,
 }
 
@@ -130,16 +148,16 @@ pub(super) struct StateTimer {
 /// `task-error-metrics`, and errors by class.
 #[derive(Debug, Default)]
 pub(super) struct ErrorCounters {
-    pub(super) failures: AtomicU64,
-    pub(super) errors: AtomicU64,
-    pub(super) skipped: AtomicU64,
-    pub(super) retries: [AtomicU64; Step::ALL.len()],
-    pub(super) logged: AtomicU64,
-    pub(super) dead_letters: AtomicU64,
-    pub(super) dead_letters_failed: AtomicU64,
+    failures: AtomicU64,
+    errors: AtomicU64,
+    skipped: AtomicU64,
+    retries: [AtomicU64; Step::ALL.len()],
+    logged: AtomicU64,
+    dead_letters: AtomicU64,
+    dead_letters_failed: AtomicU64,
     /// Milliseconds since 1970; 0: never.
-    pub(super) last: AtomicI64,
-    pub(super) classes: [AtomicU64; ErrorClass::ALL.len()],
+    last: AtomicI64,
+    classes: [AtomicU64; ErrorClass::ALL.len()],
 }
 
 fn count(records: usize) -> f64 {
@@ -168,7 +186,9 @@ impl TaskMetrics {
             id,
             clock,
             startups,
+            parts: OnceLock::new(),
             sensors: Mutex::new(sensors),
+            latency: Histogram::default(),
             errors: ErrorCounters::default(),
             steps: Default::default(),
         }
@@ -184,6 +204,16 @@ impl TaskMetrics {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Sensors> {
         self.sensors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The task is made of these.
+    pub(crate) fn is_made_of(&self, parts: Parts) {
+        let _ = self.parts.set(parts);
+    }
+
+    /// None until they are known.
+    pub(super) fn parts(&self) -> Option<&Parts> {
+        self.parts.get()
     }
 
     fn record(&self, recording: impl FnOnce(&mut Sensors, i64)) {
@@ -221,6 +251,15 @@ impl TaskMetrics {
     pub(super) fn step(&self, step: Step) -> (Duration, u64) {
         let (nanos, times) = &self.steps[step as usize];
         (Duration::from_nanos(nanos.load(Ordering::Relaxed)), times.load(Ordering::Relaxed))
+    }
+
+    /// Records are so old now that the task is done with them.
+    pub(crate) fn delivered(&self, age: Duration) {
+        self.latency.record(age);
+    }
+
+    pub(super) fn latency(&self) -> (Vec<(f64, u64)>, f64) {
+        self.latency.read()
     }
 
     /// A source task's poll brought so many records.
@@ -317,7 +356,6 @@ impl TaskMetrics {
         self.record(|sensors, now| {
             sensors.consumed.retain(|partition, _| !gone.contains(partition));
             sensors.committed.retain(|partition, _| !gone.contains(partition));
-            sensors.lag.retain(|partition, _| !gone.contains(partition));
             sensors.partitions = sensors.partitions.saturating_sub(gone.len());
             sensors.recount(now);
         });
@@ -347,11 +385,6 @@ impl TaskMetrics {
     /// A commit has failed.
     pub(crate) fn commit_failed(&self) {
         self.record(|sensors, now| sensors.commits.record(0.0, now));
-    }
-
-    /// How far a sink is behind the end of its partitions.
-    pub(crate) fn behind(&self, lag: impl IntoIterator<Item = (TopicPartition, i64)>) {
-        self.lock().lag.extend(lag);
     }
 
     /// Operations on so many records have failed, for this kind of reason.
@@ -398,6 +431,48 @@ impl TaskMetrics {
     }
 }
 
+fn read(counter: &AtomicU64) -> f64 {
+    counter.load(Ordering::Relaxed) as f64
+}
+
+impl ErrorCounters {
+    pub(super) fn failures(&self) -> f64 {
+        read(&self.failures)
+    }
+
+    pub(super) fn errors(&self) -> f64 {
+        read(&self.errors)
+    }
+
+    pub(super) fn skipped(&self) -> f64 {
+        read(&self.skipped)
+    }
+
+    pub(super) fn retries(&self, step: Step) -> f64 {
+        read(&self.retries[step as usize])
+    }
+
+    pub(super) fn logged(&self) -> f64 {
+        read(&self.logged)
+    }
+
+    pub(super) fn dead_letters(&self) -> f64 {
+        read(&self.dead_letters)
+    }
+
+    pub(super) fn dead_letters_failed(&self) -> f64 {
+        read(&self.dead_letters_failed)
+    }
+
+    pub(super) fn last(&self) -> f64 {
+        self.last.load(Ordering::Relaxed) as f64
+    }
+
+    pub(super) fn class(&self, class: ErrorClass) -> f64 {
+        read(&self.classes[class as usize])
+    }
+}
+
 impl Sensors {
     fn new(windows: Windows) -> Self {
         let sensor = || Sensor::new(windows);
@@ -405,7 +480,6 @@ impl Sensors {
             state: StateTimer::default(),
             commit_time: sensor(),
             commits: sensor(),
-            commits_skipped: sensor(),
             commit_number: 0,
             batch_size: sensor(),
             taken: sensor(),
@@ -416,7 +490,6 @@ impl Sensors {
             partitions: 0,
             consumed: Offsets::new(),
             committed: Offsets::new(),
-            lag: BTreeMap::new(),
             filtered: 0,
         }
     }

@@ -13,6 +13,7 @@ mod headers;
 mod layers;
 mod listen;
 mod loggers;
+mod metrics;
 mod offsets;
 mod openapi;
 mod operation;
@@ -192,7 +193,8 @@ impl RestServer {
             .layer(from_fn_with_state(self.decoration, layers::decorate))
             .layer(from_fn(layers::log_access));
         let open = Rest { auth: None, ..rest };
-        let admin = router(&open, loggers::operations()).layer(from_fn(layers::log_access));
+        let administration = loggers::operations().into_iter().chain(metrics::operations());
+        let admin = router(&open, administration.collect()).layer(from_fn(layers::log_access));
         let door = |router: &Router| {
             let router = router.clone();
             move |socket| Door { socket, router: router.clone() }
@@ -205,9 +207,9 @@ impl RestServer {
 
 /// What is served on the regular listeners in any case.
 fn operations() -> Vec<Operation> {
-    let all =
-        [root::operations(), connectors::operations(), offsets::operations(), ext::operations()];
-    all.into_iter().flatten().chain(plugins::operations()).collect()
+    let all = [root::operations(), connectors::operations(), offsets::operations()];
+    let more = [plugins::operations(), ext::operations(), metrics::operations()];
+    all.into_iter().chain(more).flatten().collect()
 }
 
 /// The operations behind one fallback, so that layers lie around what is not found too.

@@ -22,6 +22,7 @@ pub(super) struct Operation {
     pub(super) about: About,
     route: MethodRouter<Rest>,
     consumes_json: bool,
+    produces: Option<&'static str>,
     open: bool,
 }
 
@@ -57,7 +58,8 @@ impl Operation {
             answers: Vec::new(),
             errors: vec![500],
         };
-        Self { about, route: on(filter, handler), consumes_json: true, open: false }
+        let produces = Some("application/json");
+        Self { about, route: on(filter, handler), consumes_json: true, produces, open: false }
     }
 
     pub(super) fn get<H: Handler<T, Rest>, T: 'static>(path: &'static str, handler: H) -> Self {
@@ -116,6 +118,12 @@ impl Operation {
         self
     }
 
+    /// It answers in a text of its own, whatever the client says it takes.
+    pub(super) fn in_text(mut self) -> Self {
+        self.produces = None;
+        self
+    }
+
     /// Asked by other workers, who are known by a signature instead of a user's name and need not
     /// say that they send JSON.
     pub(super) fn between_workers(mut self) -> Self {
@@ -134,7 +142,7 @@ pub(super) fn router(rest: &Rest, operations: Vec<Operation>) -> Router {
             rest: rest.clone(),
             consumes_json: operation.consumes_json,
             reads_body: body.is_some(),
-            produces: Some("application/json"),
+            produces: operation.produces,
             open: operation.open,
         };
         let route = operation.route.route_layer(from_fn_with_state(guard, admit));

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millrace_api::data::{SourceOffset, SourcePartition};
 use millrace_api::{Error, ErrorKind, Result};
@@ -28,6 +28,7 @@ pub(crate) struct SubmittedRecords {
 pub(crate) struct Submitted {
     offset: Option<SourceOffset>,
     outstanding: AtomicUsize,
+    since: Instant,
     /// Whether some of it will never be in the log.
     lost: AtomicBool,
     outcome: Arc<Outcome>,
@@ -70,6 +71,7 @@ impl Submitted {
         let before = self.outstanding.fetch_sub(records, Ordering::AcqRel);
         assert!(before >= records, "a record is acknowledged once");
         if before == records {
+            self.outcome.metrics.delivered(self.since.elapsed());
             self.outcome.settled.notify_one();
         }
     }
@@ -97,7 +99,8 @@ impl SubmittedRecords {
         assert!(records > 0, "a run without records has nothing to acknowledge");
         let outstanding = AtomicUsize::new(records);
         let (lost, outcome) = (AtomicBool::new(false), Arc::clone(&self.outcome));
-        let run = Arc::new(Submitted { offset, outstanding, lost, outcome });
+        let since = Instant::now();
+        let run = Arc::new(Submitted { offset, outstanding, since, lost, outcome });
         self.partitions.entry(Arc::clone(partition)).or_default().push_back(Arc::clone(&run));
         run
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_api::data::{Records, SinkRecords};
 use millrace_api::{Error, Offsets, Result, SinkContext, SinkTask, TopicPartition};
@@ -73,6 +73,8 @@ pub(crate) struct SinkState {
     batch: Vec<SinkRecords>,
     /// The next offsets once the batch is put: records that were dropped count too.
     batch_end: Offsets,
+    /// The timestamp of its oldest record, give or take those that are out of order.
+    batch_oldest: Option<i64>,
     /// Whether the task asked for the batch to come again.
     redelivery: bool,
     /// What the consumer has paused.
@@ -103,6 +105,7 @@ impl SinkState {
             patience,
             batch: Vec::new(),
             batch_end: Offsets::new(),
+            batch_oldest: None,
             redelivery: false,
             paused: BTreeSet::new(),
         }
@@ -305,6 +308,8 @@ impl SinkTaskLoop {
     async fn take_over(&mut self, run: &Fetched) -> Result<()> {
         if let Some(last) = run.offsets.last() {
             self.state.batch_end.insert(run.topic_partition.clone(), last + 1);
+            let first = run.timestamps.first().copied().filter(|time| *time >= 0);
+            self.state.batch_oldest = self.state.batch_oldest.into_iter().chain(first).min();
             self.state.batch.extend(self.pipeline.convert(run).await?);
         }
         Ok(())
@@ -319,6 +324,9 @@ impl SinkTaskLoop {
             Ok(()) => {
                 let records = self.state.batch.iter().map(|run| run.records.len()).sum();
                 self.metrics.put(records, began.elapsed());
+                if let Some(oldest) = self.state.batch_oldest.take() {
+                    self.metrics.delivered(age(oldest));
+                }
                 self.state.batch.clear();
                 self.pipeline.errors.forget();
                 self.state.current.append(&mut self.state.batch_end);
@@ -491,6 +499,12 @@ impl SinkTaskLoop {
         wishes.rewinds.retain(|p, _| !gone(p));
         closed
     }
+}
+
+/// How long ago a record was made; nothing when its clock is ahead of ours.
+fn age(timestamp: i64) -> Duration {
+    let made = UNIX_EPOCH + Duration::from_millis(u64::try_from(timestamp).unwrap_or(0));
+    SystemTime::now().duration_since(made).unwrap_or_default()
 }
 
 fn list(partitions: &[TopicPartition]) -> String {

@@ -1,0 +1,181 @@
+//! What `/metrics` says of connectors that run: read as Prometheus reads it.
+
+use std::collections::BTreeMap;
+
+use millrace_runtime::{Herder, MetricNames, State};
+
+use crate::fixture::{Fixture, until};
+
+/// One line of a text: name, labels and value.
+struct Series {
+    name: String,
+    labels: BTreeMap<String, String>,
+    value: f64,
+}
+
+/// A text in Prometheus' format, read strictly: every series below the head of its family, each
+/// family and each series once.
+fn parse(text: &str) -> Vec<Series> {
+    let (mut all, mut family, mut families, mut seen) =
+        (Vec::new(), String::new(), Vec::new(), Vec::new());
+    assert!(text.ends_with('\n'), "the last line has an end");
+    for line in text.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            family = help.split_once(' ').expect("a help has words").0.to_owned();
+            assert!(!families.contains(&family), "{family} stands in one place");
+            families.push(family.clone());
+            continue;
+        }
+        if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = kind.split_once(' ').unwrap();
+            assert_eq!(name, family);
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
+            continue;
+        }
+        let series = series(line);
+        assert!(series.name.starts_with(&family), "{line} is not of {family}");
+        let identity = line.rsplit_once(' ').unwrap().0.to_owned();
+        assert!(!seen.contains(&identity), "{identity} stands twice");
+        seen.push(identity);
+        all.push(series);
+    }
+    all
+}
+
+fn series(line: &str) -> Series {
+    let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let end = line.find(|c| !of_name(c)).unwrap();
+    let (name, mut rest) = line.split_at(end);
+    let mut labels = BTreeMap::new();
+    if let Some(inner) = rest.strip_prefix('{') {
+        rest = inner;
+        loop {
+            let (label, after) = rest.split_once("=\"").unwrap();
+            assert!(label.chars().all(of_name), "{line}");
+            let (value, after) = quoted(after);
+            assert!(labels.insert(label.to_owned(), value).is_none(), "{line}");
+            match after.split_at(1) {
+                (",", after) => rest = after,
+                ("}", after) => {
+                    rest = after;
+                    break;
+                }
+                _ => panic!("{line}"),
+            }
+        }
+    }
+    let value = match rest.strip_prefix(' ').unwrap() {
+        "+Inf" => f64::INFINITY,
+        number => number.parse().unwrap(),
+    };
+    Series { name: name.to_owned(), labels, value }
+}
+
+/// A value up to its closing quote, and what follows.
+fn quoted(text: &str) -> (String, &str) {
+    let (mut value, mut chars) = (String::new(), text.char_indices());
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return (value, &text[at + 1..]),
+            '\\' => match chars.next().unwrap().1 {
+                'n' => value.push('\n'),
+                c => value.push(c),
+            },
+            c => value.push(c),
+        }
+    }
+    panic!("no end: {text}")
+}
+
+/// The value of the one series with these labels, perhaps among others.
+fn value(all: &[Series], name: &str, labels: &[(&str, &str)]) -> f64 {
+    let has = |s: &&Series| {
+        let has = |(label, value): &(&str, &str)| s.labels.get(*label).is_some_and(|v| v == value);
+        s.name == name && labels.iter().all(has)
+    };
+    let found: Vec<_> = all.iter().filter(has).map(|s| s.value).collect();
+    assert_eq!(found.len(), 1, "{name} {labels:?}");
+    found[0]
+}
+
+async fn read(fixture: &Fixture) -> Vec<Series> {
+    parse(&fixture.worker().metrics(MetricNames::Rules).await)
+}
+
+/// A source of ten records, and a sink that has committed them.
+async fn copied() -> Fixture {
+    let fixture = Fixture::start().await;
+    fixture.create_topic("t", 1).await;
+    fixture.source("in", "t", 10, &[]).await;
+    fixture.sink("out", "t", &[]).await;
+    until("all to be committed", async || fixture.committed("connect-out", "t").await == Some(10))
+        .await;
+    fixture
+}
+
+#[tokio::test]
+async fn a_run_is_counted_as_java_counts_it() {
+    let fixture = copied().await;
+    let source = [("connector", "in"), ("task", "0")];
+    until("the source to have committed", async || {
+        let all = read(&fixture).await;
+        value(&all, "kafka_connect_source_task_source_record_active_count", &source) == 0.0
+    })
+    .await;
+    let all = read(&fixture).await;
+    let sink = [("connector", "out"), ("task", "0")];
+    let of_source = |name: &str| value(&all, &format!("kafka_connect_{name}"), &source);
+    let of_sink = |name: &str| value(&all, &format!("kafka_connect_{name}"), &sink);
+    for name in ["poll_total", "write_total", "active_count_max"] {
+        let read = of_source(&format!("source_task_source_record_{name}"));
+        assert!(
+            if name == "active_count_max" { read >= 1.0 } else { read == 10.0 },
+            "{name}: {read}"
+        );
+    }
+    // A window of 30 s counts as two before there are two.
+    let rate = of_source("source_task_source_record_poll_rate");
+    assert!(rate > 10.0 / 60.0 && rate <= 10.0 / 30.0, "{rate}");
+    for name in ["read_total", "send_total"] {
+        assert_eq!(of_sink(&format!("sink_task_sink_record_{name}")), 10.0);
+    }
+    assert_eq!(of_sink("sink_task_sink_record_active_count"), 0.0);
+    assert_eq!(of_sink("sink_task_partition_count"), 1.0);
+    assert!(of_sink("sink_task_offset_commit_seq_no") >= 1.0);
+    assert_eq!(of_sink("connector_task_offset_commit_success_percentage"), 1.0);
+    assert_eq!(of_sink("connector_task_offset_commit_failure_percentage"), 0.0);
+    let running = of_sink("connector_task_running_ratio");
+    assert!(running > 0.9 && running <= 1.0, "{running}");
+    assert_eq!(of_sink("connector_task_pause_ratio"), 0.0);
+    assert_eq!(of_sink("task_error_total_record_failures"), 0.0);
+    assert_eq!(of_sink("task_error_last_error_timestamp"), 0.0);
+    assert!(of_source("source_task_transaction_size_max").is_nan(), "there was no transaction");
+    for (name, count) in [
+        ("connector_count", 2.0),
+        ("task_count", 2.0),
+        ("connector_startup_attempts_total", 2.0),
+        ("connector_startup_success_percentage", 1.0),
+        ("task_startup_success_total", 2.0),
+        ("task_startup_failure_total", 0.0),
+    ] {
+        assert_eq!(value(&all, &format!("kafka_connect_worker_{name}"), &[]), count, "{name}");
+    }
+    let running = "kafka_connect_worker_connector_running_task_count";
+    assert_eq!(value(&all, running, &[("connector", "out")]), 1.0);
+}
+
+#[tokio::test]
+async fn a_failed_task_keeps_its_metrics_until_it_is_deleted() {
+    let fixture = Fixture::start().await;
+    fixture.source("bad", "t", 10, &[("fail.at", "3")]).await;
+    fixture.wait_for_task("bad", 0, State::Failed).await;
+    let all = read(&fixture).await;
+    let status = "kafka_connect_connector_task_status";
+    let labels = [("connector", "bad"), ("task", "0"), ("status", "failed")];
+    assert_eq!(value(&all, status, &labels), 1.0);
+    let failed = "kafka_connect_worker_connector_failed_task_count";
+    assert_eq!(value(&all, failed, &[("connector", "bad")]), 1.0);
+    fixture.worker().delete_connector("bad").await.unwrap();
+    let all = read(&fixture).await;
+    assert!(all.iter().all(|s| s.labels.get("connector").is_none_or(|name| name != "bad")));
+}
