@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use millrace_runtime::{Herder, MetricNames, State};
 
 use crate::fixture::{Fixture, until};
+use crate::plugins::{Fault, lock, shared};
 
 /// One line of a text: name, labels and value.
 struct Series {
@@ -167,15 +168,55 @@ async fn a_run_is_counted_as_java_counts_it() {
 #[tokio::test]
 async fn a_failed_task_keeps_its_metrics_until_it_is_deleted() {
     let fixture = Fixture::start().await;
-    fixture.source("bad", "t", 10, &[("fail.at", "3")]).await;
-    fixture.wait_for_task("bad", 0, State::Failed).await;
+    lock(&shared("ruined")).faults.insert("poll", (1, Fault::Fatal));
+    fixture.source("ruined", "ruins", 20, &[]).await;
+    fixture.wait_for_task("ruined", 0, State::Failed).await;
     let all = read(&fixture).await;
     let status = "kafka_connect_connector_task_status";
-    let labels = [("connector", "bad"), ("task", "0"), ("status", "failed")];
+    let labels = [("connector", "ruined"), ("task", "0"), ("status", "failed")];
     assert_eq!(value(&all, status, &labels), 1.0);
+    let polled = "kafka_connect_source_task_source_record_poll_total";
+    assert_eq!(value(&all, polled, &labels[..2]), 0.0);
     let failed = "kafka_connect_worker_connector_failed_task_count";
-    assert_eq!(value(&all, failed, &[("connector", "bad")]), 1.0);
-    fixture.worker().delete_connector("bad").await.unwrap();
+    assert_eq!(value(&all, failed, &labels[..1]), 1.0);
+    fixture.worker().restart_task("ruined", 0).await.unwrap();
+    fixture.wait_for_task("ruined", 0, State::Running).await;
     let all = read(&fixture).await;
-    assert!(all.iter().all(|s| s.labels.get("connector").is_none_or(|name| name != "bad")));
+    assert_eq!(value(&all, "millrace_restarts_total", &labels[..2]), 1.0);
+    fixture.worker().delete_connector("ruined").await.unwrap();
+    let all = read(&fixture).await;
+    assert!(all.iter().all(|s| s.labels.get("connector").is_none_or(|name| name != "ruined")));
+}
+
+#[tokio::test]
+async fn bad_records_are_counted_by_what_becomes_of_them() {
+    let fixture = Fixture::start().await;
+    fixture.source("unreadable", "texts", 9, &[]).await;
+    let tolerant = [
+        ("value.converter", "org.apache.kafka.connect.json.JsonConverter"),
+        ("errors.tolerance", "all"),
+        ("errors.deadletterqueue.topic.name", "texts-dlq"),
+        ("errors.deadletterqueue.topic.replication.factor", "1"),
+        ("errors.log.enable", "true"),
+    ];
+    fixture.sink("reader", "texts", &tolerant).await;
+    until("dead letters", async || fixture.end_offset("texts-dlq").await == 9).await;
+    let sink = [("connector", "reader"), ("task", "0")];
+    let skipped = "kafka_connect_task_error_total_records_skipped";
+    until("all to be skipped", async || value(&read(&fixture).await, skipped, &sink) == 9.0).await;
+    let all = read(&fixture).await;
+    for (name, count) in [
+        ("total_record_failures", 9.0),
+        ("total_record_errors", 9.0),
+        ("total_retries", 0.0),
+        ("total_errors_logged", 9.0),
+        ("deadletterqueue_produce_requests", 9.0),
+        ("deadletterqueue_produce_failures", 0.0),
+    ] {
+        let name = format!("kafka_connect_task_error_{name}");
+        assert_eq!(value(&all, &name, &sink), count, "{name}");
+    }
+    assert!(value(&all, "kafka_connect_task_error_last_error_timestamp", &sink) > 1.7e12);
+    let data = [sink[0], sink[1], ("class", "data")];
+    assert_eq!(value(&all, "millrace_task_errors_total", &data), 9.0);
 }
