@@ -339,13 +339,12 @@ impl Herder for StandaloneHerder {
         self.ask(name, |reply| Command::ChangeOffsets { wanted: None, reply }).await
     }
 
-<<<<<<< HEAD
     async fn hung(&self) -> Result<Vec<Hung>> {
         Ok(watchdog::hung(self.worker.plugins.jobs(), self.worker.config.hang_report))
-=======
+    }
+
     async fn metrics(&self, names: MetricNames) -> String {
         self.worker.metrics.text(&self.views(), names)
->>>>>>> 7b987f1 (Prometheus reads /metrics: all groups of Connect's metrics, under the names of dashboards)
     }
 
     async fn health(&self) -> Result<()> {
