@@ -1,9 +1,10 @@
-//! Kafka's own single message transformations, on columns where the data have them.
+//! Kafka's own single message transformations and those of Debezium, on columns where the data have them.
 //!
 //! What a transformation does to one value is written down in its row form; its kernels for arrays
 //! and JSON text must give the same, and a property test holds them to it.
 
 mod cast;
+mod debezium;
 mod each_value;
 mod extract_field;
 mod field_path;
@@ -120,5 +121,6 @@ pub fn plugins() -> Vec<Plugin> {
         SetSchemaMetadataConfig,
         SetSchemaMetadata::open
     ));
+    plugins.extend(debezium::plugins());
     plugins
 }

@@ -2,6 +2,8 @@
 //! `integration/oracle/transforms/record`, which writes the files of `golden/`.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "golden/debezium_differences.rs"]
+mod debezium_differences;
 #[path = "golden/differences.rs"]
 mod differences;
 #[path = "golden/replay.rs"]
@@ -26,6 +28,7 @@ macro_rules! replayed {
 
 replayed! {
     cast "Cast"
+    debezium_extract_new_record_state "debezium/ExtractNewRecordState"
     drop_headers "DropHeaders"
     extract_field "ExtractField"
     filter "Filter"
@@ -48,12 +51,17 @@ replayed! {
 
 #[test]
 fn every_recorded_file_is_replayed() {
-    let entries = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
-    let recorded = entries.filter(|path| path.extension().is_some_and(|e| e == "jsonl"));
-    let recorded: BTreeSet<String> =
-        recorded.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let mut recorded = BTreeSet::new();
+    for corpus in ["", "debezium/"] {
+        let entries = fs::read_dir(folder().join(corpus)).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let files = paths.filter(|path| path.extension().is_some_and(|e| e == "jsonl"));
+        recorded.extend(
+            files.map(|path| format!("{corpus}{}", path.file_stem().unwrap().to_str().unwrap())),
+        );
+    }
     let mut replayed: BTreeSet<String> = FILES.iter().map(|file| (*file).to_owned()).collect();
     // Chains are the runtime's: `engine/runtime/src/task/chain/recorded.rs`.
-    replayed.extend(["records", "chains"].map(str::to_owned));
+    replayed.extend(["records", "chains", "debezium/records"].map(str::to_owned));
     assert_eq!(recorded, replayed);
 }

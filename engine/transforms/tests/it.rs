@@ -25,7 +25,8 @@ fn plugin(name: &str) -> Plugin {
 #[test]
 fn keys_are_javas() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../integration/golden/config");
-    for plugin in millrace_transforms::plugins() {
+    let of_kafka = |plugin: &Plugin| plugin.class().starts_with("org.apache.kafka.");
+    for plugin in millrace_transforms::plugins().into_iter().filter(of_kafka) {
         assert_keys_recorded(&folder, &plugin);
     }
 }

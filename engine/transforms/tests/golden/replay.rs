@@ -12,6 +12,7 @@ use millrace_testkit::recorded::{
 };
 use serde_json::{Value as Json, json};
 
+use crate::debezium_differences;
 use crate::differences::{Difference, MEANT, PENDING};
 
 /// So many differences are shown; one cause often has hundreds.
@@ -66,7 +67,12 @@ pub(crate) fn replay(file: &'static str) {
         assert!(there.is_none(), "{file} is there now: take it out of PENDING");
         return;
     }
-    let records = records(&path("records"));
+    // Those of a folder are of a corpus of its own.
+    let corpus = match file.rsplit_once('/') {
+        Some((folder, _)) => format!("{folder}/records"),
+        None => "records".to_owned(),
+    };
+    let records = records(&path(&corpus));
     let mut findings = Findings::new(file);
     for case in &cases {
         let plugin = find(&case.class).unwrap_or_else(|| panic!("{} is there", case.class));
@@ -82,6 +88,10 @@ struct Place<'a> {
     how: &'a str,
 }
 
+fn meant() -> impl Iterator<Item = &'static Difference> {
+    MEANT.iter().chain(debezium_differences::MEANT)
+}
+
 /// Differences so far.
 struct Findings {
     file: &'static str,
@@ -92,7 +102,7 @@ struct Findings {
 
 impl Findings {
     fn new(file: &'static str) -> Self {
-        let unmet = MEANT.iter().filter(|difference| difference.file == file).collect();
+        let unmet = meant().filter(|difference| difference.file == file).collect();
         Self { file, unmet, wrong: BTreeMap::new() }
     }
 
@@ -108,7 +118,7 @@ impl Findings {
                 && java.contains(meant.java)
                 && ours.contains(meant.ours)
         };
-        let mut of_file = MEANT.iter().filter(|difference| difference.file == self.file);
+        let mut of_file = meant().filter(|difference| difference.file == self.file);
         if let Some(meant) = of_file.find(is_meant) {
             self.unmet.retain(|unmet| !std::ptr::eq(*unmet, meant));
             return;
