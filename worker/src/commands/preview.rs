@@ -16,6 +16,10 @@ use crate::catalog::catalog;
 
 pub(super) const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
 
+const FILE_PROVIDER: &str = "org.apache.kafka.common.config.provider.FileConfigProvider";
+const DIRECTORY_PROVIDER: &str = "org.apache.kafka.common.config.provider.DirectoryConfigProvider";
+const ENVIRONMENT_PROVIDER: &str = "org.apache.kafka.common.config.provider.EnvVarConfigProvider";
+
 /// Show what a connector would do with its first records: a source's records, transformed, as JSON;
 /// the statements or actions of a sink.
 ///
@@ -41,6 +45,7 @@ pub struct Arguments {
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rows: u32,
     /// The worker's properties: its cluster, converters and config providers. Needed for sinks.
+    /// Without it the providers are Kafka's, as file, directory and env.
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
     /// With the schemas of keys and values.
@@ -93,6 +98,11 @@ pub(super) fn worker(file: Option<&Path>) -> Result<WorkerConfig> {
             ("key.converter", JSON),
             ("value.converter", JSON),
             ("offset.storage.file.filename", "/dev/null"),
+            // What a configuration takes from files is the user's own.
+            ("config.providers", "file,directory,env"),
+            ("config.providers.file.class", FILE_PROVIDER),
+            ("config.providers.directory.class", DIRECTORY_PROVIDER),
+            ("config.providers.env.class", ENVIRONMENT_PROVIDER),
         ];
         return WorkerConfig::parse(keys.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
     };

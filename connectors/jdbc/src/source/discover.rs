@@ -116,6 +116,11 @@ fn notes(tables: &[Surveyed], quoting: Quoting) -> Vec<String> {
         }
         if listed(table).is_none() {
             notes.push(format!("{table} is left out: no list can hold a name with a comma"));
+        } else if !is_topic(&table.name) {
+            notes.push(format!(
+                "{table} is left out: no topic can be called so; read it with query and a \
+                 topic.prefix of its own"
+            ));
         }
     }
     if modes.contains("incrementing") {
@@ -133,12 +138,18 @@ fn listed(table: &TableId) -> Option<String> {
     (!name.contains(',') && name.trim() == name).then_some(name)
 }
 
+/// Whether a topic may have such a name after its prefix.
+fn is_topic(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+}
+
 /// A configuration for the tables of each way.
 fn suggestions(tables: &[Surveyed], props: &Props) -> Vec<Props> {
     let mut ways: BTreeMap<BTreeMap<&str, &str>, Vec<String>> = BTreeMap::new();
     for surveyed in tables {
         let way = Way::of(surveyed).keys();
-        ways.entry(way).or_default().extend(listed(&surveyed.table));
+        let table = Some(&surveyed.table).filter(|table| is_topic(&table.name));
+        ways.entry(way).or_default().extend(table.and_then(listed));
     }
     ways.retain(|_, tables| !tables.is_empty());
     let several = ways.len() > 1;
@@ -240,6 +251,7 @@ mod tests {
             table("b", vec![key]),
             table("c", vec![SurveyedColumn { name: "other".to_owned(), ..serial }]),
             table("x,y", vec![column("text")]),
+            table("bills ü", vec![column("text")]),
         ];
         let url = "jdbc:postgresql://db/shop?user=me&password=hunter2&sslpassword=hunter2&ssl=true";
         let mut props = Props::from([("connection.url".to_owned(), url.to_owned())]);
@@ -254,6 +266,8 @@ mod tests {
         assert_eq!(suggested[1]["connection.password"], PASSWORD);
         let notes = notes(&tables, Quoting::Always('"'));
         assert!(notes[0].contains(r#"CREATE INDEX "a_id" ON "s"."a" ("id")"#), "{notes:?}");
-        assert!(notes.iter().any(|note| note.contains("s.x,y is left out")), "{notes:?}");
+        for left_out in ["s.x,y is left out", "s.bills ü is left out: no topic"] {
+            assert!(notes.iter().any(|note| note.contains(left_out)), "{notes:?}");
+        }
     }
 }
