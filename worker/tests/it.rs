@@ -1,4 +1,4 @@
-//! `millrace transform` and `millrace unit`, through the binary.
+//! `millrace transform`, `unit` and `preview`, through the binary.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs::{self, File};
@@ -261,4 +261,16 @@ fn a_suite_that_is_wrong_is_refused() {
         assert_eq!(code, Some(2), "{tests}: {stderr}");
         assert!(stderr.contains(words) && stderr.contains("t.yaml"), "{words}: {stderr}");
     }
+}
+
+#[test]
+fn a_preview_takes_from_files_what_a_configuration_leaves_to_them() {
+    let connector = r#"{"name": "lines", "connector.class": "FileStreamSource",
+        "topic": "lines", "file": "${file:place.properties:lines}"}"#;
+    let files = [("c.json", connector), ("place.properties", "lines=a.txt"), ("a.txt", "one\n")];
+    let directory = directory(&files);
+    let output = millrace(directory.path(), &["preview", "c.json"], "");
+    let (code, stdout, stderr) = told(&output);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("\"one\""), "{stdout}");
 }
