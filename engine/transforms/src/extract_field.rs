@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
-use arrow::compute::nullif;
+use arrow::array::{Array, ArrayRef, AsArray};
 use millrace_api::config::Config;
 use millrace_api::data::{SchemaRef, Struct, Value};
 use millrace_api::{Error, Props, Result, Transformation};
@@ -13,6 +12,7 @@ use crate::field_path::{FieldPath, FieldSyntax};
 use crate::null_defaults::NullDefaults;
 use crate::refused::Refused;
 use crate::side::Side;
+use crate::struct_array::within;
 
 #[derive(Config, Debug)]
 pub(crate) struct ExtractFieldConfig {
@@ -112,7 +112,7 @@ impl EachValue for ExtractField {
             let structs = array.as_struct();
             let column = structs.column(*place);
             let column = self.defaults_at(i + 1 == steps.len()).column(schema, column)?;
-            array = within(&column, structs)?;
+            array = within(&column, structs.nulls())?;
         }
         Ok(Some(array))
     }
@@ -129,17 +129,5 @@ impl EachValue for ExtractField {
             }
             None => Written::Null,
         })
-    }
-}
-
-/// What is in null is null.
-pub(crate) fn within(column: &ArrayRef, parent: &dyn Array) -> Result<ArrayRef> {
-    match parent.nulls().filter(|nulls| nulls.null_count() > 0) {
-        Some(nulls) => {
-            let null = BooleanArray::new(!nulls.inner(), None);
-            nullif(column, &null)
-                .map_err(|e| Error::fatal("a field is not as long as its struct").with_source(e))
-        }
-        None => Ok(Arc::clone(column)),
     }
 }

@@ -305,6 +305,9 @@ transform_suite!(
     with("Cast$Key", [("spec", "string"), ("replace.null.with.default", "false")])
 );
 
+transform_suite!(flatten_value, with("Flatten$Value", []));
+transform_suite!(flatten_key, with("Flatten$Key", [("delimiter", "")]));
+
 fn apply(fixture: &Fixture, records: Records) -> (Vec<Records>, Vec<String>) {
     let mut transformation: Box<dyn Transformation> =
         transformation(&fixture.plugin(), &fixture.props()).unwrap();
