@@ -9,9 +9,9 @@ mod each_value;
 mod extract_field;
 mod field_path;
 mod filter;
+mod flatten;
 mod header_from;
 mod headers;
-mod flatten;
 mod hoist_field;
 mod insert_field;
 mod java_number;
@@ -28,9 +28,9 @@ mod schema_cache;
 mod schemas;
 mod set_schema_metadata;
 mod side;
-#[allow(dead_code, reason = "the transformations of timestamps are to come")]
 mod simple_date_format;
 mod struct_array;
+mod timestamp_converter;
 mod timestamp_router;
 mod topics;
 mod value_to_key;
@@ -41,9 +41,9 @@ use millrace_api::config::Config;
 use cast::{Cast, CastConfig};
 use extract_field::{ExtractField, ExtractFieldConfig};
 use filter::{Filter, FilterConfig};
+use flatten::{Flatten, FlattenConfig};
 use header_from::{HeaderFrom, HeaderFromConfig};
 use headers::{DropHeaders, DropHeadersConfig, InsertHeader, InsertHeaderConfig};
-use flatten::{Flatten, FlattenConfig};
 use hoist_field::{HoistField, HoistFieldConfig};
 use insert_field::{InsertField, InsertFieldConfig};
 use mask_field::{MaskField, MaskFieldConfig};
@@ -55,6 +55,7 @@ use regex_router::{RegexRouter, RegexRouterConfig};
 use replace_field::{ReplaceField, ReplaceFieldConfig};
 use set_schema_metadata::{SetSchemaMetadata, SetSchemaMetadataConfig};
 use side::Side;
+use timestamp_converter::{TimestampConverter, TimestampConverterConfig};
 use timestamp_router::{TimestampRouter, TimestampRouterConfig};
 use value_to_key::{ValueToKey, ValueToKeyConfig};
 
@@ -123,6 +124,11 @@ pub fn plugins() -> Vec<Plugin> {
         "SetSchemaMetadata",
         SetSchemaMetadataConfig,
         SetSchemaMetadata::open
+    ));
+    plugins.extend(key_and_value!(
+        "TimestampConverter",
+        TimestampConverterConfig,
+        TimestampConverter::open
     ));
     plugins.extend(debezium::plugins());
     plugins

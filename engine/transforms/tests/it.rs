@@ -308,6 +308,55 @@ transform_suite!(
 transform_suite!(flatten_value, with("Flatten$Value", []));
 transform_suite!(flatten_key, with("Flatten$Key", [("delimiter", "")]));
 
+transform_suite!(
+    timestamp_converter_to_unix,
+    with(
+        "TimestampConverter$Value",
+        [("field", "z"), ("target.type", "unix"), ("unix.precision", "nanoseconds")]
+    )
+);
+transform_suite!(
+    timestamp_converter_to_text,
+    with(
+        "TimestampConverter$Value",
+        [("field", "z"), ("target.type", "string"), ("format", "yyyy-MM-dd HH:mm")]
+    )
+);
+transform_suite!(
+    timestamp_converter_of_text,
+    with("TimestampConverter$Value", [("field", "0"), ("target.type", "unix"), ("format", "yy")])
+);
+transform_suite!(
+    timestamp_converter_to_date,
+    with(
+        "TimestampConverter$Value",
+        [("field", "0"), ("target.type", "Date"), ("unix.precision", "microseconds")]
+    )
+);
+transform_suite!(
+    timestamp_converter_of_no_moments,
+    with("TimestampConverter$Value", [("field", "1"), ("target.type", "Time")])
+);
+transform_suite!(
+    timestamp_converter_of_missing,
+    with(
+        "TimestampConverter$Key",
+        [("field", "none"), ("target.type", "unix"), ("replace.null.with.default", "false")]
+    )
+);
+transform_suite!(
+    timestamp_converter_of_any_moment,
+    with("TimestampConverter$Value", [("target.type", "string"), ("format", "YYYY-ww G y D F E")])
+);
+transform_suite!(
+    timestamp_converter_of_whole_value,
+    with("TimestampConverter$Value", [("target.type", "Timestamp"), ("unix.precision", "seconds")])
+);
+transform_suite!(
+    timestamp_converter_of_whole_key,
+    with("TimestampConverter$Key", [("target.type", "Time"), ("format", "y")])
+);
+
 fn apply(fixture: &Fixture, records: Records) -> (Vec<Records>, Vec<String>) {
     let mut transformation: Box<dyn Transformation> =
         transformation(&fixture.plugin(), &fixture.props()).unwrap();

@@ -13,7 +13,7 @@ use millrace_testkit::recorded::{
 use serde_json::{Value as Json, json};
 
 use crate::debezium_differences;
-use crate::differences::{Difference, MEANT, PENDING};
+use crate::differences::{Difference, MEANT};
 
 /// So many differences are shown; one cause often has hundreds.
 const SHOWN: usize = 20;
@@ -62,11 +62,6 @@ pub(crate) fn replay(file: &'static str) {
     let find = |class: &str| plugins.iter().find(|plugin| plugin.class() == class);
     let cases = cases(file);
     assert!(!cases.is_empty(), "{file} holds no case");
-    if PENDING.contains(&file) {
-        let there = cases.iter().find(|case| find(&case.class).is_some());
-        assert!(there.is_none(), "{file} is there now: take it out of PENDING");
-        return;
-    }
     // Those of a folder are of a corpus of its own.
     let corpus = match file.rsplit_once('/') {
         Some((folder, _)) => format!("{folder}/records"),
