@@ -180,8 +180,9 @@ impl<T: EachValue> Each<T> {
             }
         };
         let (made, plan) = (&plan.0, &plan.1);
+        // What an array cannot hold, such as a default of too many digits, rows can.
         if let Column::Typed { array, .. } = column
-            && let Some(array) = of.array(plan, made, array, refused)?
+            && let Ok(Some(array)) = of.array(plan, made, array, refused)
         {
             return Ok(Column::Typed { schema: Arc::clone(made), array });
         }

@@ -361,12 +361,16 @@ impl InsertField {
                 return Ok(records);
             }
         };
-        let column = match self.side.column(&records) {
-            Column::Typed { array, .. } => Column::Typed {
-                array: self.insert_in_array(&records, &extended, array, refused)?,
-                schema: extended,
-            },
-            column => self.insert_in_rows(&records, &extended, column, refused)?,
+        let column = self.side.column(&records);
+        let array = match column {
+            Column::Typed { array, .. } => {
+                self.insert_in_array(&records, &extended, array, refused).ok()
+            }
+            _ => None,
+        };
+        let column = match array {
+            Some(array) => Column::Typed { schema: extended, array },
+            None => self.insert_in_rows(&records, &extended, column, refused)?,
         };
         Ok(self.side.replace(records, column))
     }

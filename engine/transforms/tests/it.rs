@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use millrace_api::data::{
-    Column, Kind, Records, RowError, Schema, SchemaRef, Struct, Value, logical,
+    Column, Decimal, Kind, Records, RowError, Schema, SchemaRef, Struct, Value, logical,
 };
 use millrace_api::{Error, Plugin, Props, Transformation};
 use millrace_testkit::arbitrary::{
@@ -15,6 +15,7 @@ use millrace_testkit::golden::assert_keys_recorded;
 use millrace_testkit::plugin_host::{props, transformation};
 use millrace_testkit::transform_suite;
 use millrace_testkit::transform_suite::TransformFixture;
+use num_bigint::BigInt;
 use proptest::prelude::*;
 
 fn plugin(name: &str) -> Plugin {
@@ -498,6 +499,27 @@ fn insert_refuses_what_java_refuses() {
     let column = Column::from_values(Some(schema), vec![value]);
     let (_, failed) = apply(&fixture, Records::new("t", column));
     assert_eq!(failed, ["0: Cannot create field because of field name duplication t"]);
+}
+
+/// Arrow has no decimal of more than 76 digits, so the column cannot hold its own default.
+#[test]
+fn a_default_that_no_array_holds_is_used_all_the_same() {
+    let long = Value::Decimal(Decimal { unscaled: BigInt::from(10).pow(80), scale: 2 });
+    let amount = Schema::decimal_builder(2).optional().default_value(long.clone()).unwrap();
+    let schema = Schema::struct_builder().field("a", amount.build()).build();
+    let row = Value::Struct(Struct::new(Arc::clone(&schema), vec![Value::Null]));
+    for (name, pairs) in [
+        ("ReplaceField$Value", ("exclude", "b")),
+        ("InsertField$Value", ("topic.field", "b")),
+        ("Flatten$Value", ("delimiter", "_")),
+    ] {
+        let column = Column::from_values(Some(Arc::clone(&schema)), vec![row.clone(); 20]);
+        assert!(matches!(column, Column::Typed { .. }));
+        let (runs, failed) = apply(&with(name, [pairs]), Records::new("t", column));
+        assert_eq!(failed, [""; 0]);
+        let Value::Struct(first) = runs[0].value.value(0).unwrap() else { panic!("a struct") };
+        assert_eq!(first.values()[0], long, "{name}");
+    }
 }
 
 #[test]
