@@ -1,0 +1,117 @@
+//! `docs/transformations.md`: the tables of keys are the definitions', and the examples are true.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+
+use millrace_api::config::ConfigKeyInfo;
+use millrace_api::data::{Column, Records, json};
+use millrace_api::{Plugin, Props};
+use millrace_testkit::plugin_host::transformation;
+
+const KAFKAS: &str = "org.apache.kafka.connect.transforms.";
+
+fn page() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/transformations.md")
+}
+
+/// The name that a section has: of two classes for keys and values there is one.
+fn name(plugin: &Plugin) -> &'static str {
+    let class = plugin.class().rsplit('.').next().unwrap();
+    class.split('$').next().unwrap()
+}
+
+fn plugin(name: &str, side: &str) -> Plugin {
+    let mut plugins = millrace_transforms::plugins().into_iter();
+    let is_named = |plugin: &Plugin| {
+        plugin.class().strip_prefix(KAFKAS).and_then(|class| class.strip_prefix(name)) == Some(side)
+    };
+    plugins.find(is_named).unwrap_or_else(|| panic!("{name}{side} is there"))
+}
+
+#[test]
+fn the_keys_of_all_of_kafkas_are_on_the_page() {
+    let text = fs::read_to_string(page()).unwrap();
+    let mut expected = text.clone();
+    let plugins = millrace_transforms::plugins();
+    let mut shown = BTreeSet::new();
+    for plugin in plugins.iter().filter(|plugin| plugin.class().starts_with(KAFKAS)) {
+        let name = name(plugin);
+        if !shown.insert(name) {
+            continue;
+        }
+        let begin = format!("<!-- keys of {name} -->\n");
+        let (before, rest) =
+            expected.split_once(&begin).unwrap_or_else(|| panic!("{name} has a section"));
+        let (_, after) = rest.split_once("<!-- end -->\n").unwrap();
+        expected = format!("{before}{begin}{}<!-- end -->\n{after}", keys(plugin));
+    }
+    assert_eq!(text.matches("<!-- keys of ").count(), shown.len());
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(page(), expected).unwrap();
+    } else {
+        let renew = "UPDATE_EXPECT=1 cargo test -p millrace-transforms --test pages";
+        assert!(text == expected, "docs/transformations.md is old: {renew}");
+    }
+}
+
+fn keys(plugin: &Plugin) -> String {
+    let infos = plugin.config_def().infos();
+    if infos.is_empty() {
+        return "It has no keys.\n".to_owned();
+    }
+    let mut text = "| key | type, default | importance | |\n|---|---|---|---|\n".to_owned();
+    for info in infos {
+        let ConfigKeyInfo { name, value_type, importance, documentation, .. } = &info;
+        let default = match (&info.default_value, info.required) {
+            (_, true) => "required".to_owned(),
+            (None, _) => "none".to_owned(),
+            (Some(text), _) if text.is_empty() => "empty".to_owned(),
+            (Some(text), _) => format!("`{text}`"),
+        };
+        let (kind, importance) = (value_type.to_lowercase(), importance.to_lowercase());
+        let documentation = documentation.replace('|', "\\|");
+        writeln!(text, "| `{name}` | {kind}, {default} | {importance} | {documentation} |")
+            .unwrap();
+    }
+    text
+}
+
+/// An example is a block of keys, then of values before and after.
+#[test]
+fn the_examples_are_true() {
+    let text = fs::read_to_string(page()).unwrap();
+    let mut run = 0;
+    for section in text.split("\n### ").skip(1) {
+        let name = section.lines().next().unwrap();
+        for block in section.split("```text\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            run += example(name, block);
+        }
+    }
+    assert!(run >= 10, "examples were found");
+}
+
+fn example(name: &str, block: &str) -> usize {
+    let (examples, keys): (Vec<&str>, Vec<&str>) =
+        block.lines().partition(|line| line.contains("  →  "));
+    let pairs = keys.iter().map(|line| line.split_once(" = ").unwrap());
+    let props: Props = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let mut transformation = transformation(&plugin(name, "$Value"), &props).unwrap();
+    for line in &examples {
+        let (before, after) = line.split_once("  →  ").unwrap();
+        let column = Column::Json([Some(before)].into_iter().collect());
+        let mut failed = Vec::new();
+        let runs = transformation.apply(Records::new("topic", column), &mut failed).unwrap();
+        match after.strip_prefix("refused: ") {
+            Some(words) => assert_eq!(failed[0].error.to_string(), words, "{name}"),
+            None => {
+                let value = runs[0].value.value(0).unwrap();
+                assert_eq!(value, json::parse(after).unwrap(), "{name}: {before}");
+            }
+        }
+    }
+    examples.len()
+}
