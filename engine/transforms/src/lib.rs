@@ -4,6 +4,7 @@
 //! and JSON text must give the same, and a property test holds them to it.
 
 mod cast;
+mod confluent;
 mod debezium;
 mod each_value;
 mod extract_field;
@@ -112,6 +113,7 @@ pub fn plugins() -> Vec<Plugin> {
         predicate!("RecordIsTombstone", RecordIsTombstoneConfig, RecordIsTombstone::open),
         predicate!("TopicNameMatches", TopicNameMatchesConfig, TopicNameMatches::open),
     ];
+    plugins.extend(confluent::plugins());
     plugins.extend(key_and_value!("Cast", CastConfig, Cast::open));
     plugins.extend(key_and_value!("ExtractField", ExtractFieldConfig, ExtractField::open));
     plugins.extend(key_and_value!("HeaderFrom", HeaderFromConfig, HeaderFrom::open));

@@ -14,21 +14,25 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    /// Reads an expression that Java's rules find right, the value of a key.
+    /// Reads an expression, the value of a key.
     pub(crate) fn new(key: &str, expression: &str) -> Result<Self> {
+        Self::read(expression).map_err(|reason| invalid_value(key, expression, reason))
+    }
+
+    /// Reads an expression. The error is what Java complains of, or what is not supported.
+    pub(crate) fn read(expression: &str) -> Result<Self, String> {
         let refused = |reason: String| {
             let way_out = "write it without that; `docs/transforms/README.md` says what there is";
-            invalid_value(key, expression, format!("{reason}: {way_out}"))
+            format!("{reason}: {way_out}")
         };
-        java_regex::check(expression)
-            .map_err(|e| invalid_value(key, expression, format!("Invalid regex: {e}")))?;
+        java_regex::check(expression).map_err(|reason| format!("Invalid regex: {reason}"))?;
         let translated = java_regex::translate(expression).map_err(refused)?;
         let compiled = |text: &str| {
-            let first_line = |e: regex::Error| match e {
-                regex::Error::CompiledTooBig(_) => "an expression this large".to_owned(),
-                _ => "this expression".to_owned(),
+            let what = |e: regex::Error| match e {
+                regex::Error::CompiledTooBig(_) => "an expression this large",
+                _ => "this expression",
             };
-            Regex::new(text).map_err(|e| refused(format!("{} is not supported", first_line(e))))
+            Regex::new(text).map_err(|e| refused(format!("{} is not supported", what(e))))
         };
         Ok(Self {
             whole: compiled(&format!(r"\A(?:{translated})\z"))?,

@@ -10,6 +10,14 @@ pub(crate) enum Side {
 }
 
 impl Side {
+    /// What it is called in messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Value => "value",
+        }
+    }
+
     pub(crate) fn column(self, records: &Records) -> &Column {
         match self {
             Self::Key => &records.key,
