@@ -1,4 +1,5 @@
-//! Kafka's own single message transformations and those of Debezium, on columns where the data have them.
+//! Kafka's own single message transformations, and some of others, on columns where the data have
+//! them.
 //!
 //! What a transformation does to one value is written down in its row form; its kernels for arrays
 //! and JSON text must give the same, and a property test holds them to it.

@@ -47,7 +47,7 @@ pub(super) fn get<'s>(of: &'s Struct, name: &str) -> Result<&'s Value> {
     of.get(name).ok_or_else(|| no_field(name))
 }
 
-fn no_field(name: &str) -> Error {
+pub(super) fn no_field(name: &str) -> Error {
     Error::data(format!("{name} is not a valid field name"))
 }
 

@@ -4,6 +4,13 @@ use crate::differences::Difference;
 
 /// As `differences::MEANT`.
 pub(crate) const MEANT: &[Difference] = &[
+    Difference {
+        file: "debezium/ByLogicalTableRouter",
+        config: "",
+        record: "",
+        java: "Unable to validate config.",
+        ours: "org.apache.kafka.common.config.ConfigException",
+    },
     // Debezium logs what is wrong with a configuration, and throws without a word of it.
     Difference {
         file: "debezium/ExtractNewRecordState",
