@@ -29,6 +29,7 @@ macro_rules! replayed {
 replayed! {
     cast "Cast"
     debezium_by_logical_table_router "debezium/ByLogicalTableRouter"
+    debezium_event_router "debezium/EventRouter"
     debezium_extract_new_record_state "debezium/ExtractNewRecordState"
     drop_headers "DropHeaders"
     extract_field "ExtractField"

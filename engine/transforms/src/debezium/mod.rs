@@ -7,15 +7,18 @@
 mod by_logical_table_router;
 mod columns;
 mod event;
+mod event_router;
 mod extract_new_record_state;
 mod field_reference;
 mod flattened;
+mod json_payload;
 mod schema_names;
 
 use millrace_api::Plugin;
 use millrace_api::config::Config;
 
 use by_logical_table_router::{ByLogicalTableRouter, ByLogicalTableRouterConfig};
+use event_router::{EventRouter, EventRouterConfig};
 use extract_new_record_state::{ExtractNewRecordState, ExtractNewRecordStateConfig};
 
 pub(crate) fn plugins() -> Vec<Plugin> {
@@ -29,6 +32,11 @@ pub(crate) fn plugins() -> Vec<Plugin> {
             "io.debezium.transforms.ExtractNewRecordState",
             ExtractNewRecordStateConfig::config_def,
             ExtractNewRecordState::open,
+        ),
+        Plugin::transformation(
+            "io.debezium.transforms.outbox.EventRouter",
+            EventRouterConfig::config_def,
+            EventRouter::open,
         ),
     ]
 }

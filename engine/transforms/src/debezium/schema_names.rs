@@ -36,6 +36,11 @@ impl Adjustment {
         self.adjust(name, true)
     }
 
+    /// The name of a field.
+    pub(super) fn field_name(self, name: &str) -> String {
+        self.adjust(name, false)
+    }
+
     fn adjust(self, name: &str, dots: bool) -> String {
         if self == Self::None {
             return name.to_owned();

@@ -146,7 +146,8 @@ for name, schema, value in [("list", LIST, ["who", "state"]), ("required", LIST,
 record("drop", "drop-without-key", EVENT, event("c", None, ANN), headers=[["drop", LIST, ["who"]]], key=[None, None])
 record("drop", "drop-text", EVENT, event("c", None, ANN), headers=[["drop", "string", "who"]])
 
-# Outboxes.
+# Outboxes. Where objects of an array have other fields, Java's order of fields changes from run to run: here one object
+# has them all.
 def outbox(*more, payload="string?", event_id="string", key="string", kind="string"):
     return table("shop.public.outbox", ("id", event_id), ("aggregatetype", kind), ("aggregateid", key), ("type", "string"), ("payload", payload), *more)
 
@@ -184,9 +185,9 @@ out("outbox-no-time", event("c", None, row("e-1", "Order", "7", "x", "y"), times
 out("outbox-heartbeat", row(NOW), HEARTBEAT)
 out("outbox-plain", row(i32(1)), struct(("id", "int32")))
 out("outbox-free", mapping(op="c"), None)
-for name, text in [("array", '[1, 2]'), ("array-objects", '[{"a": 1}, {"b": "x", "a": 2}]'), ("mixed", '{"a": [1, "x"]}'), ("mixed-numbers", '{"a": [1, 2.5]}'),
-                   ("objects", '{"list": [{"a": 1, "b": null}, {"b": "x"}], "last": {"deep": {"er": [[1]]}}}'), ("nulls", '{"list": [null, 1], "only": [null]}'),
-                   ("names", '{"a-b": 1, "1c": 2, "d.e": {"f g": 3}, "": 4}'), ("twice", '{"a": 1, "a": "x"}'), ("numbers", '{"i": 2147483647, "j": 2147483648, "k": 9223372036854775808, "l": -0.0, "m": 1E2, "n": 0.1}'),
+for name, text in [("array", '[1, 2]'), ("array-objects", '[{"a": 1}, {"a": 2, "b": "x"}]'), ("mixed", '{"a": [1, "x"]}'), ("mixed-numbers", '{"a": [1, 2.5]}'),
+                   ("objects", '{"list": [{"a": 1, "b": null}, {"a": 2, "b": "x"}], "last": {"deep": {"er": [[1]]}}}'), ("nulls", '{"list": [null, 1], "only": [null]}'),
+                   ("names", '{"a-b": 1, "1c": 2, "d.e": {"f g": 3}, "": 4}'), ("twice", '{"a": 1, "a": "x"}'), ("numbers", '{"i": 2147483647, "j": 2147483648, "k": -9223372036854775808, "l": -0.0, "m": 1E2, "n": 0.1}'), ("big", '{"k": 9223372036854775808}'),
                    ("objects-alike", '{"l": [{"a": 1}, {"a": 2}]}'), ("objects-texts", '{"l": [{"a": 1}, "x"]}'), ("empty-object", '{}'), ("trailing", '{} x'), ("blank-first", ' {"a": 1}'),
                    ("objects-null", '{"l": [{"a": 1}, null]}')]:
     out("outbox-json-" + name, sent(text))
@@ -221,6 +222,13 @@ def cases(name, groups, *configs):
     of = [name for group in groups.split() for name in GROUPS[group]]
     for config in configs:
         CASES.append({"class": TRANSFORMS + name, "config": config, "records": of})
+
+
+def alone(name, group, *configs):
+    """Each record has a transformation of its own: EventRouter takes the schemas of the first for those of others."""
+    for config in configs:
+        for record in GROUPS[group]:
+            CASES.append({"class": TRANSFORMS + name, "config": config, "records": [record]})
 
 
 MODES = ["drop", "tombstone", "rewrite", "rewrite-with-tombstone", "delete-to-tombstone"]
@@ -258,13 +266,15 @@ cases(NAME, "outbox all", {})
 PLACE = "table.fields.additional.placement"
 cases(NAME, "outbox", {"route.by.field": "type"}, {"route.topic.replacement": "events.${routedByValue}.x"}, {"route.topic.regex": "(O)(.*)", "route.topic.replacement": "$2-$1"}, {"route.tombstone.on.empty.payload": "true"},
       {"table.field.event.key": "type"}, {"table.field.event.key": "nobody"}, {"table.field.event.id": "aggregateid"}, {"table.field.event.id": "nobody"}, {"table.field.event.payload": "type"}, {"table.field.event.payload": "nobody"},
-      {"table.op.invalid.behavior": "fatal"}, {"table.op.invalid.behavior": "error"}, {PLACE: "type:header"}, {PLACE: "type:header:kind,aggregateid:header"}, {PLACE: "type:envelope"},
-      {PLACE: "type:envelope:kind, tenant:envelope ,tenant:header:t,part:partition"}, {PLACE: "part:partition"}, {PLACE: "part:partition,tenant:header", "table.field.additional.missing": "ignore"},
-      {PLACE: "tenant:envelope,v:envelope", "table.field.additional.missing": "ignore"}, {PLACE: "type:envelope", "table.field.event.schema.version": "v"}, {"table.field.event.schema.version": "v"},
-      {PLACE: "type:partition"}, {PLACE: "payload:envelope"}, {PLACE: "type:envelope:payload"},
+      {"table.op.invalid.behavior": "fatal"}, {"table.op.invalid.behavior": "error"}, {PLACE: "type:header"}, {PLACE: "type:header:kind,aggregateid:header"}, 
+      {PLACE: "part:partition"}, {PLACE: "part:partition,tenant:header", "table.field.additional.missing": "ignore"}, {"table.field.event.schema.version": "v"},
+      {PLACE: "type:partition"},
       *[{"table.field.event.timestamp": field} for field in ["at", "plain_at", "date_at", "nano_at", "odd_at", "part"]], {"table.expand.json.payload": "true"},
-      {"table.expand.json.payload": "true", "table.json.payload.null.behavior": "optional_bytes"}, {"table.expand.json.payload": "true", PLACE: "type:envelope"},
+      {"table.expand.json.payload": "true", "table.json.payload.null.behavior": "optional_bytes"},
       {"table.expand.json.payload": "true", "field.name.adjustment.mode": "avro"}, {"table.expand.json.payload": "true", "route.tombstone.on.empty.payload": "true", "table.field.event.payload": "payload"})
+alone(NAME, "outbox", {PLACE: "type:envelope"}, {PLACE: "type:envelope:kind, tenant:envelope ,tenant:header:t,part:partition"},
+      {PLACE: "tenant:envelope,v:envelope", "table.field.additional.missing": "ignore"}, {PLACE: "type:envelope", "table.field.event.schema.version": "v"}, {PLACE: "payload:envelope"}, {PLACE: "type:envelope:payload"},
+      {"table.expand.json.payload": "true", PLACE: "type:envelope"})
 cases(NAME, "none", {"table.op.invalid.behavior": "x"}, {PLACE: "type"}, {PLACE: "a:b:c:d"}, {PLACE: "type:nowhere"}, {PLACE: ""}, {"route.topic.regex": "("}, {"route.tombstone.on.empty.payload": "x"},
       {"table.json.payload.null.behavior": "x"}, {"table.expand.json.payload": "x"}, {"table.field.additional.missing": "x"}, {"route.topic.regex": ""}, {"route.by.field": ""}, {"table.field.event.key": ""},
       {"route.topic.replacement": ""}, {"table.op.invalid.behavior": "FATAL"})
