@@ -22,7 +22,7 @@ impl Pattern {
     /// Reads an expression. The error is what Java complains of, or what is not supported.
     pub(crate) fn read(expression: &str) -> Result<Self, String> {
         let refused = |reason: String| {
-            let way_out = "write it without that; `docs/transforms/README.md` says what there is";
+            let way_out = "write it without that; `docs/transformations.md` says what there is";
             format!("{reason}: {way_out}")
         };
         java_regex::check(expression).map_err(|reason| format!("Invalid regex: {reason}"))?;

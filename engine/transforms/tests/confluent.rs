@@ -162,7 +162,7 @@ fn a_filter_refuses_what_it_cannot_do() {
         refused("Filter$Value", &pairs).to_string()
     };
     let about = "paths are as in https://github.com/json-path/JsonPath, and \
-                 `docs/transforms/README.md` says what there is of them";
+                 `docs/transformations.md` says what there is of them";
     let expected = format!(
         "Invalid value $..a for configuration filter.condition: the deep scan '..' is not \
          supported; {about}"

@@ -12,36 +12,40 @@ use millrace_api::{Plugin, Props};
 use millrace_testkit::plugin_host::transformation;
 
 const KAFKAS: &str = "org.apache.kafka.connect.transforms.";
+const CONFLUENTS: &str = "io.confluent.connect.transforms.";
 
 fn page() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/transformations.md")
 }
 
-/// The name that a section has: of two classes for keys and values there is one.
-fn name(plugin: &Plugin) -> &'static str {
-    let class = plugin.class().rsplit('.').next().unwrap();
-    class.split('$').next().unwrap()
+/// The name that a section has: of two classes for keys and values there is one. None for plugins of
+/// others.
+fn name(plugin: &Plugin) -> Option<String> {
+    let class = plugin.class();
+    let short = class.rsplit('.').next().unwrap().split('$').next().unwrap();
+    if class.starts_with(CONFLUENTS) {
+        return Some(format!("Confluent's {short}"));
+    }
+    class.starts_with(KAFKAS).then(|| short.to_owned())
 }
 
-fn plugin(name: &str, side: &str) -> Plugin {
-    let mut plugins = millrace_transforms::plugins().into_iter();
-    let is_named = |plugin: &Plugin| {
-        plugin.class().strip_prefix(KAFKAS).and_then(|class| class.strip_prefix(name)) == Some(side)
-    };
-    plugins.find(is_named).unwrap_or_else(|| panic!("{name}{side} is there"))
+/// The one for values of a section's.
+fn plugin(section: &str) -> Plugin {
+    let plugins = millrace_transforms::plugins().into_iter();
+    let named = plugins.filter(|plugin| name(plugin).as_deref() == Some(section));
+    named.max_by_key(|plugin| plugin.class().ends_with("$Value")).expect("a section is a plugin's")
 }
 
 #[test]
-fn the_keys_of_all_of_kafkas_are_on_the_page() {
+fn the_keys_of_all_of_kafkas_and_confluents_are_on_the_page() {
     let text = fs::read_to_string(page()).unwrap();
     let mut expected = text.clone();
     let plugins = millrace_transforms::plugins();
     let mut shown = BTreeSet::new();
-    for plugin in plugins.iter().filter(|plugin| plugin.class().starts_with(KAFKAS)) {
-        let name = name(plugin);
-        if !shown.insert(name) {
+    for plugin in &plugins {
+        let Some(name) = name(plugin).filter(|name| shown.insert(name.clone())) else {
             continue;
-        }
+        };
         let begin = format!("<!-- keys of {name} -->\n");
         let (before, rest) =
             expected.split_once(&begin).unwrap_or_else(|| panic!("{name} has a section"));
@@ -79,7 +83,7 @@ fn keys(plugin: &Plugin) -> String {
     text
 }
 
-/// An example is a block of keys, then of values before and after.
+/// An example is a block of keys, then of values before and after, or what else became of the record.
 #[test]
 fn the_examples_are_true() {
     let text = fs::read_to_string(page()).unwrap();
@@ -99,18 +103,21 @@ fn example(name: &str, block: &str) -> usize {
         block.lines().partition(|line| line.contains("  →  "));
     let pairs = keys.iter().map(|line| line.split_once(" = ").unwrap());
     let props: Props = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    let mut transformation = transformation(&plugin(name, "$Value"), &props).unwrap();
+    let mut transformation = transformation(&plugin(name), &props).unwrap();
     for line in &examples {
         let (before, after) = line.split_once("  →  ").unwrap();
         let column = Column::Json([Some(before)].into_iter().collect());
         let mut failed = Vec::new();
         let runs = transformation.apply(Records::new("topic", column), &mut failed).unwrap();
-        match after.strip_prefix("refused: ") {
-            Some(words) => assert_eq!(failed[0].error.to_string(), words, "{name}"),
-            None => {
-                let value = runs[0].value.value(0).unwrap();
-                assert_eq!(value, json::parse(after).unwrap(), "{name}: {before}");
-            }
+        if let Some(words) = after.strip_prefix("refused: ") {
+            assert_eq!(failed[0].error.to_string(), words, "{name}");
+        } else if let Some(topic) = after.strip_prefix("topic ") {
+            assert_eq!(&*runs[0].topic, topic, "{name}: {before}");
+        } else if *after == *"dropped" {
+            assert!(runs.is_empty() && failed.is_empty(), "{name}: {before}");
+        } else {
+            let value = runs[0].value.value(0).unwrap();
+            assert_eq!(value, json::parse(after).unwrap(), "{name}: {before}");
         }
     }
     examples.len()

@@ -49,7 +49,7 @@ impl JsonPath {
         parse::path(path).map(Self).map_err(|reason| {
             let reason = format!(
                 "{reason}; paths are as in https://github.com/json-path/JsonPath, and \
-                 `docs/transforms/README.md` says what there is of them"
+                 `docs/transformations.md` says what there is of them"
             );
             invalid_value(key, path, reason)
         })

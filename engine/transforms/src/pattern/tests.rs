@@ -1,5 +1,7 @@
 //! What `java.util.regex` found, as `integration/oracle/java_regex` recorded it.
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// Tabs and line breaks are recorded as their pictures.
@@ -79,7 +81,7 @@ fn what_cannot_be_matched_is_named() {
         let error = Pattern::new("regex", expression).unwrap_err().to_string();
         let expected = format!(
             "Invalid value {expression} for configuration regex: {construct} is not supported: \
-             write it without that; `docs/transforms/README.md` says what there is"
+             write it without that; `docs/transformations.md` says what there is"
         );
         assert_eq!(error, expected);
     }
@@ -115,5 +117,20 @@ fn replacements_are_javas() {
     ] {
         let error = replaced(r"(\d)", replacement).unwrap_err();
         assert_eq!((error.message(), error.java_class()), (words, class));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_expression_and_no_replacement_panics(
+        expression in r"[a-z0-9(){}<>\[\]\\^$|?*+.,:=!&\-pPQEuxkäé\u{1f600}]{0,20}",
+        replacement in r"[a-z0-9${}\\ä]{0,8}",
+    ) {
+        if let Ok(pattern) = Pattern::new("regex", &expression) {
+            pattern.matches("aä1-");
+            if let Ok(replacement) = Replacement::new(&pattern, &replacement) {
+                pattern.replace_first("aä1-", &replacement);
+            }
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What `java.text.SimpleDateFormat` wrote and read, as `integration/oracle/simple_date_format`
 //! recorded it.
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// 22 November 2026, 12:00.
@@ -31,4 +33,20 @@ fn texts_and_moments_are_javas() {
 fn a_long_pattern_writes_little() {
     let format = SimpleDateFormat::new(&"y".repeat(100_000)).unwrap();
     assert_eq!(format.format(0).len(), MAX_DIGITS);
+}
+
+proptest! {
+    #[test]
+    fn no_pattern_and_no_text_panics(
+        pattern in "[GyMdkHmsSEDFwWahKzZYuXL'é .:-]{0,12}",
+        text in "[0-9é a-zA-Z.:+\t-]{0,24}",
+        millis in any::<i64>(),
+    ) {
+        if let Ok(format) = SimpleDateFormat::new(&pattern) {
+            format.parse(&text);
+            let shown = format.format(millis);
+            format.parse(&shown);
+            format.parse(&format!("{shown}{text}"));
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use millrace_api::data::json;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -75,4 +76,13 @@ fn no_text_makes_the_parser_panic() {
     }
     assert!(parse::path(&format!("$[?({}@.a)]", "!".repeat(10_000))).is_err());
     assert!(parse::path(&format!("$[?({}@.a)]", "(".repeat(10_000))).is_err());
+}
+
+proptest! {
+    #[test]
+    fn no_path_panics(path in r"[$@.a-c0-9\[\]()?!=~<>&|'/\\*, énu{}-]{0,30}") {
+        if let Ok(path) = parse::path(&path).map(JsonPath) {
+            let _ = path.select(&json::parse(r#"{"a":{"b":[1,"c"]}}"#).unwrap());
+        }
+    }
 }
