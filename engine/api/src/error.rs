@@ -163,6 +163,12 @@ impl Error {
         error
     }
 
+    /// The value that was added by this name, the last one where there are several.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let mut values = self.0.context.iter().rev();
+        values.find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
     /// The message without context and causes.
     pub fn message(&self) -> &str {
         &self.0.message

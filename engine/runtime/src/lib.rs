@@ -26,6 +26,7 @@ mod worker;
 pub use catalog::Catalog;
 pub use config::worker::{WorkerConfig, resolve_variables};
 pub use herder::standalone::StandaloneHerder;
+pub use herder::supervisor::{Obstacle, PartRestarts, PastFailure, RecordPlace, Restarts};
 pub use herder::{
     ConnectorInfo, ConnectorOffset, ConnectorState, ConnectorStatus, Herder, Patch, PluginInfo,
     RestartRequest, TargetState, TaskInfo, TaskReference, TaskState,

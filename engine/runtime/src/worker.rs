@@ -1,6 +1,6 @@
 //! Starts and stops connectors and tasks in this process.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use millrace_api::{
@@ -8,7 +8,7 @@ use millrace_api::{
     Result, SinkContext, SourceContext,
 };
 use millrace_kafka::{Cluster, Consumer, Producer, Properties};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -22,6 +22,7 @@ use crate::config::worker::WorkerConfig;
 use crate::config::{clients, plugins};
 use crate::connector::RunningConnector;
 use crate::contain::contain;
+use crate::herder::supervisor::Failure;
 use crate::metrics::{Metrics, Registration, TaskMetrics};
 use crate::plugin_runtime::{Job, PluginRuntime};
 use crate::status::{State, Status, StatusStore, StatusWriter};
@@ -56,6 +57,8 @@ pub(crate) struct TaskConfig {
     pub(crate) task: Props,
     /// Which topics the connector uses; none when they are not tracked.
     pub(crate) topics: Option<Arc<ActiveTopics>>,
+    /// Told when the task has failed.
+    pub(crate) failures: Arc<Notify>,
 }
 
 /// A task that was started; dropping it gives the task up.
@@ -63,6 +66,7 @@ pub(crate) struct RunningTask {
     wanted: watch::Sender<Wanted>,
     job: Option<Job<()>>,
     status: StatusWriter,
+    failure: Arc<Mutex<Option<Failure>>>,
     _metrics: Registration,
 }
 
@@ -136,6 +140,8 @@ impl Worker {
         let status = StatusWriter::new(id.clone(), statuses, template, counted);
         let (sender, receiver) = watch::channel(wanted);
         let (worker, writer) = (Arc::clone(self), status.clone());
+        let failure: Arc<Mutex<Option<Failure>>> = Arc::default();
+        let (failed, failures) = (Arc::clone(&failure), Arc::clone(&task.failures));
         let span = tracing::info_span!("task", connector = %id.connector, task = id.task);
         let life = async move {
             match worker.run_resolved(task, receiver, &writer).await {
@@ -147,14 +153,17 @@ impl Worker {
                         error.trace()
                     );
                     writer.write_failure(&error);
+                    *lock(&failed) = Some(Failure::of(&error));
+                    failures.notify_one();
                 }
             }
         };
         let mut job = self.plugins.spawn(Whose::Task(id), life.instrument(span));
         if let Some(refusal) = job.refusal() {
             status.write_failure(&refusal);
+            *lock(&failure) = Some(Failure::of(&refusal));
         }
-        RunningTask { wanted: sender, job: Some(job), status, _metrics: metrics }
+        RunningTask { wanted: sender, job: Some(job), status, failure, _metrics: metrics }
     }
 
     /// Runs a task with the values of its configuration's variables, which no error shows.
@@ -175,7 +184,7 @@ impl Worker {
 
     async fn run_task(
         &self,
-        TaskConfig { id, connector, task, topics }: TaskConfig,
+        TaskConfig { id, connector, task, topics, .. }: TaskConfig,
         redaction: &Redaction,
         receiver: watch::Receiver<Wanted>,
         status: &StatusWriter,
@@ -350,7 +359,16 @@ async fn create_dead_letter_queue(
     }
 }
 
+fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl RunningTask {
+    /// Why it has failed, once.
+    pub(crate) fn take_failure(&self) -> Option<Failure> {
+        lock(&self.failure).take()
+    }
+
     pub(crate) fn want(&self, wanted: Wanted) {
         self.wanted.send_replace(wanted);
     }

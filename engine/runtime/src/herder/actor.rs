@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millrace_api::{Error, ErrorKind, PluginKind, Props, Result};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
 
 use super::inbox::Inbox;
+use super::supervisor::{Failure, PartId, RestartPolicy, Supervisor};
 use super::validate::check_new;
 use super::{ConnectorOffset, Patch, TargetState, offsets};
 use crate::config::connector::ConnectorConfig;
@@ -64,12 +66,23 @@ pub(crate) struct Snapshot {
     pub(crate) state: TargetState,
 }
 
+/// What an actor lets others see.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) snapshot: Arc<Mutex<Snapshot>>,
+    pub(crate) topics: Arc<ActiveTopics>,
+    pub(crate) supervisor: Arc<Mutex<Supervisor>>,
+}
+
 /// A connector and its tasks.
 pub(crate) struct ConnectorActor {
     name: Arc<str>,
     worker: Arc<Worker>,
     snapshot: Arc<Mutex<Snapshot>>,
     topics: Arc<ActiveTopics>,
+    supervisor: Arc<Mutex<Supervisor>>,
+    /// Told when a task has failed.
+    failures: Arc<Notify>,
     inbox: Inbox,
     /// What the connector that runs now asks for; that of its predecessors is not heard.
     requests: Arc<Requests>,
@@ -82,18 +95,15 @@ pub(crate) struct ConnectorActor {
 }
 
 impl ConnectorActor {
-    pub(crate) fn new(
-        name: &str,
-        worker: Arc<Worker>,
-        snapshot: Arc<Mutex<Snapshot>>,
-        topics: Arc<ActiveTopics>,
-        inbox: Inbox,
-    ) -> Self {
+    pub(crate) fn new(name: &str, worker: Arc<Worker>, shared: Shared, inbox: Inbox) -> Self {
+        let Shared { snapshot, topics, supervisor } = shared;
         Self {
             name: name.into(),
             worker,
             snapshot,
             topics,
+            supervisor,
+            failures: Arc::default(),
             inbox,
             requests: Arc::default(),
             connector: None,
@@ -107,10 +117,21 @@ impl ConnectorActor {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn supervisor(&self) -> MutexGuard<'_, Supervisor> {
+        self.supervisor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Works until told to stop, or until nobody can tell it anything any more.
     pub(crate) async fn run(mut self) {
         loop {
-            let requests = Arc::clone(&self.requests);
+            let (requests, failures) = (Arc::clone(&self.requests), Arc::clone(&self.failures));
+            let next = self.supervisor().next();
+            let due = async {
+                match next {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 command = self.inbox.next() => match command {
@@ -118,6 +139,8 @@ impl ConnectorActor {
                     None => break,
                 },
                 () = requests.news.notified() => self.take_up_requests().await,
+                () = failures.notified() => self.take_up_failures(),
+                () = due => self.restart_due().await,
             }
         }
         self.halt().await;
@@ -135,11 +158,17 @@ impl ConnectorActor {
             }
             Command::RestartConnector(reply) => {
                 self.worker.metrics.restarted(&self.name, None);
+                self.by_hand(None);
                 self.stop_connector().await;
                 let _ = reply.send(self.start_and_configure().await);
             }
-            Command::Restart { connector, tasks } => self.restart(connector, tasks).await,
+            Command::Restart { connector, tasks } => {
+                let parts = tasks.iter().map(|task| Some(*task)).chain(connector.then_some(None));
+                parts.for_each(|part| self.by_hand(part));
+                self.restart(connector, tasks).await;
+            }
             Command::RestartTask { task, reply } => {
+                self.by_hand(Some(task));
                 let _ = reply.send(self.restart_task(task).await);
             }
             Command::ChangeOffsets { wanted, reply } => {
@@ -161,8 +190,60 @@ impl ConnectorActor {
             }
         };
         self.stop_connector().await;
+        let policy = self.restart_policy(&config).await;
+        self.supervisor().configure(policy);
         self.snapshot().config = config;
         self.start_and_configure().await
+    }
+
+    /// Where variables cannot be resolved the start fails, and says so.
+    async fn restart_policy(&mut self, config: &Props) -> RestartPolicy {
+        let resolving = self.worker.config.variables.resolve_aside(config);
+        let resolved = self.inbox.unless_replaced(&self.name, resolving).await;
+        let policy = resolved.and_then(|resolved| RestartPolicy::parse(&resolved.props));
+        policy.unwrap_or_default()
+    }
+
+    /// Somebody restarts a part.
+    fn by_hand(&self, part: PartId) {
+        self.supervisor().restarted_by_hand(part);
+    }
+
+    /// Has the supervisor decide about tasks that have failed.
+    fn take_up_failures(&mut self) {
+        for (task, running) in &self.tasks {
+            if let Some(failure) = running.take_failure() {
+                self.supervise(Some(*task), failure);
+            }
+        }
+    }
+
+    fn supervise(&self, part: PartId, failure: Failure) {
+        let now = Instant::now();
+        let mut supervisor = self.supervisor();
+        supervisor.failed(part, failure, now);
+        if let Some(remark) = supervisor.remark(part, now) {
+            let name = &self.name;
+            match part {
+                Some(task) => tracing::warn!("task {name}-{task} has failed. {remark}"),
+                None => tracing::warn!("connector {name} has failed. {remark}"),
+            }
+        }
+    }
+
+    /// Restarts what the supervisor says is to be restarted now.
+    async fn restart_due(&mut self) {
+        let due = self.supervisor().take_due(Instant::now());
+        let tasks: BTreeSet<usize> = due.iter().copied().flatten().collect();
+        tracing::info!("connector {}: restarting what has failed, task(s) {tasks:?}", self.name);
+        if due.contains(&None) {
+            self.worker.metrics.restarted(&self.name, None);
+            self.stop_connector().await;
+            self.write_status(State::Restarting, None);
+            // A failure is in the status, and the supervisor's again.
+            let _ = self.start_and_configure().await;
+        }
+        self.restart(false, tasks).await;
     }
 
     /// Starts the connector, and its tasks where they change. What fails is the connector's
@@ -213,6 +294,7 @@ impl ConnectorActor {
         self.failed = true;
         tracing::error!("connector {} failed: {}", self.name, error.trace());
         self.write_status(State::Failed, Some(error.trace()));
+        self.supervise(None, Failure::of(error));
     }
 
     fn write_status(&self, state: State, trace: Option<String>) {
@@ -275,6 +357,7 @@ impl ConnectorActor {
         let count = tasks.len();
         tracing::info!("connector {}: task(s) {changed:?} change, of {count}", self.name);
         self.worker.statuses.forget_tasks(&self.name, count);
+        self.supervisor().retain_tasks(count);
         self.snapshot().tasks = tasks;
         self.applied = applied;
         changed.into_iter().filter(|task| *task < count).for_each(|task| self.start_task(task));
@@ -283,11 +366,12 @@ impl ConnectorActor {
     fn start_task(&mut self, task: usize) {
         let id = TaskId { connector: Arc::clone(&self.name), task };
         let topics = self.worker.config.topic_tracking.then(|| Arc::clone(&self.topics));
+        let failures = Arc::clone(&self.failures);
         // Not the whole of it: there may be a thousand tasks.
         let (config, state) = {
             let Snapshot { config, tasks, state } = &*self.snapshot();
             let (connector, task) = (config.clone(), tasks[task].clone());
-            (TaskConfig { id, connector, task, topics }, *state)
+            (TaskConfig { id, connector, task, topics, failures }, *state)
         };
         self.tasks.insert(task, self.worker.start_task(config, wanted(state)));
     }
@@ -326,7 +410,9 @@ impl ConnectorActor {
 
     async fn set_target(&mut self, state: TargetState) {
         let before = std::mem::replace(&mut self.snapshot().state, state);
+        self.supervisor().rest(state != TargetState::Started);
         if state == TargetState::Stopped {
+            self.supervisor().begin_anew();
             self.halt().await;
             self.snapshot().tasks.clear();
             self.worker.statuses.forget_tasks(&self.name, 0);

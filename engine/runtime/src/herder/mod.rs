@@ -5,6 +5,7 @@ mod inbox;
 mod offsets;
 pub(crate) mod plugin_config;
 pub(crate) mod standalone;
+pub(crate) mod supervisor;
 pub(crate) mod validate;
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use millrace_api::config::{ConfigInfos, ConfigKeyInfo};
 use millrace_api::{PluginKind, Props, Result};
 use serde::Serialize;
 
+use self::supervisor::Restarts;
 use crate::metrics::MetricNames;
 use crate::status::Status;
 use crate::watchdog::Hung;
@@ -187,6 +189,9 @@ pub trait Herder: Send + Sync {
 
     /// Restarts one task.
     async fn restart_task(&self, name: &str, task: usize) -> Result<()>;
+
+    /// What has failed of a connector, and what becomes of it.
+    async fn restarts(&self, name: &str) -> Result<Restarts>;
 
     /// The topics that a connector's tasks have used since it was made or they were reset
     /// (KIP-558); none for a connector nobody knows.

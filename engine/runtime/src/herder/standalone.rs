@@ -16,9 +16,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::actor::{Change, Command, ConnectorActor, Reply, Snapshot, unknown_task};
+use super::actor::{Change, Command, ConnectorActor, Reply, Shared, Snapshot, unknown_task};
 use super::inbox::{COMMANDS, Inbox};
 use super::plugin_config::plugin_config;
+use super::supervisor::{PartId, Restarts, Supervisor};
 use super::validate::{check_new, validate};
 use super::{
     ConnectorInfo, ConnectorOffset, ConnectorState, ConnectorStatus, Herder, Patch, PluginInfo,
@@ -51,8 +52,7 @@ struct Connectors {
 }
 
 struct Entry {
-    snapshot: Arc<Mutex<Snapshot>>,
-    topics: Arc<ActiveTopics>,
+    shared: Shared,
     commands: mpsc::Sender<Command>,
     stop: watch::Sender<bool>,
     actor: JoinHandle<()>,
@@ -131,7 +131,7 @@ impl StandaloneHerder {
     fn snapshot(&self, name: &str) -> Result<Snapshot> {
         let all = self.lock();
         let entry = all.entries.get(name).ok_or_else(|| Self::unknown(name))?;
-        Ok(entry.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        Ok(entry.shared.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn commands(&self, name: &str) -> Option<mpsc::Sender<Command>> {
@@ -176,17 +176,18 @@ impl StandaloneHerder {
         }
         let snapshot = Arc::new(Mutex::new(Snapshot { state, ..Snapshot::default() }));
         let topics = Arc::new(ActiveTopics::default());
+        let supervisor = Arc::new(Mutex::new(Supervisor::new(name)));
+        let shared = Shared { snapshot, topics, supervisor };
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (stop, stopping) = watch::channel(false);
         let actor = ConnectorActor::new(
             name,
             Arc::clone(&self.worker),
-            Arc::clone(&snapshot),
-            Arc::clone(&topics),
+            shared.clone(),
             Inbox::new(inbox, stopping),
         );
         let actor = tokio::spawn(actor.run());
-        let entry = Entry { snapshot, topics, commands: commands.clone(), stop, actor };
+        let entry = Entry { shared, commands: commands.clone(), stop, actor };
         all.entries.insert(name.to_owned(), entry);
         Ok((Place::New, commands))
     }
@@ -204,7 +205,22 @@ impl StandaloneHerder {
     }
 
     fn topics(&self, name: &str) -> Option<Arc<ActiveTopics>> {
-        self.lock().entries.get(name).map(|entry| Arc::clone(&entry.topics))
+        self.lock().entries.get(name).map(|entry| Arc::clone(&entry.shared.topics))
+    }
+
+    fn supervisor(&self, name: &str) -> Option<Arc<Mutex<Supervisor>>> {
+        self.lock().entries.get(name).map(|entry| Arc::clone(&entry.shared.supervisor))
+    }
+
+    /// Adds to the trace of what has failed what becomes of it.
+    fn remark(&self, name: &str, part: PartId, status: &mut Status) {
+        let (State::Failed, Some(trace)) = (status.state, &mut status.trace) else { return };
+        let Some(supervisor) = self.supervisor(name) else { return };
+        let supervisor = supervisor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(remark) = supervisor.remark(part, Instant::now()) {
+            trace.push('\n');
+            trace.push_str(&remark);
+        }
     }
 
     /// The connectors as metrics show them. One that has no status yet is not there yet.
@@ -231,8 +247,12 @@ impl StandaloneHerder {
         let missing =
             || Error::new(ErrorKind::NotFound, format!("No status found for connector {name}"));
         let kind = self.kind(&self.snapshot(name).map_err(|_| missing())?);
-        let status = statuses.connector.ok_or_else(missing)?;
-        let tasks = statuses.tasks.into_iter().map(|(id, status)| TaskState { id, status });
+        let mut status = statuses.connector.ok_or_else(missing)?;
+        self.remark(name, None, &mut status);
+        let tasks = statuses.tasks.into_iter().map(|(id, mut status)| {
+            self.remark(name, Some(id), &mut status);
+            TaskState { id, status }
+        });
         Ok(ConnectorStatus {
             name: name.to_owned(),
             connector: ConnectorState { status },
@@ -339,6 +359,12 @@ impl Herder for StandaloneHerder {
         self.ask(name, |reply| Command::ChangeOffsets { wanted: None, reply }).await
     }
 
+    async fn restarts(&self, name: &str) -> Result<Restarts> {
+        let supervisor = self.supervisor(name).ok_or_else(|| Self::unknown(name))?;
+        let supervisor = supervisor.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(supervisor.restarts(Instant::now()))
+    }
+
     async fn hung(&self) -> Result<Vec<Hung>> {
         Ok(watchdog::hung(self.worker.plugins.jobs(), self.worker.config.hang_report))
     }
@@ -379,10 +405,11 @@ impl Herder for StandaloneHerder {
 
     async fn task_status(&self, name: &str, task: usize) -> Result<TaskState> {
         let statuses = self.worker.statuses.of(name).unwrap_or_default();
-        let status = statuses.tasks.get(&task).cloned().ok_or_else(|| {
+        let mut status = statuses.tasks.get(&task).cloned().ok_or_else(|| {
             let message = format!("No status found for task {name}-{task}");
             Error::new(ErrorKind::NotFound, message)
         })?;
+        self.remark(name, Some(task), &mut status);
         Ok(TaskState { id: task, status })
     }
 

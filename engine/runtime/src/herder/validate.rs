@@ -26,6 +26,7 @@ use crate::config::variables::Resolved;
 use crate::config::versions;
 use crate::config::worker::WorkerConfig;
 use crate::contain::contain;
+use crate::herder::supervisor;
 use crate::worker::Worker;
 use framework::{CONVERTERS, Framework, framework};
 
@@ -209,6 +210,9 @@ fn framework_values(
         for error in check_sink(asked.props) {
             complain(&mut values, error);
         }
+    }
+    for error in supervisor::check(asked.props) {
+        complain(&mut values, error);
     }
     complain_of_nulls(asked, &mut values);
     values

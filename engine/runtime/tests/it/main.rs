@@ -17,6 +17,7 @@ mod sink;
 mod source;
 mod states;
 mod stuck;
+mod supervisor;
 mod topic_creation;
 mod topics;
 mod variables;

@@ -10,6 +10,7 @@ use super::framework::{CONVERTERS, class_kind};
 use crate::catalog::Catalog;
 use crate::config::client_keys;
 use crate::config::meant::{is_of_the_other_role, meant};
+use crate::herder::supervisor;
 
 /// Warns of classes that are not there, and of keys that nobody knows but that look like others.
 /// `infos` is what the validation found, if it found the connector.
@@ -101,7 +102,8 @@ fn short(class: &str) -> &str {
 fn unknown_keys(props: &Props, infos: &ConfigInfos) -> Vec<(String, String)> {
     let defined = infos.configs.iter().filter_map(|config| config.definition.as_ref());
     let names = defined.map(|definition| definition.name.clone());
-    let mut known: BTreeSet<String> = names.chain(client_keys::override_keys()).collect();
+    let ours = client_keys::override_keys().chain(supervisor::keys());
+    let mut known: BTreeSet<String> = names.chain(ours).collect();
     let does_nothing = |key: &str| {
         CONVERTERS.iter().any(|(converter, _)| {
             let own = key.strip_prefix(converter).and_then(|rest| rest.strip_prefix('.'));

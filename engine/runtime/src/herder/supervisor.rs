@@ -1,0 +1,483 @@
+//! Decides whether, and when, what has failed is restarted by itself (`errors.restart.*`).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use millrace_api::config::ConfigError;
+use millrace_api::config::validators::{at_least, one_of};
+use millrace_api::{Config, Error, Props, Result};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::metrics::ErrorClass;
+
+/// The window of `errors.restart.max.per.hour`.
+const HOUR: Duration = Duration::from_secs(3600);
+/// Failures that are remembered of a connector or task.
+const HISTORY: usize = 20;
+/// What of an error's text is remembered, in characters.
+const WORDS: usize = 1000;
+
+#[derive(Clone, Debug, Config)]
+struct RestartKeys {
+    /// Which failures are followed by a restart: none (off, as in Java), those that may go away by themselves (transient), or all (always).
+    #[config(key = "errors.restart.policy", default = "transient")]
+    #[config(validate = one_of(["off", "transient", "always"]))]
+    policy: String,
+    /// How long to wait before the first restart, in milliseconds; before each that follows soon, twice as long.
+    #[config(key = "errors.restart.backoff.ms", default = 10000, validate = at_least(1i64))]
+    backoff_ms: i64,
+    /// The longest wait before a restart, in milliseconds.
+    #[config(key = "errors.restart.backoff.max.ms", default = 300000, validate = at_least(1i64))]
+    backoff_max_ms: i64,
+    /// How often a task, or the connector itself, may be restarted by itself within an hour.
+    #[config(key = "errors.restart.max.per.hour", default = 10, validate = at_least(1))]
+    max_per_hour: i32,
+}
+
+/// When to restart, by a connector's configuration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct RestartPolicy {
+    which: Which,
+    backoff: Duration,
+    longest: Duration,
+    per_hour: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Which {
+    Off,
+    Transient,
+    Always,
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        Self::parse(&Props::new()).expect("the defaults are valid")
+    }
+}
+
+impl RestartPolicy {
+    pub(crate) fn parse(props: &Props) -> Result<Self> {
+        let keys = RestartKeys::parse(props)?;
+        let millis = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(1));
+        Ok(Self {
+            which: match keys.policy.as_str() {
+                "off" => Which::Off,
+                "always" => Which::Always,
+                _ => Which::Transient,
+            },
+            backoff: millis(keys.backoff_ms),
+            longest: millis(keys.backoff_max_ms),
+            per_hour: usize::try_from(keys.max_per_hour).unwrap_or(1),
+        })
+    }
+}
+
+/// What is wrong with these keys of a connector. Java has none of them, and lists none.
+pub(crate) fn check(props: &Props) -> Vec<ConfigError> {
+    let values = RestartKeys::config_def().validate(props).into_iter();
+    let errors = values.flat_map(|value| {
+        let error = |message| ConfigError { key: value.name.clone(), message };
+        value.errors.clone().into_iter().map(error).collect::<Vec<_>>()
+    });
+    errors.collect()
+}
+
+/// The keys, for those who look for misspelt ones.
+pub(crate) fn keys() -> impl Iterator<Item = String> {
+    let def = RestartKeys::config_def();
+    def.keys().iter().map(|key| key.name.clone()).collect::<Vec<_>>().into_iter()
+}
+
+/// A record, by its place: what an error's context names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RecordPlace {
+    /// Of a topic.
+    Topic {
+        /// The topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// The record's offset.
+        offset: i64,
+    },
+    /// Of a source.
+    Source {
+        /// The source partition, as JSON.
+        source_partition: String,
+        /// The source offset, as JSON.
+        source_offset: String,
+    },
+}
+
+impl fmt::Display for RecordPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Topic { topic, partition, offset } => {
+                write!(f, "topic {topic}, partition {partition}, offset {offset}")
+            }
+            Self::Source { source_partition, source_offset } => {
+                write!(f, "source partition {source_partition}, source offset {source_offset}")
+            }
+        }
+    }
+}
+
+impl RecordPlace {
+    /// The record that an error, or one of its causes, names.
+    fn of(error: &Error) -> Option<Self> {
+        chain(error).filter_map(|cause| cause.downcast_ref::<Error>()).find_map(|error| {
+            let value = |name| error.value(name);
+            if let (Some(partition), Some(offset)) =
+                (value("source partition"), value("source offset"))
+            {
+                let (source_partition, source_offset) = (partition.into(), offset.into());
+                return Some(Self::Source { source_partition, source_offset });
+            }
+            let (partition, offset) = (value("partition")?, value("offset")?.parse().ok()?);
+            let (topic, partition) = match value("topic") {
+                Some(topic) => (topic, partition),
+                None => partition.rsplit_once('-')?,
+            };
+            Some(Self::Topic { topic: topic.into(), partition: partition.parse().ok()?, offset })
+        })
+    }
+}
+
+fn chain<'a>(error: &'a Error) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let first: &'a (dyn StdError + 'static) = error;
+    std::iter::successors(Some(first), |error: &&'a (dyn StdError + 'static)| (*error).source())
+}
+
+/// What kind of trouble is behind an error: the first of its causes that says so.
+fn class(error: &Error) -> ErrorClass {
+    let told = chain(error).find_map(|cause| {
+        if let Some(error) = cause.downcast_ref::<Error>() {
+            return Some(ErrorClass::of(error)).filter(|class| *class != ErrorClass::Bug);
+        }
+        cause.downcast_ref().filter(|e| is_passing(e)).map(|_| ErrorClass::Transient)
+    });
+    told.unwrap_or(ErrorClass::Bug)
+}
+
+/// The other side is away.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::BrokenPipe
+            | Kind::ConnectionAborted
+            | Kind::ConnectionRefused
+            | Kind::ConnectionReset
+            | Kind::HostUnreachable
+            | Kind::NetworkDown
+            | Kind::NetworkUnreachable
+            | Kind::NotConnected
+            | Kind::TimedOut
+            | Kind::UnexpectedEof
+    )
+}
+
+/// What is known of a failure.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    class: ErrorClass,
+    words: String,
+    record: Option<RecordPlace>,
+}
+
+impl Failure {
+    pub(crate) fn of(error: &Error) -> Self {
+        let words = error.copied().to_string().chars().take(WORDS).collect();
+        Self { class: class(error), words, record: RecordPlace::of(error) }
+    }
+}
+
+/// One failure, as it is remembered.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PastFailure {
+    /// When, in milliseconds since 1970.
+    pub failed_at: u64,
+    /// `transient`, `data`, `config` or `bug`.
+    pub class: &'static str,
+    /// What went wrong.
+    pub error: String,
+    /// The record it was about, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordPlace>,
+    /// When it was restarted, if it was, in milliseconds since 1970.
+    pub restarted_at: Option<u64>,
+    /// Whether that happened by itself.
+    pub by_itself: bool,
+}
+
+/// A record at which a task has failed again and again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Obstacle {
+    /// The record.
+    pub record: RecordPlace,
+    /// How often in a row.
+    pub failures: u32,
+}
+
+/// The restarts of a connector itself, or of a task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PartRestarts {
+    /// The task's number; none for the connector itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<usize>,
+    /// In how many milliseconds it is restarted by itself; none when it is not.
+    pub restarts_in_ms: Option<u64>,
+    /// How often it was restarted by itself in the last hour.
+    pub restarts_in_last_hour: usize,
+    /// The record that keeps it from going on, if it is always the same.
+    pub obstacle: Option<Obstacle>,
+    /// The last failures, the oldest first.
+    pub failures: Vec<PastFailure>,
+}
+
+/// What a connector's supervisor knows: `GET /ext/v1/connectors/C/restarts`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Restarts {
+    /// The connector's name.
+    pub name: String,
+    /// `errors.restart.policy`
+    pub policy: &'static str,
+    /// `errors.restart.max.per.hour`
+    pub max_per_hour: usize,
+    /// The connector itself, then its tasks: those that have ever failed.
+    pub parts: Vec<PartRestarts>,
+}
+
+/// The connector itself, or a task by its number.
+pub(crate) type PartId = Option<usize>;
+
+#[derive(Default)]
+struct Part {
+    /// The restarts of the last hour.
+    attempts: VecDeque<Instant>,
+    /// Failures that each came soon after a restart.
+    in_a_row: u32,
+    due: Option<Instant>,
+    obstacle: Option<Obstacle>,
+    failures: VecDeque<PastFailure>,
+    /// Whether it is failed now.
+    is_failed: bool,
+}
+
+impl Part {
+    fn forget_old_attempts(&mut self, now: Instant) {
+        self.attempts.retain(|attempt| now.duration_since(*attempt) < HOUR);
+    }
+
+    fn restarted(&mut self, by_itself: bool) {
+        (self.due, self.is_failed) = (None, false);
+        if let Some(last) = self.failures.back_mut() {
+            (last.restarted_at, last.by_itself) = (Some(unix_millis()), by_itself);
+        }
+    }
+}
+
+/// Looks after one connector and its tasks.
+pub(crate) struct Supervisor {
+    name: String,
+    policy: RestartPolicy,
+    /// Nothing is restarted meanwhile.
+    is_resting: bool,
+    parts: BTreeMap<PartId, Part>,
+}
+
+impl Supervisor {
+    pub(crate) fn new(name: &str) -> Self {
+        let policy = RestartPolicy::default();
+        Self { name: name.to_owned(), policy, is_resting: false, parts: BTreeMap::new() }
+    }
+
+    /// A new configuration begins anew.
+    pub(crate) fn configure(&mut self, policy: RestartPolicy) {
+        self.policy = policy;
+        self.begin_anew();
+    }
+
+    /// What has failed before does not matter any more.
+    pub(crate) fn begin_anew(&mut self) {
+        self.parts.clear();
+    }
+
+    /// While a connector rests nothing is restarted.
+    pub(crate) fn rest(&mut self, is_resting: bool) {
+        self.is_resting = is_resting;
+    }
+
+    /// Tasks are gone.
+    pub(crate) fn retain_tasks(&mut self, count: usize) {
+        self.parts.retain(|part, _| part.is_none_or(|task| task < count));
+    }
+
+    /// Something has failed. The answer is whether it will be restarted.
+    pub(crate) fn failed(&mut self, part: PartId, failure: Failure, now: Instant) -> bool {
+        let policy = self.policy;
+        let restarts = match policy.which {
+            Which::Off => false,
+            Which::Transient => failure.class == ErrorClass::Transient,
+            Which::Always => true,
+        };
+        let known = self.parts.entry(part).or_default();
+        known.is_failed = true;
+        known.obstacle = failure.record.clone().map(|record| {
+            let before = known.obstacle.take().filter(|before| before.record == record);
+            Obstacle { record, failures: before.map_or(0, |before| before.failures) + 1 }
+        });
+        if known.failures.len() == HISTORY {
+            known.failures.pop_front();
+        }
+        known.failures.push_back(PastFailure {
+            failed_at: unix_millis(),
+            class: failure.class.name(),
+            error: failure.words,
+            record: failure.record,
+            restarted_at: None,
+            by_itself: false,
+        });
+        known.forget_old_attempts(now);
+        // One that has worked for longer than the longest wait has recovered from what was before.
+        let settled = policy.longest.max(policy.backoff) * 2;
+        let soon = known.attempts.back().is_some_and(|last| now.duration_since(*last) < settled);
+        known.in_a_row = if soon { known.in_a_row.saturating_add(1) } else { 0 };
+        known.due = restarts.then(|| {
+            let times = 1u32.checked_shl(known.in_a_row).unwrap_or(u32::MAX);
+            let wait = policy.backoff.saturating_mul(times).min(policy.longest);
+            let due = now + spread(wait, &self.name, part);
+            let full = known.attempts.len() >= policy.per_hour;
+            let free = known.attempts.front().filter(|_| full).map(|first| *first + HOUR);
+            free.map_or(due, |free| free.max(due))
+        });
+        restarts
+    }
+
+    /// When something is to be restarted next.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let due = self.parts.values().filter_map(|part| part.due).min();
+        due.filter(|_| !self.is_resting)
+    }
+
+    /// What is to be restarted now, and counts as restarted from here on.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<PartId> {
+        let mut due = Vec::new();
+        for (id, part) in &mut self.parts {
+            if !self.is_resting && part.due.is_some_and(|at| at <= now) {
+                part.attempts.push_back(now);
+                part.restarted(true);
+                due.push(*id);
+            }
+        }
+        due
+    }
+
+    /// Somebody has restarted it: what happened before does not count, but for the record at which
+    /// it fails.
+    pub(crate) fn restarted_by_hand(&mut self, part: PartId) {
+        if let Some(part) = self.parts.get_mut(&part) {
+            part.attempts.clear();
+            part.in_a_row = 0;
+            if part.is_failed {
+                part.restarted(false);
+            }
+        }
+    }
+
+    /// The record at which a task that is failed now has failed last.
+    pub(crate) fn obstacle(&self, task: usize) -> Option<&RecordPlace> {
+        let part = self.parts.get(&Some(task)).filter(|part| part.is_failed)?;
+        part.obstacle.as_ref().map(|obstacle| &obstacle.record)
+    }
+
+    /// What is to be added to the trace of what has failed.
+    pub(crate) fn remark(&self, part: PartId, now: Instant) -> Option<String> {
+        let known = self.parts.get(&part).filter(|part| part.is_failed)?;
+        let mut lines = Vec::new();
+        if let Some(due) = known.due {
+            let attempt = known.attempts.len().min(self.policy.per_hour - 1) + 1;
+            let when = match self.is_resting {
+                true => "once it is resumed".to_owned(),
+                false => format!("in {} s", due.saturating_duration_since(now).as_secs()),
+            };
+            lines.push(format!(
+                "Millrace restarts it by itself {when} (attempt {attempt} of {} within an hour; \
+                 errors.restart.policy={})",
+                self.policy.per_hour,
+                self.policy.name()
+            ));
+        }
+        if let (Some(task), Some(Obstacle { record, failures })) = (part, &known.obstacle)
+            && *failures > 1
+        {
+            let way_out = match record {
+                RecordPlace::Topic { .. } => format!(
+                    "POST /ext/v1/connectors/{}/tasks/{task}/skip with {} skips it",
+                    self.name,
+                    serde_json::to_string(record).unwrap_or_default()
+                ),
+                RecordPlace::Source { .. } => {
+                    "mend it in the source, or have such records skipped by errors.tolerance=all"
+                        .to_owned()
+                }
+            };
+            lines.push(format!("It has failed {failures} times at {record}: {way_out}"));
+        }
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
+    pub(crate) fn restarts(&self, now: Instant) -> Restarts {
+        let part = |(id, part): (&PartId, &Part)| PartRestarts {
+            task: *id,
+            restarts_in_ms: part.due.filter(|_| !self.is_resting).map(|due| {
+                u64::try_from(due.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX)
+            }),
+            restarts_in_last_hour: part
+                .attempts
+                .iter()
+                .filter(|attempt| now.duration_since(**attempt) < HOUR)
+                .count(),
+            obstacle: part.obstacle.clone(),
+            failures: part.failures.iter().cloned().collect(),
+        };
+        Restarts {
+            name: self.name.clone(),
+            policy: self.policy.name(),
+            max_per_hour: self.policy.per_hour,
+            parts: self.parts.iter().map(part).collect(),
+        }
+    }
+}
+
+impl RestartPolicy {
+    fn name(&self) -> &'static str {
+        match self.which {
+            Which::Off => "off",
+            Which::Transient => "transient",
+            Which::Always => "always",
+        }
+    }
+}
+
+/// Up to a tenth less: what failed together need not come back together.
+fn spread(wait: Duration, name: &str, part: PartId) -> Duration {
+    let letters = name.bytes().map(u32::from).fold(0u32, |sum, b| sum.wrapping_mul(31) + b % 31);
+    let number = part.map_or(0, |task| u32::try_from(task % 64).unwrap_or(0) + 1);
+    let share = (letters.wrapping_add(number.wrapping_mul(37))) % 64;
+    wait - wait / 640 * share
+}
+
+fn unix_millis() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

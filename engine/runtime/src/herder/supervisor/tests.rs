@@ -1,0 +1,141 @@
+use std::io;
+
+use super::*;
+
+fn supervisor(pairs: &[(&str, &str)]) -> Supervisor {
+    let props = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let mut supervisor = Supervisor::new("orders");
+    supervisor.configure(RestartPolicy::parse(&props).unwrap());
+    supervisor
+}
+
+fn away() -> Failure {
+    Failure::of(&Error::retriable("the database is away"))
+}
+
+fn poison(offset: i64) -> Failure {
+    let cause = Error::data("no JSON")
+        .context("topic", "t")
+        .context("partition", 0)
+        .context("offset", offset);
+    Failure::of(&Error::fatal("Exiting").with_source(cause))
+}
+
+#[test]
+fn what_may_go_away_is_told_from_what_stays() {
+    let io = |kind| io::Error::from(kind);
+    for (error, class) in [
+        (Error::retriable("away"), ErrorClass::Transient),
+        (Error::fatal("in vain").with_source(Error::retriable("away")), ErrorClass::Transient),
+        (
+            Error::fatal("in vain").with_source(io(io::ErrorKind::ConnectionRefused)),
+            ErrorClass::Transient,
+        ),
+        (Error::fatal("no file").with_source(io(io::ErrorKind::NotFound)), ErrorClass::Bug),
+        (Error::fatal("the plugin panicked"), ErrorClass::Bug),
+        (Error::data("poison").with_source(Error::retriable("x")), ErrorClass::Data),
+        (Error::fatal("Tolerance exceeded").with_source(Error::data("x")), ErrorClass::Data),
+        (Error::config("wrong"), ErrorClass::Config),
+    ] {
+        assert_eq!(super::class(&error), class, "{error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_double_up_to_a_limit_and_an_hour_has_a_budget() {
+    let mut supervisor = supervisor(&[
+        ("errors.restart.backoff.ms", "10000"),
+        ("errors.restart.backoff.max.ms", "60000"),
+        ("errors.restart.max.per.hour", "5"),
+    ]);
+    let begun = Instant::now();
+    let mut waits = Vec::new();
+    for _ in 0..6 {
+        assert!(supervisor.failed(Some(0), away(), Instant::now()));
+        let due = supervisor.next().unwrap();
+        waits.push(due.duration_since(Instant::now()).as_secs_f64());
+        tokio::time::sleep_until(due).await;
+        assert_eq!(supervisor.take_due(Instant::now()), [Some(0)]);
+        assert_eq!(supervisor.next(), None);
+    }
+    for (wait, most) in waits.iter().zip([10.0, 20.0, 40.0, 60.0, 60.0]) {
+        assert!((most * 0.9..=most).contains(wait), "{waits:?}");
+    }
+    assert!(begun.elapsed() >= HOUR, "the sixth waits until the first is an hour old");
+    let restarts = supervisor.restarts(Instant::now());
+    assert_eq!((restarts.policy, restarts.parts[0].failures.len()), ("transient", 6));
+    assert!(restarts.parts[0].failures.iter().all(|f| f.by_itself && f.class == "transient"));
+    // After a long time that went well it begins anew.
+    tokio::time::sleep(HOUR).await;
+    supervisor.failed(Some(0), away(), Instant::now());
+    let wait = supervisor.next().unwrap().duration_since(Instant::now());
+    assert!(wait <= Duration::from_secs(10), "{wait:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_decides_what_restarts() {
+    for (policy, restarts) in
+        [("off", [false, false]), ("transient", [true, false]), ("always", [true, true])]
+    {
+        let mut supervisor = supervisor(&[("errors.restart.policy", policy)]);
+        let now = Instant::now();
+        assert_eq!(supervisor.failed(None, away(), now), restarts[0], "{policy}");
+        assert_eq!(supervisor.failed(Some(1), poison(5), now), restarts[1], "{policy}");
+        let due = restarts.iter().filter(|restarts| **restarts).count();
+        assert_eq!(supervisor.take_due(now + HOUR).len(), due);
+    }
+    let wrong = Props::from([("errors.restart.policy".to_owned(), "sometimes".to_owned())]);
+    assert_eq!(check(&wrong)[0].key, "errors.restart.policy");
+    assert!(check(&Props::new()).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trace_says_what_comes_next() {
+    let mut supervisor = supervisor(&[]);
+    let now = Instant::now();
+    supervisor.failed(Some(0), away(), now);
+    let said = supervisor.remark(Some(0), now).unwrap();
+    assert!(said.starts_with("Millrace restarts it by itself in "), "{said}");
+    assert!(said.contains("(attempt 1 of 10 within an hour; errors.restart.policy=transient)"));
+    supervisor.rest(true);
+    assert_eq!(supervisor.next(), None);
+    assert!(supervisor.remark(Some(0), now).unwrap().contains("once it is resumed"));
+    supervisor.rest(false);
+    supervisor.restarted_by_hand(Some(0));
+    assert_eq!((supervisor.next(), supervisor.remark(Some(0), now)), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_stands_in_the_way_is_named() {
+    let mut supervisor = supervisor(&[]);
+    let now = Instant::now();
+    supervisor.failed(Some(2), poison(5), now);
+    assert_eq!(supervisor.remark(Some(2), now), None, "once may be chance");
+    supervisor.restarted_by_hand(Some(2));
+    assert_eq!(supervisor.obstacle(2), None);
+    supervisor.failed(Some(2), poison(5), now);
+    assert_eq!(
+        supervisor.remark(Some(2), now).unwrap(),
+        "It has failed 2 times at topic t, partition 0, offset 5: POST \
+         /ext/v1/connectors/orders/tasks/2/skip with \
+         {\"topic\":\"t\",\"partition\":0,\"offset\":5} skips it"
+    );
+    let place = RecordPlace::Topic { topic: "t".into(), partition: 0, offset: 5 };
+    assert_eq!(supervisor.obstacle(2), Some(&place));
+    supervisor.failed(Some(2), poison(9), now);
+    assert_eq!(supervisor.remark(Some(2), now), None, "it got further");
+    let joined = Error::fatal("x").context("partition", "a-b-3").context("offset", 7);
+    let place = RecordPlace::Topic { topic: "a-b".into(), partition: 3, offset: 7 };
+    assert_eq!(RecordPlace::of(&joined), Some(place));
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let mut supervisor = supervisor(&[]);
+    for n in 0..100 {
+        supervisor.failed(Some(0), poison(n), Instant::now());
+    }
+    assert_eq!(supervisor.restarts(Instant::now()).parts[0].failures.len(), HISTORY);
+    supervisor.retain_tasks(0);
+    assert!(supervisor.restarts(Instant::now()).parts.is_empty());
+}

@@ -1,0 +1,133 @@
+//! Connectors and tasks that fail, and are restarted by themselves.
+
+use millrace_api::Props;
+use millrace_runtime::{Herder, RestartRequest, State, TargetState};
+
+use crate::fixture::{Fixture, props, until};
+use crate::plugins::{Fault, lock, shared};
+
+/// Soon, so that a test need not wait.
+const QUICK: [(&str, &str); 2] =
+    [("errors.restart.backoff.ms", "300"), ("errors.restart.backoff.max.ms", "300")];
+
+fn starts(name: &str) -> usize {
+    lock(&shared(name)).task_starts.len()
+}
+
+fn config(name: &str, extra: &[(&str, &str)]) -> Props {
+    let mut config = props(&[
+        ("name", name),
+        ("connector.class", "CountingSource"),
+        ("topic", name),
+        ("count", "10"),
+    ]);
+    config.extend(props(&QUICK));
+    config.extend(props(extra));
+    config
+}
+
+async fn trace(fixture: &Fixture, name: &str) -> String {
+    let status = fixture.worker().task_status(name, 0).await.unwrap().status;
+    status.trace.unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_transient_failure_is_shown_and_then_restarted() {
+    let fixture = Fixture::start().await;
+    let worker = fixture.worker();
+    lock(&shared("passing")).faults.insert("start", (2, Fault::Retriable));
+    worker.put_connector("passing", config("passing", &[]), None, false).await.unwrap();
+    fixture.wait_for_task("passing", 0, State::Failed).await;
+    let told = trace(&fixture, "passing").await;
+    assert!(told.contains("RetriableException: start is out of luck\n"), "{told}");
+    assert!(told.contains("Millrace restarts it by itself in 0 s (attempt 1 of 10"), "{told}");
+    until("its records", async || fixture.end_offset("passing").await == 10).await;
+    fixture.wait_for_task("passing", 0, State::Running).await;
+    assert_eq!(trace(&fixture, "passing").await, "");
+    let restarts = worker.restarts("passing").await.unwrap();
+    let part = &restarts.parts[0];
+    assert_eq!((part.task, part.restarts_in_last_hour, part.failures.len()), (Some(0), 2, 2));
+    assert!(part.failures.iter().all(|f| f.by_itself && f.restarted_at.is_some()), "{part:?}");
+    assert_eq!(part.failures[0].error, "start is out of luck");
+}
+
+/// What stays wrong is left to people, as in Java; so is everything where somebody says so.
+#[tokio::test]
+async fn other_failures_stay_as_in_java() {
+    let fixture = Fixture::start().await;
+    let worker = fixture.worker();
+    for (name, policy, fault) in [
+        ("lasting", "transient", Fault::Fatal),
+        ("panicking", "transient", Fault::Panic),
+        ("java-like", "off", Fault::Retriable),
+    ] {
+        lock(&shared(name)).faults.insert("start", (1, fault));
+        let config = config(name, &[("errors.restart.policy", policy)]);
+        worker.put_connector(name, config, None, false).await.unwrap();
+        fixture.wait_for_task(name, 0, State::Failed).await;
+        assert!(!trace(&fixture, name).await.contains("Millrace restarts"));
+    }
+    lock(&shared("stubborn")).faults.insert("start", (3, Fault::Fatal));
+    let always = config("stubborn", &[("errors.restart.policy", "always")]);
+    worker.put_connector("stubborn", always, None, false).await.unwrap();
+    until("its records", async || fixture.end_offset("stubborn").await == 10).await;
+    for name in ["lasting", "panicking", "java-like"] {
+        let status = worker.task_status(name, 0).await.unwrap().status;
+        assert_eq!((status.state, starts(name)), (State::Failed, 0), "{name}");
+    }
+    worker.restart_task("lasting", 0).await.unwrap();
+    fixture.wait_for_task("lasting", 0, State::Running).await;
+    let failures = &worker.restarts("lasting").await.unwrap().parts[0].failures;
+    assert!(failures[0].restarted_at.is_some() && !failures[0].by_itself);
+}
+
+#[tokio::test]
+async fn a_connector_that_cannot_start_is_restarted_too() {
+    let fixture = Fixture::start().await;
+    let worker = fixture.worker();
+    lock(&shared("unborn-yet")).faults.insert("connector", (2, Fault::Retriable));
+    let created = worker.put_connector("unborn-yet", config("unborn-yet", &[]), None, false).await;
+    assert!(created.is_err(), "as in Java");
+    let status = fixture.status("unborn-yet").await.connector.status;
+    assert_eq!(status.state, State::Failed);
+    assert!(status.trace.unwrap().contains("Millrace restarts it by itself"));
+    until("its records", async || fixture.end_offset("unborn-yet").await == 10).await;
+    assert_eq!(fixture.status("unborn-yet").await.connector.status.state, State::Running);
+    lock(&shared("split")).faults.insert("task_configs", (2, Fault::Retriable));
+    let created = worker.put_connector("split", config("split", &[]), None, false).await;
+    assert!(created.is_err());
+    until("its records", async || fixture.end_offset("split").await == 10).await;
+}
+
+#[tokio::test]
+async fn a_pause_a_stop_and_a_configuration_end_the_waiting() {
+    let fixture = Fixture::start().await;
+    let worker = fixture.worker();
+    let fails = async |name: &'static str| {
+        lock(&shared(name)).faults.insert("start", (1, Fault::Retriable));
+        worker.put_connector(name, config(name, &[]), None, true).await.unwrap();
+        fixture.wait_for_task(name, 0, State::Failed).await;
+    };
+    fails("resting").await;
+    worker.set_target_state("resting", TargetState::Paused).await.unwrap();
+    fails("ended").await;
+    worker.set_target_state("ended", TargetState::Stopped).await.unwrap();
+    fails("gone").await;
+    worker.delete_connector("gone").await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    assert_eq!((starts("resting"), starts("ended"), starts("gone")), (0, 0, 0));
+    assert!(trace(&fixture, "resting").await.contains("once it is resumed"));
+    assert!(worker.restarts("ended").await.unwrap().parts.is_empty());
+    assert!(worker.restarts("gone").await.is_err());
+    worker.set_target_state("resting", TargetState::Started).await.unwrap();
+    until("its records", async || fixture.end_offset("resting").await == 10).await;
+    let edited = config("resting", &[("poll.ms", "1")]);
+    worker.put_connector("resting", edited, None, true).await.unwrap();
+    assert!(worker.restarts("resting").await.unwrap().parts.is_empty());
+    let all = RestartRequest { include_tasks: true, only_failed: false };
+    worker.restart("resting", all).await.unwrap();
+    fixture.wait_for_task("resting", 0, State::Running).await;
+    let wrong = config("resting", &[("errors.restart.policy", "sometimes")]);
+    let refused = worker.put_connector("resting", wrong, None, true).await.unwrap_err();
+    assert!(refused.to_string().contains("errors.restart.policy"), "{refused}");
+}
