@@ -30,6 +30,7 @@ use crate::store::offsets::{ConnectorOffsets, OffsetStore};
 use crate::task::errors::ErrorPolicy;
 use crate::task::offsets::SubmittedRecords;
 use crate::task::sink::{SinkPipeline, SinkState, SinkTaskLoop};
+use crate::task::skipped::{SkippingConsumer, Skips};
 use crate::task::source::{Committer, SourcePipeline, SourceTaskLoop};
 use crate::task::topics::{TopicCreation, TopicGroup};
 use crate::task::{self, TaskId, Wanted, Wishes};
@@ -57,6 +58,8 @@ pub(crate) struct TaskConfig {
     pub(crate) task: Props,
     /// Which topics the connector uses; none when they are not tracked.
     pub(crate) topics: Option<Arc<ActiveTopics>>,
+    /// The records that it leaves out.
+    pub(crate) skips: Arc<Skips>,
     /// Told when the task has failed.
     pub(crate) failures: Arc<Notify>,
 }
@@ -184,7 +187,7 @@ impl Worker {
 
     async fn run_task(
         &self,
-        TaskConfig { id, connector, task, topics, .. }: TaskConfig,
+        TaskConfig { id, connector, task, topics, skips, .. }: TaskConfig,
         redaction: &Redaction,
         receiver: watch::Receiver<Wanted>,
         status: &StatusWriter,
@@ -221,8 +224,9 @@ impl Worker {
                 let errors = Arc::new(errors);
                 let context = SinkContext::new(Arc::clone(&id.connector), errors.reporter());
                 let task = Watched::new("", opened(open(task, context.clone())).await?);
-                let pipeline = self.sink_pipeline(&config, errors, topics, metrics)?;
-                let mut consumer = self.consumer(id, &connector).await?;
+                let pipeline = self.sink_pipeline(&config, Arc::clone(&errors), topics, metrics)?;
+                let consumer = self.consumer(id, &connector).await?;
+                let mut consumer = SkippingConsumer::around(consumer, skips, errors);
                 consumer.subscribe(&config.subscription()?).await?;
                 let (interval, timeout) = (self.config.commit_interval, self.config.commit_timeout);
                 let state = SinkState::new(interval, timeout, config.patience());

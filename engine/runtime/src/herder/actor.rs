@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use millrace_api::{Error, ErrorKind, PluginKind, Props, Result};
+use millrace_api::{Error, ErrorKind, PluginKind, Props, Result, TopicPartition};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::inbox::Inbox;
-use super::supervisor::{Failure, PartId, RestartPolicy, Supervisor};
+use super::supervisor::{Failure, PartId, RecordPlace, RestartPolicy, Supervisor};
 use super::validate::check_new;
 use super::{ConnectorOffset, Patch, TargetState, offsets};
 use crate::config::connector::ConnectorConfig;
 use crate::config::variables::{Resolved, put_back};
 use crate::connector::{Requests, RunningConnector};
 use crate::status::{State, Status};
+use crate::task::skipped::Skips;
 use crate::task::{TaskId, Wanted};
 use crate::topics::ActiveTopics;
 use crate::worker::{RunningTask, TaskConfig, Worker, stop_tasks};
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Restart { connector: bool, tasks: BTreeSet<usize> },
     /// Restart one task.
     RestartTask { task: usize, reply: Reply<()> },
+    /// Skip the record at which a task has failed, and restart the task.
+    Skip { task: usize, record: RecordPlace, reply: Reply<String> },
     /// Set offsets, or delete all.
     ChangeOffsets { wanted: Option<Vec<ConnectorOffset>>, reply: Reply<String> },
 }
@@ -43,7 +46,7 @@ impl Command {
         match self {
             Self::Configure { .. } | Self::Target { .. } | Self::RestartConnector(_) => true,
             Self::Restart { connector, .. } => *connector,
-            Self::RestartTask { .. } | Self::ChangeOffsets { .. } => false,
+            Self::RestartTask { .. } | Self::Skip { .. } | Self::ChangeOffsets { .. } => false,
         }
     }
 }
@@ -81,6 +84,8 @@ pub(crate) struct ConnectorActor {
     snapshot: Arc<Mutex<Snapshot>>,
     topics: Arc<ActiveTopics>,
     supervisor: Arc<Mutex<Supervisor>>,
+    /// What its tasks leave out.
+    skips: Arc<Skips>,
     /// Told when a task has failed.
     failures: Arc<Notify>,
     inbox: Inbox,
@@ -103,6 +108,7 @@ impl ConnectorActor {
             snapshot,
             topics,
             supervisor,
+            skips: Arc::default(),
             failures: Arc::default(),
             inbox,
             requests: Arc::default(),
@@ -148,6 +154,8 @@ impl ConnectorActor {
     }
 
     async fn carry_out(&mut self, command: Command) {
+        // Whoever commands knows of them.
+        self.take_up_failures();
         match command {
             Command::Configure { change, reply } => {
                 let _ = reply.send(self.configure(change).await);
@@ -171,6 +179,9 @@ impl ConnectorActor {
                 self.by_hand(Some(task));
                 let _ = reply.send(self.restart_task(task).await);
             }
+            Command::Skip { task, record, reply } => {
+                let _ = reply.send(self.skip(task, record).await);
+            }
             Command::ChangeOffsets { wanted, reply } => {
                 let _ = reply.send(self.change_offsets(wanted).await);
             }
@@ -192,6 +203,7 @@ impl ConnectorActor {
         self.stop_connector().await;
         let policy = self.restart_policy(&config).await;
         self.supervisor().configure(policy);
+        self.skips.clear();
         self.snapshot().config = config;
         self.start_and_configure().await
     }
@@ -366,12 +378,12 @@ impl ConnectorActor {
     fn start_task(&mut self, task: usize) {
         let id = TaskId { connector: Arc::clone(&self.name), task };
         let topics = self.worker.config.topic_tracking.then(|| Arc::clone(&self.topics));
-        let failures = Arc::clone(&self.failures);
+        let (skips, failures) = (Arc::clone(&self.skips), Arc::clone(&self.failures));
         // Not the whole of it: there may be a thousand tasks.
         let (config, state) = {
             let Snapshot { config, tasks, state } = &*self.snapshot();
             let (connector, task) = (config.clone(), tasks[task].clone());
-            (TaskConfig { id, connector, task, topics, failures }, *state)
+            (TaskConfig { id, connector, task, topics, skips, failures }, *state)
         };
         self.tasks.insert(task, self.worker.start_task(config, wanted(state)));
     }
@@ -385,6 +397,29 @@ impl ConnectorActor {
         stop_tasks(old, self.worker.config.graceful_timeout).await;
         self.start_task(task);
         Ok(())
+    }
+
+    /// Has the tasks leave out a record that one of them cannot get past: it has to be the one at
+    /// which that has failed.
+    async fn skip(&mut self, task: usize, record: RecordPlace) -> Result<String> {
+        if task >= self.snapshot().tasks.len() {
+            return Err(unknown_task(&self.name, task));
+        }
+        let name = Arc::clone(&self.name);
+        let why = self.supervisor().obstacle(task, &record)?;
+        let RecordPlace::Topic { topic, partition, offset } = &record else {
+            let message = "the worker cannot skip a record of a source, whose place is the \
+                           connector's own: mend it in the source, or have such records skipped by \
+                           errors.tolerance=all";
+            return Err(Error::config(message).context("record", &record));
+        };
+        let place = TopicPartition::new(topic.as_str(), *partition);
+        self.skips.add((place, *offset), &why)?;
+        let message = format!("task {name}-{task} skips the record at {record}, as asked");
+        tracing::warn!("{message}; it had failed there: {why}");
+        self.by_hand(Some(task));
+        self.restart_task(task).await?;
+        Ok(message)
     }
 
     /// Restarts what a plan names. A task that is gone meanwhile is left out.

@@ -13,7 +13,7 @@ use millrace_api::config::{ConfigInfos, ConfigKeyInfo};
 use millrace_api::{PluginKind, Props, Result};
 use serde::Serialize;
 
-use self::supervisor::Restarts;
+use self::supervisor::{RecordPlace, Restarts};
 use crate::metrics::MetricNames;
 use crate::status::Status;
 use crate::watchdog::Hung;
@@ -192,6 +192,10 @@ pub trait Herder: Send + Sync {
 
     /// What has failed of a connector, and what becomes of it.
     async fn restarts(&self, name: &str) -> Result<Restarts>;
+
+    /// Leaves out the record at which a task has failed, which is to be named, and restarts the
+    /// task. The answer says what was done.
+    async fn skip(&self, name: &str, task: usize, record: RecordPlace) -> Result<String>;
 
     /// The topics that a connector's tasks have used since it was made or they were reset
     /// (KIP-558); none for a connector nobody knows.

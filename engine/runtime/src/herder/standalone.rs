@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use super::actor::{Change, Command, ConnectorActor, Reply, Shared, Snapshot, unknown_task};
 use super::inbox::{COMMANDS, Inbox};
 use super::plugin_config::plugin_config;
-use super::supervisor::{PartId, Restarts, Supervisor};
+use super::supervisor::{PartId, RecordPlace, Restarts, Supervisor};
 use super::validate::{check_new, validate};
 use super::{
     ConnectorInfo, ConnectorOffset, ConnectorState, ConnectorStatus, Herder, Patch, PluginInfo,
@@ -363,6 +363,10 @@ impl Herder for StandaloneHerder {
         let supervisor = self.supervisor(name).ok_or_else(|| Self::unknown(name))?;
         let supervisor = supervisor.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(supervisor.restarts(Instant::now()))
+    }
+
+    async fn skip(&self, name: &str, task: usize, record: RecordPlace) -> Result<String> {
+        self.ask(name, |reply| Command::Skip { task, record, reply }).await
     }
 
     async fn hung(&self) -> Result<Vec<Hung>> {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_api::config::ConfigError;
 use millrace_api::config::validators::{at_least, one_of};
-use millrace_api::{Config, Error, Props, Result};
+use millrace_api::{Config, Error, ErrorKind, Props, Result};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -391,10 +391,24 @@ impl Supervisor {
         }
     }
 
-    /// The record at which a task that is failed now has failed last.
-    pub(crate) fn obstacle(&self, task: usize) -> Option<&RecordPlace> {
-        let part = self.parts.get(&Some(task)).filter(|part| part.is_failed)?;
-        part.obstacle.as_ref().map(|obstacle| &obstacle.record)
+    /// Why a task has failed at a record. `Conflict` unless it is failed now, and there.
+    pub(crate) fn obstacle(&self, task: usize, record: &RecordPlace) -> Result<String> {
+        let part = self.parts.get(&Some(task)).filter(|part| part.is_failed);
+        let last = part.and_then(|part| part.failures.back());
+        match last.and_then(|last| Some((last.record.as_ref()?, &last.error))) {
+            Some((at, why)) if at == record => Ok(why.clone()),
+            at => {
+                let error = Error::new(
+                    ErrorKind::Conflict,
+                    format!("task {}-{task} has not failed at this record", self.name),
+                );
+                let error = error.context("record", record);
+                Err(match at {
+                    Some((at, _)) => error.context("it has failed at", at),
+                    None => error,
+                })
+            }
+        }
     }
 
     /// What is to be added to the trace of what has failed.

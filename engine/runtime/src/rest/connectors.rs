@@ -265,7 +265,7 @@ async fn tasks(State(rest): State<Rest>, PathOf(name): PathOf<String>) -> Answer
 }
 
 /// A task's number. Java's is an `int`, whose negative values are numbers of no task.
-fn task_number(task: i32, missing: impl FnOnce() -> String) -> Result<usize, RestError> {
+pub(super) fn task_number(task: i32, missing: impl FnOnce() -> String) -> Result<usize, RestError> {
     let unknown = |_| Error::new(ErrorKind::NotFound, missing());
     Ok(usize::try_from(task).map_err(unknown)?)
 }

@@ -49,8 +49,8 @@ struct ConnectorOffsets {
 }
 
 #[derive(Serialize)]
-struct Message {
-    message: String,
+pub(super) struct Message {
+    pub(super) message: String,
 }
 
 async fn read(State(rest): State<Rest>, PathOf(name): PathOf<String>) -> Answer<ConnectorOffsets> {

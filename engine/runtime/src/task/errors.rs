@@ -134,6 +134,16 @@ impl ErrorPolicy {
             .with_source(first.error.copied()))
     }
 
+    /// A record that somebody has asked to be skipped goes to the dead letter queue, if there is one,
+    /// whatever is tolerated. `why` is what kept the task from getting past it.
+    pub(crate) async fn skip(&self, run: &Fetched, row: usize, why: String) -> Result<()> {
+        let error = Error::data("skipped by request").with_source(Error::fatal(why));
+        let rows = [RowError { row, error }];
+        let failures = Failures { stage: Stage::TaskPut, class: SINK_TASK, rows: &rows };
+        self.metrics.skipped(1);
+        self.bury(&failures, run, &[(Original { run, row }, &rows[0].error)]).await
+    }
+
     /// As in Java, a record that the task itself has refused is no error where it is tolerated.
     fn count(&self, failures: &Failures<'_>) {
         for RowError { error, .. } in failures.rows {

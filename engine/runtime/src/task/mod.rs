@@ -6,6 +6,7 @@ pub(crate) mod offsets;
 pub(crate) mod patience;
 pub(crate) mod serde;
 pub(crate) mod sink;
+pub(crate) mod skipped;
 pub(crate) mod source;
 pub(crate) mod topics;
 

@@ -1,7 +1,7 @@
 //! Connectors and tasks that fail, and are restarted by themselves.
 
-use millrace_api::Props;
-use millrace_runtime::{Herder, RestartRequest, State, TargetState};
+use millrace_api::{ErrorKind, Props};
+use millrace_runtime::{Herder, RecordPlace, RestartRequest, State, TargetState};
 
 use crate::fixture::{Fixture, props, until};
 use crate::plugins::{Fault, lock, shared};
@@ -38,6 +38,7 @@ async fn a_transient_failure_is_shown_and_then_restarted() {
     lock(&shared("passing")).faults.insert("start", (2, Fault::Retriable));
     worker.put_connector("passing", config("passing", &[]), None, false).await.unwrap();
     fixture.wait_for_task("passing", 0, State::Failed).await;
+    until("word of it", async || trace(&fixture, "passing").await.contains("Millrace")).await;
     let told = trace(&fixture, "passing").await;
     assert!(told.contains("RetriableException: start is out of luck\n"), "{told}");
     assert!(told.contains("Millrace restarts it by itself in 0 s (attempt 1 of 10"), "{told}");
@@ -116,7 +117,8 @@ async fn a_pause_a_stop_and_a_configuration_end_the_waiting() {
     worker.delete_connector("gone").await.unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(600)).await;
     assert_eq!((starts("resting"), starts("ended"), starts("gone")), (0, 0, 0));
-    assert!(trace(&fixture, "resting").await.contains("once it is resumed"));
+    let told = trace(&fixture, "resting").await;
+    assert!(told.contains("once it is resumed"), "{told}");
     assert!(worker.restarts("ended").await.unwrap().parts.is_empty());
     assert!(worker.restarts("gone").await.is_err());
     worker.set_target_state("resting", TargetState::Started).await.unwrap();
@@ -130,4 +132,71 @@ async fn a_pause_a_stop_and_a_configuration_end_the_waiting() {
     let wrong = config("resting", &[("errors.restart.policy", "sometimes")]);
     let refused = worker.put_connector("resting", wrong, None, true).await.unwrap_err();
     assert!(refused.to_string().contains("errors.restart.policy"), "{refused}");
+}
+
+fn at(topic: &str, offset: i64) -> RecordPlace {
+    RecordPlace::Topic { topic: topic.into(), partition: 0, offset }
+}
+
+/// A converter that fails at one record, and takes no other along.
+async fn poisoned(fixture: &Fixture, name: &str, values: i64, poison: &str) {
+    fixture.source(&format!("{name}-source"), name, values, &[]).await;
+    until("records", async || fixture.end_offset(name).await == values).await;
+    let extra = [
+        ("transforms", "poison"),
+        ("transforms.poison.type", "test.DropEndingIn"),
+        ("transforms.poison.marker", "nothing"),
+        ("transforms.poison.poison", poison),
+        ("errors.deadletterqueue.topic.name", "skipped-letters"),
+        ("errors.deadletterqueue.topic.replication.factor", "1"),
+        ("errors.deadletterqueue.context.headers.enable", "true"),
+    ];
+    fixture.sink(name, name, &extra).await;
+    fixture.wait_for_task(name, 0, State::Failed).await;
+}
+
+#[tokio::test]
+async fn a_record_that_stands_in_the_way_is_skipped_when_it_is_named() {
+    let fixture = Fixture::start().await;
+    let worker = fixture.worker();
+    poisoned(&fixture, "poisoned", 20, "-5").await;
+    assert!(!trace(&fixture, "poisoned").await.contains("POST"), "once may be chance");
+    worker.restart_task("poisoned", 0).await.unwrap();
+    until("it to fail again", async || trace(&fixture, "poisoned").await.contains("2 times")).await;
+    let told = trace(&fixture, "poisoned").await;
+    assert!(told.contains("/ext/v1/connectors/poisoned/tasks/0/skip"), "{told}");
+    let obstacle = worker.restarts("poisoned").await.unwrap().parts[0].obstacle.clone().unwrap();
+    assert_eq!((obstacle.record, obstacle.failures), (at("poisoned", 5), 2));
+    for other in [at("poisoned", 6), at("else", 5)] {
+        let refused = worker.skip("poisoned", 0, other).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+    }
+    let unknown = worker.skip("poisoned", 1, at("poisoned", 5)).await.unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::NotFound);
+    assert!(!lock(&shared("poisoned")).put_values().iter().any(|v| v.ends_with("-6")));
+    let letters = fixture.end_offset("skipped-letters").await;
+    worker.skip("poisoned", 0, at("poisoned", 5)).await.unwrap();
+    until("the others", async || lock(&shared("poisoned")).put_values().len() == 19).await;
+    let put = lock(&shared("poisoned")).put_values();
+    assert!(!put.contains(&"poisoned-source-0-5".to_owned()), "{put:?}");
+    until("its commit", async || {
+        fixture.committed("connect-poisoned", "poisoned").await == Some(20)
+    })
+    .await;
+    assert_eq!(fixture.end_offset("skipped-letters").await, letters + 1);
+}
+
+/// Nothing may come after it that moves the offset.
+#[tokio::test]
+async fn the_last_record_is_skipped_for_good() {
+    let mut fixture = Fixture::start().await;
+    poisoned(&fixture, "last", 6, "-5").await;
+    fixture.worker().skip("last", 0, at("last", 5)).await.unwrap();
+    let committed = async |fixture: &Fixture| fixture.committed("connect-last", "last").await;
+    until("its commit", async || committed(&fixture).await == Some(6)).await;
+    assert_eq!(lock(&shared("last")).put_values().len(), 5);
+    poisoned(&fixture, "only", 1, "-0").await;
+    fixture.worker().skip("only", 0, at("only", 0)).await.unwrap();
+    until("its commit", async || fixture.committed("connect-only", "only").await == Some(1)).await;
+    fixture.stop_worker().await;
 }

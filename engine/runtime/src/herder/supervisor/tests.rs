@@ -112,7 +112,8 @@ async fn a_record_that_stands_in_the_way_is_named() {
     supervisor.failed(Some(2), poison(5), now);
     assert_eq!(supervisor.remark(Some(2), now), None, "once may be chance");
     supervisor.restarted_by_hand(Some(2));
-    assert_eq!(supervisor.obstacle(2), None);
+    let place = RecordPlace::Topic { topic: "t".into(), partition: 0, offset: 5 };
+    assert_eq!(supervisor.obstacle(2, &place).unwrap_err().kind(), ErrorKind::Conflict);
     supervisor.failed(Some(2), poison(5), now);
     assert_eq!(
         supervisor.remark(Some(2), now).unwrap(),
@@ -120,10 +121,11 @@ async fn a_record_that_stands_in_the_way_is_named() {
          /ext/v1/connectors/orders/tasks/2/skip with \
          {\"topic\":\"t\",\"partition\":0,\"offset\":5} skips it"
     );
-    let place = RecordPlace::Topic { topic: "t".into(), partition: 0, offset: 5 };
-    assert_eq!(supervisor.obstacle(2), Some(&place));
+    assert!(supervisor.obstacle(2, &place).unwrap().starts_with("Exiting"));
     supervisor.failed(Some(2), poison(9), now);
     assert_eq!(supervisor.remark(Some(2), now), None, "it got further");
+    let elsewhere = supervisor.obstacle(2, &place).unwrap_err();
+    assert!(elsewhere.to_string().contains("offset 9"), "{elsewhere}");
     let joined = Error::fatal("x").context("partition", "a-b-3").context("offset", 7);
     let place = RecordPlace::Topic { topic: "a-b".into(), partition: 3, offset: 7 };
     assert_eq!(RecordPlace::of(&joined), Some(place));

@@ -1,0 +1,204 @@
+//! Leaves out records that somebody has asked to be skipped, since a task cannot get past them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use millrace_api::{Error, Offsets, Result, TopicPartition};
+use millrace_kafka::{Consumer, Fetched, Polled, Subscription};
+
+use crate::task::errors::ErrorPolicy;
+
+/// Records of a connector that are to be skipped at once. More would be a matter for
+/// `errors.tolerance`.
+const MOST: usize = 100;
+
+type Place = (TopicPartition, i64);
+
+/// The records that the tasks of a connector skip, and what these have said of them.
+#[derive(Default)]
+pub(crate) struct Skips(Mutex<BTreeMap<Place, String>>);
+
+impl Skips {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, place: Place, why: &str) -> Result<()> {
+        let mut places = self.lock();
+        if places.len() >= MOST {
+            return Err(Error::config(format!("{MOST} records of this connector are skipped"))
+                .context("remedy", "have such records skipped by errors.tolerance=all"));
+        }
+        places.insert(place, why.to_owned());
+        Ok(())
+    }
+
+    /// Another configuration may deal with what the last one could not.
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    /// The first row of a run that is to be skipped, and why.
+    fn first_in(&self, run: &Fetched) -> Option<(usize, String)> {
+        let places = self.lock();
+        let first = (run.topic_partition.clone(), *run.offsets.first()?);
+        let last = (run.topic_partition.clone(), *run.offsets.last()?);
+        let mut within = places.range(first..=last);
+        within.find_map(|((_, offset), why)| {
+            Some((run.offsets.binary_search(offset).ok()?, why.clone()))
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+}
+
+/// A sink task's consumer that brings no record that is to be skipped. It goes to the dead letter
+/// queue, if there is one, before an offset behind it is committed.
+pub(crate) struct SkippingConsumer {
+    inner: Box<dyn Consumer>,
+    skips: Arc<Skips>,
+    errors: Arc<ErrorPolicy>,
+    /// Fetched, and kept while what is skipped goes where it belongs: a poll may be dropped.
+    fetched: Vec<Fetched>,
+    /// What is in the dead letter queue by now.
+    skipped: BTreeSet<Place>,
+    /// Where each partition was read or committed first.
+    committed: BTreeMap<TopicPartition, i64>,
+}
+
+impl SkippingConsumer {
+    pub(crate) fn around(
+        inner: Box<dyn Consumer>,
+        skips: Arc<Skips>,
+        errors: Arc<ErrorPolicy>,
+    ) -> Box<dyn Consumer> {
+        let (skipped, committed) = (BTreeSet::new(), BTreeMap::new());
+        Box::new(Self { inner, skips, errors, fetched: Vec::new(), skipped, committed })
+    }
+
+    /// What of the runs remains. Nothing changes before each record is where it belongs.
+    async fn remaining(&mut self) -> Result<Vec<Fetched>> {
+        let mut remaining = Vec::with_capacity(self.fetched.len());
+        for run in &self.fetched {
+            let mut rest = run.clone();
+            while let Some((row, why)) = self.skips.first_in(&rest) {
+                let place = (rest.topic_partition.clone(), rest.offsets[row]);
+                if !self.skipped.contains(&place) {
+                    self.errors.skip(&rest, row, why).await?;
+                    tracing::warn!("skipping offset {} of {}, as asked", place.1, place.0);
+                    self.skipped.insert(place);
+                }
+                let after = slice(&rest, row + 1, rest.offsets.len());
+                remaining.push(slice(&rest, 0, row));
+                rest = after;
+            }
+            remaining.push(rest);
+        }
+        self.fetched.clear();
+        remaining.retain(|run| !run.offsets.is_empty());
+        Ok(remaining)
+    }
+
+    /// The offset to commit instead: behind what is skipped.
+    fn past(&self, partition: &TopicPartition, mut offset: i64) -> i64 {
+        while self.skipped.contains(&(partition.clone(), offset)) {
+            offset += 1;
+        }
+        offset
+    }
+
+    /// Commits past records before which everything is committed: nothing that comes may bring the
+    /// task to do it.
+    async fn commit_past(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        let moved = partitions.iter().filter_map(|partition| {
+            let committed = *self.committed.get(partition)?;
+            let behind = self.past(partition, committed);
+            (behind != committed).then(|| (partition.clone(), behind))
+        });
+        let moved: Offsets = moved.collect();
+        if moved.is_empty() {
+            return Ok(());
+        }
+        self.commit(&moved).await
+    }
+}
+
+/// Some rows of a run.
+fn slice(run: &Fetched, from: usize, to: usize) -> Fetched {
+    let length = to - from;
+    Fetched {
+        topic_partition: run.topic_partition.clone(),
+        offsets: run.offsets.slice(from, length),
+        timestamps: run.timestamps.slice(from, length),
+        keys: run.keys.slice(from, length),
+        values: run.values.slice(from, length),
+        headers: run.headers.get(from..to).map(<[_]>::to_vec).unwrap_or_default(),
+    }
+}
+
+#[async_trait]
+impl Consumer for SkippingConsumer {
+    async fn subscribe(&mut self, subscription: &Subscription) -> Result<()> {
+        self.inner.subscribe(subscription).await
+    }
+
+    async fn assign(&mut self, partitions: &[(TopicPartition, i64)]) -> Result<()> {
+        self.inner.assign(partitions).await
+    }
+
+    async fn poll(&mut self, timeout: Duration) -> Result<Polled> {
+        if self.fetched.is_empty() {
+            match self.inner.poll(timeout).await? {
+                Polled::Records(runs) if self.skips.is_empty() => {
+                    return Ok(Polled::Records(runs));
+                }
+                Polled::Records(runs) => self.fetched = runs,
+                other => return Ok(other),
+            }
+        }
+        let partitions: Vec<_> = self.fetched.iter().map(|r| r.topic_partition.clone()).collect();
+        let remaining = self.remaining().await?;
+        if let Err(e) = self.commit_past(&partitions).await {
+            tracing::warn!("cannot commit past a record that is skipped, the next will: {e}");
+        }
+        Ok(Polled::Records(remaining))
+    }
+
+    async fn position(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, i64>> {
+        let positions = self.inner.position(partitions).await?;
+        self.committed.extend(positions.iter().map(|(p, offset)| (p.clone(), *offset)));
+        Ok(positions)
+    }
+
+    async fn seek(&mut self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<()> {
+        self.fetched.retain(|run| !offsets.contains_key(&run.topic_partition));
+        self.inner.seek(offsets).await
+    }
+
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.inner.pause(partitions)
+    }
+
+    fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.inner.resume(partitions)
+    }
+
+    async fn commit(&mut self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<()> {
+        let behind = |(p, offset): (&TopicPartition, &i64)| (p.clone(), self.past(p, *offset));
+        let offsets: Offsets = offsets.iter().map(behind).collect();
+        self.inner.commit(&offsets).await?;
+        self.committed.extend(offsets);
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        self.inner.close().await
+    }
+}
