@@ -6,7 +6,6 @@ mod fields;
 mod parse;
 mod zones;
 
-use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use millrace_api::{Error, Result};
@@ -171,7 +170,7 @@ impl SimpleDateFormat {
 
     /// A moment, in milliseconds since the epoch, in this form.
     pub(crate) fn format(&self, millis: i64) -> String {
-        let mut out = String::new();
+        let mut out = String::with_capacity(32);
         let clock = Clock::of(millis);
         for item in &self.items {
             match item {
@@ -256,8 +255,24 @@ fn append(out: &mut String, clock: &Clock, field: Field, count: usize) {
         Field::Second => clock.second(),
         Field::Millisecond => clock.millisecond(),
     };
-    let width = count.min(MAX_DIGITS);
-    write!(out, "{number:0width$}").expect("memory takes every write");
+    append_number(out, number.unsigned_abs(), count.min(MAX_DIGITS));
+}
+
+/// Appends a number with zeros before it; formatting macros take several times as long.
+fn append_number(out: &mut String, mut number: u64, width: usize) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    let digits = &digits[start..];
+    out.extend(std::iter::repeat_n('0', width.saturating_sub(digits.len())));
+    out.extend(digits.iter().map(|digit| char::from(*digit)));
 }
 
 #[cfg(test)]

@@ -83,7 +83,8 @@ fn keys(plugin: &Plugin) -> String {
     text
 }
 
-/// An example is a block of keys, then of values before and after, or what else became of the record.
+/// An example is a block of keys, then of values before and after, or what else became of the
+/// record.
 #[test]
 fn the_examples_are_true() {
     let text = fs::read_to_string(page()).unwrap();

@@ -6,7 +6,7 @@ use millrace_api::config::{Config, ConfigEnum, invalid_value};
 use millrace_api::data::{Header, Records, RowError, Value};
 use millrace_api::{Error, Props, Result, Transformation};
 
-use super::json_path::JsonPath;
+use super::json_path::{JsonPath, member};
 use crate::side::Side;
 use crate::topics::route;
 
@@ -104,14 +104,10 @@ impl ExtractTopic {
     fn in_value(&mut self, value: &Value) -> Result<Option<Arc<str>>> {
         let found = match &self.place {
             Place::Whole => Some(value),
-            Place::Field(name) => match value {
-                Value::Struct(fields) => fields.get(name),
-                Value::Map(entries) => {
-                    let is = |entry: &&(Value, Value)| matches!(&entry.0, Value::String(key) if **key == **name);
-                    entries.iter().find(is).map(|(_, value)| value)
-                }
-                Value::Null => None,
-                other => {
+            Place::Field(name) => match (member(value, name), value) {
+                (Some(found), _) => found,
+                (None, Value::Null) => None,
+                (None, other) => {
                     let found = other.java_class();
                     return Err(Error::data(format!(
                         "only maps and structs have fields, found: {found}"

@@ -140,7 +140,7 @@ impl Steps {
 }
 
 /// None when the value has no members, and none in it when it does not have this one.
-fn member<'v>(value: &'v Value, name: &str) -> Option<Option<&'v Value>> {
+pub(super) fn member<'v>(value: &'v Value, name: &str) -> Option<Option<&'v Value>> {
     match value {
         Value::Struct(fields) => Some(fields.get(name)),
         Value::Map(entries) => {

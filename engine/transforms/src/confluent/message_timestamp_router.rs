@@ -7,6 +7,7 @@ use millrace_api::config::validators::non_empty_list;
 use millrace_api::data::{Records, RowError, Value};
 use millrace_api::{Error, Props, Result, Transformation};
 
+use super::json_path::member;
 use crate::simple_date_format::SimpleDateFormat;
 use crate::timestamp_router::DatedTopics;
 use crate::topics::route;
@@ -51,22 +52,14 @@ impl MessageTimestampRouter {
     }
 
     fn millis(&self, value: &Value) -> Result<i64> {
-        let field = |key: &String| match value {
-            Value::Struct(fields) => fields.get(key),
-            Value::Map(entries) => {
-                let is =
-                    |entry: &&(Value, Value)| matches!(&entry.0, Value::String(k) if **k == **key);
-                entries.iter().find(is).map(|(_, value)| value)
-            }
-            _ => None,
-        };
         if !matches!(value, Value::Struct(_) | Value::Map(_)) {
             return Err(Error::data(format!(
                 "only maps and structs have a field with a timestamp, found: {}",
                 value.java_class()
             )));
         }
-        let found = self.keys.iter().filter_map(field).find(|value| !value.is_null());
+        let mut fields = self.keys.iter().filter_map(|key| member(value, key)?);
+        let found = fields.find(|value| !value.is_null());
         match found {
             Some(Value::Int64(millis) | Value::Timestamp(millis)) => Ok(*millis),
             Some(Value::Int32(millis)) => Ok((*millis).into()),

@@ -96,8 +96,8 @@ impl Reader<'_> {
         let (place, len) = match field {
             Field::Month => full_or_short(rest, &MONTHS)?,
             Field::DayOfWeek => full_or_short(rest, &WEEKDAYS)?,
-            Field::Era => longest(rest, &["BC", "AD", "Before Christ", "Anno Domini"])?,
-            _ => longest(rest, &["AM", "PM"])?,
+            Field::Era => longest(rest, ["BC", "AD", "Before Christ", "Anno Domini"])?,
+            _ => longest(rest, ["AM", "PM"])?,
         };
         self.at += len;
         let place = place as i64;
@@ -221,16 +221,14 @@ fn number(text: &str) -> Option<(i32, usize)> {
 
 /// The longest of the names that a text begins with, in letters of either case: its place, and its
 /// length.
-fn longest(text: &str, names: &[&str]) -> Option<(usize, usize)> {
+fn longest<'n>(text: &str, names: impl IntoIterator<Item = &'n str>) -> Option<(usize, usize)> {
     let is_prefix =
         |name: &str| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-    let found = names.iter().enumerate().filter(|(_, name)| is_prefix(name));
+    let found = names.into_iter().enumerate().filter(|(_, name)| is_prefix(name));
     found.map(|(place, name)| (place, name.len())).max_by_key(|(_, len)| *len)
 }
 
-fn full_or_short(text: &str, names: &[&str]) -> Option<(usize, usize)> {
-    longest(text, names).or_else(|| {
-        let short: Vec<&str> = names.iter().map(|name| &name[..SHORT]).collect();
-        longest(text, &short)
-    })
+fn full_or_short(text: &str, names: &[&'static str]) -> Option<(usize, usize)> {
+    let full = longest(text, names.iter().copied());
+    full.or_else(|| longest(text, names.iter().map(|name| &name[..SHORT])))
 }
