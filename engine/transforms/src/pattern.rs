@@ -9,6 +9,8 @@ const ILLEGAL_ARGUMENT: &str = "java.lang.IllegalArgumentException";
 /// A regular expression (`java.util.regex.Pattern`).
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
+    /// What has to match at the start, or must not.
+    ahead: Vec<(bool, Regex)>,
     whole: Regex,
     part: Regex,
 }
@@ -34,19 +36,24 @@ impl Pattern {
             };
             Regex::new(text).map_err(|e| refused(format!("{} is not supported", what(e))))
         };
+        let at_start = |(wanted, pattern): &(bool, String)| {
+            Ok((*wanted, compiled(&format!(r"\A(?:{pattern})"))?))
+        };
         Ok(Self {
-            whole: compiled(&format!(r"\A(?:{translated})\z"))?,
-            part: compiled(&translated)?,
+            ahead: translated.ahead.iter().map(at_start).collect::<Result<_, String>>()?,
+            whole: compiled(&format!(r"\A(?:{})\z", translated.pattern))?,
+            part: compiled(&translated.pattern)?,
         })
     }
 
     /// Whether it matches all of a text (`Matcher.matches`).
     pub(crate) fn matches(&self, text: &str) -> bool {
-        self.whole.is_match(text)
+        self.ahead.iter().all(|(wanted, ahead)| ahead.is_match(text) == *wanted)
+            && self.whole.is_match(text)
     }
 
-    /// The text with the first match replaced; none when there is none. What is found may be less
-    /// than the whole text, even if that matches, too.
+    /// A text that matches as a whole with the first match in it replaced, which may be less than
+    /// the whole.
     pub(crate) fn replace_first(&self, text: &str, replacement: &Replacement) -> Option<String> {
         let captures = self.part.captures(text)?;
         let found = captures.get(0)?;

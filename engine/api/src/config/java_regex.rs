@@ -3,11 +3,12 @@
 //! Only the syntax is read, by the rules of Java's own parser: nothing is matched here. Patterns
 //! with `\Q…\E` or the flag `x` are taken as right.
 
+mod ahead;
 mod translation;
 
 use std::collections::HashSet;
 
-pub use self::translation::translate;
+pub use self::translation::{Translated, translate};
 
 /// Groups and classes may be this deep; Java's stack ends somewhere, too.
 const MAX_DEPTH: usize = 200;

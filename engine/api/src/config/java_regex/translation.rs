@@ -1,14 +1,26 @@
 //! Decides how a pattern of `java.util.regex.Pattern` is written for the crate `regex`, and which
 //! patterns cannot be.
 //!
-//! What that crate has no way to say is refused: looking around, references back to groups,
-//! possessive quantifiers, atomic groups and some rare escapes. Three things are said a little
+//! What that crate has no way to say is refused: looking around but for what lies ahead of the start,
+//! references back to groups, possessive quantifiers, atomic groups and some rare escapes. Three things are said a little
 //! differently: letter case is that of Unicode where it is ignored, `\b` knows Unicode's words, and
 //! `$` is the very end, where Java's is also before a line break there.
+
+use super::ahead;
 
 /// Classes that a letter stands for; outside of `\p`, Java's know ASCII alone.
 const BLANK: &str = r"\t \u{A0}\u{1680}\u{180e}\u{2000}-\u{200a}\u{202f}\u{205f}\u{3000}";
 const VERTICAL: &str = r"\n\x0B\f\r\u{85}\u{2028}\u{2029}";
+
+/// A pattern of Java's in the language of the crate `regex`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Translated {
+    /// What is to match.
+    pub pattern: String,
+    /// The lookaheads that the pattern began with: whether each has to match where it does, or must
+    /// not.
+    pub ahead: Vec<(bool, String)>,
+}
 
 /// Writes a pattern that [`check`](super::check) finds right for the crate `regex`. The error says
 /// which construct stands in the way.
@@ -16,15 +28,27 @@ const VERTICAL: &str = r"\n\x0B\f\r\u{85}\u{2028}\u{2029}";
 /// ```
 /// use millrace_api::config::java_regex::translate;
 ///
-/// assert_eq!(translate(r"(?<db>\w+)-\Q.\E").unwrap(), r"(?<db>[a-zA-Z0-9_]+)\-\.");
-/// assert_eq!(translate("a(?!b)").unwrap_err(), "lookaround (?!…) is not supported");
+/// let translated = translate(r"^(?!__)(?<db>\w+)-\Q.\E");
+/// assert_eq!(translated.unwrap_err(), "lookaround (?!…) is not supported");
+/// let translated = translate(r"^(?!__)(?<db>\w+)-\.").unwrap();
+/// assert_eq!(translated.pattern, r"(?<db>[a-zA-Z0-9_]+)\-\.");
+/// assert_eq!(translated.ahead, [(false, r"\_\_".to_owned())]);
 /// ```
-pub fn translate(pattern: &str) -> Result<String, String> {
+pub fn translate(pattern: &str) -> Result<Translated, String> {
     let text: Vec<char> = pattern.chars().collect();
+    let (ahead, rest) = ahead::split(&text);
+    let translated = |(wanted, inner)| translate_part(inner).map(|inner| (wanted, inner));
+    Ok(Translated {
+        pattern: translate_part(rest)?,
+        ahead: ahead.into_iter().map(translated).collect::<Result<_, _>>()?,
+    })
+}
+
+fn translate_part(text: &[char]) -> Result<String, String> {
     let mut translator = Translator {
-        text: &text,
+        text,
         at: 0,
-        out: String::with_capacity(pattern.len() + 8),
+        out: String::with_capacity(text.len() + 8),
         open: Vec::new(),
         dot_matches_all: false,
     };
