@@ -168,7 +168,7 @@ fn a_filter_refuses_what_it_cannot_do() {
          supported; {about}"
     );
     assert_eq!(message("$..a"), expected);
-    assert!(message("$[?(@.a =~ /(?!x)/)]").contains("lookaround (?!…) is not supported"));
+    assert!(message("$[?(@.a =~ /x(?!x)/)]").contains("lookaround (?!…) is not supported"));
     let (_, failed) = apply(
         &with("Filter$Value", [("filter.condition", "$.a[?(@.b)]"), ("filter.type", "include")]),
         json_records(&[r#"{"a":1}"#, "7"]),

@@ -1,10 +1,11 @@
 //! Decides how a pattern of `java.util.regex.Pattern` is written for the crate `regex`, and which
 //! patterns cannot be.
 //!
-//! What that crate has no way to say is refused: looking around but for what lies ahead of the start,
-//! references back to groups, possessive quantifiers, atomic groups and some rare escapes. Three things are said a little
-//! differently: letter case is that of Unicode where it is ignored, `\b` knows Unicode's words, and
-//! `$` is the very end, where Java's is also before a line break there.
+//! What that crate has no way to say is refused: looking around but for what lies ahead of the
+//! start, references back to groups, possessive quantifiers, atomic groups and some rare escapes.
+//! Three things are said a little differently: letter case is that of Unicode where it is ignored,
+//! `\b` knows Unicode's words, and `$` is the very end, where Java's is also before a line break
+//! there.
 
 use super::ahead;
 
