@@ -18,8 +18,8 @@ fn page() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/transformations.md")
 }
 
-/// The name that a section has: of two classes for keys and values there is one. None for plugins of
-/// others.
+/// The name that a section has: of two classes for keys and values there is one. None for plugins
+/// of others.
 fn name(plugin: &Plugin) -> Option<String> {
     let class = plugin.class();
     let short = class.rsplit('.').next().unwrap().split('$').next().unwrap();

@@ -28,8 +28,8 @@ pub(crate) struct ExtractTopicConfig {
     /// <code>JSON_PATH</code> a path such as <code>$.f1.f2</code>.
     #[config(key = "field.format", default = FieldFormat::Plain)]
     field_format: FieldFormat,
-    /// Whether a record keeps its topic when what holds the new one is missing or null. If not it is
-    /// refused.
+    /// Whether a record keeps its topic when what holds the new one is missing or null. If not it
+    /// is refused.
     #[config(key = "skip.missing.or.null", default = false)]
     skip_missing_or_null: bool,
 }

@@ -28,7 +28,12 @@ pub(crate) enum Missing {
 pub(crate) struct FilterConfig {
     /// The JSON path that decides: a record matches when it finds something, as
     /// <code>$[?(@.status == 'paid')]</code> does in a record with that status.
-    #[config(key = "filter.condition", importance = High, width = Long, display = "Filter Condition")]
+    #[config(
+        key = "filter.condition",
+        importance = High,
+        width = Long,
+        display = "Filter Condition"
+    )]
     condition: String,
     /// What is done with the records that match: <code>include</code> keeps them and drops all
     /// others, <code>exclude</code> drops them.

@@ -74,8 +74,8 @@ struct Context<'v> {
 }
 
 impl Steps {
-    /// Goes on from step `at`. So far the path is definite or not: a definite one that ends too early
-    /// is an error, another just finds nothing there.
+    /// Goes on from step `at`. So far the path is definite or not: a definite one that ends too
+    /// early is an error, another just finds nothing there.
     fn walk<'v>(
         &self,
         at: usize,

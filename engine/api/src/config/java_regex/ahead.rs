@@ -1,5 +1,5 @@
-//! Decides which lookaheads of a pattern stand at its start, where they are conditions of their own:
-//! `^(?!__).*` matches what `.*` matches and `__` does not begin.
+//! Decides which lookaheads of a pattern stand at its start, where they are conditions of their
+//! own: `^(?!__).*` matches what `.*` matches and `__` does not begin.
 
 /// A lookahead: whether it is to match, and its pattern.
 pub(super) type Ahead<'a> = (bool, &'a [char]);
