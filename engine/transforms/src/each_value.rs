@@ -271,10 +271,10 @@ impl<T: EachValue> Transformation for Each<T> {
     }
 }
 
-/// The same is wrong with all rows.
+/// The same is wrong with all rows, for the same cause.
 pub(crate) fn refuse_all(rows: usize, error: &Error, refused: &mut Refused) {
     for row in 0..rows {
-        refused.push(row, error.copied());
+        refused.push(row, error.rewritten(&str::to_owned));
     }
 }
 

@@ -23,6 +23,7 @@ mod null_defaults;
 mod pattern;
 mod picked;
 mod predicates;
+mod put;
 mod refused;
 mod regex_router;
 mod replace_field;

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use millrace_api::config::validators::unique_list;
 use millrace_api::config::{Config, Validator};
-use millrace_api::data::{Field, Schema, SchemaRef, Value, in_hash_map_order, java_string_hash};
+use millrace_api::data::{
+    Field, Schema, SchemaRef, Struct, Value, in_hash_map_order, java_string_hash,
+};
 use millrace_api::{Error, Props, Result, Transformation};
 
 use crate::each_value::{Each, EachValue, Nulls, Written};
 use crate::json_object;
 use crate::null_defaults::NullDefaults;
-use crate::picked::Picked;
+use crate::picked::{Picked, not_of_its_schema};
+use crate::put;
 use crate::refused::{Refused, no_name};
 use crate::schemas::{Fields, with_basics};
 use crate::side::Side;
@@ -90,16 +93,11 @@ impl ReplaceField {
 
     /// Which of the old fields Java takes the value of a new one from: another than the one whose
     /// schema it has, when a field is excluded or missing whose new name is another's.
-    fn place(&self, schema: &Schema, field: &Field) -> Result<usize> {
+    fn origin<'s>(&self, schema: &'s Schema, field: &Field) -> Result<(usize, &'s Field)> {
         let name = &field.name;
         let origin = self.origins.get(name).map_or(&**name, String::as_str);
-        match schema.field(origin) {
-            None => Err(Error::data(format!("{origin} is not a valid field name"))),
-            Some((place, from)) if from.schema == field.schema => Ok(place),
-            Some(_) => Err(Error::data(format!(
-                "field {name} would take the value of field {origin}, which has another schema"
-            ))),
-        }
+        let message = || format!("{origin} is not a valid field name");
+        schema.field(origin).ok_or_else(|| Error::data(message()))
     }
 
     /// Of each new name that stands in `renames`, the entry whose value it gets: the one that
@@ -128,8 +126,15 @@ fn name_of(entry: &(Value, Value)) -> Option<&Arc<str>> {
     }
 }
 
+/// Where the value of each new field is.
+pub(crate) enum Plan {
+    Own(Picked),
+    /// In a field of another schema, or of none: each value is asked whether it fits.
+    Others,
+}
+
 impl EachValue for ReplaceField {
-    type Plan = Picked;
+    type Plan = Plan;
 
     fn nulls(&self) -> Nulls {
         Nulls::Pass
@@ -139,29 +144,49 @@ impl EachValue for ReplaceField {
         Some("field replacement")
     }
 
-    fn plan(&self, schema: &SchemaRef) -> Result<(SchemaRef, Picked)> {
+    fn plan(&self, schema: &SchemaRef) -> Result<(SchemaRef, Plan)> {
         let mut fields = Fields::default();
         for field in schema.fields().iter().filter(|field| self.keeps(&field.name)) {
             fields.push(self.renamed(&field.name), Arc::clone(&field.schema))?;
         }
         let made = with_basics(fields.into_struct(), schema).build();
-        let places = made.fields().iter().map(|field| self.place(schema, field));
-        let picked = Picked { places: places.collect::<Result<_>>()?, defaults: self.defaults };
-        Ok((made, picked))
+        let own = |field: &Field| {
+            let (place, from) = self.origin(schema, field).ok()?;
+            (from.schema == field.schema).then_some(place)
+        };
+        let plan = match made.fields().iter().map(own).collect() {
+            Some(places) => Plan::Own(Picked { places, defaults: self.defaults }),
+            None => Plan::Others,
+        };
+        Ok((made, plan))
     }
 
-    fn value(&self, picked: &Picked, made: &SchemaRef, value: &Value) -> Result<Value> {
-        picked.value(made, value)
+    fn value(&self, plan: &Plan, made: &SchemaRef, value: &Value) -> Result<Value> {
+        if let Plan::Own(picked) = plan {
+            return picked.value(made, value);
+        }
+        let Value::Struct(old) = value else { return Err(not_of_its_schema()) };
+        let mut values = Vec::with_capacity(made.fields().len());
+        for field in made.fields() {
+            let (place, from) = self.origin(old.schema(), field)?;
+            let value = self.defaults.value(&from.schema, &old.values()[place]);
+            put::check(field, value)?;
+            values.push(value.clone());
+        }
+        Ok(Value::Struct(Struct::new(Arc::clone(made), values)))
     }
 
     fn array(
         &self,
-        picked: &Picked,
+        plan: &Plan,
         made: &SchemaRef,
         array: &ArrayRef,
         refused: &mut Refused,
     ) -> Result<Option<ArrayRef>> {
-        picked.array(made, array, refused).map(Some)
+        match plan {
+            Plan::Own(picked) => picked.array(made, array, refused).map(Some),
+            Plan::Others => Ok(None),
+        }
     }
 
     fn schemaless(&self, value: Value) -> Result<Value> {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use millrace_api::data::{Schema, SchemaBuilder, SchemaRef, Value};
 use millrace_api::{Error, Result};
 
+use crate::put;
+
 const BUILDER_EXCEPTION: &str = "org.apache.kafka.connect.errors.SchemaBuilderException";
 
 /// Name, version, documentation and parameters, and nothing else (`SchemaUtil.copySchemaBasics`).
@@ -31,7 +33,11 @@ pub(crate) fn empty_name() -> Error {
 
 /// A schema with a default, which must fit.
 pub(crate) fn with_default(builder: SchemaBuilder, default: Value) -> Result<SchemaBuilder> {
-    builder.default_value(default).map_err(|e| e.as_java(BUILDER_EXCEPTION))
+    // The name of a logical type asks for Java's class, whatever the schema's type is.
+    put::check_value(&builder.clone().build(), &default)
+        .map_err(|e| Error::data("Invalid default value").with_source(e))
+        .and_then(|()| builder.default_value(default))
+        .map_err(|e| e.as_java(BUILDER_EXCEPTION))
 }
 
 /// Collects the fields of a struct's schema.

@@ -501,6 +501,43 @@ fn insert_refuses_what_java_refuses() {
     assert_eq!(failed, ["0: Cannot create field because of field name duplication t"]);
 }
 
+/// Java looks a value up by the new name of its field, and then asks whether it fits.
+#[test]
+fn an_excluded_field_may_give_its_value_to_another() {
+    let fixture = with("ReplaceField$Value", [("exclude", "old"), ("renames", "old:new")]);
+    let made = |old: (SchemaRef, Value), rows: usize| {
+        let schema = Schema::struct_builder().field("old", old.0);
+        let schema = schema.field("new", Schema::string(false)).build();
+        let row = Struct::new(Arc::clone(&schema), vec![old.1, "new".into()]);
+        let column = Column::from_values(Some(schema), vec![Value::Struct(row); rows]);
+        let (runs, failed) = apply(&fixture, Records::new("t", column));
+        runs.first().map_or_else(|| failed[0].clone(), |run| texts(run)[0].clone())
+    };
+    for rows in [1, 20] {
+        assert_eq!(made((Schema::string(true), "old".into()), rows), "Struct{new=old}");
+        let null = "0: Invalid value: null used for required field: \"new\", schema type: STRING";
+        assert_eq!(made((Schema::string(true), Value::Null), rows), null);
+        let list = Schema::array_builder(Schema::string(false)).build();
+        let message = "0: Invalid Java object for schema with type STRING: \
+                       class java.util.ArrayList for field: \"new\"";
+        assert_eq!(made((list, Value::Array(Vec::new())), rows), message);
+    }
+}
+
+/// The name stays when the whole is cast, and asks for Java's class of that name.
+#[test]
+fn the_default_of_a_logical_type_is_not_cast() {
+    let default = Value::Decimal(Decimal { unscaled: 1.into(), scale: 2 });
+    let schema = Schema::decimal_builder(2).default_value(default.clone()).unwrap().build();
+    let column = Column::from_values(Some(schema), vec![default]);
+    let cast = transformation(&plugin("Cast$Value"), &props([("spec", "boolean")]));
+    let mut failed = Vec::new();
+    cast.unwrap().apply(Records::new("t", column), &mut failed).unwrap();
+    let error = &failed[0].error;
+    assert_eq!(error.message(), "Invalid default value");
+    assert_eq!(error.java_class(), "org.apache.kafka.connect.errors.SchemaBuilderException");
+}
+
 /// Arrow has no decimal of more than 76 digits, so the column cannot hold its own default.
 #[test]
 fn a_default_that_no_array_holds_is_used_all_the_same() {
