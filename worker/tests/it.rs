@@ -274,3 +274,18 @@ fn a_preview_takes_from_files_what_a_configuration_leaves_to_them() {
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.contains("\"one\""), "{stdout}");
 }
+
+/// The examples of a page of the documentation.
+#[test]
+fn examples_of_debeziums_transformations_are_true() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/transformations-debezium.md");
+    let page = fs::read_to_string(page).unwrap();
+    let examples: Vec<&str> = page.split("```yaml\n").skip(1).collect();
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        let tests = example.split("```").next().unwrap();
+        let directory = directory(&[("t.yaml", tests)]);
+        let (code, stdout, stderr) = told(&millrace(directory.path(), &["unit", "t.yaml"], ""));
+        assert_eq!(code, Some(0), "{stdout}{stderr}");
+    }
+}

@@ -1,4 +1,6 @@
-//! `docs/transformations.md`: the tables of keys are the definitions', and the examples are true.
+//! `docs/transformations.md` and `docs/transformations-debezium.md`: the tables of keys are the
+//! definitions', and the examples of the first are true. Those of the other are run by
+//! `worker/tests/it.rs`.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
@@ -13,9 +15,10 @@ use millrace_testkit::plugin_host::transformation;
 
 const KAFKAS: &str = "org.apache.kafka.connect.transforms.";
 const CONFLUENTS: &str = "io.confluent.connect.transforms.";
+const DEBEZIUMS: &str = "io.debezium.transforms.";
 
-fn page() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/transformations.md")
+fn page(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
 }
 
 /// The name that a section has: of two classes for keys and values there is one. None for plugins
@@ -26,7 +29,7 @@ fn name(plugin: &Plugin) -> Option<String> {
     if class.starts_with(CONFLUENTS) {
         return Some(format!("Confluent's {short}"));
     }
-    class.starts_with(KAFKAS).then(|| short.to_owned())
+    [KAFKAS, DEBEZIUMS].iter().any(|package| class.starts_with(package)).then(|| short.to_owned())
 }
 
 /// The one for values of a section's.
@@ -38,11 +41,20 @@ fn plugin(section: &str) -> Plugin {
 
 #[test]
 fn the_keys_of_all_of_kafkas_and_confluents_are_on_the_page() {
-    let text = fs::read_to_string(page()).unwrap();
+    assert_keys_shown("transformations.md", |class| !class.starts_with(DEBEZIUMS));
+}
+
+#[test]
+fn the_keys_of_all_of_debeziums_are_on_the_page() {
+    assert_keys_shown("transformations-debezium.md", |class| class.starts_with(DEBEZIUMS));
+}
+
+fn assert_keys_shown(file: &str, is_there: fn(&str) -> bool) {
+    let text = fs::read_to_string(page(file)).unwrap();
     let mut expected = text.clone();
     let plugins = millrace_transforms::plugins();
     let mut shown = BTreeSet::new();
-    for plugin in &plugins {
+    for plugin in plugins.iter().filter(|plugin| is_there(plugin.class())) {
         let Some(name) = name(plugin).filter(|name| shown.insert(name.clone())) else {
             continue;
         };
@@ -54,10 +66,10 @@ fn the_keys_of_all_of_kafkas_and_confluents_are_on_the_page() {
     }
     assert_eq!(text.matches("<!-- keys of ").count(), shown.len());
     if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(page(), expected).unwrap();
+        fs::write(page(file), expected).unwrap();
     } else {
         let renew = "UPDATE_EXPECT=1 cargo test -p millrace-transforms --test pages";
-        assert!(text == expected, "docs/transformations.md is old: {renew}");
+        assert!(text == expected, "docs/{file} is old: {renew}");
     }
 }
 
@@ -87,7 +99,7 @@ fn keys(plugin: &Plugin) -> String {
 /// record.
 #[test]
 fn the_examples_are_true() {
-    let text = fs::read_to_string(page()).unwrap();
+    let text = fs::read_to_string(page("transformations.md")).unwrap();
     let mut run = 0;
     for section in text.split("\n### ").skip(1) {
         let name = section.lines().next().unwrap();
