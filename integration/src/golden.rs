@@ -45,9 +45,11 @@ const CLASSES: [&str; 16] = [
     "org.apache.kafka.connect.transforms.InsertField$Value",
 ];
 
-/// Packages of plugins that are recommended. Of Java's we have `CLASSES`; Confluent's it has not.
-const PACKAGES: [&str; 5] = [
+/// Packages of plugins that are recommended. Of Java's we have `CLASSES`; Confluent's and Debezium's
+/// it has not.
+const PACKAGES: [&str; 6] = [
     "io.confluent.connect.",
+    "io.debezium.",
     "org.apache.kafka.connect.converters.",
     "org.apache.kafka.connect.json.",
     "org.apache.kafka.connect.storage.",
