@@ -17,6 +17,7 @@ use millrace_api::{Error, Result, TopicPartition};
 mod admin;
 mod connect;
 pub mod embedded;
+mod footprint;
 #[doc(hidden)] // For fuzz targets and golden tests.
 pub mod guard;
 #[cfg(feature = "rdkafka")]
@@ -35,6 +36,7 @@ mod trouble;
 
 pub use admin::{ClusterDescription, GroupDescription, GroupMember, Isolation, Node, OffsetSpec};
 pub use connect::{clients, connect};
+pub use footprint::Footprint;
 pub use millrace_api::RawHeaders;
 
 #[doc(hidden)] // For a fuzz target.
@@ -141,6 +143,11 @@ pub trait Cluster: Send + Sync {
     /// Opens a consumer. `properties` are a Java consumer's; `group.id` is needed for
     /// [`Consumer::subscribe`] and [`Consumer::commit`].
     async fn consumer(&self, properties: &Properties) -> Result<Box<dyn Consumer>>;
+
+    /// What the client does that asks the cluster.
+    fn footprint(&self) -> Arc<Footprint> {
+        Arc::default()
+    }
 
     /// The cluster's id, controller and brokers.
     async fn describe_cluster(&self) -> Result<ClusterDescription>;
@@ -288,6 +295,11 @@ pub trait Producer: Send {
     /// polled; a task that is stopped drops its producer as well.
     async fn send(&mut self, records: &Outgoing, ack: Arc<dyn Acknowledge>) -> Result<()>;
 
+    /// What the producer does and holds.
+    fn footprint(&self) -> Arc<Footprint> {
+        Arc::default()
+    }
+
     /// Waits until everything sent is acknowledged or failed.
     /// [`ErrorKind::Retriable`](millrace_api::ErrorKind) when `timeout` passes first.
     async fn flush(&mut self, timeout: Duration) -> Result<()>;
@@ -360,6 +372,11 @@ pub enum Polled {
 /// Reads records, alone or as a member of a group. Dropping it leaves the group.
 #[async_trait]
 pub trait Consumer: Send {
+    /// What the consumer does and holds.
+    fn footprint(&self) -> Arc<Footprint> {
+        Arc::default()
+    }
+
     /// Joins the group and reads what it is assigned.
     async fn subscribe(&mut self, subscription: &Subscription) -> Result<()>;
 

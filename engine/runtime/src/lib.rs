@@ -8,6 +8,7 @@ mod contain;
 mod fence;
 mod herder;
 mod log_levels;
+mod memory;
 mod metrics;
 mod plugin_runtime;
 mod preview;
@@ -32,6 +33,7 @@ pub use herder::{
     RestartRequest, TargetState, TaskInfo, TaskReference, TaskState,
 };
 pub use log_levels::{LoggerLevel, Loggers};
+pub use memory::{MemoryReport, TaskMemory};
 pub use metrics::MetricNames;
 pub use preview::{Preview, Previewed};
 pub use rehearsal::{Rehearsal, StepOutcome, StepTaken};

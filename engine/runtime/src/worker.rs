@@ -7,7 +7,7 @@ use millrace_api::{
     ConnectorContext, ConnectorRequests, Error, OffsetReader, Open, Plugin, PluginKind, Props,
     Result, SinkContext, SourceContext,
 };
-use millrace_kafka::{Cluster, Consumer, Producer, Properties};
+use millrace_kafka::{Cluster, Consumer, Footprint, Producer, Properties};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -23,6 +23,7 @@ use crate::config::{clients, plugins};
 use crate::connector::RunningConnector;
 use crate::contain::contain;
 use crate::herder::supervisor::Failure;
+use crate::memory::{ClientKind, Share, TaskClient};
 use crate::metrics::{Metrics, Registration, TaskMetrics};
 use crate::plugin_runtime::{Job, PluginRuntime};
 use crate::status::{State, Status, StatusStore, StatusWriter};
@@ -94,9 +95,17 @@ impl Worker {
             .map_err(|e| clients::traced_back(e, &self.config, connector, Client::Admin))
     }
 
-    async fn consumer(&self, id: &TaskId, connector: &Props) -> Result<Box<dyn Consumer>> {
+    async fn consumer(
+        &self,
+        id: &TaskId,
+        connector: &Props,
+        share: &Share,
+    ) -> Result<Box<dyn Consumer>> {
         let properties = clients::consumer(&self.config, connector, id)?;
-        let consumer = self.cluster.consumer(&properties).await.map(|c| fence().consumer(c));
+        let consumer = self.cluster.consumer(&properties).await.map(|consumer| {
+            share.use_client(task_client(ClientKind::Consumer, &properties, consumer.footprint()));
+            fence().consumer(consumer)
+        });
         consumer.map_err(|e| clients::traced_back(e, &self.config, connector, Client::Consumer))
     }
 
@@ -104,8 +113,12 @@ impl Worker {
         &self,
         properties: Properties,
         connector: &Props,
+        share: &Share,
     ) -> Result<Box<dyn Producer>> {
-        let producer = self.cluster.producer(&properties).await.map(|p| fence().producer(p));
+        let producer = self.cluster.producer(&properties).await.map(|producer| {
+            share.use_client(task_client(ClientKind::Producer, &properties, producer.footprint()));
+            fence().producer(producer)
+        });
         producer.map_err(|e| clients::traced_back(e, &self.config, connector, Client::Producer))
     }
 
@@ -225,7 +238,7 @@ impl Worker {
                 let context = SinkContext::new(Arc::clone(&id.connector), errors.reporter());
                 let task = Watched::new("", opened(open(task, context.clone())).await?);
                 let pipeline = self.sink_pipeline(&config, Arc::clone(&errors), topics, metrics)?;
-                let consumer = self.consumer(id, &connector).await?;
+                let consumer = self.consumer(id, &connector, metrics.share()).await?;
                 let mut consumer = SkippingConsumer::around(consumer, skips, errors);
                 consumer.subscribe(&config.subscription()?).await?;
                 let (interval, timeout) = (self.config.commit_interval, self.config.commit_timeout);
@@ -248,13 +261,15 @@ impl Worker {
     ) -> Result<SourcePipeline> {
         let properties = clients::producer(&self.config, &config.props, id)?;
         let (catalog, common, props) = (&self.catalog, &config.common, &config.props);
+        let share = Arc::clone(errors.metrics().share());
+        let producer = self.producer(properties, &config.props, &share).await?;
         Ok(SourcePipeline {
             chain: plugins::chain(catalog, common, props)?,
             converters: plugins::converters(catalog, &self.config, common, props)?,
             metrics: Arc::clone(errors.metrics()),
             errors,
             patience: config.patience(),
-            producer: self.producer(properties, &config.props).await?,
+            producer,
             topics,
             creation: self.topic_creation(id, config)?,
         })
@@ -325,12 +340,17 @@ impl Worker {
                 let cluster = self.admin(&id.connector, &config.props)?;
                 create_dead_letter_queue(&*cluster, topic, replicas).await?;
                 let properties = clients::dead_letter_producer(&self.config, &config.props, id)?;
-                Some(self.producer(properties, &config.props).await?)
+                Some(self.producer(properties, &config.props, metrics.share()).await?)
             }
             _ => None,
         };
         Ok(ErrorPolicy::new(id.clone(), errors, redaction.clone(), producer, metrics))
     }
+}
+
+fn task_client(kind: ClientKind, properties: &Properties, footprint: Arc<Footprint>) -> TaskClient {
+    let id = properties.get("client.id").cloned().unwrap_or_default();
+    TaskClient { kind, id, footprint }
 }
 
 /// A task as its constructor makes it, which is `start` in Java.

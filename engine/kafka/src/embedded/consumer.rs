@@ -15,7 +15,7 @@ use super::partition::{Partition, Start};
 use super::settings::ConsumerSettings;
 use crate::lock::lock;
 use crate::matcher::Matcher;
-use crate::{Consumer, Fetched, Polled, Subscription};
+use crate::{Consumer, Fetched, Footprint, Polled, Subscription};
 
 pub(super) struct EmbeddedConsumer {
     shared: Arc<Shared>,
@@ -28,6 +28,7 @@ pub(super) struct EmbeddedConsumer {
     revoking: Vec<TopicPartition>,
     /// Where the next poll begins to look, so that no partition starves.
     next: Option<TopicPartition>,
+    footprint: Arc<Footprint>,
 }
 
 enum Mode {
@@ -47,6 +48,7 @@ impl EmbeddedConsumer {
             partitions: BTreeMap::new(),
             revoking: Vec::new(),
             next: None,
+            footprint: Arc::default(),
         }
     }
 
@@ -166,6 +168,8 @@ impl EmbeddedConsumer {
         let mut runs = Vec::new();
         let mut left = self.settings.max_poll_records;
         let mut bytes = 0;
+        // As much again may wait for the next poll, and become something larger.
+        let most_bytes = (self.footprint.allowed() / 4).max(1);
         // Once around, beginning where the last poll stopped.
         let from = self.next.take();
         let from = from.as_ref();
@@ -178,7 +182,9 @@ impl EmbeddedConsumer {
             let Some(partition) = self.partitions.get_mut(tp) else {
                 continue;
             };
-            match partition.take(tp, left, &self.settings) {
+            let taken = partition.take(tp, left, &self.settings, most_bytes);
+            self.footprint.ends_at(tp, partition.end(self.settings.isolation));
+            match taken {
                 Ok(None) => {}
                 Ok(Some(run)) => {
                     left -= run.offsets.len();
@@ -192,12 +198,13 @@ impl EmbeddedConsumer {
                 }
                 Err(e) => return Err(e),
             }
-            if left == 0 || bytes >= self.settings.fetch_max_bytes {
+            if left == 0 || bytes >= self.settings.fetch_max_bytes.min(most_bytes) {
                 let is_drained = !partition.has_pending();
                 self.next = order.get((i + usize::from(is_drained)) % order.len()).cloned();
                 break;
             }
         }
+        self.footprint.holds(self.partitions.values().map(Partition::pending_bytes).sum());
         Ok(runs)
     }
 
@@ -251,6 +258,10 @@ impl Drop for EmbeddedConsumer {
 
 #[async_trait]
 impl Consumer for EmbeddedConsumer {
+    fn footprint(&self) -> Arc<Footprint> {
+        self.footprint.clone()
+    }
+
     async fn subscribe(&mut self, subscription: &Subscription) -> Result<()> {
         self.check_open()?;
         let group: Arc<str> = self.group()?.into();

@@ -305,6 +305,11 @@ impl Log {
         (bounds.start, bounds.end)
     }
 
+    /// The offset after the last record that a reader may see.
+    pub(super) fn end(&self, isolation: Isolation) -> i64 {
+        lock(&self.state).end(isolation)
+    }
+
     /// Who has written to it.
     pub(super) fn producers(&self) -> Vec<producers::Description> {
         lock(&self.state).producers.describe()

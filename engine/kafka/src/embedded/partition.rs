@@ -6,8 +6,8 @@ use millrace_api::{Error, Result, TopicPartition};
 
 use super::log::{Log, Read};
 use super::settings::{ConsumerSettings, OffsetReset};
-use crate::Fetched;
 use crate::record_batch::Limits;
+use crate::{Fetched, Isolation};
 
 /// Where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ struct Pending {
     taken: usize,
     /// Where to read on after them.
     next_offset: i64,
+    /// What was read for them.
+    bytes: usize,
 }
 
 impl Partition {
@@ -70,6 +72,16 @@ impl Partition {
         self.pending.is_some()
     }
 
+    /// How many bytes were read that wait to be handed out.
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.bytes)
+    }
+
+    /// Where the log ends for a reader.
+    pub(super) fn end(&self, isolation: Isolation) -> i64 {
+        self.log.end(isolation)
+    }
+
     /// How many bytes the log was read for the last run; 0 when it came from earlier ones.
     pub(super) fn taken_bytes(&self) -> usize {
         self.taken_bytes
@@ -89,19 +101,21 @@ impl Partition {
         Ok(())
     }
 
-    /// At most `max` records from the position on; none when there are none now.
+    /// At most `max` records from the position on, read in pieces of `most_bytes` give or take a
+    /// batch; none when there are none now.
     pub(super) fn take(
         &mut self,
         tp: &TopicPartition,
         max: usize,
         settings: &ConsumerSettings,
+        most_bytes: usize,
     ) -> Result<Option<Fetched>> {
         self.taken_bytes = 0;
         if self.is_paused {
             return Ok(None);
         }
         while self.pending.is_none() {
-            if !self.read(tp, settings)? {
+            if !self.read(tp, settings, most_bytes)? {
                 return Ok(None);
             }
         }
@@ -127,10 +141,17 @@ impl Partition {
     }
 
     /// Reads on in the log. False: there is nothing.
-    fn read(&mut self, tp: &TopicPartition, settings: &ConsumerSettings) -> Result<bool> {
+    fn read(
+        &mut self,
+        tp: &TopicPartition,
+        settings: &ConsumerSettings,
+        most_bytes: usize,
+    ) -> Result<bool> {
         let offset = self.position.unwrap_or_default();
-        let limits = Limits { check_crcs: settings.check_crcs, ..self.log.limits };
-        match self.log.read(offset, settings.partition_fetch_bytes, settings.isolation, limits)? {
+        let max_run_bytes = self.log.limits.max_run_bytes.min(most_bytes);
+        let limits = Limits { check_crcs: settings.check_crcs, max_run_bytes, ..self.log.limits };
+        let most_bytes = settings.partition_fetch_bytes.min(most_bytes);
+        match self.log.read(offset, most_bytes, settings.isolation, limits)? {
             Read::Nothing => return Ok(false),
             Read::OutOfRange => {
                 let (start, end) = self.log.offsets();
@@ -145,7 +166,7 @@ impl Partition {
                     self.position = Some(next_offset);
                 } else {
                     let records = (*columns).fetched_from(tp.clone());
-                    self.pending = Some(Pending { records, taken: 0, next_offset });
+                    self.pending = Some(Pending { records, taken: 0, next_offset, bytes });
                 }
             }
         }

@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::backoff::{Backoff, BackoffSettings};
 use super::error::{Failure, FailureKind};
-use super::net::{Address, Connection, ConnectionSettings, Dialer, Features};
+use super::net::{Address, Connection, ConnectionSettings, Counted, Dialer, Features};
+use crate::Footprint;
 use crate::lock::lock;
 
 /// What a connection is for. Answers come in the order of the requests, so what may wait long must
@@ -54,6 +55,7 @@ pub(crate) struct Brokers {
     settings: BrokersSettings,
     dialer: Arc<dyn Dialer>,
     io: Handle,
+    footprint: Arc<Footprint>,
     nodes: Mutex<HashMap<i32, Address>>,
     slots: Mutex<HashMap<(Peer, Lane), Arc<Slot>>>,
     features: Mutex<Features>,
@@ -75,10 +77,15 @@ struct SlotState {
 }
 
 impl Brokers {
-    pub(crate) fn new(settings: BrokersSettings, dialer: Arc<dyn Dialer>, io: Handle) -> Self {
+    pub(crate) fn new(
+        settings: BrokersSettings,
+        dialer: Arc<dyn Dialer>,
+        io: Handle,
+        footprint: Arc<Footprint>,
+    ) -> Self {
         let turn = AtomicUsize::new(fastrand::usize(..));
         let (nodes, slots, features, failed) = Default::default();
-        Self { settings, dialer, io, nodes, slots, features, failed, turn }
+        Self { settings, dialer, io, footprint, nodes, slots, features, failed, turn }
     }
 
     /// Why the last connection that could not be opened could not.
@@ -214,8 +221,10 @@ impl Slot {
 async fn open(brokers: &Brokers, address: Address, name: String) -> Result<Connection, Failure> {
     let (settings, dialer, io) =
         (brokers.settings.clone(), brokers.dialer.clone(), brokers.io.clone());
+    let footprint = brokers.footprint.clone();
     let task = brokers.io.spawn(async move {
         let stream = dialer.dial(&address).await.map_err(|failure| failure.of_broker(&name))?;
+        let stream = Box::new(Counted::new(stream, footprint));
         // As in Java, what is asked first is a request like others.
         let timeout = settings.setup_timeout.min(settings.connection.request_timeout);
         Connection::open(stream, name, settings.connection, timeout, &io).await

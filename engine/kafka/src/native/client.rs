@@ -28,6 +28,7 @@ use super::error::{self, Failure, Permission};
 use super::metadata::Metadata;
 use super::net::{Address, Connection, Dialer};
 use super::settings::ClientSettings;
+use crate::Footprint;
 use crate::lock::lock;
 use crate::trouble::Trouble;
 
@@ -110,16 +111,32 @@ pub(crate) struct Client {
     /// No broker can be reached.
     unreached: Trouble,
     io: Handle,
+    footprint: Arc<Footprint>,
 }
 
 impl Client {
     /// A client that has asked nothing yet. Its connections live on `io`.
     pub(crate) fn new(settings: ClientSettings, dialer: Arc<dyn Dialer>, io: Handle) -> Arc<Self> {
-        let brokers = Brokers::new(settings.brokers(), dialer, io.clone());
+        let footprint = Arc::<Footprint>::default();
+        let brokers = Brokers::new(settings.brokers(), dialer, io.clone(), footprint.clone());
         let (metadata, _) = watch::channel(Arc::default());
         let (interest, refreshing, unreached) =
             (Mutex::default(), AsyncMutex::default(), Trouble::default());
-        Arc::new(Self { settings, brokers, metadata, interest, refreshing, unreached, io })
+        Arc::new(Self {
+            settings,
+            brokers,
+            metadata,
+            interest,
+            refreshing,
+            unreached,
+            io,
+            footprint,
+        })
+    }
+
+    /// What this client does and holds.
+    pub(crate) fn footprint(&self) -> &Arc<Footprint> {
+        &self.footprint
     }
 
     pub(crate) fn settings(&self) -> &ClientSettings {

@@ -14,8 +14,8 @@ use millrace_api::{Result, TopicPartition};
 use tokio::runtime::Handle;
 
 use crate::{
-    Cluster, ClusterDescription, Consumer, GroupDescription, Isolation, NewTopic, OffsetSpec,
-    Producer, Properties,
+    Cluster, ClusterDescription, Consumer, Footprint, GroupDescription, Isolation, NewTopic,
+    OffsetSpec, Producer, Properties,
 };
 
 mod admin;
@@ -135,6 +135,10 @@ impl Cluster for NativeCluster {
         let settings = ConsumerSettings::new(&self.inherited(properties))?;
         let client = self.client(&settings.client);
         Ok(Box::new(NativeConsumer::new(client, settings)))
+    }
+
+    fn footprint(&self) -> Arc<Footprint> {
+        self.admin.footprint().clone()
     }
 
     async fn describe_cluster(&self) -> Result<ClusterDescription> {

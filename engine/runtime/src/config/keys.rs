@@ -38,6 +38,9 @@ pub(crate) struct Keys {
     /// How long all tasks together may take to stop, in milliseconds.
     #[config(key = "task.shutdown.graceful.timeout.ms", importance = Low, default = 5000)]
     pub(crate) task_shutdown_graceful_timeout_ms: i64,
+    /// How many bytes of records all tasks together may hold; each has an equal share. 0: half of the control group's limit, or of the machine's memory.
+    #[config(key = "memory.budget.bytes", importance = Low, default = 0, validate = at_least(0i64))]
+    pub(crate) memory_budget_bytes: i64,
     /// For how long a connector or task may not return from a call before the log, its status and `GET /ext/v1/hung` say so, in milliseconds.
     #[config(key = "plugin.hang.report.ms", importance = Low, default = 30000, validate = at_least(100i64))]
     pub(crate) plugin_hang_report_ms: i64,

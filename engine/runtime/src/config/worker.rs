@@ -28,6 +28,8 @@ pub struct WorkerConfig {
     pub(crate) hang_report: Duration,
     pub(crate) commit_interval: Duration,
     pub(crate) commit_timeout: Duration,
+    /// `memory.budget.bytes`; none: what the machine has decides.
+    pub(crate) memory_budget: Option<usize>,
     /// `metrics.sample.window.ms` and `metrics.num.samples`.
     pub(crate) metrics_windows: (i64, usize),
     /// Topics of sources may be created from `topic.creation.*` (KIP-158).
@@ -78,6 +80,7 @@ impl WorkerConfig {
             // At 0 a task would do nothing but commit.
             commit_interval: millis(worker.offset_flush_interval_ms).max(Duration::from_millis(1)),
             commit_timeout: millis(worker.offset_flush_timeout_ms),
+            memory_budget: usize::try_from(worker.memory_budget_bytes).ok().filter(|n| *n > 0),
             metrics_windows: (
                 worker.metrics_sample_window_ms,
                 usize::try_from(worker.metrics_num_samples).unwrap_or(1),

@@ -14,6 +14,7 @@ use millrace_api::{PluginKind, Props, Result};
 use serde::Serialize;
 
 use self::supervisor::{RecordPlace, Restarts};
+use crate::memory::MemoryReport;
 use crate::metrics::MetricNames;
 use crate::status::Status;
 use crate::watchdog::Hung;
@@ -230,6 +231,9 @@ pub trait Herder: Send + Sync {
 
     /// Answers once the herder can take commands. While it cannot yet, the error is `Retriable`.
     async fn health(&self) -> Result<()>;
+
+    /// What tasks hold in memory, and may hold.
+    async fn memory(&self) -> Result<MemoryReport>;
 
     /// What Prometheus reads of this worker.
     async fn metrics(&self, names: MetricNames) -> String;

@@ -29,6 +29,7 @@ use crate::catalog::Catalog;
 use crate::config::plugins::check_worker_converters;
 use crate::config::variables::Resolved;
 use crate::config::worker::WorkerConfig;
+use crate::memory::{Budget, MemoryReport};
 use crate::metrics::{ConnectorView, MetricNames, Metrics};
 use crate::plugin_runtime::PluginRuntime;
 use crate::status::{ConnectorStatuses, State, Status, StatusStore};
@@ -85,7 +86,9 @@ impl StandaloneHerder {
     ) -> Result<Self> {
         check_worker_converters(&catalog, &config)?;
         let cluster_id = cluster.cluster_id().await?;
-        let (window, samples) = config.metrics_windows;
+        let metrics = Metrics::new(config.metrics_windows, Budget::new(config.memory_budget));
+        let admin = config.client_properties().remove("client.id");
+        metrics.admin(admin.unwrap_or_else(|| worker_id.clone()), cluster.footprint());
         let worker = Worker {
             id: worker_id,
             catalog: Arc::new(catalog),
@@ -93,7 +96,7 @@ impl StandaloneHerder {
             cluster,
             offsets,
             statuses: Arc::new(StatusStore::default()),
-            metrics: Arc::new(Metrics::new(window, samples)),
+            metrics: Arc::new(metrics),
             plugins: PluginRuntime::start()?,
         };
         let (jobs, statuses) = (worker.plugins.jobs(), Arc::clone(&worker.statuses));
@@ -371,6 +374,10 @@ impl Herder for StandaloneHerder {
 
     async fn hung(&self) -> Result<Vec<Hung>> {
         Ok(watchdog::hung(self.worker.plugins.jobs(), self.worker.config.hang_report))
+    }
+
+    async fn memory(&self) -> Result<MemoryReport> {
+        Ok(self.worker.metrics.budget().report())
     }
 
     async fn metrics(&self, names: MetricNames) -> String {

@@ -10,6 +10,7 @@ use super::exposition::{Exposition, Kind, Labels, Metric};
 use super::sensor::Sensor;
 use super::task::{Sensors, Step, TaskMetrics};
 use super::{ConnectorView, Metrics};
+use crate::memory::ClientKind;
 use crate::status::State;
 
 /// A task, for one look at it.
@@ -23,8 +24,22 @@ pub(super) struct TaskView<'a> {
 
 impl<'a> TaskView<'a> {
     pub(super) fn new(task: &'a TaskMetrics, now: i64) -> Self {
+        let consumers = task.share().clients().into_iter();
+        let consumers = consumers.filter(|client| client.kind == ClientKind::Consumer);
+        let mut lags = BTreeMap::new();
         let sensors = task.lock();
-        Self { task, sensors, lags: BTreeMap::new(), now }
+        for (partition, end) in consumers.flat_map(|client| client.footprint.ends()) {
+            if let Some(consumed) = sensors.consumed.get(&partition) {
+                lags.insert(partition, (end - consumed).max(0));
+            }
+        }
+        Self { task, sensors, lags, now }
+    }
+}
+
+impl TaskView<'_> {
+    pub(super) fn is_of_source(&self) -> bool {
+        self.task.parts().is_some_and(|parts| parts.kind == PluginKind::Source)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Whoever does something tells a [`TaskMetrics`], once a batch. What is made of it, averages and
 //! rates, is computed when somebody asks.
 
+mod clients;
 mod connect;
 mod exposition;
 mod histogram;
@@ -12,8 +13,9 @@ mod sensor;
 mod task;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use millrace_kafka::Footprint;
 use tokio::time::Instant;
 
 use self::connect::TaskView;
@@ -21,6 +23,7 @@ use self::exposition::Exposition;
 pub use self::exposition::MetricNames;
 use self::sensor::{Sensor, Windows};
 pub(crate) use self::task::{ErrorClass, Part, Parts, Step, TaskMetrics};
+use crate::memory::Budget;
 use crate::status::State;
 use crate::task::TaskId;
 
@@ -60,6 +63,9 @@ pub(crate) struct Metrics {
     clock: Clock,
     windows: Windows,
     startups: Arc<Startups>,
+    budget: Arc<Budget>,
+    /// The worker's own client, and its name.
+    admin: OnceLock<(String, Arc<Footprint>)>,
     tasks: Mutex<BTreeMap<TaskId, Arc<TaskMetrics>>>,
     /// How often each task, or connector (without a number), was restarted since it was made.
     restarts: Mutex<Restarts>,
@@ -81,7 +87,7 @@ pub(crate) struct ConnectorView {
 
 impl Metrics {
     /// `millis` and `samples` are `metrics.sample.window.ms` and `metrics.num.samples`.
-    pub(crate) fn new(millis: i64, samples: usize) -> Self {
+    pub(crate) fn new((millis, samples): (i64, usize), budget: Arc<Budget>) -> Self {
         let clock = Clock(Instant::now());
         let windows = Windows { millis, samples };
         let results = Mutex::new((Sensor::new(windows), Sensor::new(windows)));
@@ -89,6 +95,8 @@ impl Metrics {
             clock,
             windows,
             startups: Arc::new(Startups { clock, results }),
+            budget,
+            admin: OnceLock::new(),
             tasks: Mutex::default(),
             restarts: Mutex::default(),
         }
@@ -104,10 +112,21 @@ impl Metrics {
 
     /// Counts of a task that is being started, in this state, until the registration is dropped.
     pub(crate) fn register(self: &Arc<Self>, id: &TaskId, state: State) -> Registration {
-        let (clock, startups) = (self.clock, Arc::clone(&self.startups));
-        let task = Arc::new(TaskMetrics::new(id.clone(), self.windows, clock, startups, state));
+        let worker = (self.clock, Arc::clone(&self.startups));
+        let share = self.budget.share(id);
+        let task = Arc::new(TaskMetrics::new(id.clone(), self.windows, worker, share, state));
         self.lock().insert(id.clone(), Arc::clone(&task));
         Registration { metrics: Arc::clone(self), task }
+    }
+
+    /// What tasks hold, and may hold.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The worker asks the cluster through this client.
+    pub(crate) fn admin(&self, id: String, footprint: Arc<Footprint>) {
+        let _ = self.admin.set((id, footprint));
     }
 
     fn restarts(&self) -> MutexGuard<'_, Restarts> {
@@ -128,7 +147,14 @@ impl Metrics {
             let view = TaskView::new(&task, self.clock.millis());
             connect::add_task(&mut text, &view, &labels);
             own::add_task(&mut text, &view, &labels);
+            for client in task.share().clients() {
+                clients::add_of_task(&mut text, &view, &client);
+            }
         }
+        if let Some((id, footprint)) = self.admin.get() {
+            clients::add_admin(&mut text, id, footprint);
+        }
+        own::add_memory(&mut text, &self.budget);
         own::add_restarts(&mut text, self);
         process::add(&mut text);
         text.finish()

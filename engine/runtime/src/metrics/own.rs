@@ -4,6 +4,7 @@ use super::Metrics;
 use super::connect::TaskView;
 use super::exposition::{Exposition, Kind, Labels, Metric};
 use super::task::{ErrorClass, Step};
+use crate::memory::{Budget, ClientKind, Place};
 
 const STEP_SECONDS: Metric = Metric::own(
     "millrace_task_step_seconds_total",
@@ -46,6 +47,23 @@ const LATENCY: Metric = Metric::own(
     "How old the oldest record of a batch is when a sink has taken it, by its timestamp; for a \
      source, the time from the conversion of a run to its acknowledgement by Kafka.",
 );
+const BUDGET: Metric = Metric::own(
+    "millrace_memory_budget_bytes",
+    Kind::Gauge,
+    "How many bytes of records all tasks together may hold (memory.budget.bytes).",
+);
+const SHARE: Metric = Metric::own(
+    "millrace_memory_share_bytes",
+    Kind::Gauge,
+    "How many of them a task may hold: as many as any other that runs.",
+);
+const HELD: Metric = Metric::own(
+    "millrace_memory_held_bytes",
+    Kind::Gauge,
+    "What a task holds, by place: fetched (by its consumer), waiting (for converters), putting \
+     (converted, transformed, put), originals (for the dead letter queue; parts of the others), \
+     sending (waits for room), produced (in the producer).",
+);
 const RESTARTS: Metric = Metric::own(
     "millrace_restarts_total",
     Kind::Counter,
@@ -81,6 +99,24 @@ pub(super) fn add_task(text: &mut Exposition, view: &TaskView<'_>, labels: Label
     text.add_histogram(&LATENCY, labels, &buckets, sum);
 }
 
+/// Of the budget, and of all that have a share in it.
+pub(super) fn add_memory(text: &mut Exposition, budget: &Budget) {
+    text.add(&BUDGET, &[], budget.bytes() as f64);
+    for share in budget.shares() {
+        let number = share.id().task.to_string();
+        let labels = [("connector", &*share.id().connector), ("task", number.as_str())];
+        text.add(&SHARE, &labels, share.allowed() as f64);
+        let clients = [
+            ("fetched", share.held_by(ClientKind::Consumer)),
+            ("produced", share.held_by(ClientKind::Producer)),
+        ];
+        let places = Place::ALL.map(|place| (place.name(), share.held_in(place)));
+        for (place, bytes) in clients.into_iter().chain(places) {
+            text.add(&HELD, &[labels[0], labels[1], ("place", place)], bytes as f64);
+        }
+    }
+}
+
 /// Of restarts: they outlive the tasks.
 pub(super) fn add_restarts(text: &mut Exposition, metrics: &Metrics) {
     for ((connector, task), count) in &*metrics.restarts() {
@@ -93,5 +129,18 @@ pub(super) fn add_restarts(text: &mut Exposition, metrics: &Metrics) {
 
 /// All of them.
 pub(super) fn all() -> Vec<Metric> {
-    vec![STEP_SECONDS, STEPS, BYTES, FILTERED, RETRIES, ERRORS, LAG, LATENCY, RESTARTS]
+    vec![
+        STEP_SECONDS,
+        STEPS,
+        BYTES,
+        FILTERED,
+        RETRIES,
+        ERRORS,
+        LAG,
+        LATENCY,
+        RESTARTS,
+        BUDGET,
+        SHARE,
+        HELD,
+    ]
 }

@@ -11,6 +11,7 @@ use millrace_api::{Error, ErrorKind, Offsets, PluginKind, TopicPartition};
 use super::histogram::Histogram;
 use super::sensor::{Sensor, Windows};
 use super::{Clock, Startups};
+use crate::memory::Share;
 use crate::status::State;
 use crate::task::TaskId;
 use crate::task::chain::StepFailures;
@@ -100,6 +101,7 @@ pub(crate) struct TaskMetrics {
     pub(super) id: TaskId,
     clock: Clock,
     startups: Arc<Startups>,
+    share: Arc<Share>,
     parts: OnceLock<Parts>,
     sensors: Mutex<Sensors>,
     latency: Histogram,
@@ -129,7 +131,7 @@ pub(super) struct Sensors {
     pub(super) active: Sensor,
     pub(super) partitions: usize,
     /// A sink's: the offset after the last record that came in, and what is committed.
-    consumed: Offsets,
+    pub(super) consumed: Offsets,
     committed: Offsets,
     pub(super) filtered: u64,
 }
@@ -176,8 +178,8 @@ impl TaskMetrics {
     pub(super) fn new(
         id: TaskId,
         windows: Windows,
-        clock: Clock,
-        startups: Arc<Startups>,
+        (clock, startups): (Clock, Arc<Startups>),
+        share: Arc<Share>,
         state: State,
     ) -> Self {
         let mut sensors = Sensors::new(windows);
@@ -186,6 +188,7 @@ impl TaskMetrics {
             id,
             clock,
             startups,
+            share,
             parts: OnceLock::new(),
             sensors: Mutex::new(sensors),
             latency: Histogram::default(),
@@ -198,12 +201,18 @@ impl TaskMetrics {
     #[cfg(test)]
     pub(crate) fn apart() -> Arc<Self> {
         let id = TaskId { connector: "c".into(), task: 0 };
-        let metrics = Arc::new(super::Metrics::new(30_000, 2));
+        let budget = crate::memory::Budget::new(None);
+        let metrics = Arc::new(super::Metrics::new((30_000, 2), budget));
         Arc::clone(&metrics.register(&id, State::Running).task)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Sensors> {
         self.sensors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the task holds, and may hold.
+    pub(crate) fn share(&self) -> &Arc<Share> {
+        &self.share
     }
 
     /// The task is made of these.
@@ -233,6 +242,9 @@ impl TaskMetrics {
             }
             began
         };
+        if matches!(state, State::Failed | State::Unassigned) {
+            self.share.end();
+        }
         match state {
             State::Running if !began => self.startups.task_started(true),
             State::Failed if !began => self.startups.task_started(false),

@@ -1,15 +1,17 @@
-//! `/metrics`: what Prometheus reads. Java Connect has none: there it takes an agent in the virtual
-//! machine.
+//! `/metrics`: what Prometheus reads, where Java Connect takes an agent in its virtual machine; and
+//! `/ext/v1/memory`.
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use millrace_api::Error;
 
-use super::Rest;
 use super::error::RestError;
 use super::operation::Operation;
 use super::parameters::Parameters;
+use super::{Answer, Rest};
+use crate::memory::MemoryReport;
 use crate::metrics::MetricNames;
 
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -25,7 +27,14 @@ pub(super) fn operations() -> Vec<Operation> {
             .fails(&[400])
             .of_any_content()
             .in_text(),
+        Operation::get("/ext/v1/memory", memory)
+            .says("What tasks hold in memory, and may hold; who holds most comes first")
+            .gives(200, "MemoryReport"),
     ]
+}
+
+async fn memory(State(rest): State<Rest>) -> Answer<MemoryReport> {
+    rest.read(rest.herder.memory()).await.map(Json)
 }
 
 async fn metrics(State(rest): State<Rest>, query: Parameters) -> Result<Response, RestError> {

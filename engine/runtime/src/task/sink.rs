@@ -9,6 +9,7 @@ use millrace_api::{Error, Offsets, Result, SinkContext, SinkTask, TopicPartition
 use millrace_kafka::{Consumer, Fetched, Polled};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::memory::Place;
 use crate::metrics::{Step, TaskMetrics};
 use crate::status::{State, StatusWriter};
 use crate::task::chain::TransformationChain;
@@ -73,6 +74,8 @@ pub(crate) struct SinkState {
     batch: Vec<SinkRecords>,
     /// The next offsets once the batch is put: records that were dropped count too.
     batch_end: Offsets,
+    /// How many bytes it had in Kafka.
+    batch_bytes: usize,
     /// The timestamp of its oldest record, give or take those that are out of order.
     batch_oldest: Option<i64>,
     /// Whether the task asked for the batch to come again.
@@ -105,6 +108,7 @@ impl SinkState {
             patience,
             batch: Vec::new(),
             batch_end: Offsets::new(),
+            batch_bytes: 0,
             batch_oldest: None,
             redelivery: false,
             paused: BTreeSet::new(),
@@ -189,6 +193,7 @@ impl SinkTaskLoop {
                     if !paused {
                         self.convert().await?;
                     }
+                    self.tell_memory();
                     self.deliver().await?;
                 }
             }
@@ -231,12 +236,12 @@ impl SinkTaskLoop {
         Ok(())
     }
 
-    /// Lets flow what may: nothing while the connector is paused or a batch is to be put again, and
-    /// no partition that the task has paused, or of which something waits to be converted.
+    /// Lets flow what may: nothing while the connector is paused, a batch is to be put again or the
+    /// share of memory is used up, and no partition that the task has paused, or of which something waits to be converted.
     fn let_flow(&mut self, paused: bool) -> Result<()> {
         let state = &mut self.state;
         let mut still = self.context.assignment();
-        if !paused && !state.redelivery {
+        if !paused && !state.redelivery && !self.metrics.share().is_used_up() {
             let wishes = self.context.wishes();
             still.retain(|p| wishes.paused.contains(p) || state.waiting.contains(p));
         }
@@ -305,7 +310,16 @@ impl SinkTaskLoop {
         }
     }
 
+    /// Says how much is held.
+    fn tell_memory(&self) {
+        let share = self.metrics.share();
+        share.set(Place::Waiting, self.state.held.iter().map(Fetched::bytes).sum());
+        share.set(Place::Putting, self.state.batch_bytes);
+    }
+
     async fn take_over(&mut self, run: &Fetched) -> Result<()> {
+        self.state.batch_bytes += run.bytes();
+        self.metrics.share().set(Place::Putting, self.state.batch_bytes);
         if let Some(last) = run.offsets.last() {
             self.state.batch_end.insert(run.topic_partition.clone(), last + 1);
             let first = run.timestamps.first().copied().filter(|time| *time >= 0);
@@ -328,6 +342,8 @@ impl SinkTaskLoop {
                     self.metrics.delivered(age(oldest));
                 }
                 self.state.batch.clear();
+                self.state.batch_bytes = 0;
+                self.metrics.share().set(Place::Putting, 0);
                 self.pipeline.errors.forget();
                 self.state.current.append(&mut self.state.batch_end);
                 self.state.redelivery = false;

@@ -9,14 +9,14 @@ use millrace_api::TopicPartition;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::budget::Held;
+use super::budget::{self, Held};
 use super::chunk::{Batches, Chunk};
 use super::partition::{Asked, place};
 use super::partitions::Partitions;
 use super::session::{Session, Want};
 use crate::native::error;
 use crate::native::net::Address;
-use crate::record_batch::{AbortedTransaction, Reader};
+use crate::record_batch::{AbortedTransaction, Limits, Reader};
 
 /// What reading is called in errors.
 pub(super) const WHAT: &str = "records cannot be read";
@@ -97,6 +97,14 @@ fn accept(
         let until = asked.now + shared.settings.client.metadata_max_age;
         partitions.prefer(tp, data.preferred_read_replica.0, until);
     }
+    let footprint = shared.client.footprint();
+    footprint.ends_at(
+        tp,
+        match shared.settings.read_committed {
+            true => data.last_stable_offset,
+            false => data.high_watermark,
+        },
+    );
     let records = data.records.unwrap_or_default();
     if records.is_empty() {
         return;
@@ -108,7 +116,9 @@ fn accept(
     let aborted = data.aborted_transactions.unwrap_or_default().into_iter().map(|one| {
         AbortedTransaction { producer_id: one.producer_id.0, first_offset: one.first_offset }
     });
-    let reader = Reader::new(shared.limits).aborted(aborted.collect());
+    let max_run_bytes = budget::poll_bytes(footprint.allowed());
+    let limits = Limits { max_run_bytes, ..shared.limits };
+    let reader = Reader::new(limits).aborted(aborted.collect());
     let next_offset = batches.next_offset();
     let chunk = Chunk::new(batches, reader, want.offset, held.clone());
     partitions.keep(asked, want.offset, chunk, next_offset);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+use crate::Footprint;
 use crate::native::settings::ConsumerSettings;
 
 /// What all brokers' responses may have together, however many partitions there are and however
@@ -19,19 +20,30 @@ const LARGEST: usize = 2 << 20;
 /// A response is not cut into smaller pieces than this by the number of brokers.
 const SMALLEST_SHARE: usize = 64 << 10;
 
+/// Which part of what a consumer may hold goes to responses: the rest is for what becomes of them.
+const SHARE_OF_RESPONSES: usize = 2;
+
 /// The most bytes of records one response may have: `fetch.max.bytes`,
 /// `max.partition.fetch.bytes` for each of the broker's partitions, the broker's half share of the
-/// ceiling, or the largest that gains something, whichever is least. A broker sends a batch that is larger than that all the same
-/// when it comes first, so that every record gets through.
+/// ceiling or of what the consumer is allowed, or the largest that gains something, whichever is
+/// least. A broker sends a batch that is larger than that all the same when it comes first, so that
+/// every record gets through.
 pub(super) fn response_bytes(
     settings: &ConsumerSettings,
     partitions: usize,
     brokers: usize,
+    allowed: usize,
 ) -> usize {
     let bytes = |limit: i32| usize::try_from(limit).unwrap_or(0);
     let of_partitions = bytes(settings.partition_max_bytes).saturating_mul(partitions.max(1));
     let share = (CEILING / 2 / brokers.max(1)).max(SMALLEST_SHARE);
-    bytes(settings.fetch_max_bytes).min(of_partitions).min(share).min(LARGEST)
+    let allowed = (allowed / SHARE_OF_RESPONSES / 2 / brokers.max(1)).max(1);
+    bytes(settings.fetch_max_bytes).min(of_partitions).min(share).min(LARGEST).min(allowed)
+}
+
+/// How much a poll may bring of what is not compressed, give or take a batch.
+pub(super) fn poll_bytes(allowed: usize) -> usize {
+    CEILING.min(allowed / 4).max(1)
 }
 
 /// What is held of one broker's responses.
@@ -41,11 +53,13 @@ pub(super) struct Ration {
     bytes: AtomicUsize,
     /// Rung when something was given back.
     freed: Arc<Notify>,
+    footprint: Arc<Footprint>,
 }
 
 impl Ration {
-    pub(super) fn new(freed: Arc<Notify>) -> Arc<Self> {
-        Arc::new(Self { responses: AtomicUsize::new(0), bytes: AtomicUsize::new(0), freed })
+    pub(super) fn new(freed: Arc<Notify>, footprint: Arc<Footprint>) -> Arc<Self> {
+        let (responses, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { responses, bytes, freed, footprint })
     }
 
     /// Whether the next response may be asked for: at most one is held, and it was none with an
@@ -60,6 +74,7 @@ impl Ration {
     pub(super) fn hold(self: &Arc<Self>, bytes: usize) -> Arc<Held> {
         self.responses.fetch_add(1, Ordering::AcqRel);
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
+        self.footprint.hold(bytes);
         Arc::new(Held { ration: self.clone(), bytes })
     }
 }
@@ -73,6 +88,7 @@ pub(super) struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        self.ration.footprint.release(self.bytes);
         self.ration.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
         self.ration.responses.fetch_sub(1, Ordering::AcqRel);
         self.ration.freed.notify_one();
@@ -102,18 +118,21 @@ mod tests {
             (100, 1_000, 64 << 10),
             (0, 0, 1 << 20),
         ] {
-            assert_eq!(response_bytes(&defaults, partitions, brokers), expected);
+            assert_eq!(response_bytes(&defaults, partitions, brokers, usize::MAX), expected);
         }
+        assert_eq!(response_bytes(&defaults, 100, 2, 8 << 20), 1 << 20);
+        assert_eq!(response_bytes(&defaults, 100, 2, 0), 1, "records pass one at a time");
         let small = settings(&[("fetch.max.bytes", "1000")]);
-        assert_eq!(response_bytes(&small, 100, 1), 1_000);
+        assert_eq!(response_bytes(&small, 100, 1, usize::MAX), 1_000);
         let small = settings(&[("max.partition.fetch.bytes", "1000")]);
-        assert_eq!(response_bytes(&small, 3, 1), 3_000);
+        assert_eq!(response_bytes(&small, 3, 1, usize::MAX), 3_000);
     }
 
     #[tokio::test]
     async fn two_responses_are_held_and_one_that_is_too_large_alone() {
         let freed = Arc::new(Notify::new());
-        let ration = Ration::new(freed.clone());
+        let footprint = Arc::<Footprint>::default();
+        let ration = Ration::new(freed.clone(), footprint.clone());
         assert!(ration.has_room(100));
         let first = ration.hold(100);
         assert!(ration.has_room(100));
@@ -123,7 +142,9 @@ mod tests {
         freed.notified().await;
         assert!(ration.has_room(100));
         drop(second);
+        assert_eq!(footprint.held(), 0);
         let large = ration.hold(101);
+        assert_eq!(footprint.held(), 101);
         assert!(!ration.has_room(100));
         let shared = large.clone();
         drop(large);

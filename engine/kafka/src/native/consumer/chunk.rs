@@ -193,7 +193,7 @@ mod tests {
     fn chunk(records: Vec<u8>, from: i64, max_run_records: usize) -> Chunk {
         let batches = Batches::new(&records.into(), from).unwrap();
         let limits = Limits { max_run_records, ..Limits::default() };
-        let held = Ration::new(Arc::new(Notify::new())).hold(1);
+        let held = Ration::new(Arc::new(Notify::new()), Arc::default()).hold(1);
         Chunk::new(batches, Reader::new(limits), from, held)
     }
 
@@ -277,7 +277,7 @@ mod tests {
         records.extend(batch(10, 0, 2, Compression::None));
         let batches = Batches::new(&records.into(), 8).unwrap();
         let limits = Limits { max_run_bytes: 50, ..Limits::default() };
-        let held = Ration::new(Arc::new(Notify::new())).hold(1);
+        let held = Ration::new(Arc::new(Notify::new()), Arc::default()).hold(1);
         let mut chunk = Chunk::new(batches, Reader::new(limits), 8, held);
         assert!(chunk.take(100).unwrap().is_none());
         assert_eq!(chunk.position(), at(10, 0));

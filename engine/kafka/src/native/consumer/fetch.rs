@@ -38,7 +38,7 @@ pub(super) struct Fetcher {
 impl Fetcher {
     /// `wake` is rung when there may be something else to ask for.
     pub(super) fn new(shared: Arc<Shared>, node: i32, wake: Arc<Notify>) -> Self {
-        let ration = Ration::new(wake.clone());
+        let ration = Ration::new(wake.clone(), shared.client.footprint().clone());
         let backoff = shared.client.backoff();
         Self { shared, node, wake, ration, session: Session::new(), backoff }
     }
@@ -67,7 +67,8 @@ impl Fetcher {
     fn next_step(&mut self) -> Result<(Step, usize), Option<Instant>> {
         let plan = self.shared.partitions().plan(self.node, Instant::now());
         let settings = &self.shared.settings;
-        let response_bytes = response_bytes(settings, plan.wanted.len(), plan.brokers);
+        let allowed = self.shared.client.footprint().allowed();
+        let response_bytes = response_bytes(settings, plan.wanted.len(), plan.brokers, allowed);
         if plan.wanted.is_empty() || !self.ration.has_room(response_bytes) {
             return Err(plan.next);
         }

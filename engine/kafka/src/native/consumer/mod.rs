@@ -23,7 +23,7 @@ use super::settings::ConsumerSettings;
 use crate::lock::lock;
 use crate::record_batch::Limits;
 use crate::trouble::Trouble;
-use crate::{Consumer, Fetched, Polled, Subscription};
+use crate::{Consumer, Fetched, Footprint, Polled, Subscription};
 
 mod answer;
 mod budget;
@@ -40,9 +40,6 @@ pub(super) mod tests;
 
 use partition::{Position, place};
 use partitions::Partitions;
-
-/// A poll brings no more than this once decompressed, give or take a batch.
-const MOST_BYTES: usize = 16 << 20;
 
 /// A poll that is to wait for longer than this is a mistake in arithmetic.
 const LONGEST_POLL: Duration = Duration::from_secs(24 * 3600);
@@ -70,7 +67,7 @@ enum Mode {
 struct Shared {
     client: Arc<Client>,
     settings: ConsumerSettings,
-    /// What a chunk's reader may do at once.
+    /// What a chunk's reader may do at once, if memory allows.
     limits: Limits,
     /// None without `group.id`.
     coordinator: Option<Coordinator>,
@@ -179,7 +176,8 @@ impl Shared {
         let mut left = self.settings.max_poll_records;
         let mut runs = Vec::new();
         let (mut bytes, mut has_moved) = (0, false);
-        while left > 0 && bytes < MOST_BYTES {
+        let most_bytes = budget::poll_bytes(self.client.footprint().allowed());
+        while left > 0 && bytes < most_bytes {
             let Some(mut taken) = self.partitions().take() else {
                 break;
             };
@@ -253,7 +251,6 @@ impl NativeConsumer {
         let coordinator = group.map(|group| Coordinator::new(client.clone(), group.id.clone()));
         let limits = Limits {
             check_crcs: settings.check_crcs,
-            max_run_bytes: MOST_BYTES,
             max_run_records: settings.max_poll_records,
             ..Limits::default()
         };
@@ -352,6 +349,10 @@ impl Drop for NativeConsumer {
 
 #[async_trait]
 impl Consumer for NativeConsumer {
+    fn footprint(&self) -> Arc<Footprint> {
+        self.shared.client.footprint().clone()
+    }
+
     async fn subscribe(&mut self, subscription: &Subscription) -> Result<()> {
         self.check_open()?;
         self.leave(Mode::Idle);

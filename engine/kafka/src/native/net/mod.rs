@@ -1,11 +1,12 @@
 //! Connections to brokers: decides how a request's bytes reach one broker and its answer comes
-//! back. `dial` opens streams and `tls` encrypts them, `versions` says what both sides speak,
+//! back. `dial` opens streams, `tls` encrypts and `counted` counts them, `versions` says what both sides speak,
 //! `sasl` proves who the client is and `reauthentication` proves it again, `connection` keeps
 //! requests in flight.
 
 use std::fmt;
 
 mod connection;
+mod counted;
 mod dial;
 mod frame;
 mod reauthentication;
@@ -15,6 +16,7 @@ mod tls;
 mod versions;
 
 pub(crate) use connection::{Connection, ConnectionSettings, Pending};
+pub(crate) use counted::Counted;
 pub(crate) use dial::{BoxedStream, Dialer, SocketSettings, TcpDialer};
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use frame::FrameReader;

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::batch::{Batch, Shares};
 use super::pace::{PATIENCE, Pace};
 use super::spare::Spare;
+use crate::Footprint;
 use crate::lock::lock;
 use crate::record_batch::{Compression, Compressor, Writer};
 
@@ -114,7 +115,8 @@ pub(in crate::native) struct Buffer {
     /// Rung for all who wait for records to be settled.
     progress: Notify,
     /// `buffer.memory`
-    limit: usize,
+    most: usize,
+    footprint: Arc<Footprint>,
     /// How many bytes one partition may have waiting before its caller waits too.
     ahead: usize,
     linger: Duration,
@@ -175,9 +177,19 @@ pub(super) struct OpenBatch {
 }
 
 impl Buffer {
-    pub(super) fn new(limit: usize, ahead: usize, linger: Duration) -> Arc<Self> {
+    pub(super) fn new(
+        most: usize,
+        ahead: usize,
+        linger: Duration,
+        footprint: Arc<Footprint>,
+    ) -> Arc<Self> {
         let (state, work, progress) = (Mutex::default(), Notify::new(), Notify::new());
-        Arc::new(Self { state, work, progress, limit, ahead, linger })
+        Arc::new(Self { state, work, progress, most, footprint, ahead, linger })
+    }
+
+    /// How much memory batches may have now.
+    fn limit(&self) -> usize {
+        self.most.min(self.footprint.allowed())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -244,7 +256,8 @@ impl Buffer {
         }
         let open = place.open.as_ref().expect("the caller is one");
         let (charged, used) = (open.charge(), open.used());
-        let room = (self.limit + charged).saturating_sub(state.used + used);
+        let most = self.limit();
+        let room = (most + charged).saturating_sub(state.used + used);
         // What is bigger than all of the buffer has it for itself.
         if room < needed && (used > 0 || state.used > charged) {
             state.is_exhausted = true;
@@ -257,7 +270,8 @@ impl Buffer {
             state.used += memory.capacity();
             open.writer.reuse(memory);
         }
-        let left = self.limit.saturating_sub(state.used);
+        self.footprint.holds(state.used);
+        let left = most.saturating_sub(state.used);
         if left < needed + state.spare.bytes() {
             state.spare.clear();
         }
@@ -284,11 +298,12 @@ impl Buffer {
         let mut state = self.state();
         let closed = returned.closed.as_ref().map_or(0, Batch::memory);
         state.used = (state.used + open.charge() + closed).saturating_sub(charged);
+        self.footprint.holds(state.used);
         state.unsettled += returned.records;
         let is_open = !open.writer.is_empty();
         let mut is_new = returned.closed.is_some() || (is_open && returned.is_begun);
         state.closed.extend(returned.closed.into_iter().map(|batch| (slot, batch)));
-        state.keep(spare, self.limit);
+        state.keep(spare, self.limit());
         let place = &mut state.slots[slot];
         place.pace.add(closed);
         place.open = Some(open);
@@ -356,10 +371,11 @@ impl Buffer {
     pub(super) fn shrink(&self, slot: usize, before: usize, now: usize, spare: Option<BytesMut>) {
         let mut state = self.state();
         state.used = (state.used + now).saturating_sub(before);
+        self.footprint.holds(state.used);
         let pace = &mut state.slots[slot].pace;
         pace.add(now);
         let may_go_on = pace.settle(before) || state.is_exhausted;
-        state.keep(spare, self.limit);
+        state.keep(spare, self.limit());
         drop(state);
         if may_go_on {
             self.progress.notify_waiters();
@@ -376,8 +392,9 @@ impl Buffer {
         let Freed { bytes, records, spare } = freed;
         let mut state = self.state();
         state.used = state.used.saturating_sub(bytes);
+        self.footprint.holds(state.used);
         let may_go_on = state.slots[slot].pace.settle(bytes) || state.is_exhausted;
-        state.keep(spare, self.limit);
+        state.keep(spare, self.limit());
         state.unsettled -= records;
         let is_settled = state.unsettled == 0;
         if is_settled {
@@ -486,7 +503,7 @@ mod tests {
     /// The caller works on while the sender does what it has found.
     #[tokio::test]
     async fn an_open_batch_waits_for_those_closed_before_it() {
-        let buffer = Buffer::new(1 << 20, 1 << 20, Duration::ZERO);
+        let buffer = Buffer::new(1 << 20, 1 << 20, Duration::ZERO, Arc::default());
         buffer.add([TopicPartition::new("t", 0)].into_iter());
         fill(&buffer, 0..1, false);
         assert_eq!(buffer.look(0).open.len(), 1);

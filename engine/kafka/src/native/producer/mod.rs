@@ -26,7 +26,7 @@ use super::settings::ProducerSettings;
 use super::transaction::{Operation, Transaction};
 use crate::partitioner::{Partitioner, Placement};
 use crate::record_batch::{Appended, Compressor, Headers, Record, Room, Stop};
-use crate::{Acknowledge, Outgoing, Producer};
+use crate::{Acknowledge, Footprint, Outgoing, Producer};
 
 mod answer;
 mod batch;
@@ -69,7 +69,8 @@ impl NativeProducer {
     /// A producer that has sent nothing. It asks no broker until it has something to send.
     pub(super) fn new(client: Arc<Client>, settings: ProducerSettings) -> Self {
         let ahead = pace::most_ahead(&settings);
-        let buffer = Buffer::new(settings.buffer_bytes, ahead, settings.linger);
+        let footprint = client.footprint().clone();
+        let buffer = Buffer::new(settings.buffer_bytes, ahead, settings.linger, footprint);
         let transaction = settings
             .transactional_id
             .clone()
@@ -405,6 +406,10 @@ impl Producer for NativeProducer {
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    fn footprint(&self) -> Arc<Footprint> {
+        self.client.footprint().clone()
     }
 
     async fn flush(&mut self, timeout: Duration) -> Result<()> {
