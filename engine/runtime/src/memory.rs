@@ -121,10 +121,13 @@ impl Budget {
     }
 
     fn divide(&self) {
-        let mut shares = self.shares();
-        shares.retain(|share| !share.has_ended.load(Ordering::Acquire));
-        let each = self.bytes / shares.len().max(1);
-        shares.iter().for_each(|share| share.allow(each));
+        // Let go of after the lock: the last of its kind divides anew.
+        let all: Vec<Arc<Share>>;
+        let shares = self.lock();
+        all = shares.iter().filter_map(Weak::upgrade).collect();
+        let running = || all.iter().filter(|share| !share.has_ended.load(Ordering::Acquire));
+        let each = self.bytes / running().count().max(1);
+        running().for_each(|share| share.allow(each));
     }
 }
 
@@ -158,8 +161,9 @@ impl Share {
 
     /// The task uses this client.
     pub(crate) fn use_client(&self, client: TaskClient) {
+        let mut clients = self.clients_mut();
         self.limit(&client);
-        self.clients_mut().push(client);
+        clients.push(client);
     }
 
     pub(crate) fn clients(&self) -> Vec<TaskClient> {
@@ -178,6 +182,11 @@ impl Share {
     /// So many bytes are in a place now.
     pub(crate) fn set(&self, place: Place, bytes: usize) {
         self.places[place as usize].store(bytes, Ordering::Relaxed);
+    }
+
+    /// So many bytes more are in a place.
+    pub(crate) fn add(&self, place: Place, bytes: usize) {
+        self.places[place as usize].fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn held_in(&self, place: Place) -> usize {

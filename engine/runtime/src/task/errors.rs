@@ -14,6 +14,7 @@ use millrace_kafka::{Acknowledge, Fetched, Outgoing, Producer, RawHeaders};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::config::redaction::Redaction;
+use crate::memory::Place;
 use crate::metrics::{ErrorClass, TaskMetrics};
 use crate::task::TaskId;
 
@@ -327,12 +328,14 @@ impl ErrorPolicy {
     /// Keeps a run as it came from Kafka, in case the task reports one of its records.
     pub(crate) fn remember(&self, run: &Fetched) {
         if self.dead_letters.is_some() {
+            self.metrics.share().add(Place::Originals, run.bytes());
             self.lock_originals().push(run.clone());
         }
     }
 
     /// The task has taken over everything remembered.
     pub(crate) fn forget(&self) {
+        self.metrics.share().set(Place::Originals, 0);
         self.lock_originals().clear();
     }
 

@@ -12,6 +12,7 @@ use millrace_kafka::{Acknowledge, Outgoing, Producer};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::contain::caught;
+use crate::memory::Place;
 use crate::metrics::{Step, TaskMetrics};
 use crate::status::{State, StatusWriter};
 use crate::store::offsets::ConnectorOffsets;
@@ -207,7 +208,8 @@ impl SourceTaskLoop {
     async fn produce(&mut self, outgoing: &Outgoing, run: &Arc<Submitted>) -> Result<bool> {
         let ack = Arc::clone(run) as Arc<dyn Acknowledge>;
         let ack = self.pipeline.topics.when_acknowledged(&outgoing.topic, ack);
-        let began = Instant::now();
+        let (began, bytes) = (Instant::now(), outgoing.bytes());
+        self.metrics.share().set(Place::Sending, bytes);
         loop {
             let offered = match self.create_topic(&outgoing.topic).await {
                 Ok(true) => self.offer(outgoing, &ack, run).await,
@@ -223,7 +225,8 @@ impl SourceTaskLoop {
                     self.wishes.back_off().await;
                 }
                 offered => {
-                    self.metrics.produced(outgoing.bytes(), began.elapsed());
+                    self.metrics.share().set(Place::Sending, 0);
+                    self.metrics.produced(bytes, began.elapsed());
                     return offered;
                 }
             }

@@ -7,6 +7,7 @@ mod containment;
 mod converters;
 mod fixture;
 mod herder;
+mod memory;
 mod metrics;
 mod offsets;
 mod overrides;

@@ -220,3 +220,112 @@ async fn bad_records_are_counted_by_what_becomes_of_them() {
     let data = [sink[0], sink[1], ("class", "data")];
     assert_eq!(value(&all, "millrace_task_errors_total", &data), 9.0);
 }
+
+/// The metrics of the expressions on Strimzi's dashboard for Kafka Connect, and the labels by which
+/// they are grouped or joined. (One more, `container_cpu_usage_seconds_total`, is of the kubelet.)
+const DASHBOARD: [(&str, &[&str]); 26] = [
+    ("kafka_connect_worker_connector_count", &[]),
+    ("kafka_connect_worker_task_count", &[]),
+    ("kafka_consumer_connection_count", &[]),
+    ("kafka_producer_connection_count", &[]),
+    ("kafka_admin_client_connection_count", &[]),
+    ("kafka_producer_outgoing_byte_total", &[]),
+    ("kafka_consumer_incoming_byte_total", &[]),
+    ("kafka_connect_coordinator_assigned_connectors", &[]),
+    ("kafka_connect_coordinator_assigned_tasks", &[]),
+    ("kafka_connect_worker_rebalance_rebalancing", &[]),
+    ("kafka_connect_worker_connector_running_task_count", &["connector"]),
+    ("kafka_connect_worker_connector_paused_task_count", &["connector"]),
+    ("kafka_connect_worker_connector_failed_task_count", &["connector"]),
+    ("kafka_connect_worker_connector_unassigned_task_count", &["connector"]),
+    ("kafka_connect_worker_connector_destroyed_task_count", &["connector"]),
+    ("kafka_connect_connector_status", &["connector", "status"]),
+    ("kafka_connect_connector_connector_class", &["connector", "connector_class"]),
+    ("kafka_connect_connector_connector_version", &["connector", "connector_version"]),
+    ("kafka_connect_connector_connector_type", &["connector", "connector_type"]),
+    ("kafka_connect_task_error_total_record_failures", &["connector", "task"]),
+    ("kafka_connect_connector_task_status", &["connector", "task", "status"]),
+    ("jvm_memory_used_bytes", &[]),
+    ("jvm_gc_collection_seconds_sum", &[]),
+    ("jvm_threads_current", &[]),
+    ("process_cpu_seconds_total", &[]),
+    ("process_resident_memory_bytes", &[]),
+];
+
+/// The same of its dashboard for workers with Strimzi's Metrics Reporter, but for one: what a
+/// producer has received by node.
+const REPORTERS_DASHBOARD: [(&str, &[&str]); 20] = [
+    ("kafka_connect_connect_worker_metrics_connector_count", &[]),
+    ("kafka_connect_connect_worker_metrics_task_count", &[]),
+    ("kafka_consumer_consumer_metrics_connection_count", &[]),
+    ("kafka_producer_producer_metrics_connection_count", &[]),
+    ("kafka_admin_client_admin_client_metrics_connection_count", &[]),
+    ("kafka_producer_producer_metrics_outgoing_byte", &[]),
+    ("kafka_connect_connect_coordinator_metrics_assigned_connectors", &[]),
+    ("kafka_connect_connect_worker_rebalance_metrics_rebalancing", &[]),
+    ("kafka_connect_connect_coordinator_metrics_assigned_tasks", &[]),
+    ("kafka_connect_connect_worker_metrics_connector_running_task_count", &["connector"]),
+    ("kafka_connect_connect_worker_metrics_connector_failed_task_count", &["connector"]),
+    ("kafka_connect_connector_metrics_status_info", &["connector", "status"]),
+    ("kafka_connect_connector_metrics_connector_class_info", &["connector", "connector_class"]),
+    ("kafka_connect_connector_metrics_connector_version_info", &["connector", "connector_version"]),
+    ("kafka_connect_connector_metrics_connector_type_info", &["connector", "connector_type"]),
+    ("kafka_connect_task_error_metrics_total_record_failures", &["connector", "task"]),
+    ("kafka_connect_connector_task_metrics_status_info", &["connector", "task", "status"]),
+    ("jvm_memory_used_bytes", &[]),
+    ("jvm_gc_collection_seconds_sum", &[]),
+    ("jvm_threads_current", &[]),
+];
+
+/// Each has a series, and what is joined by connector, or by connector and task, has just one.
+fn finds_all(all: &[Series], dashboard: &[(&str, &[&str])]) {
+    for (name, labels) in dashboard {
+        let of: Vec<_> = all.iter().filter(|series| series.name == *name).collect();
+        assert!(!of.is_empty(), "{name} has no series");
+        assert!(of.iter().all(|s| labels.iter().all(|l| s.labels.contains_key(*l))), "{name}");
+        let mut keys: Vec<_> = of
+            .iter()
+            .map(|s| (s.labels.get("connector"), s.labels.get("task"), s.labels.get("client_id")))
+            .collect();
+        let before = keys.len();
+        keys.sort();
+        keys.dedup();
+        assert!(!labels.contains(&"connector") || keys.len() == before, "{name} is ambiguous");
+    }
+}
+
+#[tokio::test]
+async fn dashboards_find_what_they_ask_for() {
+    let fixture = Fixture::start().await;
+    fixture.create_topic("watched", 1).await;
+    fixture.source("watched-in", "watched", 10, &[]).await;
+    fixture.sink("watched-out", "watched", &[]).await;
+    fixture.wait_for_task("watched-in", 0, State::Running).await;
+    fixture.wait_for_task("watched-out", 0, State::Running).await;
+    finds_all(&read(&fixture).await, &DASHBOARD);
+    let text = fixture.worker().metrics(MetricNames::Reporter).await;
+    finds_all(&parse(&text), &REPORTERS_DASHBOARD);
+}
+
+#[tokio::test]
+async fn a_sink_is_behind_by_what_it_has_not_read() {
+    let fixture = Fixture::start_without_timer().await;
+    fixture.create_topic("far", 1).await;
+    fixture.source("ahead", "far", 30, &[]).await;
+    until("all records", async || fixture.end_offset("far").await == 30).await;
+    lock(&shared("behind")).faults.insert("put", (usize::MAX, Fault::Hang));
+    fixture.sink("behind", "far", &[("consumer.override.max.poll.records", "10")]).await;
+    let lag = [("connector", "behind"), ("topic", "far"), ("partition", "0")];
+    let behind = async || {
+        let all = read(&fixture).await;
+        let name = "millrace_consumer_lag_records";
+        all.iter().any(|s| s.name == name) && value(&all, name, &lag) == 20.0
+    };
+    until("ten of thirty to be read", behind).await;
+    let all = read(&fixture).await;
+    let partition = [("clientid", "connector-consumer-behind-0"), ("topic", "far")];
+    assert_eq!(value(&all, "kafka_consumer_fetch_manager_records_lag", &partition), 20.0);
+    let sink = [("connector", "behind"), ("task", "0")];
+    assert_eq!(value(&all, "kafka_connect_sink_task_sink_record_active_count", &sink), 10.0);
+    assert_eq!(value(&all, "kafka_connect_sink_task_sink_record_lag_max", &sink), 20.0);
+}
