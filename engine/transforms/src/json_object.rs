@@ -144,7 +144,9 @@ pub(crate) fn change<'n>(
         name.1 = false;
         let changed = change(&member.name, member.value);
         can_be_written &= changed.is_some();
-        push(&quoted(&member.name), &changed.unwrap_or_default(), out);
+        // The name and its colon stay as they are written.
+        out.push_str(&member.text[..member.text.len() - member.value.len()]);
+        out.push_str(&changed.unwrap_or_default());
     })?;
     for (name, _) in missing.iter().filter(|(_, is_missing)| *is_missing) {
         separate(&mut first, out);

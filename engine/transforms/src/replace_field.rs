@@ -1,6 +1,6 @@
 //! `ReplaceField`: drops fields and renames others.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -52,12 +52,13 @@ fn pair(item: &str) -> Result<(&str, &str), String> {
     }
 }
 
+/// Few names, each asked for in every member of JSON text: hashing them would cost more.
 pub(crate) struct ReplaceField {
-    exclude: HashSet<String>,
-    include: HashSet<String>,
-    renames: HashMap<String, Arc<str>>,
+    exclude: BTreeSet<String>,
+    include: BTreeSet<String>,
+    renames: BTreeMap<String, Arc<str>>,
     /// Which field Java takes the value of a field from, by the new name.
-    origins: HashMap<Arc<str>, String>,
+    origins: BTreeMap<Arc<str>, String>,
     defaults: NullDefaults,
 }
 
@@ -66,7 +67,7 @@ impl ReplaceField {
         let config = ReplaceFieldConfig::parse(props)?;
         let pairs = config.renames.iter().map(|item| pair(item));
         let pairs = pairs.collect::<Result<Vec<_>, _>>().map_err(Error::config)?;
-        let renames: HashMap<String, Arc<str>> =
+        let renames: BTreeMap<String, Arc<str>> =
             pairs.iter().map(|(old, new)| ((*old).to_owned(), Arc::from(*new))).collect();
         // Of two fields that get one name, the one counts that a HashMap of the renames gives last.
         let distinct: Vec<(&String, &Arc<str>)> = renames.iter().collect();
