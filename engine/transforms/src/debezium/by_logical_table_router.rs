@@ -84,9 +84,11 @@ struct Route {
     values: SchemaCache,
 }
 
-fn pair(key: &str, pattern: &str, replacement: &str) -> Result<(Pattern, Replacement)> {
-    let pattern = Pattern::new(key, pattern)?;
-    let replacement = Replacement::new(&pattern, replacement)?;
+/// The values of PREFIX.regex and PREFIX.replacement.
+fn pair(prefix: &str, pattern: &str, replacement: &str) -> Result<(Pattern, Replacement)> {
+    let pattern = Pattern::new(&format!("{prefix}.regex"), pattern)?;
+    let replacement = Replacement::new(&pattern, replacement)
+        .map_err(|e| e.context("key", format!("{prefix}.replacement")))?;
     Ok((pattern, replacement))
 }
 
@@ -106,11 +108,11 @@ impl ByLogicalTableRouter {
                 let reason = "it must not be empty where key.field.regex is set";
                 return Err(invalid_value("key.field.replacement", replacement, reason));
             }
-            Some(given) => Some(pair("key.field.regex", given, replacement)?),
+            Some(given) => Some(pair("key.field", given, replacement)?),
         };
         let name = config.key_field_name.into();
         Ok(Box::new(Self {
-            topic: pair("topic.regex", &config.topic_regex, &config.topic_replacement)?,
+            topic: pair("topic", &config.topic_regex, &config.topic_replacement)?,
             key_field: config.key_enforce_uniqueness.then_some(KeyField { name, content }),
             names: Adjustment::parse(&config.schema_names).unwrap_or(Adjustment::None),
             routes: VecDeque::new(),

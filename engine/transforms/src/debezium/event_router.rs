@@ -147,7 +147,8 @@ impl EventRouter {
     pub(crate) fn open(props: &Props) -> Result<Box<dyn Transformation>> {
         let config = EventRouterConfig::parse(props)?;
         let pattern = Pattern::new("route.topic.regex", &config.topic_regex)?;
-        let replacement = Replacement::new(&pattern, &config.topic_replacement)?;
+        let replacement = Replacement::new(&pattern, &config.topic_replacement)
+            .map_err(|e| e.context("key", "route.topic.replacement"))?;
         let expansion = Expansion {
             names: Adjustment::parse(&config.field_names).unwrap_or(Adjustment::None),
             keeps_nulls: is(&config.json_nulls, "optional_bytes"),
@@ -180,7 +181,10 @@ impl EventRouter {
                 return Err(Error::data("Unexpected update message received, fail.")
                     .as_java("java.lang.IllegalStateException"));
             }
-            "u" => return Ok(None),
+            "u" => {
+                self.tell_of_update(&record.topic);
+                return Ok(None);
+            }
             _ => {}
         }
         let (_, after) = extracted(&record.value.1, "after")?;
@@ -193,7 +197,7 @@ impl EventRouter {
         let id_schema = Some(Arc::clone(&id_field.schema));
         record.headers.push(Header { key: "id".into(), schema: id_schema, value: id });
         let payload = (Arc::clone(payload), get(row, &self.config.payload)?.clone());
-        let payload = self.expanded(payload);
+        let payload = self.expanded(&record.topic, payload);
         let is_empty = is_empty(&payload.1);
         let value = self.enveloped(row, payload)?;
         let partition = self.place(row, &mut record.headers)?;
@@ -247,12 +251,28 @@ impl EventRouter {
         }
     }
 
-    fn expanded(&self, payload: (SchemaRef, Value)) -> (SchemaRef, Value) {
-        let expanded = match (self.expansion, &payload.1) {
-            (Some(expansion), Value::String(text)) => expansion.of(&self.config.payload, text),
-            _ => None,
+    /// Neither key nor value is told: they may be secret.
+    fn tell_of_update(&self, topic: &str) {
+        const WORDS: &str = "an update of a row of the outbox is skipped: its rows are inserted and \
+                             deleted, and nothing else becomes a message";
+        match is(&self.config.invalid_operation, "error") {
+            true => tracing::error!("{topic}: {WORDS}"),
+            false => tracing::warn!("{topic}: {WORDS}"),
+        }
+    }
+
+    fn expanded(&self, topic: &str, payload: (SchemaRef, Value)) -> (SchemaRef, Value) {
+        let (expansion, text) = match (self.expansion, &payload.1) {
+            (Some(expansion), Value::String(text)) => (expansion, text),
+            _ => return payload,
         };
-        expanded.unwrap_or(payload)
+        expansion.of(&self.config.payload, text).unwrap_or_else(|| {
+            tracing::warn!(
+                "{topic}: a payload stays the text it is: it is no JSON object whose arrays have \
+                 members of one kind"
+            );
+            payload
+        })
     }
 
     /// The payload alone, or in a struct with the columns that are placed there.

@@ -9,6 +9,12 @@ use millrace_api::data::{Kind, Schema, SchemaRef, Struct, Value};
 use super::schema_names::Adjustment;
 use crate::schemas::with_basics;
 
+/// An object with more members is a map rather than a struct, whose fields are looked up in turn.
+const MAX_MEMBERS: usize = 4_096;
+
+/// Schemas that are deeper are of no use, and take room on the stack.
+const MAX_DEPTH: usize = 100;
+
 /// How fields are named, and whether those that are null have a schema.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expansion {
@@ -46,7 +52,7 @@ impl Expansion {
         if !text.starts_with('{') {
             return None;
         }
-        let node = read(text, &mut Reader::new(text)).ok()?;
+        let node = read(text, &mut Reader::new(text), 0).ok()?;
         let schema = self.schema(Some(name), &node).ok()??;
         let value = value(&node, &schema);
         value.validate(&schema).ok()?;
@@ -159,7 +165,10 @@ fn value(node: &Node, schema: &SchemaRef) -> Value {
 }
 
 /// What follows the first value does not count.
-fn read(text: &str, reader: &mut Reader<'_>) -> Result<Node, Unfit> {
+fn read(text: &str, reader: &mut Reader<'_>, depth: usize) -> Result<Node, Unfit> {
+    if depth == MAX_DEPTH {
+        return Err(Unfit);
+    }
     Ok(match reader.peek()? {
         Token::Text => Node::Text(reader.take_text()?.into()),
         Token::Number => {
@@ -179,7 +188,7 @@ fn read(text: &str, reader: &mut Reader<'_>) -> Result<Node, Unfit> {
             reader.enter()?;
             let (mut items, mut first) = (Vec::new(), true);
             while reader.next_item(&mut first)? {
-                items.push(read(text, reader)?);
+                items.push(read(text, reader, depth + 1)?);
             }
             Node::Array(items)
         }
@@ -188,9 +197,10 @@ fn read(text: &str, reader: &mut Reader<'_>) -> Result<Node, Unfit> {
             let (mut members, mut first) = (Vec::<(String, Node)>::new(), true);
             while let Some(name) = reader.next_name(&mut first)? {
                 let name = name.to_string();
-                let node = read(text, reader)?;
-                match members.iter_mut().find(|(known, _)| *known == name) {
-                    Some((_, old)) => *old = node,
+                let node = read(text, reader, depth + 1)?;
+                match members.iter().position(|(known, _)| *known == name) {
+                    Some(place) => members[place].1 = node,
+                    None if members.len() == MAX_MEMBERS => return Err(Unfit),
                     None => members.push((name, node)),
                 }
             }
@@ -204,4 +214,36 @@ fn read(text: &str, reader: &mut Reader<'_>) -> Result<Node, Unfit> {
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_wide_or_too_deep_stays_text() {
+        let expansion = Expansion { names: Adjustment::None, keeps_nulls: false };
+        let wide = |members: usize| {
+            let members: Vec<String> = (0..members).map(|n| format!("\"m{n}\":{n}")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        assert!(expansion.of("payload", &wide(MAX_MEMBERS)).is_some());
+        assert!(expansion.of("payload", &wide(MAX_MEMBERS + 1)).is_none());
+        for text in ["{\"a\":".repeat(100_000), format!("{{\"a\":{}", "[".repeat(100_000))] {
+            assert!(expansion.of("payload", &text).is_none());
+        }
+    }
+
+    #[test]
+    fn names_may_be_made_fit_for_avro() {
+        let text = r#"{"a-b": 1, "1c": {"d e": "x"}, "é": true}"#;
+        let names = |names| {
+            let expansion = Expansion { names, keeps_nulls: false };
+            let (schema, _) = expansion.of("payload", text).unwrap();
+            schema.fields().iter().map(|field| field.name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(Adjustment::None), ["a-b", "1c", "é"]);
+        assert_eq!(names(Adjustment::Avro), ["a_b", "_1c", "_"]);
+        assert_eq!(names(Adjustment::AvroUnicode), ["a_u002db", "_u0031c", "_u00e9"]);
+    }
 }
