@@ -244,7 +244,8 @@ impl ConnectorConfig {
     pub(crate) fn subscription(&self) -> Result<Subscription> {
         let sink = self.sink.as_ref().ok_or_else(|| Error::fatal("a source consumes no topics"))?;
         if !sink.topics_regex.is_empty() {
-            return Ok(Subscription::Pattern(sink.topics_regex.clone()));
+            let pattern = translated(&sink.topics_regex).map_err(Error::config)?;
+            return Ok(Subscription::Pattern(pattern));
         }
         let mut topics: Vec<String> = sink.topics.clone();
         topics.retain(|topic| !topic.is_empty());
@@ -318,7 +319,44 @@ fn compile(pattern: &str) -> Result<Option<Regex>, String> {
     if pattern.is_empty() || java_regex::check(pattern).is_err() {
         return Ok(None);
     }
-    Regex::new(&format!("^(?:{pattern})$")).map(Some).map_err(|e| {
-        format!("Invalid value {pattern} for configuration topics.regex: not supported here: {e}")
-    })
+    let ours = translated(pattern)?;
+    Regex::new(&format!("^(?:{ours})$")).map(Some).map_err(|e| unsupported(pattern, e))
+}
+
+/// The pattern as our matcher reads it.
+fn translated(pattern: &str) -> Result<String, String> {
+    let ours = java_regex::translate(pattern).map_err(|reason| unsupported(pattern, reason))?;
+    match ours.ahead.is_empty() {
+        true => Ok(ours.pattern),
+        false => Err(unsupported(pattern, "lookaround (?!…) is not supported")),
+    }
+}
+
+fn unsupported(pattern: &str, reason: impl std::fmt::Display) -> String {
+    format!("Invalid value {pattern} for configuration topics.regex: {reason}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_of_topics_are_javas_or_refused() {
+        let matches = |pattern: &str, topic: &str| {
+            compile(pattern).map(|regex| regex.is_some_and(|regex| regex.is_match(topic)))
+        };
+        assert_eq!(matches(r"\Qa.b\E-\w+", "a.b-x"), Ok(true));
+        assert_eq!(matches(r"\Qa.b\E-\w+", "a-b-x"), Ok(false));
+        for (pattern, construct) in [
+            ("^(?!__).*", "lookaround (?!…)"),
+            ("(a)\\1", "the back reference \\1"),
+            ("a++b", "the possessive quantifier ++"),
+        ] {
+            let message = format!(
+                "Invalid value {pattern} for configuration topics.regex: {construct} is not \
+                 supported"
+            );
+            assert_eq!(matches(pattern, "a"), Err(message));
+        }
+    }
 }
