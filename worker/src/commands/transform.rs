@@ -21,6 +21,9 @@ use crate::catalog::catalog;
 /// More is not read: samples are for people.
 const MAX_BYTES: u64 = 64 << 20;
 
+/// Longer names do not push away what stands behind the others.
+const MAX_WIDTH: usize = 40;
+
 /// Take sample records through a connector's transformations, and show what each step makes of them.
 ///
 /// The connector's file may be of any connector, or have nothing but transforms and predicates.
@@ -279,6 +282,7 @@ fn print_changes(before: &Picture, records: &[Records]) -> Result<Picture> {
 
 fn print_lines(lines: Vec<(char, String, String)>) {
     let width = lines.iter().map(|(_, path, _)| path.chars().count()).max().unwrap_or(0);
+    let width = width.min(MAX_WIDTH);
     for (sign, path, text) in lines {
         let line = format!("   {sign} {path:width$}  {text}");
         print_line(&match sign {
