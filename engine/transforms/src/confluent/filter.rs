@@ -26,8 +26,8 @@ pub(crate) enum Missing {
 
 #[derive(Config, Debug)]
 pub(crate) struct FilterConfig {
-    /// The JSON path that decides: a record matches when it finds something, as
-    /// <code>$[?(@.status == 'paid')]</code> does in a record with that status.
+    /// The JSON path that decides: a record matches when it finds something there. What is to be
+    /// true of it stands in brackets as a condition.
     #[config(
         key = "filter.condition",
         importance = High,
