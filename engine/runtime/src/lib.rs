@@ -5,6 +5,7 @@ mod catalog;
 mod config;
 mod connector;
 mod contain;
+mod failure;
 mod fence;
 mod herder;
 mod log_levels;
@@ -26,8 +27,9 @@ mod worker;
 
 pub use catalog::Catalog;
 pub use config::worker::{WorkerConfig, resolve_variables};
+pub use failure::RecordPlace;
 pub use herder::standalone::StandaloneHerder;
-pub use herder::supervisor::{Obstacle, PartRestarts, PastFailure, RecordPlace, Restarts};
+pub use herder::supervisor::{Obstacle, PartRestarts, PastFailure, Restarts};
 pub use herder::{
     ConnectorInfo, ConnectorOffset, ConnectorState, ConnectorStatus, Herder, Patch, PluginInfo,
     RestartRequest, TargetState, TaskInfo, TaskReference, TaskState,

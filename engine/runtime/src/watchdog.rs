@@ -1,4 +1,4 @@
-//! Finds plugins that do not return, says so, and sees to it that they take no processor from others.
+//! Finds plugins that do not return, says so, and keeps them from taking the processor from others.
 
 use std::collections::BTreeMap;
 use std::fmt;

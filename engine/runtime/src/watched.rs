@@ -1,5 +1,4 @@
-//! Plugins whose every callback is [noted](crate::activity), so that one that does not return can be
-//! named.
+//! Plugins whose every callback is [noted](crate::activity): one that does not return has a name.
 
 use std::sync::Arc;
 

@@ -22,7 +22,7 @@ use crate::config::worker::WorkerConfig;
 use crate::config::{clients, plugins};
 use crate::connector::RunningConnector;
 use crate::contain::contain;
-use crate::herder::supervisor::Failure;
+use crate::failure::Failure;
 use crate::memory::{ClientKind, Share, TaskClient};
 use crate::metrics::{Metrics, Registration, TaskMetrics};
 use crate::plugin_runtime::{Job, PluginRuntime};

@@ -8,12 +8,13 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::inbox::Inbox;
-use super::supervisor::{Failure, PartId, RecordPlace, RestartPolicy, Supervisor};
+use super::supervisor::{PartId, RestartPolicy, Supervisor};
 use super::validate::check_new;
 use super::{ConnectorOffset, Patch, TargetState, offsets};
 use crate::config::connector::ConnectorConfig;
 use crate::config::variables::{Resolved, put_back};
 use crate::connector::{Requests, RunningConnector};
+use crate::failure::{Failure, RecordPlace};
 use crate::status::{State, Status};
 use crate::task::skipped::Skips;
 use crate::task::{TaskId, Wanted};

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use super::actor::{Change, Command, ConnectorActor, Reply, Shared, Snapshot, unknown_task};
 use super::inbox::{COMMANDS, Inbox};
 use super::plugin_config::plugin_config;
-use super::supervisor::{PartId, RecordPlace, Restarts, Supervisor};
+use super::supervisor::{PartId, Restarts, Supervisor};
 use super::validate::{check_new, validate};
 use super::{
     ConnectorInfo, ConnectorOffset, ConnectorState, ConnectorStatus, Herder, Patch, PluginInfo,
@@ -29,6 +29,7 @@ use crate::catalog::Catalog;
 use crate::config::plugins::check_worker_converters;
 use crate::config::variables::Resolved;
 use crate::config::worker::WorkerConfig;
+use crate::failure::RecordPlace;
 use crate::memory::{Budget, MemoryReport};
 use crate::metrics::{ConnectorView, MetricNames, Metrics};
 use crate::plugin_runtime::PluginRuntime;

@@ -1,25 +1,21 @@
 //! Decides whether, and when, what has failed is restarted by itself (`errors.restart.*`).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::error::Error as StdError;
-use std::fmt;
-use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_api::config::ConfigError;
 use millrace_api::config::validators::{at_least, one_of};
 use millrace_api::{Config, Error, ErrorKind, Props, Result};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::failure::{Failure, RecordPlace};
 use crate::metrics::ErrorClass;
 
 /// The window of `errors.restart.max.per.hour`.
 const HOUR: Duration = Duration::from_secs(3600);
 /// Failures that are remembered of a connector or task.
 const HISTORY: usize = 20;
-/// What of an error's text is remembered, in characters.
-const WORDS: usize = 1000;
 
 #[derive(Clone, Debug, Config)]
 struct RestartKeys {
@@ -91,111 +87,6 @@ pub(crate) fn check(props: &Props) -> Vec<ConfigError> {
 pub(crate) fn keys() -> impl Iterator<Item = String> {
     let def = RestartKeys::config_def();
     def.keys().iter().map(|key| key.name.clone()).collect::<Vec<_>>().into_iter()
-}
-
-/// A record, by its place: what an error's context names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum RecordPlace {
-    /// Of a topic.
-    Topic {
-        /// The topic.
-        topic: String,
-        /// Its partition.
-        partition: i32,
-        /// The record's offset.
-        offset: i64,
-    },
-    /// Of a source.
-    Source {
-        /// The source partition, as JSON.
-        source_partition: String,
-        /// The source offset, as JSON.
-        source_offset: String,
-    },
-}
-
-impl fmt::Display for RecordPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Topic { topic, partition, offset } => {
-                write!(f, "topic {topic}, partition {partition}, offset {offset}")
-            }
-            Self::Source { source_partition, source_offset } => {
-                write!(f, "source partition {source_partition}, source offset {source_offset}")
-            }
-        }
-    }
-}
-
-impl RecordPlace {
-    /// The record that an error, or one of its causes, names.
-    fn of(error: &Error) -> Option<Self> {
-        chain(error).filter_map(|cause| cause.downcast_ref::<Error>()).find_map(|error| {
-            let value = |name| error.value(name);
-            if let (Some(partition), Some(offset)) =
-                (value("source partition"), value("source offset"))
-            {
-                let (source_partition, source_offset) = (partition.into(), offset.into());
-                return Some(Self::Source { source_partition, source_offset });
-            }
-            let (partition, offset) = (value("partition")?, value("offset")?.parse().ok()?);
-            let (topic, partition) = match value("topic") {
-                Some(topic) => (topic, partition),
-                None => partition.rsplit_once('-')?,
-            };
-            Some(Self::Topic { topic: topic.into(), partition: partition.parse().ok()?, offset })
-        })
-    }
-}
-
-fn chain<'a>(error: &'a Error) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    let first: &'a (dyn StdError + 'static) = error;
-    std::iter::successors(Some(first), |error: &&'a (dyn StdError + 'static)| (*error).source())
-}
-
-/// What kind of trouble is behind an error: the first of its causes that says so.
-fn class(error: &Error) -> ErrorClass {
-    let told = chain(error).find_map(|cause| {
-        if let Some(error) = cause.downcast_ref::<Error>() {
-            return Some(ErrorClass::of(error)).filter(|class| *class != ErrorClass::Bug);
-        }
-        cause.downcast_ref().filter(|e| is_passing(e)).map(|_| ErrorClass::Transient)
-    });
-    told.unwrap_or(ErrorClass::Bug)
-}
-
-/// The other side is away.
-fn is_passing(error: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::BrokenPipe
-            | Kind::ConnectionAborted
-            | Kind::ConnectionRefused
-            | Kind::ConnectionReset
-            | Kind::HostUnreachable
-            | Kind::NetworkDown
-            | Kind::NetworkUnreachable
-            | Kind::NotConnected
-            | Kind::TimedOut
-            | Kind::UnexpectedEof
-    )
-}
-
-/// What is known of a failure.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    class: ErrorClass,
-    words: String,
-    record: Option<RecordPlace>,
-}
-
-impl Failure {
-    pub(crate) fn of(error: &Error) -> Self {
-        let words = error.copied().to_string().chars().take(WORDS).collect();
-        Self { class: class(error), words, record: RecordPlace::of(error) }
-    }
 }
 
 /// One failure, as it is remembered.

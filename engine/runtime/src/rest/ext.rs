@@ -11,7 +11,8 @@ use super::offsets::Message;
 use super::operation::Operation;
 use super::parameters::PathOf;
 use super::{Answer, Rest};
-use crate::herder::supervisor::{RecordPlace, Restarts};
+use crate::failure::RecordPlace;
+use crate::herder::supervisor::Restarts;
 use crate::watchdog::Hung;
 
 pub(super) fn operations() -> Vec<Operation> {

@@ -1,4 +1,4 @@
-use std::io;
+//! Failures at chosen times, and what becomes of them.
 
 use super::*;
 
@@ -19,26 +19,6 @@ fn poison(offset: i64) -> Failure {
         .context("partition", 0)
         .context("offset", offset);
     Failure::of(&Error::fatal("Exiting").with_source(cause))
-}
-
-#[test]
-fn what_may_go_away_is_told_from_what_stays() {
-    let io = |kind| io::Error::from(kind);
-    for (error, class) in [
-        (Error::retriable("away"), ErrorClass::Transient),
-        (Error::fatal("in vain").with_source(Error::retriable("away")), ErrorClass::Transient),
-        (
-            Error::fatal("in vain").with_source(io(io::ErrorKind::ConnectionRefused)),
-            ErrorClass::Transient,
-        ),
-        (Error::fatal("no file").with_source(io(io::ErrorKind::NotFound)), ErrorClass::Bug),
-        (Error::fatal("the plugin panicked"), ErrorClass::Bug),
-        (Error::data("poison").with_source(Error::retriable("x")), ErrorClass::Data),
-        (Error::fatal("Tolerance exceeded").with_source(Error::data("x")), ErrorClass::Data),
-        (Error::config("wrong"), ErrorClass::Config),
-    ] {
-        assert_eq!(super::class(&error), class, "{error:?}");
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,9 +106,6 @@ async fn a_record_that_stands_in_the_way_is_named() {
     assert_eq!(supervisor.remark(Some(2), now), None, "it got further");
     let elsewhere = supervisor.obstacle(2, &place).unwrap_err();
     assert!(elsewhere.to_string().contains("offset 9"), "{elsewhere}");
-    let joined = Error::fatal("x").context("partition", "a-b-3").context("offset", 7);
-    let place = RecordPlace::Topic { topic: "a-b".into(), partition: 3, offset: 7 };
-    assert_eq!(RecordPlace::of(&joined), Some(place));
 }
 
 #[test]
