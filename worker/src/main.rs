@@ -8,6 +8,10 @@ use millrace::commands::{
 };
 use millrace::{LogFormat, start_logging};
 
+/// A plugin that allocates without end is stopped in it.
+#[global_allocator]
+static ALLOCATOR: millrace_allocator::Allocator = millrace_allocator::Allocator;
+
 /// Kafka Connect in one binary: the same worker properties, connector configs and REST calls.
 #[derive(Parser)]
 #[command(name = "millrace", version, arg_required_else_help = true, after_help = EXAMPLES)]

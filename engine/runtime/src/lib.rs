@@ -8,6 +8,7 @@ mod contain;
 mod failure;
 mod fence;
 mod herder;
+mod leaks;
 mod log_levels;
 mod memory;
 mod metrics;

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::thread::{self, available_parallelism};
 
 use futures_util::future::{AbortHandle, Abortable};
+use millrace_allocator::Place;
 use millrace_api::{Error, Result};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
@@ -59,9 +60,40 @@ pub(crate) struct Running {
     abort: AbortHandle,
     /// Its thread has the lowest priority, for good: it goes on with another, once it lets go.
     slowed: AtomicBool,
+    /// The number of its thread; 0 before it has one.
+    thread: AtomicU32,
+    /// By which its thread can be made to stand still.
+    place: Option<Place>,
 }
 
 impl Running {
+    fn new(whose: Whose, abort: AbortHandle) -> Self {
+        let (activity, place) = (Activity::new(whose), Place::take());
+        Self { activity, abort, slowed: AtomicBool::default(), thread: AtomicU32::default(), place }
+    }
+
+    pub(crate) fn thread(&self) -> u32 {
+        self.thread.load(Ordering::Acquire)
+    }
+
+    /// It ends at its next await, and writes nothing more.
+    pub(crate) fn give_up(&self) {
+        self.activity.fence.close();
+        self.abort.abort();
+    }
+
+    /// Its thread stands still once it wants memory.
+    pub(crate) fn stop_in_allocator(&self) {
+        if let Some(place) = &self.place {
+            place.stop();
+        }
+    }
+
+    /// Whether its thread stands still, for good.
+    pub(crate) fn stands(&self) -> bool {
+        self.place.as_ref().is_some_and(Place::stands)
+    }
+
     /// Its thread has been given the lowest priority.
     pub(crate) fn slowed(&self) {
         self.slowed.store(true, Ordering::Release);
@@ -148,8 +180,7 @@ impl<T> Future for Job<T> {
 impl<T> Drop for Job<T> {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
-            running.activity.fence.close();
-            running.abort.abort();
+            running.give_up();
         }
     }
 }
@@ -184,8 +215,7 @@ impl PluginRuntime {
         let future = Box::pin(async move {
             let _ = future.await;
         });
-        let activity = Activity::new(whose);
-        let running = Arc::new(Running { activity, abort, slowed: AtomicBool::new(false) });
+        let running = Arc::new(Running::new(whose, abort));
         let begun = self.jobs.add(Arc::clone(&running)).and_then(|number| {
             let _entry = Listed(Arc::clone(&self.jobs), number);
             let life = Life { future, running: Arc::clone(&running), _entry };
@@ -235,6 +265,10 @@ fn live(mut life: Option<Life>, driver: &Arc<Driver>) {
     let thread = this_thread();
     while let Some(mut living) = life.take() {
         living.running.activity.enter();
+        living.running.thread.store(thread, Ordering::Release);
+        if let Some(place) = &living.running.place {
+            place.enter();
+        }
         let ended = handle.block_on(std::future::poll_fn(|context| {
             let activity = &living.running.activity;
             activity.hold(thread);
@@ -246,6 +280,7 @@ fn live(mut life: Option<Life>, driver: &Arc<Driver>) {
                 Poll::Pending => Poll::Pending,
             }
         }));
+        millrace_allocator::leave();
         if ended {
             return;
         }
@@ -311,11 +346,10 @@ mod tests {
     async fn threads_that_never_come_back_are_bounded() {
         let plugins = PluginRuntime::start().unwrap();
         for _ in 0..MOST_STUCK {
-            let activity = Activity::new(whose());
-            activity.fence.close();
             let (abort, _) = AbortHandle::new_pair();
-            let slowed = AtomicBool::new(false);
-            plugins.jobs.add(Arc::new(Running { activity, abort, slowed })).unwrap();
+            let running = Running::new(whose(), abort);
+            running.give_up();
+            plugins.jobs.add(Arc::new(running)).unwrap();
         }
         let refused = plugins.spawn(whose(), async {}).await.unwrap_err();
         assert!(refused.to_string().contains("restart the worker"), "{refused}");

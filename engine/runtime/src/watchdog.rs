@@ -10,12 +10,16 @@ use millrace_api::{Error, Result};
 use serde::Serialize;
 
 use crate::activity::Seen;
+use crate::leaks::Leaks;
 use crate::plugin_runtime::{Jobs, Running};
 use crate::processor::{Doing, doing, slow_down};
 use crate::status::StatusStore;
 
 /// How often is looked.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How often memory is looked at: a loop that allocates takes a gigabyte in a second.
+const LOOK_AT_MEMORY: Duration = Duration::from_millis(100);
 
 /// A plugin that does not return.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,7 +33,8 @@ pub struct Hung {
     pub callback: Option<String>,
     /// For how many seconds nothing was heard of it.
     pub seconds: u64,
-    /// What its thread does: `sleeps`, `computes`, or `waits` where it can be stopped.
+    /// What its thread does: `sleeps`, `computes`, `waits` where it can be stopped, or `stands`
+    /// where it is held for having taken too much memory.
     pub thread: &'static str,
     /// Whether nobody waits for it any more: what it writes is refused.
     pub given_up: bool,
@@ -44,6 +49,7 @@ impl Hung {
             callback: seen.call.map(|call| call.to_string()),
             seconds: seen.silence(now).as_secs(),
             thread: match seen.held.map(|(thread, _)| doing(thread)) {
+                _ if job.stands() => "stands",
                 None => "waits",
                 Some(Doing::Computes) => "computes",
                 Some(Doing::Sleeps | Doing::Unknown) => "sleeps",
@@ -59,6 +65,7 @@ impl fmt::Display for Hung {
         write!(f, "has not returned from {place} for {} s: ", self.seconds)?;
         f.write_str(match self.thread {
             "computes" => "its thread computes, at the lowest priority",
+            "stands" => "its thread is held, since it wanted too much memory",
             "waits" => "it waits for something, and can be stopped",
             _ => "its thread is blocked",
         })
@@ -82,14 +89,22 @@ pub(crate) fn watch(
     jobs: &Arc<Jobs>,
     statuses: Arc<StatusStore>,
     report_after: Duration,
+    memory: u64,
 ) -> Result<()> {
     let jobs = Arc::downgrade(jobs);
+    let mut leaks = Leaks::new(Arc::clone(&statuses), memory);
     let mut watchdog = Watchdog { statuses, report_after, told: BTreeMap::new() };
+    let often = LOOK.min(report_after / 4);
+    let mut last = Instant::now();
     let watching = move || {
         while let Some(jobs) = Weak::upgrade(&jobs) {
-            watchdog.look(&jobs);
+            leaks.look(&jobs);
+            if last.elapsed() >= often {
+                last = Instant::now();
+                watchdog.look(&jobs);
+            }
             drop(jobs);
-            thread::park_timeout(LOOK.min(report_after / 4));
+            thread::park_timeout(LOOK_AT_MEMORY.min(often));
         }
     };
     let started = thread::Builder::new().name("watchdog".into()).spawn(watching);

@@ -18,7 +18,9 @@ fn allowed(package: &Value) -> &'static [&'static str] {
         // be converted.
         "millrace-tls" => &["millrace-api"],
         "millrace-kafka" => &["millrace-api", "millrace-tls"],
-        "millrace-runtime" => &["millrace-api", "millrace-kafka", "millrace-tls"],
+        "millrace-runtime" => {
+            &["millrace-allocator", "millrace-api", "millrace-kafka", "millrace-tls"]
+        }
         "millrace-testkit" => &["millrace-api", "millrace-runtime"],
         // Formats and their schema maps are written once.
         "millrace-lake" => &["millrace-api", "millrace-converters"],

@@ -44,6 +44,9 @@ pub(crate) struct Keys {
     /// For how long a connector or task may not return from a call before the log, its status and `GET /ext/v1/hung` say so, in milliseconds.
     #[config(key = "plugin.hang.report.ms", importance = Low, default = 30000, validate = at_least(100i64))]
     pub(crate) plugin_hang_report_ms: i64,
+    /// How many bytes the process may have before the connector or task that takes most is given up. 0: four fifths of the control group's limit, or of the machine's memory; -1: nobody is.
+    #[config(key = "plugin.memory.limit.bytes", importance = Low, default = 0, validate = at_least(-1i64))]
+    pub(crate) plugin_memory_limit_bytes: i64,
     /// How often the offsets of tasks are committed, in milliseconds.
     #[config(key = "offset.flush.interval.ms", importance = Low, default = 60000)]
     pub(crate) offset_flush_interval_ms: i64,

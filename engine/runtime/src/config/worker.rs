@@ -26,6 +26,8 @@ pub struct WorkerConfig {
     pub(crate) graceful_timeout: Duration,
     /// What a plugin does not return from for so long is reported.
     pub(crate) hang_report: Duration,
+    /// With more bytes than this the process gives up the plugin that takes most; 0: never.
+    pub(crate) plugin_memory: u64,
     pub(crate) commit_interval: Duration,
     pub(crate) commit_timeout: Duration,
     /// `memory.budget.bytes`; none: what the machine has decides.
@@ -77,6 +79,7 @@ impl WorkerConfig {
             header_converter: worker.header_converter,
             graceful_timeout: millis(worker.task_shutdown_graceful_timeout_ms),
             hang_report: millis(worker.plugin_hang_report_ms),
+            plugin_memory: plugin_memory(worker.plugin_memory_limit_bytes),
             // At 0 a task would do nothing but commit.
             commit_interval: millis(worker.offset_flush_interval_ms).max(Duration::from_millis(1)),
             commit_timeout: millis(worker.offset_flush_timeout_ms),
@@ -135,6 +138,15 @@ impl fmt::Debug for WorkerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("WorkerConfig");
         shown.field("bootstrap_servers", &self.bootstrap_servers).finish_non_exhaustive()
+    }
+}
+
+/// By default four fifths of what the process may have.
+fn plugin_memory(bytes: i64) -> u64 {
+    match u64::try_from(bytes) {
+        Ok(0) => crate::processor::memory() / 5 * 4,
+        Ok(bytes) => bytes,
+        Err(_) => 0,
     }
 }
 

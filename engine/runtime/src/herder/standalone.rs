@@ -101,7 +101,8 @@ impl StandaloneHerder {
             plugins: PluginRuntime::start()?,
         };
         let (jobs, statuses) = (worker.plugins.jobs(), Arc::clone(&worker.statuses));
-        watchdog::watch(jobs, statuses, worker.config.hang_report)?;
+        let WorkerConfig { hang_report, plugin_memory, .. } = worker.config;
+        watchdog::watch(jobs, statuses, hang_report, plugin_memory)?;
         Ok(Self { worker: Arc::new(worker), cluster_id, connectors: Mutex::default() })
     }
 

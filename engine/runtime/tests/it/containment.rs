@@ -262,3 +262,62 @@ async fn a_hung_task_is_named_in_its_status() {
     until("it to go on", async || trace().await.is_none()).await;
     until("its records", async || fixture.end_offset("named").await == 10).await;
 }
+
+/// A worker that may have so many bytes more than this process has now.
+async fn with_memory(more: u64) -> Fixture {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let resident: u64 = resident.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    let limit = (resident * 1024 + more).to_string();
+    let keys = [
+        ("plugin.memory.limit.bytes", limit.as_str()),
+        ("task.shutdown.graceful.timeout.ms", "300"),
+    ];
+    let fixture = Fixture::start_on(Arc::new(EmbeddedCluster::in_memory()), &keys).await;
+    fixture.source("good", "good", 100_000_000, &[("poll.ms", "1")]).await;
+    fixture.wait_for_task("good", 0, State::Running).await;
+    fixture
+}
+
+/// A loop that allocates is held where it wants more; the others go on with what is left.
+#[tokio::test]
+async fn a_loop_that_allocates_is_held() {
+    for (call, shown) in [("poll", "poll()"), ("apply", "apply() of test.Faulty")] {
+        let fixture = with_memory(150 << 20).await;
+        let worker = fixture.worker();
+        let name = format!("leaking-{call}");
+        lock(&shared(&name)).faults.insert(call, (1, Fault::Leak));
+        worker.put_connector(&name, bad("source", &name), None, false).await.unwrap();
+        fixture.wait_for_task(&name, 0, State::Failed).await;
+        let told = worker.task_status(&name, 0).await.unwrap().status.trace.unwrap();
+        assert!(told.contains("takes more and more memory"), "{told}");
+        until("its thread to stand", async || {
+            let hung = worker.hung().await.unwrap();
+            hung.iter().any(|h| h.thread == "stands" && h.callback.as_deref() == Some(shown))
+        })
+        .await;
+        answers(&fixture).await;
+        goes_on(&fixture).await;
+        timeout(7 * SOON, worker.delete_connector(&name)).await.unwrap().unwrap();
+        goes_on(&fixture).await;
+    }
+}
+
+/// One that takes ever more and lets go in between ends where it lets go.
+#[tokio::test]
+async fn a_task_that_keeps_ever_more_is_failed() {
+    let fixture = with_memory(150 << 20).await;
+    let state = shared("keeping");
+    lock(&state).faults.insert("poll", (MANY, Fault::Keep));
+    fixture.source("keeping", "keeping", 100_000_000, &[("poll.ms", "1")]).await;
+    fixture.wait_for_task("keeping", 0, State::Failed).await;
+    lock(&state).kept.clear();
+    until("its thread to end", async || {
+        fixture.worker().hung().await.unwrap().iter().all(|hung| hung.connector != "keeping")
+    })
+    .await;
+    goes_on(&fixture).await;
+    lock(&state).faults.clear();
+    fixture.worker().restart_task("keeping", 0).await.unwrap();
+    fixture.wait_for_task("keeping", 0, State::Running).await;
+}

@@ -1,6 +1,10 @@
 //! The engine's semantics, on a log in memory.
 #![allow(clippy::unwrap_used, reason = "tests stop at what they did not expect")]
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: millrace_allocator::Allocator = millrace_allocator::Allocator;
+
 mod asking;
 mod blocking;
 mod containment;
@@ -15,6 +19,7 @@ mod plugins;
 mod preview;
 mod random;
 mod sink;
+mod soak;
 mod source;
 mod states;
 mod stuck;

@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) altered: Vec<String>,
     /// Whether what blocks and loops goes on.
     pub(crate) is_released: bool,
+    /// What is never given back.
+    pub(crate) kept: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,6 +74,10 @@ pub(crate) enum Fault {
     Block,
     /// Computes until it is released.
     Loop,
+    /// Takes memory for ever, a megabyte a millisecond.
+    Leak,
+    /// Takes a few megabytes, each time.
+    Keep,
 }
 
 impl Shared {
@@ -130,6 +136,19 @@ fn commit_now(shared: &Mutex<Shared>, call: &str, fault: Option<Fault>) -> Resul
             while is_held() {
                 std::thread::sleep(Duration::from_millis(10));
             }
+            Ok(())
+        }
+        Some(Fault::Leak) => {
+            let mut kept = Vec::new();
+            while kept.len() < 100_000 {
+                kept.push(std::hint::black_box(vec![1u8; 1 << 20]));
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Ok(())
+        }
+        Some(Fault::Keep) => {
+            lock(shared).kept.push(std::hint::black_box(vec![1u8; 4 << 20]));
+            std::thread::sleep(Duration::from_millis(4));
             Ok(())
         }
         Some(Fault::Loop) => {
@@ -359,6 +378,43 @@ impl Sink for RecordingSink {
     }
 }
 
+/// Counts what it is given, and keeps nothing.
+pub(crate) struct CountingSink;
+
+#[async_trait]
+impl Sink for CountingSink {
+    const CLASS: &'static str = "test.CountingSinkConnector";
+    type Config = TestConfig;
+
+    async fn connector(
+        config: TestConfig,
+        props: Props,
+        _context: ConnectorContext,
+    ) -> Result<Box<dyn Connector>> {
+        let shared = shared(&config.name);
+        Ok(Box::new(Splitter { props, shared, sink: true }))
+    }
+
+    async fn task(props: Props, _context: SinkContext) -> Result<Box<dyn SinkTask>> {
+        let config = TestConfig::parse(&props)?;
+        Ok(Box::new(EatingTask(shared(&config.name))))
+    }
+}
+
+struct EatingTask(Arc<Mutex<Shared>>);
+
+#[async_trait]
+impl SinkTask for EatingTask {
+    async fn put(&mut self, records: &[SinkRecords]) -> Result<()> {
+        lock(&self.0).commits += records.iter().map(|run| run.offsets().len()).sum::<usize>();
+        Ok(())
+    }
+
+    async fn pre_commit(&mut self, consumed: &Offsets) -> Result<Offsets> {
+        Ok(consumed.clone())
+    }
+}
+
 struct RecordingTask {
     shared: Arc<Mutex<Shared>>,
     context: SinkContext,
@@ -521,6 +577,7 @@ pub(crate) fn plugins() -> Vec<Plugin> {
     let mut plugins = millrace_converters::plugins();
     plugins.push(Plugin::source::<CountingSource>());
     plugins.push(Plugin::sink::<RecordingSink>());
+    plugins.push(Plugin::sink::<CountingSink>());
     plugins.push(Plugin::converter("test.Asking", ConfigDef::default, asking));
     plugins.push(Plugin::transformation("test.Faulty", ConfigDef::default, |props| {
         Ok(Box::new(Faulty(shared(&props["of"]))))
