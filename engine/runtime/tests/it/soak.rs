@@ -29,7 +29,7 @@ async fn rate(fixture: &Fixture, time: Duration) -> f64 {
     f64::from(i32::try_from(records).unwrap()) / begun.elapsed().as_secs_f64()
 }
 
-/// `SOAK_SECONDS` a rate; rates before and after, between them each fault in turn.
+/// Each fault in turn, beside a source that has a pace of its own; a rate takes `SOAK_SECONDS`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it measures, for a minute and a half"]
 async fn what_others_lose() {
@@ -39,7 +39,7 @@ async fn what_others_lose() {
     let directory = tempfile::tempdir().unwrap();
     let cluster = EmbeddedCluster::open(directory.path(), Settings::default()).unwrap();
     let fixture = Fixture::start_on(Arc::new(cluster), &keys).await;
-    fixture.source("good", "good", i64::MAX / 2, &[("run", "2000")]).await;
+    fixture.source("good", "good", i64::MAX / 2, &[("run", "500"), ("poll.ms", "5")]).await;
     fixture.wait_for_task("good", 0, State::Running).await;
     rate(&fixture, Duration::from_secs(3)).await;
     for fault in [Fault::Panic, Fault::Block, Fault::Hang, Fault::Loop, Fault::Leak] {
