@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use millrace_api::Error;
 
+use crate::memory::resident;
 use crate::plugin_runtime::{Jobs, Running};
-use crate::processor::{faults, resident};
+use crate::processor::faults;
 use crate::status::StatusStore;
 
 /// Who touches less new memory than this between two looks takes part in what all do.
@@ -19,25 +20,24 @@ const GRACE: u32 = 5;
 pub(crate) struct Leaks {
     statuses: Arc<StatusStore>,
     /// How many bytes the process may have before somebody has to go; none: nobody looks.
-    limit: Option<u64>,
+    limit: Option<usize>,
     /// What is held by threads that stand still cannot be had back: the limit from there on.
-    floor: u64,
+    floor: usize,
     /// How much new memory each had touched at the last look.
     before: BTreeMap<u64, u64>,
     given_up: BTreeMap<u64, u32>,
 }
 
 impl Leaks {
-    /// `limit` in bytes; 0: none.
-    pub(crate) fn new(statuses: Arc<StatusStore>, limit: u64) -> Self {
+    /// `limit` in bytes.
+    pub(crate) fn new(statuses: Arc<StatusStore>, limit: Option<usize>) -> Self {
         let (before, given_up) = (BTreeMap::new(), BTreeMap::new());
-        Self { statuses, limit: Some(limit).filter(|l| *l > 0), floor: 0, before, given_up }
+        Self { statuses, limit, floor: 0, before, given_up }
     }
 
     /// Looks whether there is too much, and who takes it.
     pub(crate) fn look(&mut self, jobs: &Jobs) {
-        let Some(limit) = self.limit else { return };
-        let resident = resident();
+        let (Some(limit), Some(resident)) = (self.limit, resident()) else { return };
         if resident <= limit {
             self.floor = 0;
             self.before.clear();
@@ -72,7 +72,7 @@ impl Leaks {
         most
     }
 
-    fn give_up(&mut self, number: u64, job: &Running, (resident, limit): (u64, u64)) {
+    fn give_up(&mut self, number: u64, job: &Running, (resident, limit): (usize, usize)) {
         let error = Error::fatal("it takes more and more memory, and is given up for the others")
             .context("bytes of the process", resident)
             .context("plugin.memory.limit.bytes", limit)

@@ -295,7 +295,8 @@ impl Share {
     }
 }
 
-fn resident() -> Option<usize> {
+/// The bytes of memory that the process has; none where the system does not say.
+pub(crate) fn resident() -> Option<usize> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     kib(&status, "VmRSS:")
 }
@@ -307,7 +308,7 @@ fn kib(text: &str, name: &str) -> Option<usize> {
 }
 
 /// Half of what the process may have: of its control group's limit, or of the machine's memory.
-fn half_of_memory() -> (usize, &'static str) {
+pub(crate) fn half_of_memory() -> (usize, &'static str) {
     let machine = fs::read_to_string("/proc/meminfo").ok();
     let machine = machine.and_then(|text| kib(&text, "MemTotal:"));
     let group = group_limits().into_iter().min();

@@ -30,25 +30,6 @@ pub(crate) fn doing(thread: u32) -> Doing {
     }
 }
 
-/// How many bytes of memory this process has; 0 where the system does not say.
-pub(crate) fn resident() -> u64 {
-    bytes("/proc/self/status", "VmRSS:").unwrap_or(0)
-}
-
-/// How many bytes it may have: as many as the machine, or its control group where that has a limit.
-pub(crate) fn memory() -> u64 {
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").unwrap_or_default();
-    let machine = bytes("/proc/meminfo", "MemTotal:");
-    group.trim().parse().ok().into_iter().chain(machine).min().unwrap_or(u64::MAX)
-}
-
-/// A line of such a file, which counts in KiB.
-fn bytes(file: &str, name: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.saturating_mul(1024))
-}
-
 /// How often a thread of this process has touched memory for the first time since it was given it:
 /// how much it takes.
 pub(crate) fn faults(thread: u32) -> u64 {

@@ -89,7 +89,7 @@ pub(crate) fn watch(
     jobs: &Arc<Jobs>,
     statuses: Arc<StatusStore>,
     report_after: Duration,
-    memory: u64,
+    memory: Option<usize>,
 ) -> Result<()> {
     let jobs = Arc::downgrade(jobs);
     let mut leaks = Leaks::new(Arc::clone(&statuses), memory);

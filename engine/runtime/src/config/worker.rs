@@ -12,6 +12,7 @@ use super::policy::OverridePolicy;
 use super::rest::RestConfig;
 use super::variables::Variables;
 use super::{clients, shown};
+use crate::memory::half_of_memory;
 
 /// A standalone worker's configuration.
 #[derive(Clone)]
@@ -26,8 +27,8 @@ pub struct WorkerConfig {
     pub(crate) graceful_timeout: Duration,
     /// What a plugin does not return from for so long is reported.
     pub(crate) hang_report: Duration,
-    /// With more bytes than this the process gives up the plugin that takes most; 0: never.
-    pub(crate) plugin_memory: u64,
+    /// With more bytes than this the process gives up the plugin that takes most; none: never.
+    pub(crate) plugin_memory: Option<usize>,
     pub(crate) commit_interval: Duration,
     pub(crate) commit_timeout: Duration,
     /// `memory.budget.bytes`; none: what the machine has decides.
@@ -142,12 +143,12 @@ impl fmt::Debug for WorkerConfig {
 }
 
 /// By default four fifths of what the process may have.
-fn plugin_memory(bytes: i64) -> u64 {
-    match u64::try_from(bytes) {
-        Ok(0) => crate::processor::memory() / 5 * 4,
-        Ok(bytes) => bytes,
-        Err(_) => 0,
-    }
+fn plugin_memory(bytes: i64) -> Option<usize> {
+    let given = usize::try_from(bytes).ok()?;
+    Some(match given {
+        0 => half_of_memory().0.saturating_mul(2) / 5 * 4,
+        bytes => bytes,
+    })
 }
 
 fn millis(ms: i64) -> Duration {

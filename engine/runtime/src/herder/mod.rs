@@ -13,9 +13,9 @@ use millrace_api::config::{ConfigInfos, ConfigKeyInfo};
 use millrace_api::{PluginKind, Props, Result};
 use serde::Serialize;
 
+use self::supervisor::Restarts;
 use crate::failure::RecordPlace;
 use crate::memory::MemoryReport;
-use self::supervisor::Restarts;
 use crate::metrics::MetricNames;
 use crate::status::Status;
 use crate::watchdog::Hung;

@@ -126,8 +126,8 @@ async fn memory_stays_with_poison_and_crashes() {
         fixture.committed("connect-eating", "soak").await == Some(sent)
     })
     .await;
-    let (put, letters) =
-        (lock(&shared("eating")).commits, fixture.end_offset("soak-letters").await);
+    let letters = fixture.end_offset("soak-letters").await;
+    let put = lock(&shared("eating")).commits;
     println!("{sent} sent, {put} put, {letters} in the dead letter queue");
     assert_eq!(i64::try_from(put).unwrap() + letters, sent, "none is lost, none comes twice");
 }
