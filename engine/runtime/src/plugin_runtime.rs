@@ -334,7 +334,13 @@ mod tests {
         let plugins = PluginRuntime::start().unwrap();
         let job = plugins.spawn(whose(), async {
             let first = this_thread();
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            // It changes when it waits, after it was slowed.
+            for _ in 0..1000 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                if this_thread() != first {
+                    break;
+                }
+            }
             (first, this_thread())
         });
         plugins.jobs().all()[0].1.slowed();
