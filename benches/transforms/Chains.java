@@ -27,24 +27,34 @@ public class Chains {
     static volatile Object out;
 
     public static void main(String[] args) throws Exception {
-        List<SinkRecord> records = records(Path.of(args[1]), args[2].equals("struct"));
         List<Transformation<SinkRecord>> chain = chain(Path.of(args[0]), args[3]);
-        through(chain, records, WARM_NS);
-        System.out.println(through(chain, records, MEASURED_NS));
+        int count = Files.readAllLines(Path.of(args[1])).size();
+        Runnable pass;
+        if (args[2].equals("bytes")) {
+            List<byte[]> texts = texts(Path.of(args[1]), false);
+            JsonConverter reader = converter(false);
+            JsonConverter writer = converter(false);
+            pass = () -> passBytes(chain, texts, reader, writer);
+        } else {
+            List<SinkRecord> records = records(Path.of(args[1]), args[2].equals("struct"));
+            pass = () -> pass(chain, records);
+        }
+        through(pass, count, WARM_NS);
+        System.out.println(through(pass, count, MEASURED_NS));
     }
 
-    private static double through(List<Transformation<SinkRecord>> chain, List<SinkRecord> records, long nanos) {
+    private static double through(Runnable pass, int count, long nanos) {
         long start = PROCESS.getProcessCpuTime();
         long passes = 0;
         long spent;
         do {
             for (int i = 0; i < 20; i++) {
-                pass(chain, records);
+                pass.run();
             }
             passes += 20;
             spent = PROCESS.getProcessCpuTime() - start;
         } while (spent < nanos);
-        return (double) spent / (passes * records.size());
+        return (double) spent / (passes * count);
     }
 
     private static void pass(List<Transformation<SinkRecord>> chain, List<SinkRecord> records) {
@@ -57,19 +67,46 @@ public class Chains {
         }
     }
 
-    /** As a consumer and JsonConverter give them. */
-    private static List<SinkRecord> records(Path orders, boolean schemas) throws Exception {
+    private static void passBytes(List<Transformation<SinkRecord>> chain, List<byte[]> texts, JsonConverter reader, JsonConverter writer) {
+        long offset = 0;
+        for (byte[] text : texts) {
+            SinkRecord made = record(reader, text, offset++);
+            for (Transformation<SinkRecord> step : chain) {
+                made = step.apply(made);
+            }
+            out = writer.fromConnectData("orders", made.valueSchema(), made.value());
+        }
+    }
+
+    private static JsonConverter converter(boolean schemas) {
         JsonConverter converter = new JsonConverter();
         converter.configure(Map.of("schemas.enable", Boolean.toString(schemas)), false);
-        List<SinkRecord> records = new ArrayList<>();
+        return converter;
+    }
+
+    private static List<byte[]> texts(Path orders, boolean schemas) throws Exception {
+        List<byte[]> texts = new ArrayList<>();
         for (String line : Files.readAllLines(orders)) {
             String text = schemas ? line : MAPPER.readTree(line).get("payload").toString();
-            SchemaAndValue value = converter.toConnectData("orders", text.getBytes(StandardCharsets.UTF_8));
-            int offset = records.size();
-            records.add(new SinkRecord("orders", 0, null, null, value.schema(), value.value(), offset, EPOCH_MS + offset,
-                TimestampType.CREATE_TIME));
+            texts.add(text.getBytes(StandardCharsets.UTF_8));
+        }
+        return texts;
+    }
+
+    private static List<SinkRecord> records(Path orders, boolean schemas) throws Exception {
+        JsonConverter converter = converter(schemas);
+        List<SinkRecord> records = new ArrayList<>();
+        for (byte[] text : texts(orders, schemas)) {
+            records.add(record(converter, text, records.size()));
         }
         return records;
+    }
+
+    /** As a consumer and JsonConverter give them. */
+    private static SinkRecord record(JsonConverter converter, byte[] text, long offset) {
+        SchemaAndValue value = converter.toConnectData("orders", text);
+        return new SinkRecord("orders", 0, null, null, value.schema(), value.value(), offset, EPOCH_MS + offset,
+            TimestampType.CREATE_TIME);
     }
 
     @SuppressWarnings("unchecked")

@@ -2,11 +2,14 @@
 //! avoided.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use millrace_api::Error;
-use millrace_api::data::json::{Reader, SyntaxError};
+use millrace_api::data::json::Reader;
 use millrace_api::data::{Value, java_double};
+
+use crate::json_scan::Scan;
 
 /// A member to set: its name, and its value as JSON text.
 #[derive(Clone, Debug)]
@@ -72,23 +75,27 @@ pub(crate) struct Seen<'a> {
 
 /// Shows the object's own members in order. Names may come again; the last counts.
 pub(crate) fn members<'a>(object: &'a str, mut see: impl FnMut(Seen<'a>)) -> Result<(), Error> {
-    let mut read = || -> Result<(), SyntaxError> {
-        let mut reader = Reader::new(object);
-        reader.peek()?;
-        reader.enter()?;
-        let mut is_first = true;
-        let mut behind = reader.position();
-        while let Some(name) = reader.next_name(&mut is_first)? {
-            let value = reader.position();
-            reader.skip()?;
-            let text = object[behind..reader.position()].trim_ascii_start();
-            let text = text.strip_prefix(',').unwrap_or(text).trim_ascii_start();
-            behind = reader.position();
-            see(Seen { name, text, value: object[value..behind].trim_ascii_start() });
-        }
-        Ok(())
-    };
-    read().map_err(|e| Error::data("value is not JSON").with_source(e))
+    let not_json = || Error::data("value is not JSON");
+    let part = |range: Range<usize>| object.get(range).ok_or_else(not_json);
+    let mut scan = Scan::of(object).ok_or_else(not_json)?;
+    while let Some(place) = scan.next().map_err(|()| not_json())? {
+        let written = part(place.name.start - 1..place.name.end + 1)?;
+        let name = if place.is_escaped {
+            Cow::Owned(unescaped(written)?)
+        } else {
+            Cow::Borrowed(&written[1..written.len() - 1])
+        };
+        let text = part(place.name.start - 1..place.value.end)?;
+        see(Seen { name, text, value: part(place.value)? });
+    }
+    Ok(())
+}
+
+/// The text that is written in quotes and with escapes.
+fn unescaped(written: &str) -> Result<String, Error> {
+    let mut reader = Reader::new(written);
+    let text = reader.peek().and_then(|_| reader.take_text());
+    text.map(Cow::into_owned).map_err(|e| Error::data("value is not JSON").with_source(e))
 }
 
 /// The text of a member, if it is there.

@@ -18,6 +18,7 @@ mod hoist_field;
 mod insert_field;
 mod java_number;
 mod json_object;
+mod json_scan;
 mod mask_field;
 mod null_defaults;
 mod pattern;
