@@ -117,7 +117,8 @@ fn add_network(text: &mut Exposition, names: &Names, id: &str, footprint: &Footp
     }
 }
 
-/// All of them.
+/// All of them, for people.
+#[cfg(test)]
 pub(super) fn all() -> Vec<Metric> {
     let mut all = Vec::new();
     for names in [CONSUMER, PRODUCER, ADMIN] {

@@ -391,7 +391,8 @@ pub(super) fn add_task(text: &mut Exposition, view: &TaskView<'_>, labels: Label
     }
 }
 
-/// All of them.
+/// All of them, for people.
+#[cfg(test)]
 pub(super) fn all() -> Vec<Metric> {
     let mut all = vec![CONNECTOR_COUNT, TASK_COUNT];
     let starts = CONNECTOR_STARTS.into_iter().chain(TASK_STARTS);

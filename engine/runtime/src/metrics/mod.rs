@@ -8,6 +8,8 @@ mod connect;
 mod exposition;
 mod histogram;
 mod own;
+#[cfg(test)]
+mod page;
 mod process;
 mod sensor;
 mod task;

@@ -67,7 +67,7 @@ const HELD: Metric = Metric::own(
 const RESTARTS: Metric = Metric::own(
     "millrace_restarts_total",
     Kind::Counter,
-    "Restarts of a connector (without a task) or a task, by whomever, since the connector was made.",
+    "Restarts of a connector (without a task) or a task, by whomever, since it was made.",
 );
 
 /// A task's.
@@ -127,7 +127,8 @@ pub(super) fn add_restarts(text: &mut Exposition, metrics: &Metrics) {
     }
 }
 
-/// All of them.
+/// All of them, for people.
+#[cfg(test)]
 pub(super) fn all() -> Vec<Metric> {
     vec![
         STEP_SECONDS,

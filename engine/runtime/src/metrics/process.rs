@@ -90,7 +90,8 @@ fn boot_time() -> Option<f64> {
     field(&fs::read_to_string("/proc/stat").ok()?, "btime")
 }
 
-/// All of them.
+/// All of them, for people.
+#[cfg(test)]
 pub(super) fn all() -> Vec<Metric> {
     let process = [CPU, RESIDENT, VIRTUAL, START, FILES, MOST_FILES];
     process.into_iter().chain([JVM_MEMORY, JVM_THREADS, JVM_PAUSES, JVM_COLLECTIONS]).collect()

@@ -128,3 +128,51 @@ impl Sensor {
         if events == 0.0 { 0.0 } else { (events - sum) / events }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Java's `Avg`, `Max`, `Rate`, `CumulativeSum` and `Frequencies` of odd and even values
+    /// gave for the same values at the same times, with two samples of 30 s. (Java begins an old
+    /// sample anew when it is asked, we when something is recorded: times are then not those of
+    /// whoever asked.)
+    #[test]
+    fn numbers_are_those_of_java() {
+        const RECORDED: [(i64, f64); 9] = [
+            (0, 10.0),
+            (5_000, 30.0),
+            (20_000, 1.0),
+            (29_999, 1.0),
+            (30_000, 0.0),
+            (60_000, 5.0),
+            (95_000, 7.0),
+            (125_000, 8.0),
+            (250_500, 4.0),
+        ];
+        const JAVA: [(i64, [f64; 6]); 7] = [
+            (-1, [f64::NAN, f64::NAN, 0.0, 0.0, 0.0, 0.0]),
+            (1_000, [10.0, 10.0, 0.322_580_645_161_290_3, 10.0, 0.0, 1.0]),
+            (31_000, [8.4, 30.0, 1.354_838_709_677_419_3, 42.0, 0.4, 0.6]),
+            (61_000, [7.833_333_333_333_333, 30.0, 0.770_491_803_278_688_5, 47.0, 0.5, 0.5]),
+            (91_000, [5.0, 5.0, 0.161_290_322_580_645_16, 47.0, 1.0, 0.0]),
+            (126_000, [7.5, 8.0, 0.483_870_967_741_935_5, 62.0, 0.5, 0.5]),
+            (250_000, [f64::NAN, f64::NAN, 0.0, 62.0, 0.0, 0.0]),
+        ];
+        let windows = Windows { millis: 30_000, samples: 2 };
+        let (mut values, mut odd) = (Sensor::new(windows), Sensor::new(windows));
+        let mut recorded = RECORDED.iter().peekable();
+        for (now, expected) in JAVA {
+            while let Some((at, value)) = recorded.next_if(|(at, _)| *at <= now) {
+                values.record(*value, *at);
+                odd.record(value % 2.0, *at);
+            }
+            let (avg, max, rate) = (values.avg(now), values.max(now), values.rate(now));
+            let shares = (odd.share(now), odd.share_of_zeros(now));
+            let got = [avg, max, rate, values.total(), shares.0, shares.1];
+            let pairs = got.into_iter().zip(expected);
+            let is_same = |(a, b): (f64, f64)| a.is_nan() && b.is_nan() || (a - b).abs() < 1e-12;
+            assert!(pairs.clone().all(is_same), "{now}: {:?}", pairs.collect::<Vec<_>>());
+        }
+    }
+}

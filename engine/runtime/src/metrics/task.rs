@@ -555,3 +555,48 @@ impl StateTimer {
         self.ratio(State::Paused, self.paused, now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the calls of one batch cost: `cargo test -p millrace-runtime --lib
+    /// metrics::task -- --ignored --nocapture`.
+    #[test]
+    #[ignore = "measures"]
+    fn cost_of_a_batch() {
+        const BATCHES: u32 = 100_000;
+        let metrics = TaskMetrics::apart();
+        let partition = TopicPartition::new("orders", 0);
+        metrics.assigned(&Offsets::from([(partition.clone(), 0)]), 1);
+        let began = std::time::Instant::now();
+        for batch in 0..BATCHES {
+            let took = Duration::from_micros(50);
+            metrics.read(500, 50_000, took);
+            metrics.share().set(crate::memory::Place::Putting, 50_000);
+            metrics.spent(Step::Convert, took);
+            metrics.transformed(500, &[], &[], took);
+            metrics.consumed(&Offsets::from([(partition.clone(), i64::from(batch) * 500)]));
+            metrics.put(500, took);
+            metrics.delivered(took);
+            metrics.share().set(crate::memory::Place::Putting, 0);
+        }
+        println!("{:?} a batch", began.elapsed() / BATCHES);
+    }
+
+    #[test]
+    fn time_is_divided_among_states() {
+        let mut timer = StateTimer::default();
+        for (state, now) in [
+            (State::Running, 100),
+            (State::Paused, 400),
+            (State::Running, 500),
+            (State::Failed, 600),
+        ] {
+            timer.enter(state, now);
+        }
+        assert_eq!((timer.running_ratio(600), timer.pause_ratio(600)), (0.8, 0.2));
+        assert_eq!((timer.running_ratio(1100), timer.pause_ratio(1100)), (0.4, 0.1));
+        assert_eq!(StateTimer::default().running_ratio(5), 0.0);
+    }
+}
