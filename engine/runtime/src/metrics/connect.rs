@@ -282,8 +282,10 @@ const CONNECTOR_COUNT: Metric =
     metric(WORKER, "connector-count", Kind::Gauge, "Connectors that this worker runs.");
 const TASK_COUNT: Metric = metric(WORKER, "task-count", Kind::Gauge, "Tasks that it runs.");
 
+type GroupNumber = (Metric, fn(usize, usize) -> f64);
+
 /// Of the group of workers. One that is by itself takes part in no rebalance, and has all there is.
-const REBALANCES: [(Metric, fn(usize, usize) -> f64); 7] = [
+const REBALANCES: [GroupNumber; 7] = [
     (rebalance("rebalancing", Kind::Gauge, "1 while the worker rebalances."), |_, _| 0.0),
     (
         rebalance("completed-rebalances-total", Kind::Counter, "Rebalances it has taken part in."),

@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn text_is_escaped_and_numbers_have_prometheus_names() {
         let mut text = Exposition::new(MetricNames::Rules);
-        text.add(&RATE, &[("connector", "a\"b\\c\nd"), ("client-id", "x")], f64::NAN);
+        text.add(&RATE, &[("task", "a\"b\\c\nd"), ("client-id", "x")], f64::NAN);
         text.add(&RATE, &[], f64::INFINITY);
         let histogram = Metric::own("h", Kind::Histogram, "H");
         text.add_histogram(&histogram, &[], &[(0.5, 1), (f64::INFINITY, 2)], 3.25);
@@ -252,7 +252,7 @@ mod tests {
              h_sum 3.25\nh_count 3\n\
              # HELP kafka_connect_source_task_poll_rate A\\\\b\\nc\n\
              # TYPE kafka_connect_source_task_poll_rate gauge\n\
-             kafka_connect_source_task_poll_rate{connector=\"a\\\"b\\\\c\\nd\",clientid=\"x\"} NaN\n\
+             kafka_connect_source_task_poll_rate{task=\"a\\\"b\\\\c\\nd\",clientid=\"x\"} NaN\n\
              kafka_connect_source_task_poll_rate +Inf\n"
         );
     }
