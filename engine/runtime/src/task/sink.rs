@@ -237,7 +237,8 @@ impl SinkTaskLoop {
     }
 
     /// Lets flow what may: nothing while the connector is paused, a batch is to be put again or the
-    /// share of memory is used up, and no partition that the task has paused, or of which something waits to be converted.
+    /// share of memory is used up, and no partition that the task has paused, or of which something
+    /// waits to be converted.
     fn let_flow(&mut self, paused: bool) -> Result<()> {
         let state = &mut self.state;
         let mut still = self.context.assignment();

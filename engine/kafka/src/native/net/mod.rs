@@ -1,7 +1,7 @@
 //! Connections to brokers: decides how a request's bytes reach one broker and its answer comes
-//! back. `dial` opens streams, `tls` encrypts and `counted` counts them, `versions` says what both sides speak,
-//! `sasl` proves who the client is and `reauthentication` proves it again, `connection` keeps
-//! requests in flight.
+//! back. `dial` opens streams, `tls` encrypts and `counted` counts them, `versions` says what both
+//! sides speak, `sasl` proves who the client is and `reauthentication` proves it again,
+//! `connection` keeps requests in flight.
 
 use std::fmt;
 
