@@ -189,6 +189,12 @@ impl Batcher {
         &mut self.cells
     }
 
+    /// How many rows and bytes are missing to a full batch.
+    pub(crate) fn room(&self) -> Limits {
+        let Limits { rows, bytes } = self.limits;
+        Limits { rows: rows.saturating_sub(self.rows), bytes: bytes.saturating_sub(self.bytes) }
+    }
+
     /// Every field has its cell; `written` is when the row was, in a mode that looks at it. Says
     /// whether the batch is full.
     pub(crate) fn row_done(&mut self, bytes: usize, written: Option<Moment>) -> bool {
@@ -200,7 +206,7 @@ impl Batcher {
         }
         self.rows += 1;
         self.bytes += bytes;
-        debug_assert!(self.cells.iter().all(|c| c.len() == self.rows));
+        debug_assert!(self.cells.iter().all(|c| c.len() >= self.rows));
         self.rows >= self.limits.rows || self.bytes >= self.limits.bytes
     }
 

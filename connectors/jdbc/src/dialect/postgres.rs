@@ -6,40 +6,35 @@ mod decode;
 mod grammar;
 mod nested;
 mod options;
+mod rows;
 mod survey;
 mod target;
 mod transactions;
 mod types;
+mod wire;
 
 use async_trait::async_trait;
-use futures_util::TryStreamExt;
 use millrace_api::{Error, Result};
-use sqlx::Connection as _;
-use sqlx::Statement as _;
-use sqlx::postgres::{PgColumn, PgConnectOptions, PgRow};
-use sqlx::{
-    AssertSqlSafe, Column, ConnectOptions, Executor, PgConnection, Row, SqlSafeStr, SqlStr,
-};
+use sqlx::ConnectOptions as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tracing::instrument::WithSubscriber as _;
-use tracing::subscriber::NoSubscriber;
 
-use self::copy::{Parsed, Tuples};
 use self::decode::Decode;
 use self::grammar::PostgresGrammar;
+use self::rows::Rows;
 use self::target::PostgresTarget;
 use self::transactions::{READS, Transactions};
 use self::types::{COLUMNS_OF_TABLE, ServerColumn, catalog_query};
-use crate::batch::{Batch, Batcher, RowName, Shape};
+use self::wire::{Access, Parameter, Row, Session};
+use crate::batch::{Batch, Batcher, Shape};
 use crate::calendar::{Calendar, clock};
 use crate::dialect::judge::{Doing, judge};
 use crate::dialect::survey::Surveyed;
 use crate::dialect::target::{Grammar, Target};
 use crate::dialect::{
     Connection, Dialect, Extent, From, Missed, Select, TableColumn, TableFilter, check_times,
-    hand_over, joins_outside,
+    joins_outside,
 };
 use crate::gaps::Horizon;
 use crate::position::{Beyond, Moment, Times};
@@ -49,8 +44,8 @@ use crate::url::PostgresUrl;
 
 /// One PostgreSQL database.
 pub(crate) struct Postgres {
-    /// One set of options a host, to be tried in this order.
-    hosts: Vec<PgConnectOptions>,
+    /// To be tried in this order.
+    hosts: Vec<Access>,
     timeout: Duration,
 }
 
@@ -63,11 +58,15 @@ impl Postgres {
     }
 
     /// Connects to the first host that lets us.
-    async fn open(&self) -> Result<PgConnection> {
+    async fn open<T>(
+        &self,
+        connect: impl AsyncFn(&Access) -> std::result::Result<T, sqlx::Error>,
+    ) -> Result<T> {
         let mut failure = None;
-        for options in &self.hosts {
+        for access in &self.hosts {
+            let options = &access.options;
             let place = format!("{}:{}", options.get_host(), options.get_port());
-            let error = match tokio::time::timeout(self.timeout, options.connect()).await {
+            let error = match tokio::time::timeout(self.timeout, connect(access)).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) => judge(error, Doing::Connecting),
                 Err(_) => Error::retriable("the database did not answer in time")
@@ -95,13 +94,13 @@ impl Dialect for Postgres {
 
     // pgjdbc reports it from 42.7.5 on.
     fn catalog(&self) -> Option<&str> {
-        let options = self.hosts.first()?;
+        let options = &self.hosts.first()?.options;
         Some(options.get_database().unwrap_or(options.get_username()))
     }
 
     async fn connect(&self) -> Result<Box<dyn Connection>> {
-        let (connection, transactions) = (self.open().await?, Transactions::default());
-        Ok(Box::new(PostgresConnection { connection, transactions }))
+        let session = self.open(Session::connect).await?;
+        Ok(Box::new(PostgresConnection { session, transactions: Transactions::default() }))
     }
 
     fn grammar(&self) -> &dyn Grammar {
@@ -109,12 +108,13 @@ impl Dialect for Postgres {
     }
 
     async fn connect_target(&self, shows_values: bool) -> Result<Box<dyn Target>> {
-        Ok(Box::new(PostgresTarget::new(self.open().await?, shows_values)))
+        let connection = self.open(async |access: &Access| access.options.connect().await).await?;
+        Ok(Box::new(PostgresTarget::new(connection, shows_values)))
     }
 }
 
 struct PostgresConnection {
-    connection: PgConnection,
+    session: Session,
     transactions: Transactions,
 }
 
@@ -159,19 +159,18 @@ impl Connection for PostgresConnection {
                      AND ($5::text IS NULL OR current_database() LIKE $5) \
                    ORDER BY 1, 2";
         let wants = |kind: &str| filter.types.iter().any(|t| t.eq_ignore_ascii_case(kind));
-        let rows = sqlx::query(sql)
-            .bind(wants("TABLE"))
-            .bind(wants("VIEW"))
-            .bind(wants("SYSTEM TABLE"))
-            .bind(filter.schema_pattern.clone())
-            .bind(filter.catalog_pattern.clone())
-            .persistent(false)
-            .fetch_all(&mut self.connection)
-            .await
-            .map_err(|e| judge(e, Doing::Listing))?;
-        let table = |row: &PgRow| {
-            let schema: String = row.try_get(0)?;
-            let name: String = row.try_get(1)?;
+        let parameters = [
+            Parameter::boolean(wants("TABLE")),
+            Parameter::boolean(wants("VIEW")),
+            Parameter::boolean(wants("SYSTEM TABLE")),
+            Parameter::optional_text(filter.schema_pattern.as_deref()),
+            Parameter::optional_text(filter.catalog_pattern.as_deref()),
+        ];
+        let rows = self.session.rows(sql, &parameters).await;
+        let rows = rows.map_err(|e| judge(e, Doing::Listing))?;
+        let table = |row: &Row| {
+            let schema: String = row.get(0)?;
+            let name: String = row.get(1)?;
             Ok(TableId::new(Some(&schema), &name))
         };
         let tables: Result<_, sqlx::Error> = rows.iter().map(table).collect();
@@ -193,19 +192,14 @@ impl Connection for PostgresConnection {
                        AND a.attnum > 0 AND NOT a.attisdropped \
                    ORDER BY a.attnum";
         let place = table.to_string();
-        let rows = sqlx::query(sql)
-            .bind(table.schema.clone().unwrap_or_default())
-            .bind(table.name.clone())
-            .persistent(false)
-            .fetch_all(&mut self.connection)
-            .await
-            .map_err(|e| judge(e, Doing::Reading(&place)))?;
-        let column = |row: &PgRow| {
+        let rows = self.session.rows(sql, &named(table)).await;
+        let rows = rows.map_err(|e| judge(e, Doing::Reading(&place)))?;
+        let column = |row: &Row| {
             Ok(TableColumn {
-                name: row.try_get(0)?,
-                nullable: row.try_get(1)?,
-                counts_up: row.try_get(2)?,
-                key: row.try_get(3)?,
+                name: row.get(0)?,
+                nullable: row.get(1)?,
+                counts_up: row.get(2)?,
+                key: row.get(3)?,
             })
         };
         let columns: Result<_, sqlx::Error> = rows.iter().map(column).collect();
@@ -213,7 +207,7 @@ impl Connection for PostgresConnection {
     }
 
     async fn survey(&mut self) -> Result<Vec<Surveyed>> {
-        survey::survey(&mut self.connection).await
+        survey::survey(&mut self.session).await
     }
 
     async fn missing_index(&mut self, table: &TableId, by: &Beyond) -> Result<Option<String>> {
@@ -228,26 +222,23 @@ impl Connection for PostgresConnection {
         let keys: Vec<String> = keys.into_iter().flatten().collect();
         let Some(first) = keys.first() else { return Ok(None) };
         let name = table.sql(Quoting::Always('"'));
-        let row = sqlx::query(HAS_NO_INDEX)
-            .bind(name.clone())
-            .bind(first.clone())
-            .persistent(false)
-            .fetch_one(&mut self.connection);
+        let parameters = [Parameter::text(&name), Parameter::text(first)];
+        let row = self.session.row(HAS_NO_INDEX, &parameters).await;
         let is_missing: bool =
-            row.await.and_then(|row| row.try_get(0)).map_err(|e| judge(e, Doing::Listing))?;
+            row.and_then(|row| row.get(0)).map_err(|e| judge(e, Doing::Listing))?;
         Ok(is_missing.then(|| format!("CREATE INDEX ON {name} ({})", keys.join(", "))))
     }
 
     async fn now(&mut self) -> Result<Moment> {
         let sql = "SELECT (extract(epoch FROM current_timestamp) * 1000000)::bigint";
         let judged = |error| judge(error, Doing::Listing);
-        let row = sqlx::query(sql).persistent(false).fetch_one(&mut self.connection);
-        let micros = row.await.and_then(|row| row.try_get(0)).map_err(judged)?;
+        let row = self.session.row(sql, &[]).await;
+        let micros = row.and_then(|row| row.get(0)).map_err(judged)?;
         Ok(Moment::from_micros(micros))
     }
 
     async fn horizon(&mut self) -> Result<Option<Horizon>> {
-        told(transactions::horizon(&mut self.connection).await)
+        told(transactions::horizon(&mut self.session).await)
     }
 
     async fn unfinished(
@@ -255,7 +246,7 @@ impl Connection for PostgresConnection {
         select: &Select,
         before: Option<&Unfinished>,
     ) -> Result<Option<(Unfinished, Missed)>> {
-        told(self.transactions.look(&mut self.connection, select, before).await)
+        told(self.transactions.look(&mut self.session, select, before).await)
     }
 
     async fn extent(&mut self, table: &TableId, column: &str) -> Result<Option<Extent>> {
@@ -267,22 +258,17 @@ impl Connection for PostgresConnection {
                    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid \
                    WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = $3 \
                        AND a.atttypid IN (20, 21, 23)";
-        let row = sqlx::query(sql)
-            .bind(table.schema.clone().unwrap_or_default())
-            .bind(table.name.clone())
-            .bind(column.to_owned())
-            .persistent(false)
-            .fetch_optional(&mut self.connection);
-        let Some(row) = row.await.map_err(judged)? else { return Ok(None) };
-        let rows: i64 = row.try_get(0).map_err(judged)?;
+        let [schema, name] = named(table);
+        let rows = self.session.rows(sql, &[schema, name, Parameter::text(column)]).await;
+        let Some(row) = rows.map_err(judged)?.pop() else { return Ok(None) };
+        let rows: i64 = row.get(0).map_err(judged)?;
         let name = Quoting::Always('"').sql(column);
         let sql = format!(
             "SELECT min({name})::bigint, max({name})::bigint FROM {}",
             table.sql(Quoting::Always('"'))
         );
-        let row = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_one(&mut self.connection);
-        let row = row.await.map_err(judged)?;
-        let id = |at| row.try_get::<Option<i64>, _>(at).map_err(judged);
+        let row = self.session.row(&sql, &[]).await.map_err(judged)?;
+        let id = |at| row.get::<Option<i64>>(at).map_err(judged);
         let (Some(first), Some(last)) = (id(0)?, id(1)?) else { return Ok(None) };
         // A table that was never analysed: as if no id were missing.
         let rows = u64::try_from(rows).ok().filter(|rows| *rows > 0);
@@ -293,11 +279,10 @@ impl Connection for PostgresConnection {
     async fn share_view(&mut self) -> Result<Option<Arc<str>>> {
         let judged = |error| judge(error, Doing::Listing);
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        sqlx::raw_sql(begin).execute(&mut self.connection).await.map_err(judged)?;
-        let row = sqlx::query(AssertSqlSafe(format!("SELECT {READS} pg_export_snapshot()")))
-            .persistent(false);
-        let row = row.fetch_one(&mut self.connection).await.map_err(judged)?;
-        let name: String = row.try_get(0).map_err(judged)?;
+        self.session.run(begin).await.map_err(judged)?;
+        let sql = format!("SELECT {READS} pg_export_snapshot()");
+        let row = self.session.row(&sql, &[]).await.map_err(judged)?;
+        let name: String = row.get(0).map_err(judged)?;
         Ok(Some(name.into()))
     }
 
@@ -306,27 +291,26 @@ impl Connection for PostgresConnection {
         let judged = |error| judge(error, Doing::Reading(&place));
         // The lock that describing takes is held until the rows are read: their types cannot
         // change in between.
-        sqlx::raw_sql(begin(select)).execute(&mut self.connection).await.map_err(judged)?;
+        self.session.run(&begin(select)).await.map_err(judged)?;
         let columns = self.describe(select).await?;
         let (sql, batcher, decoders) = plan(select, &columns)?;
-        let mut rows = Rows { select, batcher, decoders, tuples: Tuples::default(), count: 0 };
-        // sqlx's stream enters the span that it is made in once a row: it is made in none.
-        let chunks = self.connection.copy_out_raw(&sql).with_subscriber(NoSubscriber::new());
-        let mut chunks = chunks.await.map_err(judged)?;
-        while let Some(chunk) = chunks.try_next().await.map_err(judged)? {
-            rows.tuples.push(chunk);
-            while rows.advance(batches).await? {}
+        self.session.begin_copy(&sql).await.map_err(judged)?;
+        let mut rows = Rows::new(select, batcher, decoders);
+        while self.session.has_copied().await.map_err(judged)? {
+            rows.take_up(&mut self.session, batches).await?;
         }
-        drop(chunks);
-        hand_over(batches, rows.batcher.take()?).await?;
-        sqlx::raw_sql("COMMIT").execute(&mut self.connection).await.map_err(judged)?;
-        Ok(())
+        rows.finish(batches).await?;
+        self.session.run("COMMIT").await.map_err(judged)
     }
 
     async fn close(self: Box<Self>) {
-        // The server forgets the session either way.
-        let _ = self.connection.close().await;
+        self.session.close().await;
     }
+}
+
+/// A table's schema and name.
+fn named(table: &TableId) -> [Parameter; 2] {
+    [Parameter::text(table.schema.as_deref().unwrap_or_default()), Parameter::text(&table.name)]
 }
 
 impl PostgresConnection {
@@ -338,27 +322,20 @@ impl PostgresConnection {
         let mut columns = match &select.from {
             From::Table(table) => {
                 let lock = format!("SELECT FROM {} LIMIT 0", table.sql(select.quoting));
-                let lock = sqlx::raw_sql(AssertSqlSafe(lock));
-                lock.execute(&mut self.connection).await.map_err(judged)?;
+                self.session.run(&lock).await.map_err(judged)?;
                 self.columns_of_table(table).await.map_err(judged)?
             }
             From::Query(query) => {
-                let columns = self.columns_of_query(query).await;
-                columns.map_err(|error| match &error {
-                    sqlx::Error::ColumnDecode { .. } => Error::fatal(
-                        "a column of the query has a type that is not known; cast it to text",
-                    )
-                    .with_source(error),
-                    _ => judged(error),
-                })?
+                let query = query.trim().trim_end_matches(';');
+                let columns = self.session.describe(query).await.map_err(judged)?;
+                columns.into_iter().map(ServerColumn::from).collect()
             }
         };
         if columns.is_empty() {
             return Ok(columns);
         }
-        let sql = AssertSqlSafe(catalog_query(&columns));
-        let rows = sqlx::query(sql).persistent(false).fetch_all(&mut self.connection);
-        for (column, row) in columns.iter_mut().zip(rows.await.map_err(judged)?) {
+        let rows = self.session.rows(&catalog_query(&columns), &[]).await.map_err(judged)?;
+        for (column, row) in columns.iter_mut().zip(rows) {
             column.complete(&row).map_err(judged)?;
         }
         if joins_outside(&select.from) {
@@ -372,32 +349,15 @@ impl PostgresConnection {
     async fn columns_of_table(
         &mut self,
         table: &TableId,
-    ) -> Result<Vec<ServerColumn>, sqlx::Error> {
-        let rows = sqlx::query(COLUMNS_OF_TABLE)
-            .bind(table.sql(Quoting::Always('"')))
-            .persistent(false)
-            .fetch_all(&mut self.connection);
-        rows.await?.iter().map(ServerColumn::new).collect()
-    }
-
-    async fn columns_of_query(&mut self, query: &str) -> Result<Vec<ServerColumn>, sqlx::Error> {
-        // A statement that was prepared before still has the columns of then.
-        self.connection.clear_cached_statements().await?;
-        let sql = AssertSqlSafe(query.trim().trim_end_matches(';').to_owned()).into_sql_str();
-        let statement = (&mut self.connection).prepare(sql).await?;
-        let column = |column: &PgColumn| ServerColumn {
-            name: column.name().to_owned(),
-            type_oid: column.type_info().oid().map_or(0, |oid| oid.0),
-            relation: column.relation_id().map_or(0, |oid| oid.0),
-            attribute: column.relation_attribute_no().unwrap_or(0),
-            ..ServerColumn::default()
-        };
-        Ok(statement.columns().iter().map(column).collect())
+    ) -> std::result::Result<Vec<ServerColumn>, sqlx::Error> {
+        let name = Parameter::text(&table.sql(Quoting::Always('"')));
+        let rows = self.session.rows(COLUMNS_OF_TABLE, &[name]).await?;
+        rows.iter().map(ServerColumn::new).collect()
     }
 }
 
 /// Begins the transaction of a reading.
-fn begin(select: &Select) -> SqlStr {
+fn begin(select: &Select) -> String {
     let mut sql = match (&select.view, select.isolation) {
         (Some(view), _) => {
             let name = view.replace('\'', "''");
@@ -410,7 +370,7 @@ fn begin(select: &Select) -> SqlStr {
     if matches!(select.from, From::Query(_)) {
         sql.push_str("; SET LOCAL client_min_messages = error");
     }
-    AssertSqlSafe(sql).into_sql_str()
+    sql
 }
 
 struct PostgresTimes;
@@ -461,77 +421,4 @@ fn plan(select: &Select, columns: &[ServerColumn]) -> Result<(String, Batcher, V
         select.sql(&names.join(", "), &PostgresTimes)
     );
     Ok((sql, Batcher::new(shape, select.limits), decoders))
-}
-
-/// The rows of one query on their way from the wire into columns.
-struct Rows<'a> {
-    select: &'a Select,
-    batcher: Batcher,
-    decoders: Vec<Decode>,
-    tuples: Tuples,
-    count: u64,
-}
-
-impl Rows<'_> {
-    /// Takes up the next row that is there as a whole, if any; hands a batch over once it is full.
-    async fn advance(&mut self, batches: &mpsc::Sender<Batch>) -> Result<bool> {
-        match self.tuples.next(self.decoders.len()) {
-            Ok(Parsed::Incomplete | Parsed::End) => return Ok(false),
-            Ok(Parsed::Row) => {}
-            Err(what) => {
-                return Err(Error::fatal("the server's COPY data is broken")
-                    .context("table", self.select.place())
-                    .context("error", what));
-            }
-        }
-        self.count += 1;
-        if let Err(error) = self.decode() {
-            hand_over(batches, self.batcher.take()?).await?;
-            return Err(error.context("table", self.select.place()));
-        }
-        let written = self.written();
-        if self.batcher.row_done(self.tuples.bytes(), written) {
-            hand_over(batches, self.batcher.take()?).await?;
-        }
-        Ok(true)
-    }
-
-    fn decode(&mut self) -> Result<()> {
-        let cells = self.batcher.cells().iter_mut();
-        for (i, (cells, decoder)) in cells.zip(&self.decoders).enumerate() {
-            let read = match self.tuples.field(i) {
-                None => {
-                    cells.null();
-                    continue;
-                }
-                Some(bytes) => decoder.read(bytes, cells, self.select.calendar),
-            };
-            if let Err(misfit) = read {
-                return Err(self.batcher.misfit(i, &misfit, &self.row_name()));
-            }
-        }
-        Ok(())
-    }
-
-    /// When the row was written, in a mode that looks at it.
-    fn written(&self) -> Option<Moment> {
-        let moment = |at: &usize| {
-            let micros =
-                self.decoders[*at].micros(self.tuples.field(*at)?, self.select.calendar)?;
-            Some(Moment::from_micros(micros))
-        };
-        self.batcher.shape().timestamps.iter().find_map(moment)
-    }
-
-    fn row_name(&self) -> RowName {
-        let shape = self.batcher.shape();
-        let key = shape.incrementing.and_then(|at| {
-            let value = self.decoders[at].whole_number(self.tuples.field(at)?)?;
-            Some((shape.fields[at].name.clone(), value.to_string()))
-        });
-        match key {
-            Some((column, value)) => RowName::Incrementing { column, value },
-            None => RowName::Counted(self.count),
-        }
-    }
 }

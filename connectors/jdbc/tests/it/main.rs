@@ -17,6 +17,7 @@ mod modes;
 mod pages;
 mod people;
 mod postgres;
+mod postgres_sessions;
 mod server;
 mod sink_config;
 mod sink_debezium;

@@ -39,19 +39,24 @@ pub(crate) fn secure_server() -> Option<(Server, PathBuf)> {
     }
     let mut authority = PathBuf::new();
     let server = Server::start(|folder| {
-        let make = "openssl req -x509 -newkey rsa:2048 -nodes -days 9 -keyout ca.key -out ca.pem \
-                -subj '/CN=authority' &&
-            openssl req -newkey rsa:2048 -nodes -keyout own.key -out own.csr -subj '/CN=server' &&
-            printf 'subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n' >extensions &&
-            openssl x509 -req -in own.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 9 \
-                -extfile extensions -out own.pem";
-        let made = Command::new("sh").args(["-c", make]).current_dir(folder).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        make_certificates(folder);
         authority = folder.join("ca.pem");
         let folder = folder.display();
         format!("--ssl-cert={folder}/own.pem --ssl-key={folder}/own.key")
     });
     Some((server, authority))
+}
+
+/// Makes `own.pem` and `own.key` for 127.0.0.1, signed by `ca.pem`, in a folder.
+pub(crate) fn make_certificates(folder: &Path) {
+    let make = "openssl req -x509 -newkey rsa:2048 -nodes -days 9 -keyout ca.key -out ca.pem \
+            -subj '/CN=authority' &&
+        openssl req -newkey rsa:2048 -nodes -keyout own.key -out own.csr -subj '/CN=server' &&
+        printf 'subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n' >extensions &&
+        openssl x509 -req -in own.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 9 \
+            -extfile extensions -out own.pem";
+    let made = Command::new("sh").args(["-c", make]).current_dir(folder).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
 const DAEMON: &str = "/usr/sbin/mariadbd";

@@ -16,28 +16,38 @@ pub(crate) const PASSWORD: &str = "hunter2&%";
 /// A running server. Its shell ends it once the pipe to this process is closed.
 pub(crate) struct Server {
     port: u16,
+    folder: PathBuf,
+    restart: String,
     _shell: Child,
 }
 
 /// The server that all tests share; none where PostgreSQL is not installed.
 pub(crate) fn server() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
-    let server = SERVER.get_or_init(|| binaries().map(|b| Server::start(&b)));
+    let server = SERVER.get_or_init(|| binaries().map(|b| Server::start_with(&b, |_| {})));
     if server.is_none() {
         eprintln!("SKIPPED: no PostgreSQL server under /usr/lib/postgresql; install postgresql");
     }
     server.as_ref()
 }
 
-fn binaries() -> Option<PathBuf> {
+/// Where the programs of the newest server are.
+pub(crate) fn binaries() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
     let number = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
     let newest = versions.map(|v| v.path()).max_by_key(|path| number(path))?;
     Some(newest.join("bin")).filter(|bin| bin.join("initdb").exists())
 }
 
+/// Runs a script.
+fn sh(script: &str) {
+    let status = Command::new("sh").args(["-c", script]).stdin(Stdio::null()).status();
+    assert!(status.unwrap().success(), "{script}");
+}
+
 impl Server {
-    fn start(bin: &Path) -> Self {
+    /// Starts one whose folder of data is completed by `prepare`.
+    pub(crate) fn start_with(bin: &Path, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap().keep();
         let open = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(&folder, open).unwrap();
@@ -53,19 +63,28 @@ impl Server {
         };
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = port.local_addr().unwrap().port();
+        let (dir, bin) = (folder.display(), bin.display());
+        let initdb = format!(
+            "cd {dir} || exit 1
+             {run_as} {bin}/initdb -D {dir}/data -U {USER} --pwfile={dir}/password -N \
+                 --auth=scram-sha-256 -E UTF8 --locale=C.UTF-8 >{dir}/initdb.log 2>&1 || exit 1"
+        );
+        sh(&initdb);
+        prepare(&folder.join("data"));
+        let own = if is_root { format!("chown -R postgres {dir}; ") } else { String::new() };
+        sh(&format!("{own}chmod 600 {dir}/data/*.key 2>/dev/null; true"));
         // `read` returns when this process is gone, however it went.
         let script = format!(
             "cd {dir} || exit 1
-             {run_as} {bin}/initdb -D {dir}/data -U {USER} --pwfile={dir}/password -N \
-                 --auth=scram-sha-256 -E UTF8 --locale=C.UTF-8 >{dir}/initdb.log 2>&1 || exit 1
              {run_as} {bin}/postgres -D {dir}/data -p {port} -c listen_addresses=127.0.0.1 \
                  -c unix_socket_directories={dir} -c fsync=off -c synchronous_commit=off \
                  </dev/null >{dir}/log 2>&1 &
              read -r _
              {run_as} {bin}/pg_ctl -D {dir}/data -m immediate stop >/dev/null 2>&1
-             rm -rf {dir}",
-            dir = folder.display(),
-            bin = bin.display(),
+             rm -rf {dir}"
+        );
+        let restart = format!(
+            "cd {dir} && {run_as} {bin}/pg_ctl -D {dir}/data -m fast -w restart >/dev/null"
         );
         let shell = Command::new("sh")
             .args(["-c", &script])
@@ -73,17 +92,28 @@ impl Server {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let server = Self { port, _shell: shell };
-        server.wait(&folder);
+        let server = Self { port, folder, restart, _shell: shell };
+        server.wait();
         server
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends all sessions, and starts anew.
+    pub(crate) fn restart(&self) {
+        sh(&self.restart);
+        self.wait();
+    }
+
     /// Waits until the server takes connections.
-    fn wait(&self, folder: &Path) {
+    fn wait(&self) {
         let start = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             if start.elapsed() > Duration::from_secs(60) {
-                let log = |name| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+                let log =
+                    |name| std::fs::read_to_string(self.folder.join(name)).unwrap_or_default();
                 panic!("the server does not start: {}{}", log("initdb.log"), log("log"));
             }
             std::thread::park_timeout(Duration::from_millis(50));

@@ -2,7 +2,7 @@
 
 use super::nested;
 use crate::calendar::{Calendar, DAY};
-use crate::cells::{Cells, Misfit};
+use crate::cells::{Cells, Misfit, not_utf8};
 use crate::numeric;
 
 /// The binary form of a type.
@@ -38,6 +38,53 @@ pub(super) enum Decode {
 pub(super) const POSTGRES_EPOCH: i64 = 10_957;
 
 impl Decode {
+    /// Appends a column's values of several rows, up to the first that does not fit: the number of
+    /// its row comes with what is wrong with it. The frequent types are read without asking for each
+    /// value what it is.
+    pub(super) fn read_column<'a>(
+        &self,
+        fields: impl Iterator<Item = Option<&'a [u8]>>,
+        cells: &mut Cells,
+        calendar: Calendar,
+    ) -> Result<(), (usize, Misfit)> {
+        macro_rules! each {
+            ($builder:ident, $bytes:ident => $value:expr) => {
+                for (row, field) in fields.enumerate() {
+                    match field {
+                        None => $builder.append_null(),
+                        Some($bytes) => {
+                            let value = (|| Ok($value))().map_err(|misfit| (row, misfit))?;
+                            $builder.append_value(value);
+                        }
+                    }
+                }
+            };
+        }
+        match (self, cells) {
+            (Self::Int4, Cells::Int32(b)) => each!(b, field => i32::from_be_bytes(exact(field)?)),
+            (Self::Int8, Cells::Int64(b)) => each!(b, field => i64::from_be_bytes(exact(field)?)),
+            (Self::Float8, Cells::Float64(b)) => {
+                each!(b, field => f64::from_be_bytes(exact(field)?));
+            }
+            (Self::Boolean, Cells::Boolean(b)) => each!(b, field => exact::<1>(field)? != [0]),
+            (Self::Text, Cells::String(b)) => {
+                each!(b, field => std::str::from_utf8(field).map_err(|_| not_utf8())?);
+            }
+            (_, cells) => {
+                for (row, field) in fields.enumerate() {
+                    match field {
+                        None => cells.null(),
+                        Some(bytes) => {
+                            let read = self.read(bytes, cells, calendar);
+                            read.map_err(|misfit| (row, misfit))?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Appends a value.
     pub(super) fn read(
         &self,

@@ -6,6 +6,7 @@ use millrace_api::{Error, Result};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
+use super::wire::{Access, Certificates};
 use crate::url::{PostgresUrl, Settings, warn_of_unknown};
 
 /// Settings of pgjdbc that mean nothing here: they tune that driver or its writing side.
@@ -30,8 +31,8 @@ const WITHOUT_EFFECT: &[&str] = &[
     "useUnicode",
 ];
 
-/// Options for each host of a URL.
-pub(super) fn of_hosts(url: &PostgresUrl) -> Result<Vec<PgConnectOptions>> {
+/// How to connect to each host of a URL.
+pub(super) fn of_hosts(url: &PostgresUrl) -> Result<Vec<Access>> {
     let settings = &url.settings;
     let mut options = PgConnectOptions::new_without_pgpass()
         .ssl_mode(ssl_mode(settings)?)
@@ -58,7 +59,21 @@ pub(super) fn of_hosts(url: &PostgresUrl) -> Result<Vec<PgConnectOptions>> {
     if let Some(database) = url.database.as_deref().or(settings.get("user")) {
         options = options.database(database);
     }
-    let of_host = |(host, port): &(String, u16)| options.clone().host(host).port(*port);
+    // Options take these from the environment, too, and do not show what they took.
+    let given = |setting: &str, variable: &str| {
+        settings.get(setting).map(str::to_owned).or_else(|| std::env::var(variable).ok())
+    };
+    let password = given("password", "PGPASSWORD");
+    let certificates = Certificates {
+        root: given("sslrootcert", "PGSSLROOTCERT"),
+        own: given("sslcert", "PGSSLCERT"),
+        key: given("sslkey", "PGSSLKEY"),
+    };
+    let of_host = |(host, port): &(String, u16)| Access {
+        options: options.clone().host(host).port(*port),
+        password: password.clone(),
+        certificates: certificates.clone(),
+    };
     Ok(url.hosts.iter().map(of_host).collect())
 }
 
@@ -103,7 +118,7 @@ mod tests {
     fn options(url: &str) -> Result<Vec<PgConnectOptions>> {
         let JdbcUrl::Postgres(url) = JdbcUrl::parse(url)? else { panic!("a PostgreSQL URL") };
         connect_timeout(&url.settings)?;
-        of_hosts(&url)
+        Ok(of_hosts(&url)?.into_iter().map(|access| access.options).collect())
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! Describes all tables of a PostgreSQL database in one query.
 
 use millrace_api::Result;
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
 
+use super::wire::{Row, Session};
 use crate::dialect::judge::{Doing, judge};
 use crate::dialect::survey::{Surveyed, SurveyedColumn, by_table};
 use crate::table::TableId;
@@ -28,24 +27,24 @@ const SURVEY: &str = "\
     WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
     ORDER BY 1, 2, a.attnum";
 
-pub(super) async fn survey(connection: &mut PgConnection) -> Result<Vec<Surveyed>> {
+pub(super) async fn survey(session: &mut Session) -> Result<Vec<Surveyed>> {
     let judged = |error| judge(error, Doing::Listing);
-    let rows = sqlx::query(SURVEY).persistent(false).fetch_all(connection).await.map_err(judged)?;
+    let rows = session.rows(SURVEY, &[]).await.map_err(judged)?;
     let columns: Result<Vec<_>, sqlx::Error> = rows.iter().map(column).collect();
     Ok(by_table(columns.map_err(judged)?))
 }
 
-fn column(row: &PgRow) -> Result<(TableId, Option<i64>, SurveyedColumn), sqlx::Error> {
-    let (schema, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-    let rows: i64 = row.try_get(2)?;
+fn column(row: &Row) -> Result<(TableId, Option<i64>, SurveyedColumn), sqlx::Error> {
+    let (schema, name): (String, String) = (row.get(0)?, row.get(1)?);
+    let rows: i64 = row.get(2)?;
     let column = SurveyedColumn {
-        name: row.try_get(3)?,
-        nullable: row.try_get(4)?,
-        counts_up: row.try_get(5)?,
-        is_integer: row.try_get(6)?,
-        is_time: row.try_get(7)?,
-        key_place: row.try_get(8)?,
-        leads_index: row.try_get(9)?,
+        name: row.get(3)?,
+        nullable: row.get(4)?,
+        counts_up: row.get(5)?,
+        is_integer: row.get(6)?,
+        is_time: row.get(7)?,
+        key_place: row.get(8)?,
+        leads_index: row.get(9)?,
     };
     Ok((TableId::new(Some(&schema), &name), Some(rows).filter(|rows| *rows >= 0), column))
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use sqlx::postgres::PgRow;
-use sqlx::{Error, PgConnection, Row};
+use sqlx::Error;
 
+use super::wire::{Parameter, Session};
 use crate::dialect::{From, Missed, Select};
 use crate::gaps::Horizon;
 use crate::position::Moment;
@@ -74,21 +74,18 @@ impl Transactions {
     /// to be over is seen by whoever reads next.
     pub(super) async fn look(
         &mut self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         select: &Select,
         before: Option<&Unfinished>,
     ) -> Result<(Unfinished, Missed), Error> {
-        let since = self.since(connection, select, before).await?;
-        let horizon = horizon(connection).await?;
-        let running = running(connection, horizon, before).await?;
+        let since = self.since(session, select, before).await?;
+        let horizon = horizon(session).await?;
+        let running = running(session, horizon, before).await?;
         let unfinished = Unfinished::new(horizon.next, running, since);
         let missed = match &select.from {
             From::Table(table) => {
-                let row = sqlx::query(ROWS_TELL)
-                    .bind(table.sql(Quoting::Always('"')))
-                    .persistent(false)
-                    .fetch_one(connection);
-                match row.await?.try_get(0)? {
+                let name = Parameter::text(&table.sql(Quoting::Always('"')));
+                match session.row(ROWS_TELL, &[name]).await?.get(0)? {
                     true => Missed::Rows(before.map(|b| condition(b, horizon.next))),
                     false => Missed::Unknown,
                 }
@@ -101,17 +98,17 @@ impl Transactions {
     /// A time before which none began that runs.
     async fn since(
         &mut self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         select: &Select,
         before: Option<&Unfinished>,
     ) -> Result<Moment, Error> {
-        let rows = sqlx::query(RUNNING).persistent(false).fetch_all(connection).await?;
+        let rows = session.rows(RUNNING, &[]).await?;
         let moment = |micros| Moment::from_micros(micros);
         let mut at = Moment::default();
         let mut running: Vec<Running> = Vec::new();
         for row in &rows {
-            at = moment(row.try_get(0)?);
-            if row.try_get(1)? {
+            at = moment(row.get(0)?);
+            if row.get(1)? {
                 select.warnings.once(
                     "the database is a standby, which does not tell when transactions of its \
                      primary began: set commit.safety.grace.ms above the longest of them, or rows \
@@ -119,8 +116,8 @@ impl Transactions {
                         .to_owned(),
                 );
             }
-            if let Some(id) = row.try_get(2)? {
-                running.push((id, row.try_get::<Option<i64>, _>(3)?.map(moment)));
+            if let Some(id) = row.get(2)? {
+                running.push((id, row.get::<Option<i64>>(3)?.map(moment)));
             }
         }
         let unknown = before.map_or(Moment::default(), |b| b.since);
@@ -154,16 +151,16 @@ impl Transactions {
 }
 
 /// Which transactions are over, by their numbers.
-pub(super) async fn horizon(connection: &mut PgConnection) -> Result<Horizon, Error> {
+pub(super) async fn horizon(session: &mut Session) -> Result<Horizon, Error> {
     // The old names: version 12 and servers that only speak the protocol have no others.
-    let row: PgRow = sqlx::query(HORIZON).persistent(false).fetch_one(connection).await?;
-    let number = |at| row.try_get::<i64, _>(at).map(i64::cast_unsigned);
+    let row = session.row(HORIZON, &[]).await?;
+    let number = |at| row.get::<i64>(at).map(i64::cast_unsigned);
     Ok(Horizon { oldest_running: number(0)?, next: number(1)? })
 }
 
 /// The numbers below the horizon's end that are in progress.
 async fn running(
-    connection: &mut PgConnection,
+    session: &mut Session,
     horizon: Horizon,
     before: Option<&Unfinished>,
 ) -> Result<Vec<RangeInclusive<u64>>, Error> {
@@ -172,16 +169,12 @@ async fn running(
     if asked.is_empty() {
         return Ok(running);
     }
-    let bound = |of: fn(&RangeInclusive<u64>) -> u64| -> Vec<i64> {
-        asked.iter().map(|range| of(range).cast_signed()).collect()
+    let bound = |of: fn(&RangeInclusive<u64>) -> u64| {
+        Parameter::numbers(asked.iter().map(|range| of(range).cast_signed()))
     };
-    let rows = sqlx::query(IN_PROGRESS)
-        .bind(bound(|range| *range.start()))
-        .bind(bound(|range| *range.end()))
-        .persistent(false)
-        .fetch_all(connection);
-    for row in rows.await? {
-        let number = row.try_get::<i64, _>(0)?.cast_unsigned();
+    let bounds = [bound(|range| *range.start()), bound(|range| *range.end())];
+    for row in session.rows(IN_PROGRESS, &bounds).await? {
+        let number = row.get::<i64>(0)?.cast_unsigned();
         running.push(number..=number);
     }
     Ok(running)

@@ -1,10 +1,7 @@
 //! Decides what each PostgreSQL type becomes, and what the server is to turn it into before.
 
-use sqlx::Row;
-use sqlx::postgres::PgRow;
-use sqlx::postgres::types::Oid;
-
 use super::decode::Decode;
+use super::wire::{Described, Row};
 use crate::batch::Field;
 use crate::dialect::Select;
 use crate::form::{Form, Hstore, NumericMapping};
@@ -102,31 +99,39 @@ pub(super) fn catalog_query(columns: &[ServerColumn]) -> String {
     )
 }
 
+/// A column of a query.
+impl From<Described> for ServerColumn {
+    fn from(column: Described) -> Self {
+        let Described { name, relation, attribute, type_oid } = column;
+        Self { name, relation, attribute, type_oid, ..Self::default() }
+    }
+}
+
 impl ServerColumn {
     /// One of a table's columns.
-    pub(super) fn new(row: &PgRow) -> Result<Self, sqlx::Error> {
+    pub(super) fn new(row: &Row) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            name: row.try_get(0)?,
-            relation: row.try_get::<Oid, _>(1)?.0,
-            attribute: row.try_get(2)?,
-            type_oid: row.try_get::<Oid, _>(3)?.0,
+            name: row.get(0)?,
+            relation: row.get(1)?,
+            attribute: row.get(2)?,
+            type_oid: row.get(3)?,
             ..Self::default()
         })
     }
 
     /// Takes over a row of the catalog query.
-    pub(super) fn complete(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
+    pub(super) fn complete(&mut self, row: &Row) -> Result<(), sqlx::Error> {
         let kind = |at: usize, modifier: usize| {
             Ok::<_, sqlx::Error>(ServerType {
-                name: row.try_get::<Option<_>, _>(at)?.unwrap_or_default(),
-                kind: row.try_get::<Option<_>, _>(at + 1)?.unwrap_or_default(),
-                modifier: row.try_get::<Option<_>, _>(modifier)?.unwrap_or(-1),
+                name: row.get::<Option<_>>(at)?.unwrap_or_default(),
+                kind: row.get::<Option<_>>(at + 1)?.unwrap_or_default(),
+                modifier: row.get::<Option<_>>(modifier)?.unwrap_or(-1),
             })
         };
         self.kind = kind(0, 2)?;
-        self.not_null = row.try_get(3)?;
+        self.not_null = row.get(3)?;
         self.item = Some(kind(4, 6)?).filter(|item| !item.name.is_empty());
-        self.dimensions = row.try_get::<Option<_>, _>(7)?.unwrap_or(0);
+        self.dimensions = row.get::<Option<_>>(7)?.unwrap_or(0);
         Ok(())
     }
 
