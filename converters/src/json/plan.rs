@@ -50,8 +50,8 @@ enum Shape {
         key: Box<Plan>,
         value: Box<Plan>,
     },
-    /// Each field with its name and what is written before its value: `,"b":`.
-    Struct(Vec<(Arc<str>, Vec<u8>, Plan)>),
+    /// Each field with its name and what is written before its value.
+    Struct(Vec<(Arc<str>, Lead, Plan)>),
     /// The first that is not null is written alone.
     Union(Vec<Plan>),
 }
@@ -113,8 +113,8 @@ impl Plan {
             }
             Shape::Struct(fields) => {
                 let columns = array.as_struct().columns();
-                let join = |((name, lead, plan), column): (&'a (Arc<str>, Vec<u8>, Self), _)| {
-                    (name, &lead[..], plan.join(column))
+                let join = |((name, lead, plan), column): (&'a (Arc<str>, Lead, Self), _)| {
+                    (name, lead, plan.join(column))
                 };
                 Values::Struct(fields.iter().zip(columns).map(join).collect())
             }
@@ -128,12 +128,36 @@ impl Plan {
     }
 }
 
-fn fields(schema: &Schema, options: Rules) -> Vec<(Arc<str>, Vec<u8>, Plan)> {
+/// What is written before a field's value: `,"b":`. Zeros fill it up to whole blocks: to copy these
+/// and take some back costs less than to copy a number of bytes that nobody foresees.
+#[derive(Debug)]
+struct Lead {
+    blocks: Vec<[u8; 16]>,
+    spare: usize,
+}
+
+impl Lead {
+    fn new(name: &str) -> Self {
+        let mut text = vec![b','];
+        append_text(name, &mut text);
+        text.push(b':');
+        let length = text.len();
+        text.resize(length.next_multiple_of(16), 0);
+        Self { blocks: text.as_chunks().0.to_vec(), spare: text.len() - length }
+    }
+
+    #[inline]
+    fn append(&self, out: &mut Vec<u8>) {
+        for block in &self.blocks {
+            out.extend_from_slice(block);
+        }
+        out.truncate(out.len() - self.spare);
+    }
+}
+
+fn fields(schema: &Schema, options: Rules) -> Vec<(Arc<str>, Lead, Plan)> {
     let field = |field: &millrace_api::data::Field| {
-        let mut lead = vec![b','];
-        append_text(&field.name, &mut lead);
-        lead.push(b':');
-        (Arc::clone(&field.name), lead, Plan::new(&field.schema, options))
+        (Arc::clone(&field.name), Lead::new(&field.name), Plan::new(&field.schema, options))
     };
     schema.fields().iter().map(field).collect()
 }
@@ -168,7 +192,7 @@ enum Values<'a> {
         keys: Box<Cells<'a>>,
         values: Box<Cells<'a>>,
     },
-    Struct(Vec<(&'a Arc<str>, &'a [u8], Cells<'a>)>),
+    Struct(Vec<(&'a Arc<str>, &'a Lead, Cells<'a>)>),
     Union(Vec<Cells<'a>>),
 }
 
@@ -306,7 +330,7 @@ fn append_map(
 }
 
 fn append_struct(
-    fields: &[(&Arc<str>, &[u8], Cells<'_>)],
+    fields: &[(&Arc<str>, &Lead, Cells<'_>)],
     row: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
@@ -315,7 +339,7 @@ fn append_struct(
         if cells.leaves_null_out && cells.is_null(row) {
             continue;
         }
-        out.extend_from_slice(lead);
+        lead.append(out);
         cells.append(row, out).map_err(|fault| fault.within(name))?;
     }
     // The comma before the first field.

@@ -34,6 +34,58 @@ const fn escapes() -> [u8; 256] {
 /// is how Java does it.
 pub(crate) fn append_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
+    let start = out.len();
+    if !append_plain(text.as_bytes(), out) {
+        out.truncate(start);
+        append_escaped(text, out);
+    }
+    out.push(b'"');
+}
+
+/// Appends bytes that all stand for themselves, as nearly all texts do; false says that some do not,
+/// and part of them may be there. Eight at a time: copying a number of them that nobody foresees
+/// costs more than what is copied twice.
+fn append_plain(bytes: &[u8], out: &mut Vec<u8>) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let Some(last) = bytes.last_chunk::<8>() else {
+        let mut are_plain = true;
+        for byte in rest {
+            are_plain &= ESCAPES[usize::from(*byte)] == 0;
+            out.push(*byte);
+        }
+        return are_plain;
+    };
+    for word in words {
+        if !are_plain(*word) {
+            return false;
+        }
+        out.extend_from_slice(word);
+    }
+    if !rest.is_empty() {
+        out.truncate(out.len() - (8 - rest.len()));
+        out.extend_from_slice(last);
+    }
+    are_plain(*last)
+}
+
+/// Whether none of eight bytes has an escape.
+#[inline(always)]
+fn are_plain(word: [u8; 8]) -> bool {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHEST: u64 = EACH << 7;
+    let word = u64::from_ne_bytes(word);
+    // The highest bit of a byte of these is set if it is below 0x20, is zero, is 0xf0 or more; not
+    // for such a byte alone, but for none if there is none.
+    let is_control = word.wrapping_sub(EACH * 0x20) & !word;
+    let is_zero = |word: u64| word.wrapping_sub(EACH) & !word;
+    let is_quote = is_zero(word ^ (EACH * u64::from(b'"')));
+    let is_backslash = is_zero(word ^ (EACH * u64::from(b'\\')));
+    let is_beyond = word & (word << 1) & (word << 2) & (word << 3);
+    (is_control | is_quote | is_backslash | is_beyond) & HIGHEST == 0
+}
+
+#[cold]
+fn append_escaped(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     let mut written = 0;
     let mut at = 0;
@@ -60,7 +112,6 @@ pub(crate) fn append_text(text: &str, out: &mut Vec<u8>) {
         written = at;
     }
     out.extend_from_slice(&bytes[written..]);
-    out.push(b'"');
 }
 
 fn append_unit(unit: u16, out: &mut Vec<u8>) {
@@ -180,6 +231,19 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(written(|out| append_text(text, out)), format!("\"{expected}\""));
+        }
+    }
+
+    #[test]
+    fn each_byte_is_escaped_wherever_it_stands() {
+        for c in ('\0'..='\u{ff}').chain(['\u{700}', '\u{ffff}', '\u{10000}', '\u{10ffff}']) {
+            for (before, after) in (0..20).flat_map(|i| (0..20).map(move |j| (i, j))) {
+                let text = format!("{}{c}{}", "a".repeat(before), "\u{20ac}".repeat(after / 3));
+                let mut expected = Vec::new();
+                append_escaped(&text, &mut expected);
+                let expected = String::from_utf8(expected).unwrap();
+                assert_eq!(written(|out| append_text(&text, out)), format!("\"{expected}\""));
+            }
         }
     }
 

@@ -33,26 +33,44 @@ pub fn append_integer(number: i64, out: &mut Vec<u8>) {
         50515253545556575859606162636465666768697071727374\
         75767778798081828384858687888990919293949596979899";
     let mut digits = [0; 20];
-    let mut start = digits.len();
     let mut rest = number.unsigned_abs();
+    let count = digit_count(rest);
+    let mut end = count;
     while rest >= 100 {
         let pair = (rest % 100) as usize * 2;
         rest /= 100;
-        start -= 2;
-        digits[start..start + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+        digits[end - 2..end].copy_from_slice(&PAIRS[pair..pair + 2]);
+        end -= 2;
     }
     if rest >= 10 {
         let pair = rest as usize * 2;
-        start -= 2;
-        digits[start..start + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+        digits[..2].copy_from_slice(&PAIRS[pair..pair + 2]);
     } else {
-        start -= 1;
-        digits[start] = b'0' + rest as u8;
+        digits[0] = b'0' + rest as u8;
     }
     if number < 0 {
         out.push(b'-');
     }
-    out.extend_from_slice(&digits[start..]);
+    // Taking some of it back costs less than copying a number of bytes that nobody foresees.
+    out.extend_from_slice(&digits);
+    out.truncate(out.len() - (digits.len() - count));
+}
+
+/// How many digits a number has: its bits say it but for one.
+fn digit_count(number: u64) -> usize {
+    const POWERS: [u64; 20] = {
+        let mut powers = [0; 20];
+        let mut i = 1;
+        while i < 20 {
+            powers[i] = 10u64.pow(i as u32);
+            i += 1;
+        }
+        powers
+    };
+    // The logarithm of 2 is 1233/4096, near enough for 64 bits.
+    let bits = (u64::BITS - (number | 1).leading_zeros()) as usize;
+    let least = (bits * 1233) >> 12;
+    least + usize::from(number >= POWERS[least])
 }
 
 /// Magnitudes that Java writes without an exponent, as `ryu` does. Of two shortest texts that are as
