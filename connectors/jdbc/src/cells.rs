@@ -2,6 +2,7 @@
 
 mod moments;
 mod nested;
+mod texts;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, BinaryViewBuilder, BooleanBuilder, Date32Builder, Decimal256Builder,
     Float32Builder, Float64Builder, Int8Builder, Int16Builder, Int32Builder, Int64Builder,
-    StringViewBuilder, Time32MillisecondBuilder, TimestampMillisecondBuilder,
+    Time32MillisecondBuilder, TimestampMillisecondBuilder,
 };
 use arrow::datatypes::i256;
 use millrace_api::Result;
@@ -19,6 +20,7 @@ use num_bigint::{BigInt, Sign};
 
 use self::moments::Moments;
 pub(crate) use self::nested::{Lists, Maps};
+pub(crate) use self::texts::Texts;
 use crate::form::Form;
 use crate::numeric::Unscaled;
 
@@ -48,7 +50,7 @@ pub(crate) enum Cells {
     Int64(Int64Builder),
     Float32(Float32Builder),
     Float64(Float64Builder),
-    String(StringViewBuilder),
+    String(Texts),
     Bytes(BinaryViewBuilder),
     Date(Date32Builder),
     Time(Time32MillisecondBuilder),
@@ -116,7 +118,7 @@ impl Cells {
             Form::Int64 => Self::Int64(Int64Builder::with_capacity(rows)),
             Form::Float32 => Self::Float32(Float32Builder::with_capacity(rows)),
             Form::Float64 => Self::Float64(Float64Builder::with_capacity(rows)),
-            Form::String => Self::String(StringViewBuilder::with_capacity(rows)),
+            Form::String => Self::String(Texts::with_capacity(rows)),
             Form::Bytes => Self::Bytes(BinaryViewBuilder::with_capacity(rows)),
             Form::Date => Self::Date(Date32Builder::with_capacity(rows)),
             Form::Time => Self::Time(Time32MillisecondBuilder::with_capacity(rows)),
@@ -200,10 +202,9 @@ impl Cells {
     /// Appends text.
     pub(crate) fn text(&mut self, text: &str) -> Result<(), Misfit> {
         match self {
-            Self::String(builder) => builder.append_value(text),
-            _ => return Err(mismatched()),
+            Self::String(texts) => texts.append(text),
+            _ => Err(mismatched()),
         }
-        Ok(())
     }
 
     /// Appends text that must be UTF-8.

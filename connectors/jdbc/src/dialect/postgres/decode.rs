@@ -2,7 +2,7 @@
 
 use super::nested;
 use crate::calendar::{Calendar, DAY};
-use crate::cells::{Cells, Misfit, not_utf8};
+use crate::cells::{Cells, Misfit};
 use crate::numeric;
 
 /// The binary form of a type.
@@ -67,9 +67,7 @@ impl Decode {
                 each!(b, field => f64::from_be_bytes(exact(field)?));
             }
             (Self::Boolean, Cells::Boolean(b)) => each!(b, field => exact::<1>(field)? != [0]),
-            (Self::Text, Cells::String(b)) => {
-                each!(b, field => std::str::from_utf8(field).map_err(|_| not_utf8())?);
-            }
+            (Self::Text, Cells::String(texts)) => return texts.append_all(fields),
             (_, cells) => {
                 for (row, field) in fields.enumerate() {
                     match field {
