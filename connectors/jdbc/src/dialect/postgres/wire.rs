@@ -215,27 +215,23 @@ impl Session {
     /// Waits for data of the COPY. False: there are no more, and the session is ready again.
     pub(super) async fn has_copied(&mut self) -> sqlx::Result<bool> {
         loop {
-            if let Some((kind, length)) = self.input.peek()? {
-                if kind == b'd' {
-                    if length > self.input.len() {
-                        self.fill().await?;
-                        continue;
-                    }
+            match self.input.peek()? {
+                Some((b'd', length)) if length <= self.input.len() => {
                     self.socket.set_flowing(self.input.since_mark() > MUCH);
                     return Ok(true);
                 }
-                self.socket.set_flowing(false);
-                match self.receive().await {
-                    Ok((b'c', _)) => {
-                        self.until_ready(|_, _| Ok(())).await?;
-                        return Ok(false);
-                    }
-                    Ok(_) => return Err(broken("a COPY is interrupted by another message")),
+                Some((_, length)) if length <= self.input.len() => match self.next() {
+                    Ok(None) => {}
+                    Ok(Some((b'c', _))) => break,
+                    Ok(Some(_)) => return Err(broken("a COPY is interrupted by another message")),
                     Err(error) => return Err(self.after(error).await),
-                }
+                },
+                _ => self.fill().await?,
             }
-            self.fill().await?;
         }
+        self.socket.set_flowing(false);
+        self.until_ready(|_, _| Ok(())).await?;
+        Ok(false)
     }
 
     /// Where the next data of the COPY lie in what was [received](Self::received); none: wait for
@@ -296,23 +292,33 @@ impl Session {
         error
     }
 
-    /// The next message that is meant for us; what the server says by the way is dealt with. Errors
-    /// are errors.
+    /// The next message that is meant for us. Errors are errors.
     async fn receive(&mut self) -> sqlx::Result<Message> {
         loop {
-            let Some((kind, body)) = self.input.take()? else {
-                self.fill().await?;
-                continue;
-            };
-            let bytes = Body(self.input.bytes(body.clone()));
-            match kind {
-                b'E' => return Err(Answer::read(bytes)?.into_error()),
-                b'N' => Answer::read(bytes)?.log(),
-                // A setting that changed, somebody's notification.
-                b'S' | b'A' => {}
-                _ => return Ok((kind, body)),
+            match self.input.peek()? {
+                Some((_, length)) if length <= self.input.len() => {
+                    if let Some(message) = self.next()? {
+                        return Ok(message);
+                    }
+                }
+                _ => self.fill().await?,
             }
         }
+    }
+
+    /// Takes the next message, if all of it is there. What the server says by the way is dealt with,
+    /// and is none.
+    fn next(&mut self) -> sqlx::Result<Option<Message>> {
+        let Some((kind, body)) = self.input.take()? else { return Ok(None) };
+        let bytes = Body(self.input.bytes(body.clone()));
+        match kind {
+            b'E' => return Err(Answer::read(bytes)?.into_error()),
+            b'N' => Answer::read(bytes)?.log(),
+            // A setting that changed, somebody's notification.
+            b'S' | b'A' => {}
+            _ => return Ok(Some((kind, body))),
+        }
+        Ok(None)
     }
 
     /// Receives more.

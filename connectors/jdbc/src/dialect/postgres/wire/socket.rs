@@ -92,7 +92,7 @@ enum State {
 const PAUSE: Duration = Duration::from_millis(1);
 /// A server that sent nothing for so many pauses is waited for.
 const MOST_IN_VAIN: u32 = 4;
-/// A read that gave less than this has emptied the kernel's buffer.
+/// A read that gave less than this, and less than it could, has emptied the kernel's buffer.
 const SHORT: usize = 64 << 10;
 
 impl Tcp {
@@ -129,9 +129,11 @@ impl Tcp {
                 self.pause = None;
             }
             self.is_drained = true;
-            match self.unwatched()?.read(buf.initialize_unfilled()) {
+            let room = buf.initialize_unfilled();
+            let most = room.len().min(SHORT);
+            match self.unwatched()?.read(room) {
                 Ok(count) => {
-                    (self.in_vain, self.is_drained) = (0, count < SHORT);
+                    (self.in_vain, self.is_drained) = (0, count < most);
                     buf.advance(count);
                     return Poll::Ready(Ok(()));
                 }

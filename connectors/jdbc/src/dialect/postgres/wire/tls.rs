@@ -14,7 +14,7 @@ use rustls::{
 use sqlx::postgres::PgSslMode;
 
 /// What a URL says of certificates: files, or their text.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(in super::super) struct Certificates {
     pub(in super::super) root: Option<String>,
     pub(in super::super) own: Option<String>,
