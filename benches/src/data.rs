@@ -133,7 +133,7 @@ pub fn sink_runs(values: &Column, rows_a_run: usize) -> Vec<SinkRecords> {
             records.partition = Some(0);
             records.timestamps = Some(range.clone().map(|n| EPOCH_MS + n).collect());
             records.offsets = Some(range.collect());
-            SinkRecords { records, topic_partition: partition() }
+            SinkRecords::new(records, partition())
         })
         .collect()
 }

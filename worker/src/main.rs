@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use millrace::commands::{
-    broker, jdbc, plugins, preview, quickstart, schema, standalone, transform, unit, version,
+    broker, dlq, jdbc, plugins, preview, quickstart, schema, standalone, transform, unit, version,
 };
 use millrace::{LogFormat, start_logging};
 
@@ -41,6 +41,8 @@ Examples:
     millrace transform -f orders.json records.json
   The same held against what is expected:
     millrace unit tests.yaml
+  What is in a dead letter queue, and why:
+    millrace dlq --worker connect-standalone.properties ls orders-dlq
   What a schema registry has, and whether a change fits:
     millrace schema --url http://localhost:8081 check orders-value order.avsc
 
@@ -54,6 +56,7 @@ enum Command {
     Quickstart(quickstart::Arguments),
     Broker(broker::Arguments),
     Plugins(plugins::Arguments),
+    Dlq(dlq::Arguments),
     Schema(schema::Arguments),
     Jdbc(jdbc::Arguments),
     Preview(preview::Arguments),
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
     let level = match arguments.command {
         Command::Standalone(_) => "info",
         Command::Broker(_)
+        | Command::Dlq(_)
         | Command::Schema(_)
         | Command::Jdbc(_)
         | Command::Preview(_)
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
         Command::Plugins(arguments) => plugins::run(&arguments),
         Command::Schema(arguments) => runtime.block_on(schema::run(arguments)),
         Command::Jdbc(arguments) => runtime.block_on(jdbc::run(arguments)),
+        Command::Dlq(arguments) => runtime.block_on(dlq::run(arguments)),
         Command::Preview(arguments) => runtime.block_on(preview::run(arguments)),
         Command::Transform(arguments) => runtime.block_on(transform::run(arguments)),
         Command::Unit(arguments) => runtime.block_on(unit::run(arguments)),

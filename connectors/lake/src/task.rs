@@ -53,6 +53,14 @@ impl Judge {
         Ok(())
     }
 
+    /// Waits until what was reported is kept: names of files pass over it.
+    async fn settle(&self) -> Result<()> {
+        match &self.reporter {
+            Some(reporter) => reporter.settle().await,
+            None => Ok(()),
+        }
+    }
+
     /// One row cannot be written: it goes to the dead letter queue, or the task fails.
     async fn report(&self, run: &SinkRecords, row: usize, error: Error) -> Result<()> {
         let error = error
@@ -121,10 +129,14 @@ impl LakeSinkTask {
         loop {
             let records = select(&run.records, &keep);
             if records.is_empty() {
+                self.judge.settle().await?;
                 return Ok(None);
             }
             let failed = match self.out.format.prepare(&records.value) {
-                Ok(prepared) => return Ok(Some((records, prepared))),
+                Ok(prepared) => {
+                    self.judge.settle().await?;
+                    return Ok(Some((records, prepared)));
+                }
                 Err(failed) => failed,
             };
             if failed.is_empty() {

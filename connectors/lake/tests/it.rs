@@ -144,7 +144,7 @@ fn records(first: i64, count: i64, length: usize) -> SinkRecords {
         Records::new("orders", Column::from_values(Some(Schema::string(false)), values));
     records.partition = Some(0);
     records.offsets = Some((first..first + count).collect());
-    SinkRecords { records, topic_partition: orders() }
+    SinkRecords::new(records, orders())
 }
 
 /// A file system of 4 MiB; none where this user may not mount one.

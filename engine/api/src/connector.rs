@@ -76,8 +76,16 @@ pub trait SinkTask: Send {
     ///
     /// Called with no records too, once a loop, so that a task can act on time. On
     /// [`ErrorKind::Retriable`](crate::ErrorKind::Retriable) the same records come again, after
-    /// [`SinkContext::set_timeout`]; any other error fails the task.
+    /// [`SinkContext::set_timeout`]; any other error fails the task. Where single records are at
+    /// fault, a task names them by [`SinkContext::refuse`] and takes the others over.
     async fn put(&mut self, records: &[SinkRecords]) -> Result<()>;
+
+    /// Whether a `put` that ended with [`ErrorKind::Data`](crate::ErrorKind::Data) has taken over
+    /// none of its records, and may be called again with a part of them. The worker then finds the
+    /// records at fault by halves, for a task that cannot tell.
+    fn puts_all_or_nothing(&self) -> bool {
+        false
+    }
 
     /// Makes durable what may be committed, and says up to where: the next offset to read of each
     /// partition. `consumed` is what was put. Left-out partitions are not committed now.
@@ -179,11 +187,30 @@ impl SourceContext {
 /// Takes records that a sink could not write (`ErrantRecordReporter`, KIP-610).
 #[async_trait]
 pub trait ErrantRecordReporter: Send + Sync {
-    /// Reports one row of those that are being put: afterwards the worker does not have the record
-    /// any more that a dead letter is made of. Returns once the record is where `errors.*` sends it; commits of its
-    /// partition wait for that. An error means that `errors.tolerance` forbids it, and must be
-    /// returned from `put`.
+    /// Reports one row, now or long after it was put, and waits for no more than room in a buffer.
+    /// The worker commits offsets only after the record is where `errors.*` sends it. An error
+    /// means that `errors.tolerance` forbids it, and must be returned from `put`.
     async fn report(&self, records: &SinkRecords, row: usize, error: Error) -> Result<()>;
+
+    /// Waits until everything reported is where `errors.*` sends it. For sinks that keep offsets of
+    /// their own, beside their data: they wait before these pass over a record.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Retriable`](crate::ErrorKind::Retriable) when that takes too long. Others are
+    /// final.
+    async fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A record that a sink task cannot write: [`SinkContext::refuse`].
+#[derive(Debug)]
+pub struct Refused {
+    /// It alone.
+    pub record: SinkRecords,
+    /// Why.
+    pub error: Error,
 }
 
 /// What a sink task may ask of its worker (`SinkTaskContext`). Cheap to clone; all wishes are taken
@@ -198,6 +225,8 @@ pub struct SinkContext {
 /// What a sink task has asked for since the worker last looked.
 #[derive(Debug, Default)]
 pub struct SinkWishes {
+    /// See [`SinkContext::refuse`].
+    pub refused: Vec<Refused>,
     /// See [`SinkContext::offset`].
     pub rewinds: Offsets,
     /// See [`SinkContext::set_timeout`].
@@ -228,6 +257,22 @@ impl SinkContext {
     /// `errors.log.enable` is configured.
     pub fn errant_record_reporter(&self) -> Option<&Arc<dyn ErrantRecordReporter>> {
         self.reporter.as_ref()
+    }
+
+    /// Names a record that cannot be written, during `put` or `pre_commit`; the others are taken
+    /// over. What becomes of it is decided by the error's kind, as soon as the call has returned
+    /// without an error:
+    ///
+    /// - [`Data`](crate::ErrorKind::Data): `errors.tolerance` decides, as for a record that cannot
+    ///   be converted: it is logged, and goes to the dead letter queue.
+    /// - [`Retriable`](crate::ErrorKind::Retriable): it alone is put again, after a pause that grows;
+    ///   `errors.retry.timeout`, where it is set, says for how long.
+    /// - all others fail the task.
+    ///
+    /// Its offset is not committed before that. Unlike with
+    /// [`errant_record_reporter`](Self::errant_record_reporter) nothing needs to be configured.
+    pub fn refuse(&self, records: &SinkRecords, row: usize, error: Error) {
+        self.wishes().refused.push(Refused { record: records.slice(row, 1), error });
     }
 
     /// Reads a partition on from this offset, before the next `put`.

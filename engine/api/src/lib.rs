@@ -15,7 +15,7 @@ mod transform;
 pub use config::{Config, ConfigDef, Props};
 pub use connector::{
     Connector, ConnectorContext, ConnectorRequests, ErrantRecordReporter, OffsetReader, Offsets,
-    SinkContext, SinkTask, SinkWishes, SourceContext, SourceTask,
+    Refused, SinkContext, SinkTask, SinkWishes, SourceContext, SourceTask,
 };
 pub use converter::{Converter, ConverterRole, HeaderConverter, RawHeaders, Serialized};
 pub use error::{Error, ErrorKind, Result};

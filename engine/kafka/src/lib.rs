@@ -38,6 +38,7 @@ pub use admin::{ClusterDescription, GroupDescription, GroupMember, Isolation, No
 pub use connect::{clients, connect};
 pub use footprint::Footprint;
 pub use millrace_api::RawHeaders;
+pub use millrace_api::data::Fetched;
 
 #[doc(hidden)] // For a fuzz target.
 pub use native::group::consumer_protocol::read_each_kind;
@@ -52,26 +53,6 @@ pub mod group {
 
 /// Client settings under the names Kafka's Java clients use. Sorted, so that logs are stable.
 pub type Properties = BTreeMap<String, String>;
-
-/// Consecutive records of one topic partition, as the log holds them.
-///
-/// All columns have the same length. Keys and values are slices of shared buffers: nothing is
-/// copied when a run is cloned or cut.
-#[derive(Clone, Debug)]
-pub struct Fetched {
-    /// Where the records came from.
-    pub topic_partition: TopicPartition,
-    /// The offset of each record, ascending; gaps are legal (compaction, transactions).
-    pub offsets: ScalarBuffer<i64>,
-    /// Milliseconds since the epoch, -1 where the record has none.
-    pub timestamps: ScalarBuffer<i64>,
-    /// Null where the record has no key.
-    pub keys: BinaryViewArray,
-    /// Null is a tombstone.
-    pub values: BinaryViewArray,
-    /// Empty when no record has headers, else one entry a record.
-    pub headers: Vec<RawHeaders>,
-}
 
 /// Records for one topic, to be appended in order.
 #[derive(Clone, Debug)]
@@ -95,13 +76,6 @@ pub struct Outgoing {
 fn cell_bytes(cells: &BinaryViewArray) -> usize {
     // The low half of a view is its length, and a null's is 0.
     cells.views().iter().map(|view| *view as u32 as usize).sum()
-}
-
-impl Fetched {
-    /// How many bytes keys and values have. Headers do not count.
-    pub fn bytes(&self) -> usize {
-        cell_bytes(&self.keys) + cell_bytes(&self.values)
-    }
 }
 
 impl Outgoing {
@@ -132,6 +106,11 @@ pub trait Acknowledge: Send + Sync {
     fn acknowledged(&self, records: usize);
     /// So many records of the run are lost for good: the producer has used up its retries.
     fn failed(&self, records: usize, error: &Error);
+    /// This record of the run is lost for good: told in place of [`failed`](Self::failed) where it
+    /// is known which one it is.
+    fn failed_row(&self, _row: usize, error: &Error) {
+        self.failed(1, error);
+    }
 }
 
 /// A Kafka cluster, or something that behaves like one.

@@ -175,10 +175,8 @@ impl Preview {
                     if let Some(row) = failures.into_iter().flat_map(|f| f.rows).next() {
                         return Err(row.error);
                     }
-                    read.extend(transformed.into_iter().map(|records| SinkRecords {
-                        records,
-                        topic_partition: run.topic_partition.clone(),
-                    }));
+                    let sunk = |records| SinkRecords::new(records, run.topic_partition.clone());
+                    read.extend(transformed.into_iter().map(sunk));
                 }
             }
         }

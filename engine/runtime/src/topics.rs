@@ -116,6 +116,10 @@ impl Acknowledge for Told {
     fn failed(&self, records: usize, error: &millrace_api::Error) {
         self.run.failed(records, error);
     }
+
+    fn failed_row(&self, row: usize, error: &millrace_api::Error) {
+        self.run.failed_row(row, error);
+    }
 }
 
 #[cfg(test)]

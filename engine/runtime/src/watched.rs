@@ -68,6 +68,10 @@ impl SinkTask for Watched<dyn SinkTask> {
         self.plugin.put(records).await
     }
 
+    fn puts_all_or_nothing(&self) -> bool {
+        self.plugin.puts_all_or_nothing()
+    }
+
     async fn pre_commit(&mut self, consumed: &Offsets) -> Result<Offsets> {
         let _call = during("preCommit", self.class);
         self.plugin.pre_commit(consumed).await

@@ -28,7 +28,9 @@ use crate::metrics::{Metrics, Registration, TaskMetrics};
 use crate::plugin_runtime::{Job, PluginRuntime};
 use crate::status::{State, Status, StatusStore, StatusWriter};
 use crate::store::offsets::{ConnectorOffsets, OffsetStore};
+use crate::task::converted::Originals;
 use crate::task::errors::ErrorPolicy;
+use crate::task::errors::letters::DeadLetters;
 use crate::task::offsets::SubmittedRecords;
 use crate::task::sink::{SinkPipeline, SinkState, SinkTaskLoop};
 use crate::task::skipped::{SkippingConsumer, Skips};
@@ -223,8 +225,7 @@ impl Worker {
             Open::Source { task: open, .. } => {
                 let offsets: Arc<dyn OffsetReader> =
                     Arc::new(self.connector_offsets(&id.connector));
-                let errors = config.errors();
-                let errors = ErrorPolicy::new(id.clone(), errors, redaction.clone(), None, metrics);
+                let errors = self.errors(id, &config, redaction, metrics).await?;
                 let pipeline = self.source_pipeline(id, &config, topics, errors).await?;
                 let context = SourceContext::new(Arc::clone(&id.connector), offsets);
                 let task = Watched::new("", opened(open(task, context)).await?);
@@ -233,8 +234,7 @@ impl Worker {
                 SourceTaskLoop { task, pipeline, committer, wishes, status, metrics }.run().await
             }
             Open::Sink { task: open, .. } => {
-                let errors = self.sink_errors(id, &config, redaction, metrics).await?;
-                let errors = Arc::new(errors);
+                let errors = Arc::new(self.errors(id, &config, redaction, metrics).await?);
                 let context = SinkContext::new(Arc::clone(&id.connector), errors.reporter());
                 let task = Watched::new("", opened(open(task, context.clone())).await?);
                 let pipeline = self.sink_pipeline(&config, Arc::clone(&errors), topics, metrics)?;
@@ -242,7 +242,8 @@ impl Worker {
                 let mut consumer = SkippingConsumer::around(consumer, skips, errors);
                 consumer.subscribe(&config.subscription()?).await?;
                 let (interval, timeout) = (self.config.commit_interval, self.config.commit_timeout);
-                let state = SinkState::new(interval, timeout, config.patience());
+                let (patience, retries) = (config.patience(), config.put_retries());
+                let state = SinkState::new(interval, timeout, patience, retries);
                 let (status, metrics) = (status.clone(), Arc::clone(metrics));
                 SinkTaskLoop { task, context, pipeline, consumer, wishes, status, metrics, state }
                     .run()
@@ -267,7 +268,8 @@ impl Worker {
             chain: plugins::chain(catalog, common, props)?,
             converters: plugins::converters(catalog, &self.config, common, props)?,
             metrics: Arc::clone(errors.metrics()),
-            errors,
+            errors: Arc::new(errors),
+            retries: config.retries(),
             patience: config.patience(),
             producer,
             topics,
@@ -322,29 +324,31 @@ impl Worker {
             converters: plugins::converters(catalog, &self.config, common, props)?,
             errors,
             metrics: Arc::clone(metrics),
+            retries: config.retries(),
+            originals: Originals::default(),
             topics,
         })
     }
 
-    async fn sink_errors(
+    async fn errors(
         &self,
         id: &TaskId,
         config: &ConnectorConfig,
         redaction: &Redaction,
         metrics: &Arc<TaskMetrics>,
     ) -> Result<ErrorPolicy> {
-        let errors = config.errors();
-        let producer = match (&errors.dead_letter_queue, &config.sink) {
-            (Some((topic, _)), Some(keys)) => {
-                let replicas = keys.dead_letter_queue_replication_factor;
+        let letters = match config.dead_letters()? {
+            None => None,
+            Some(keys) => {
                 let cluster = self.admin(&id.connector, &config.props)?;
-                create_dead_letter_queue(&*cluster, topic, replicas).await?;
+                create_dead_letter_queue(&*cluster, &keys.topic, keys.replication_factor).await?;
                 let properties = clients::dead_letter_producer(&self.config, &config.props, id)?;
-                Some(self.producer(properties, &config.props, metrics.share()).await?)
+                let producer = self.producer(properties, &config.props, metrics.share()).await?;
+                Some(DeadLetters::new(&keys.topic, keys.context, producer, metrics))
             }
-            _ => None,
         };
-        Ok(ErrorPolicy::new(id.clone(), errors, redaction.clone(), producer, metrics))
+        let (id, redaction) = (id.clone(), redaction.clone());
+        Ok(ErrorPolicy::new(id, config.errors(), redaction, letters, metrics))
     }
 }
 

@@ -135,7 +135,7 @@ impl<'a, F: SinkFixture> Driver<'a, F> {
         records.partition = Some(number);
         records.timestamps = Some(vec![1_700_000_000_000; offsets.len()].into());
         records.offsets = Some(offsets.map(|o| o as i64).collect());
-        SinkRecords { records, topic_partition }
+        SinkRecords::new(records, topic_partition)
     }
 
     async fn try_put(&mut self, batches: &[SinkRecords]) -> Result<()> {

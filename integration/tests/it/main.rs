@@ -35,6 +35,7 @@ macro_rules! on_all_backends {
 mod bad_peers;
 mod broker_tools;
 mod crash;
+mod dead_letters;
 mod differential;
 mod drill;
 mod faults;

@@ -2,6 +2,7 @@
 
 pub mod broker;
 mod connector_file;
+pub mod dlq;
 pub mod jdbc;
 mod picture;
 pub mod plugins;

@@ -58,7 +58,7 @@ fn run_of(value: Column, first_offset: i64) -> SinkRecords {
     let mut records = Records::new("lines", value);
     let rows = records.len() as i64;
     records.offsets = Some((first_offset..first_offset + rows).collect());
-    SinkRecords { records, topic_partition: TopicPartition::new("lines", 0) }
+    SinkRecords::new(records, TopicPartition::new("lines", 0))
 }
 
 fn strings(numbers: Range<usize>) -> Column {

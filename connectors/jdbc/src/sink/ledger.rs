@@ -340,7 +340,7 @@ mod tests {
         let mut records =
             Records::new("t", Column::from_values(Some(Schema::string(false)), texts));
         records.offsets = Some((first..first + 3).collect());
-        let records = SinkRecords { records, topic_partition: TopicPartition::new("t", 0) };
+        let records = SinkRecords::new(records, TopicPartition::new("t", 0));
         let mut batch = Batch::default();
         batch.add(converter.convert(Arc::new(records), &mut Vec::new()).unwrap());
         batch

@@ -90,10 +90,7 @@ impl JdbcSinkTask {
                 let taken = self.open_batch().rows();
                 let room = self.config.batch_size() - taken;
                 let len = room.min(run.records.len() - start);
-                let part = Arc::new(SinkRecords {
-                    records: run.records.slice(start, len),
-                    topic_partition: run.topic_partition.clone(),
-                });
+                let part = Arc::new(run.slice(start, len));
                 let mut refused = Vec::new();
                 let run = self.converter.convert(part, &mut refused)?;
                 // Before the others: offsets of what is gathered pass over what was refused.
@@ -133,16 +130,7 @@ impl JdbcSinkTask {
     fn due(&self) -> Option<Instant> {
         let oldest = self.batches.front()?;
         let since = oldest.since()?;
-        Some(if self.is_full(oldest) { since } else { since + self.linger() })
-    }
-
-    /// How long rows wait for others. Not at all where a row that is refused is to be reported:
-    /// the worker knows the record it was until `put` has returned.
-    fn linger(&self) -> Duration {
-        match self.context.errant_record_reporter() {
-            Some(_) => Duration::ZERO,
-            None => self.config.linger(),
-        }
+        Some(if self.is_full(oldest) { since } else { since + self.config.linger() })
     }
 
     fn is_due(&self) -> bool {
@@ -166,7 +154,12 @@ impl JdbcSinkTask {
         self.wait_out_trouble()?;
         while !self.batches.is_empty() && (all || self.is_due()) {
             let reported = self.context.clone();
-            let written = self.write_oldest(&Reporter(&reported)).await;
+            let rejects = Reporter(&reported);
+            if self.ledger.is_some() {
+                // What was rejected when it was taken: the ledger passes over it.
+                rejects.settle().await.map_err(|error| self.failed(error, false))?;
+            }
+            let written = self.write_oldest(&rejects).await;
             if let Err((error, is_connecting)) = written {
                 return Err(self.failed(error, is_connecting));
             }
@@ -366,6 +359,13 @@ impl Rejects for Reporter<'_> {
                  errors.deadletterqueue.topic.name pass over such records",
             )
             .with_source(error)),
+        }
+    }
+
+    async fn settle(&self) -> Result<()> {
+        match self.0.errant_record_reporter() {
+            Some(reporter) => reporter.settle().await,
+            None => Ok(()),
         }
     }
 }

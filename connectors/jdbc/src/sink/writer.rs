@@ -21,6 +21,9 @@ use crate::table::Quoting;
 #[async_trait::async_trait]
 pub(super) trait Rejects: Send + Sync {
     async fn reject(&self, refused: Refused) -> Result<()>;
+
+    /// Waits until all of them are where they are kept.
+    async fn settle(&self) -> Result<()>;
 }
 
 /// What writes.
@@ -85,7 +88,7 @@ impl Writer {
     }
 
     /// Writes a batch, and its offsets into the ledger if there is one: all or nothing. Rows that
-    /// cannot be written are rejected one by one before the others are committed.
+    /// cannot be written are rejected one by one, and kept before the ledger passes over them.
     ///
     /// # Errors
     ///
@@ -210,6 +213,9 @@ impl Transaction<'_> {
         }
         match ledger {
             Some(ledger) => {
+                if let Some(rejects) = self.rejects {
+                    rejects.settle().await?;
+                }
                 ledger.write(target, batch).await?;
                 target.execute("COMMIT").await?;
                 ledger.committed();

@@ -150,7 +150,7 @@ pub(crate) fn records_of(topic: &str, offset: i64, key: Column, value: Column) -
     records.partition = Some(0);
     records.key = key;
     records.offsets = Some((offset..offset + rows).collect());
-    SinkRecords { records, topic_partition: partition(0) }
+    SinkRecords::new(records, partition(0))
 }
 
 /// A struct's schema: `id INT32`, `name STRING?`, a word each.

@@ -257,7 +257,7 @@ async fn of_source(database: &Database, more: &[(&str, &str)], count: usize) -> 
         records.partition = Some(0);
         records.offsets = Some((offset..offset + rows).collect());
         offset += rows;
-        SinkRecords { records, topic_partition: TopicPartition::new("orders", 0) }
+        SinkRecords::new(records, TopicPartition::new("orders", 0))
     });
     sunk.collect()
 }

@@ -158,7 +158,7 @@ fn put_together(source: &TopicPartition, value: Column, offsets: &[i64]) -> Sink
     let mut records = Records::new(Arc::clone(&source.topic), value);
     records.partition = Some(source.partition);
     records.offsets = Some(ScalarBuffer::from(offsets.to_vec()));
-    SinkRecords { records, topic_partition: source.clone() }
+    SinkRecords::new(records, source.clone())
 }
 
 fn run(offsets: std::ops::Range<i64>) -> SinkRecords {

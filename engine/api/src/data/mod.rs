@@ -24,7 +24,8 @@ pub use hash_order::{in_hash_map_order, java_string_hash};
 pub use parse_string::parse_string;
 pub use printer::Printer;
 pub use records::{
-    Header, Headers, Records, RowError, SinkRecords, SourceOffset, SourcePartition, SourceRecords,
+    Fetched, Header, Headers, Records, RowError, SinkRecords, SourceOffset, SourcePartition,
+    SourceRecords,
 };
 pub use schema::{Field, Kind, Schema, SchemaBuilder, SchemaRef, logical};
 pub use value::{Decimal, Struct, Value};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::BooleanArray;
 use arrow::buffer::ScalarBuffer;
 
+use crate::converter::{RawHeaders, Serialized};
 use crate::data::column::keep;
 use crate::data::{Column, SchemaRef, Value};
 use crate::{Error, TopicPartition};
@@ -165,6 +166,37 @@ pub struct SourceRecords {
     pub source_offset: Option<SourceOffset>,
 }
 
+/// Consecutive records of one topic partition, as the log holds them.
+///
+/// All columns have the same length. Keys and values are slices of shared buffers: nothing is
+/// copied when a run is cloned or cut.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// Where the records came from.
+    pub topic_partition: TopicPartition,
+    /// The offset of each record, ascending; gaps are legal (compaction, transactions).
+    pub offsets: ScalarBuffer<i64>,
+    /// Milliseconds since the epoch, -1 where the record has none.
+    pub timestamps: ScalarBuffer<i64>,
+    /// Null where the record has no key.
+    pub keys: Serialized,
+    /// Null is a tombstone.
+    pub values: Serialized,
+    /// Empty when no record has headers, else one entry a record.
+    pub headers: Vec<RawHeaders>,
+}
+
+impl Fetched {
+    /// How many bytes keys and values have. Headers do not count.
+    pub fn bytes(&self) -> usize {
+        // The low half of a view is its length, and a null's is 0.
+        let cells = |cells: &Serialized| -> usize {
+            cells.views().iter().map(|view| *view as u32 as usize).sum()
+        };
+        cells(&self.keys) + cells(&self.values)
+    }
+}
+
 /// Records of one topic partition on their way to a sink; [`Records::offsets`] is always there.
 #[derive(Clone, Debug)]
 pub struct SinkRecords {
@@ -172,12 +204,48 @@ pub struct SinkRecords {
     pub records: Records,
     /// Where they came from: the names that offsets are committed under.
     pub topic_partition: TopicPartition,
+    /// These records and perhaps others as they came from Kafka, where a dead letter may be made of
+    /// one. Whoever keeps records keeps these too, and with them the buffers they lie in.
+    pub original: Option<Arc<Fetched>>,
 }
 
 impl SinkRecords {
+    /// Records of which no dead letter is ever made.
+    pub fn new(records: Records, topic_partition: TopicPartition) -> Self {
+        Self { records, topic_partition, original: None }
+    }
+
     /// The offset of each record.
     pub fn offsets(&self) -> &[i64] {
         self.records.offsets.as_deref().expect("the worker gives every sink record its offset")
+    }
+
+    /// Records `offset..offset + len`; shares the buffers.
+    #[must_use]
+    pub fn slice(&self, offset: usize, len: usize) -> Self {
+        self.with(self.records.slice(offset, len))
+    }
+
+    /// The records where the mask is true; the mask has a bit a record and no nulls.
+    #[must_use]
+    pub fn filter(&self, mask: &BooleanArray) -> Self {
+        self.with(self.records.filter(mask))
+    }
+
+    /// Whether both are of one run that came from Kafka.
+    pub fn is_of_the_run_of(&self, other: &Self) -> bool {
+        match (&self.original, &other.original) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            _ => false,
+        }
+    }
+
+    fn with(&self, records: Records) -> Self {
+        Self {
+            records,
+            topic_partition: self.topic_partition.clone(),
+            original: self.original.clone(),
+        }
     }
 }
 

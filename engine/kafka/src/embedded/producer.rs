@@ -50,7 +50,8 @@ impl EmbeddedProducer {
                 false => self.writer.push(&record),
             };
             if let Err(error) = pushed {
-                run.failed(1, &error);
+                run.left -= 1;
+                run.ack.failed_row(row, &error);
             }
         }
         self.close(run);

@@ -12,11 +12,14 @@ use regex::Regex;
 
 use super::versions;
 use crate::task::errors::ErrorConfig;
+use crate::task::errors::retries::Retries;
 use crate::task::patience::Patience;
 
 const COMMON: &str = "Common";
 const ERRORS: &str = "Error Handling";
 const EXACTLY_ONCE: &str = "Exactly Once Support";
+
+const RETRY_TIMEOUT: &str = "errors.retry.timeout";
 
 /// What a connector's keys of its topics' creation begin with.
 pub(crate) const TOPIC_CREATION: &str = "topic.creation.";
@@ -117,20 +120,29 @@ pub(crate) struct SinkKeys {
     #[config(key = "topics.regex", importance = High, default = "", validate = regex)]
     #[config(group = COMMON, order = 4, width = Long, display = "Topics regex")]
     pub(crate) topics_regex: String,
+    #[config(nested)]
+    #[allow(dead_code, reason = "sources have them too, undefined: they are read by themselves")]
+    pub(crate) dead_letters: DeadLetterKeys,
+}
+
+/// Where failed records go. Java defines these keys for sinks only. Here they work for sources too,
+/// which do not define them either: answers to `/validate` are Java's.
+#[derive(Clone, Debug, Config)]
+pub(crate) struct DeadLetterKeys {
     /// The name of the topic to be used as the dead letter queue (DLQ) for messages that result in an error when processed by this sink connector, or its transformations or converters. The topic name is blank by default, which means that no messages are to be recorded in the DLQ.
     #[config(key = "errors.deadletterqueue.topic.name", importance = Medium, default = "")]
     #[config(group = ERRORS, order = 6, width = Medium, display = "Dead Letter Queue Topic Name")]
-    pub(crate) dead_letter_queue: String,
+    pub(crate) topic: String,
     /// Replication factor used to create the dead letter queue topic when it doesn't already exist.
     #[config(key = "errors.deadletterqueue.topic.replication.factor", importance = Medium)]
     #[config(default = 3, group = ERRORS, order = 7, width = Medium)]
     #[config(display = "Dead Letter Queue Topic Replication Factor")]
-    pub(crate) dead_letter_queue_replication_factor: i16,
+    pub(crate) replication_factor: i16,
     /// If true, add headers containing error context to the messages written to the dead letter queue. To avoid clashing with headers from the original record, all error context header keys, all error context header keys will start with <code>__connect.errors.</code>
     #[config(key = "errors.deadletterqueue.context.headers.enable", importance = Medium)]
     #[config(default = false, group = ERRORS, order = 8, width = Medium)]
     #[config(display = "Enable Error Context Headers")]
-    pub(crate) dead_letter_queue_context: bool,
+    pub(crate) context: bool,
 }
 
 /// Keys of sources alone.
@@ -223,19 +235,36 @@ impl ConnectorConfig {
     }
 
     pub(crate) fn errors(&self) -> ErrorConfig {
-        let queue = self.sink.as_ref().filter(|s| !s.dead_letter_queue.is_empty());
         ErrorConfig {
             tolerate_all: self.common.errors_tolerance == "all",
             log: self.common.errors_log_enable,
             log_messages: self.common.errors_log_include_messages,
-            dead_letter_queue: queue
-                .map(|s| (s.dead_letter_queue.clone(), s.dead_letter_queue_context)),
+        }
+    }
+
+    /// Where records go that fail; none if they go nowhere.
+    pub(crate) fn dead_letters(&self) -> Result<Option<DeadLetterKeys>> {
+        let keys = DeadLetterKeys::parse(&self.props)?;
+        Ok((!keys.topic.is_empty()).then_some(keys))
+    }
+
+    /// How often transformations and converters are repeated.
+    pub(crate) fn retries(&self) -> Retries {
+        Retries::new(self.common.errors_retry_timeout, self.common.errors_retry_delay_max_ms)
+    }
+
+    /// How often records are put again that a sink task refuses: for ever, as a batch is, unless the
+    /// connector says how long.
+    pub(crate) fn put_retries(&self) -> Retries {
+        match self.props.contains_key(RETRY_TIMEOUT) {
+            true => self.retries(),
+            false => Retries::new(-1, self.common.errors_retry_delay_max_ms),
         }
     }
 
     /// How long a task waits for what its converters ask others.
     pub(crate) fn patience(&self) -> Patience {
-        let given = self.props.contains_key("errors.retry.timeout");
+        let given = self.props.contains_key(RETRY_TIMEOUT);
         let timeout = given.then_some(self.common.errors_retry_timeout);
         Patience::new(timeout, self.common.errors_retry_delay_max_ms)
     }

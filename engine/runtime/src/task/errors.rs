@@ -1,20 +1,23 @@
 //! Decides what becomes of a record that cannot be processed: `errors.tolerance`, the log, and the
 //! dead letter queue (KIP-298).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+pub(crate) mod letters;
+pub(crate) mod retries;
+mod source;
+pub(crate) mod unsent;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, BinaryViewArray, BooleanArray, UInt32Array};
-use arrow::compute::take;
+use arrow::array::BooleanArray;
 use async_trait::async_trait;
-use bytes::Bytes;
-use millrace_api::data::{RowError, SinkRecords};
+use millrace_api::data::{Fetched, RowError, SinkRecords, SourceRecords};
 use millrace_api::{ErrantRecordReporter, Error, Result};
-use millrace_kafka::{Acknowledge, Fetched, Outgoing, Producer, RawHeaders};
-use tokio::sync::Mutex as AsyncMutex;
+use millrace_kafka::Outgoing;
 
+use self::letters::{Cause, Dead, DeadLetters};
+use self::unsent::UnsentRecords;
 use crate::config::redaction::Redaction;
-use crate::memory::Place;
 use crate::metrics::{ErrorClass, TaskMetrics};
 use crate::task::TaskId;
 
@@ -25,6 +28,7 @@ pub(crate) enum Stage {
     KeyConverter,
     ValueConverter,
     HeaderConverter,
+    KafkaProduce,
     TaskPut,
 }
 
@@ -35,16 +39,21 @@ impl Stage {
             Self::KeyConverter => "KEY_CONVERTER",
             Self::ValueConverter => "VALUE_CONVERTER",
             Self::HeaderConverter => "HEADER_CONVERTER",
+            Self::KafkaProduce => "KAFKA_PRODUCE",
             Self::TaskPut => "TASK_PUT",
         }
     }
 }
 
-/// A record as it came from Kafka.
+/// The run that a record was part of before anything was done to it.
 #[derive(Clone, Copy)]
-pub(crate) struct Original<'a> {
-    pub(crate) run: &'a Fetched,
-    pub(crate) row: usize,
+pub(crate) enum Origin<'a> {
+    /// Where a sink has it from.
+    Kafka(&'a Fetched),
+    /// As a source polled it.
+    Source(&'a SourceRecords),
+    /// Nobody knows: the connector has made it itself.
+    Unknown,
 }
 
 /// The rows of a batch that failed at one stage.
@@ -61,8 +70,6 @@ pub(crate) struct ErrorConfig {
     pub(crate) tolerate_all: bool,
     pub(crate) log: bool,
     pub(crate) log_messages: bool,
-    /// Topic and whether to add context headers.
-    pub(crate) dead_letter_queue: Option<(String, bool)>,
 }
 
 /// One task's error policy.
@@ -71,68 +78,129 @@ pub(crate) struct ErrorPolicy {
     config: ErrorConfig,
     /// What neither the log nor a dead letter shows.
     redaction: Redaction,
-    dead_letters: Option<AsyncMutex<Box<dyn Producer>>>,
+    letters: Option<DeadLetters>,
     metrics: Arc<TaskMetrics>,
-    /// The runs of the batch a sink task is working on.
-    originals: Mutex<Vec<Fetched>>,
+    /// What a source's producer has given up.
+    pub(crate) unsent: UnsentRecords,
 }
 
 impl ErrorPolicy {
-    /// `dead_letters` is the producer of the dead letter queue, if one is configured.
+    /// `letters` is the way to the dead letter queue, if one is configured.
     pub(crate) fn new(
         id: TaskId,
         config: ErrorConfig,
         redaction: Redaction,
-        dead_letters: Option<Box<dyn Producer>>,
+        letters: Option<DeadLetters>,
         metrics: &Arc<TaskMetrics>,
     ) -> Self {
-        let dead_letters = dead_letters.map(AsyncMutex::new);
-        let metrics = Arc::clone(metrics);
-        Self { id, config, redaction, dead_letters, metrics, originals: Mutex::default() }
+        let (metrics, unsent) = (Arc::clone(metrics), UnsentRecords::default());
+        Self { id, config, redaction, letters, metrics, unsent }
     }
 
     pub(crate) fn metrics(&self) -> &Arc<TaskMetrics> {
         &self.metrics
     }
 
-    /// Reports each row, then fails unless all may be skipped. `original` finds a row's record as
-    /// it came from Kafka; a source has none.
+    /// Whether anybody wants to know what a record was that failed, beyond its error.
+    pub(crate) fn wants_originals(&self) -> bool {
+        self.letters.is_some() || self.config.log
+    }
+
+    pub(crate) fn tolerates_all(&self) -> bool {
+        self.config.tolerate_all
+    }
+
+    /// Whether a source's records are known until the producer has written them: those that it
+    /// gives up are then logged one by one, or become dead letters.
+    pub(crate) fn follows_records(&self) -> bool {
+        self.config.tolerate_all && (self.config.log || self.letters.is_some())
+    }
+
+    pub(crate) fn letters(&self) -> Option<&DeadLetters> {
+        self.letters.as_ref()
+    }
+
+    /// Logs each row and sends its dead letter, then fails unless all may be skipped. `place` finds
+    /// a row in the run it came from.
     ///
-    /// Records reach the dead letter queue before this returns, also when the task is about to
-    /// fail, so no offset can be committed past a record that is nowhere.
-    pub(crate) async fn handle<'a>(
+    /// No offset may be committed beyond these records before [`settle`](Self::settle).
+    pub(crate) async fn handle(
         &self,
         failures: Failures<'_>,
-        original: impl Fn(usize) -> Option<Original<'a>>,
+        origin: Origin<'_>,
+        place: impl Fn(usize) -> Option<usize>,
     ) -> Result<()> {
-        let mut letters = Vec::new();
-        self.count(&failures);
-        for RowError { row, error } in failures.rows {
-            let original = original(*row);
-            self.log(&failures, error, original);
-            letters.extend(original.map(|original| (original, error)));
+        let (letters, verdict) = self.judge(&failures, origin, place);
+        if let (Some(queue), Some(letters)) = (&self.letters, letters) {
+            queue.send(&letters).await?;
         }
-        if let Some((Original { run, .. }, _)) = letters.first() {
-            self.bury(&failures, run, &letters).await?;
+        verdict
+    }
+
+    /// As [`handle`](Self::handle), but leaves it to the caller to send the letters, unless the
+    /// task is about to fail: then they have arrived when this returns.
+    pub(crate) async fn handle_polled(
+        &self,
+        failures: Failures<'_>,
+        origin: Origin<'_>,
+        place: impl Fn(usize) -> Option<usize>,
+    ) -> Result<Option<Outgoing>> {
+        let (letters, verdict) = self.judge(&failures, origin, place);
+        if let (Err(_), Some(queue), Some(letters)) = (&verdict, &self.letters, &letters) {
+            queue.send(letters).await?;
+            queue.settle(None).await?;
         }
-        let Some(first) = failures.rows.first().filter(|_| !self.config.tolerate_all) else {
-            return Ok(());
+        verdict.map(|()| letters)
+    }
+
+    /// Waits until all letters of [`handle`](Self::handle) have arrived; see
+    /// [`DeadLetters::settle`].
+    pub(crate) async fn settle(&self, timeout: Option<Duration>) -> Result<()> {
+        match &self.letters {
+            Some(letters) => letters.settle(timeout).await,
+            None => Ok(()),
+        }
+    }
+
+    fn judge(
+        &self,
+        failures: &Failures<'_>,
+        origin: Origin<'_>,
+        place: impl Fn(usize) -> Option<usize>,
+    ) -> (Option<Outgoing>, Result<()>) {
+        let Some(first) = failures.rows.first() else { return (None, Ok(())) };
+        // A task that fails with the first has not come to the others.
+        let rows = match self.config.tolerate_all {
+            true => failures.rows,
+            false => &failures.rows[..1],
         };
-        let mut error = Error::fatal("Tolerance exceeded in error handler")
-            .context("stage", failures.stage.name())
-            .context("class", failures.class);
-        if let Some(Original { run, row }) = original(first.row) {
-            error = error
-                .context("topic", &run.topic_partition.topic)
-                .context("partition", run.topic_partition.partition)
-                .context("offset", run.offsets[row]);
-        }
-        Err(error
-            .context(
-                "remedy",
-                "mend what the cause names, or have such records skipped by errors.tolerance=all",
-            )
-            .with_source(first.error.copied()))
+        self.count(failures.stage, rows);
+        self.log(failures, rows, origin, &place);
+        let letters = self.letters_of(failures, rows, origin, &place);
+        let verdict = match self.config.tolerate_all {
+            true => Ok(()),
+            false => Err(exceeded(failures, first, origin, place(first.row))),
+        };
+        (letters, verdict)
+    }
+
+    fn letters_of(
+        &self,
+        failures: &Failures<'_>,
+        rows: &[RowError],
+        origin: Origin<'_>,
+        place: impl Fn(usize) -> Option<usize>,
+    ) -> Option<Outgoing> {
+        let queue = self.letters.as_ref()?;
+        let dead = rows.iter().filter_map(|row| Some((place(row.row)?, &row.error)));
+        let dead: Vec<Dead<'_>> = dead.collect();
+        let cause = Cause {
+            id: &self.id,
+            stage: failures.stage,
+            class: failures.class,
+            redaction: &self.redaction,
+        };
+        if dead.is_empty() { None } else { queue.letters(&cause, origin, &dead) }
     }
 
     /// A record that somebody has asked to be skipped goes to the dead letter queue, if there is one,
@@ -142,140 +210,94 @@ impl ErrorPolicy {
         let rows = [RowError { row, error }];
         let failures = Failures { stage: Stage::TaskPut, class: SINK_TASK, rows: &rows };
         self.metrics.skipped(1);
-        self.bury(&failures, run, &[(Original { run, row }, &rows[0].error)]).await
+        match (&self.letters, self.letters_of(&failures, &rows, Origin::Kafka(run), Some)) {
+            (Some(queue), Some(letters)) => {
+                queue.send(&letters).await?;
+                queue.settle(None).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// As in Java, a record that the task itself has refused is no error where it is tolerated.
-    fn count(&self, failures: &Failures<'_>) {
-        for RowError { error, .. } in failures.rows {
+    fn count(&self, stage: Stage, rows: &[RowError]) {
+        for RowError { error, .. } in rows {
             self.metrics.failed(1, ErrorClass::of(error));
         }
-        let (rows, tolerated) = (failures.rows.len(), self.config.tolerate_all);
-        match (failures.stage, tolerated) {
+        match (stage, self.config.tolerate_all) {
             (Stage::TaskPut, true) => {}
             (_, true) => {
-                self.metrics.given_up(rows);
-                self.metrics.skipped(rows);
+                self.metrics.given_up(rows.len());
+                self.metrics.skipped(rows.len());
             }
-            (_, false) => self.metrics.given_up(rows),
+            (_, false) => self.metrics.given_up(rows.len()),
         }
     }
 
-    fn log(&self, failures: &Failures<'_>, error: &Error, original: Option<Original<'_>>) {
+    fn log(
+        &self,
+        failures: &Failures<'_>,
+        rows: &[RowError],
+        origin: Origin<'_>,
+        place: impl Fn(usize) -> Option<usize>,
+    ) {
         if !self.config.log {
             return;
         }
-        self.metrics.logged(1);
+        self.metrics.logged(rows.len());
         let (stage, class) = (failures.stage.name(), failures.class);
-        let place = match original.filter(|_| self.config.log_messages) {
-            Some(Original { run, row }) => format!(
-                ", where consumed record is {{topic='{}', partition={}, offset={}, timestamp={}, \
-                 timestampType=CreateTime}}",
-                run.topic_partition.topic,
-                run.topic_partition.partition,
-                run.offsets[row],
-                run.timestamps[row],
-            ),
-            None => String::new(),
-        };
-        tracing::error!(
-            "Error encountered in task {}. Executing stage '{stage}' with class '{class}'{place}. \
-             {}",
-            self.id,
-            self.redaction.text(&error.to_string())
-        );
-    }
-
-    /// Writes records of one run to the dead letter queue and waits until they are there.
-    async fn bury(
-        &self,
-        failures: &Failures<'_>,
-        run: &Fetched,
-        letters: &[(Original<'_>, &Error)],
-    ) -> Result<()> {
-        let (Some(producer), Some((topic, context))) =
-            (&self.dead_letters, &self.config.dead_letter_queue)
-        else {
-            return Ok(());
-        };
-        let mut headers = Vec::with_capacity(letters.len());
-        for (original, error) in letters {
-            let mut own = run.headers.get(original.row).cloned().unwrap_or_default();
-            if *context {
-                self.add_context(&mut own, failures, error, *original);
-            }
-            headers.push(own);
+        for RowError { row, error } in rows {
+            let record = place(*row).filter(|_| self.config.log_messages);
+            let record = record.map_or_else(String::new, |row| shown(origin, row));
+            tracing::error!(
+                "Error encountered in task {}. Executing stage '{stage}' with class \
+                 '{class}'{record}. {}",
+                self.id,
+                self.redaction.text(&error.to_string())
+            );
         }
-        let rows: UInt32Array = letters.iter().map(|(o, _)| u32::try_from(o.row).ok()).collect();
-        let pick = |cells: &BinaryViewArray| {
-            let picked = take(cells, &rows, None).expect("the rows are the run's own");
-            BinaryViewArray::from(picked.to_data())
-        };
-        let letters = Outgoing {
-            topic: topic.as_str().into(),
-            partition: None,
-            keys: pick(&run.keys),
-            values: pick(&run.values),
-            timestamps: Some(letters.iter().map(|(o, _)| run.timestamps[o.row]).collect()),
-            headers: if headers.iter().all(Vec::is_empty) { Vec::new() } else { headers },
-        };
-        self.metrics.dead_letters(letters.values.len());
-        let receipt =
-            Arc::new(Receipt { failure: Mutex::default(), metrics: self.metrics.clone() });
-        let mut producer = producer.lock().await;
-        producer.send(&letters, Arc::clone(&receipt) as Arc<dyn Acknowledge>).await?;
-        producer.flush(DEAD_LETTER_TIMEOUT).await?;
-        receipt.result().map_err(|e| {
-            Error::fatal("cannot write to the dead letter queue")
-                .context("topic", topic)
-                .with_source(e)
-        })
-    }
-
-    fn add_context(
-        &self,
-        headers: &mut RawHeaders,
-        failures: &Failures<'_>,
-        error: &Error,
-        Original { run, row }: Original<'_>,
-    ) {
-        let mut add = |name: &str, value: String| {
-            headers.push((format!("__connect.errors.{name}").into(), Some(Bytes::from(value))));
-        };
-        add("topic", run.topic_partition.topic.to_string());
-        add("partition", run.topic_partition.partition.to_string());
-        add("offset", run.offsets[row].to_string());
-        add("connector.name", self.id.connector.to_string());
-        add("task.id", self.id.task.to_string());
-        add("stage", failures.stage.name().into());
-        add("class.name", failures.class.into());
-        add("exception.class.name", error.java_class().into());
-        add("exception.message", self.redaction.text(&error.to_string()));
-        add("exception.stacktrace", self.redaction.text(&error.trace()));
     }
 }
 
-/// How long the dead letters of a batch may take; the producer itself retries within it.
-const DEAD_LETTER_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// Learns whether dead letters arrived.
-struct Receipt {
-    failure: Mutex<Option<Error>>,
-    metrics: Arc<TaskMetrics>,
-}
-
-impl Receipt {
-    fn result(&self) -> Result<()> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+fn exceeded(
+    failures: &Failures<'_>,
+    first: &RowError,
+    origin: Origin<'_>,
+    place: Option<usize>,
+) -> Error {
+    let mut error = Error::fatal("Tolerance exceeded in error handler")
+        .context("stage", failures.stage.name())
+        .context("class", failures.class);
+    if let (Origin::Kafka(run), Some(row)) = (origin, place) {
+        error = error
+            .context("topic", &run.topic_partition.topic)
+            .context("partition", run.topic_partition.partition)
+            .context("offset", run.offsets[row]);
     }
+    let remedy = "mend what the cause names, or have such records skipped by errors.tolerance=all";
+    error.context("remedy", remedy).with_source(first.error.copied())
 }
 
-impl Acknowledge for Receipt {
-    fn acknowledged(&self, _records: usize) {}
-
-    fn failed(&self, records: usize, error: &Error) {
-        self.metrics.dead_letters_failed(records);
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.copied());
+/// What `errors.log.include.messages` adds to a line.
+fn shown(origin: Origin<'_>, row: usize) -> String {
+    match origin {
+        Origin::Kafka(run) => {
+            let time = match run.timestamps[row] {
+                // None.
+                -1 => String::new(),
+                // The log does not tell which clock it was.
+                time => format!(", timestamp={time}, timestampType=CreateTime"),
+            };
+            let (partition, offset) = (&run.topic_partition, run.offsets[row]);
+            format!(
+                ", where consumed record is {{topic='{}', partition={}, offset={offset}{time}}}",
+                partition.topic, partition.partition
+            )
+        }
+        Origin::Source(run) => {
+            format!(", where source record is = {}", source::Shown(run, row))
+        }
+        Origin::Unknown => String::new(),
     }
 }
 
@@ -294,24 +316,11 @@ struct Reporter(Arc<ErrorPolicy>);
 #[async_trait]
 impl ErrantRecordReporter for Reporter {
     async fn report(&self, records: &SinkRecords, row: usize, error: Error) -> Result<()> {
-        let offset = records.offsets()[row];
-        let run = self.0.original_run(records, offset);
-        if self.0.dead_letters.is_some() && run.is_none() {
-            let message = "the connector refuses a record that it has taken over before, so that \
-                           it is not there any more for the dead letter queue";
-            return Err(Error::fatal(message)
-                .context("partition", &records.topic_partition)
-                .context("offset", offset)
-                .with_source(error));
-        }
-        let rows = [RowError { row, error }];
-        let failures = Failures { stage: Stage::TaskPut, class: SINK_TASK, rows: &rows };
-        let original = |_| {
-            let run = run.as_ref()?;
-            let row = run.offsets.binary_search(&offset).ok()?;
-            Some(Original { run, row })
-        };
-        self.0.handle(failures, original).await
+        self.0.handle_put(records, records.offsets(), &[RowError { row, error }]).await
+    }
+
+    async fn settle(&self) -> Result<()> {
+        self.0.settle(None).await
     }
 }
 
@@ -321,33 +330,33 @@ const SINK_TASK: &str = "org.apache.kafka.connect.sink.SinkTask";
 impl ErrorPolicy {
     /// What to give to a sink task; none unless somebody would hear of a report.
     pub(crate) fn reporter(self: &Arc<Self>) -> Option<Arc<dyn ErrantRecordReporter>> {
-        let heard = self.config.log || self.dead_letters.is_some();
+        let heard = self.config.log || self.letters.is_some();
         heard.then(|| Arc::new(Reporter(Arc::clone(self))) as Arc<dyn ErrantRecordReporter>)
     }
 
-    /// Keeps a run as it came from Kafka, in case the task reports one of its records.
-    pub(crate) fn remember(&self, run: &Fetched) {
-        if self.dead_letters.is_some() {
-            self.metrics.share().add(Place::Originals, run.bytes());
-            self.lock_originals().push(run.clone());
+    /// Deals with records that a sink task could not write: some of the run that `records` are of,
+    /// `rows` counted in `offsets`.
+    pub(crate) async fn handle_put(
+        &self,
+        records: &SinkRecords,
+        offsets: &[i64],
+        rows: &[RowError],
+    ) -> Result<()> {
+        let failures = Failures { stage: Stage::TaskPut, class: SINK_TASK, rows };
+        if let Some(run) = &records.original {
+            let place = |row: usize| run.offsets.binary_search(&offsets[row]).ok();
+            return self.handle(failures, Origin::Kafka(run), place).await;
         }
-    }
-
-    /// The task has taken over everything remembered.
-    pub(crate) fn forget(&self) {
-        self.metrics.share().set(Place::Originals, 0);
-        self.lock_originals().clear();
-    }
-
-    fn original_run(&self, records: &SinkRecords, offset: i64) -> Option<Fetched> {
-        let held = |run: &&Fetched| {
-            run.topic_partition == records.topic_partition
-                && run.offsets.binary_search(&offset).is_ok()
-        };
-        self.lock_originals().iter().find(held).cloned()
-    }
-
-    fn lock_originals(&self) -> MutexGuard<'_, Vec<Fetched>> {
-        self.originals.lock().unwrap_or_else(PoisonError::into_inner)
+        match (&self.letters, rows.first()) {
+            (Some(_), Some(first)) => {
+                let message = "the connector refuses a record that it has made itself, so that \
+                               there is nothing to write to the dead letter queue";
+                Err(Error::fatal(message)
+                    .context("partition", &records.topic_partition)
+                    .context("offset", offsets[first.row])
+                    .with_source(first.error.copied()))
+            }
+            _ => self.handle(failures, Origin::Unknown, |_| None).await,
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! One task from its first record to its last commit.
 
 pub(crate) mod chain;
+pub(crate) mod converted;
 pub(crate) mod errors;
 pub(crate) mod offsets;
 pub(crate) mod patience;
+mod put;
 pub(crate) mod serde;
 pub(crate) mod sink;
 pub(crate) mod skipped;
@@ -61,9 +63,14 @@ impl Wishes {
     /// Waits a moment before something is repeated that failed for a passing reason; no longer
     /// than until told to stop.
     pub(crate) async fn back_off(&mut self) {
+        self.pause(BACK_OFF).await;
+    }
+
+    /// Waits before something is repeated. False when told to stop meanwhile.
+    pub(crate) async fn pause(&mut self, length: Duration) -> bool {
         tokio::select! {
-            () = tokio::time::sleep(BACK_OFF) => {}
-            _ = self.0.wait_for(|wanted| *wanted == Wanted::Stop) => {}
+            () = tokio::time::sleep(length) => true,
+            _ = self.0.wait_for(|wanted| *wanted == Wanted::Stop) => false,
         }
     }
 

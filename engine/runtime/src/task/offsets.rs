@@ -58,16 +58,13 @@ impl Acknowledge for Submitted {
             metrics.dropped(records);
             return self.done(records);
         }
-        let mut failure = self.outcome.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        failure.get_or_insert_with(|| error.copied());
-        drop(failure);
-        self.abandon();
+        self.fail(error);
     }
 }
 
 impl Submitted {
     /// So many records need not be waited for any more.
-    fn done(&self, records: usize) {
+    pub(crate) fn done(&self, records: usize) {
         let before = self.outstanding.fetch_sub(records, Ordering::AcqRel);
         assert!(before >= records, "a record is acknowledged once");
         if before == records {
@@ -142,7 +139,7 @@ impl SubmittedRecords {
     pub(crate) async fn settle(&self, timeout: Duration) {
         let settled = async {
             while !self.is_settled() {
-                self.outcome.settled.notified().await;
+                self.settled().await;
             }
         };
         if tokio::time::timeout(timeout, settled).await.is_err() {
@@ -152,6 +149,11 @@ impl SubmittedRecords {
                 "records are still not acknowledged; their offsets stay as they were"
             );
         }
+    }
+
+    /// Returns when something has changed about what is in flight.
+    pub(crate) async fn settled(&self) {
+        self.outcome.settled.notified().await;
     }
 
     /// Whether waiting any longer could not make more offsets committable.
@@ -171,11 +173,19 @@ impl Submitted {
         self.outcome.settled.notify_one();
     }
 
+    /// The task is to fail with this error, and the run is not committed.
+    pub(crate) fn fail(&self, error: &Error) {
+        let mut failure = self.outcome.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert_with(|| error.copied());
+        drop(failure);
+        self.abandon();
+    }
+
     fn is_acknowledged(&self) -> bool {
         self.outstanding.load(Ordering::Acquire) == 0
     }
 
-    fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
 }

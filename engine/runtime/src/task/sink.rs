@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use millrace_api::data::{Records, SinkRecords};
 use millrace_api::{Error, Offsets, Result, SinkContext, SinkTask, TopicPartition};
@@ -12,10 +12,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::memory::Place;
 use crate::metrics::{Step, TaskMetrics};
 use crate::status::{State, StatusWriter};
-use crate::task::chain::TransformationChain;
-use crate::task::errors::{ErrorPolicy, Failures, Original, Stage};
+use crate::task::chain::{StepFailures, TransformationChain};
+use crate::task::converted::{Originals, any_passing, place_by_offset};
+use crate::task::errors::retries::{Attempts, Retries};
+use crate::task::errors::{ErrorPolicy, Failures, Origin, Stage};
 use crate::task::patience::Patience;
-use crate::task::serde::Converters;
+use crate::task::serde::{ConverterFailures, Converters};
 use crate::task::{Wanted, Wishes};
 use crate::topics::TopicUses;
 
@@ -47,6 +49,8 @@ pub(crate) struct SinkPipeline {
     pub(crate) converters: Converters,
     pub(crate) errors: Arc<ErrorPolicy>,
     pub(crate) metrics: Arc<TaskMetrics>,
+    pub(crate) retries: Retries,
+    pub(crate) originals: Originals,
     pub(crate) topics: TopicUses,
 }
 
@@ -55,14 +59,14 @@ pub(crate) struct SinkState {
     /// `offset.flush.interval.ms`
     interval: Duration,
     /// `offset.flush.timeout.ms`
-    timeout: Duration,
+    pub(super) timeout: Duration,
     next_commit: Instant,
     /// What the group has committed, as far as we know.
     last_committed: Offsets,
     /// What was put successfully: the next offset of each partition.
-    current: Offsets,
+    pub(super) current: Offsets,
     /// Fetched, but not yet converted: the converters wait for what they need.
-    held: VecDeque<Fetched>,
+    pub(super) held: VecDeque<Fetched>,
     /// The partitions of which something is held.
     waiting: BTreeSet<TopicPartition>,
     /// Whether an answer to what the converters asked is on its way.
@@ -71,15 +75,19 @@ pub(crate) struct SinkState {
     ask_again: Instant,
     patience: Patience,
     /// Converted, but not yet put successfully; offered again after a retriable error.
-    batch: Vec<SinkRecords>,
+    pub(super) batch: Vec<SinkRecords>,
     /// The next offsets once the batch is put: records that were dropped count too.
-    batch_end: Offsets,
+    pub(super) batch_end: Offsets,
     /// How many bytes it had in Kafka.
-    batch_bytes: usize,
+    pub(super) batch_bytes: usize,
     /// The timestamp of its oldest record, give or take those that are out of order.
-    batch_oldest: Option<i64>,
-    /// Whether the task asked for the batch to come again.
-    redelivery: bool,
+    pub(super) batch_oldest: Option<i64>,
+    /// Whether the batch, or what is left of it, is to be put again.
+    pub(super) redelivery: bool,
+    /// Attempts at records that the task refused for a passing reason.
+    pub(super) again: Option<Attempts>,
+    /// How often, and for how long, these are put again.
+    pub(super) put_retries: Retries,
     /// What the consumer has paused.
     paused: BTreeSet<TopicPartition>,
 }
@@ -94,7 +102,12 @@ enum Asked {
 
 impl SinkState {
     /// `interval` and `timeout` are `offset.flush.{interval,timeout}.ms`.
-    pub(crate) fn new(interval: Duration, timeout: Duration, patience: Patience) -> Self {
+    pub(crate) fn new(
+        interval: Duration,
+        timeout: Duration,
+        patience: Patience,
+        put_retries: Retries,
+    ) -> Self {
         Self {
             interval,
             timeout,
@@ -111,6 +124,8 @@ impl SinkState {
             batch_bytes: 0,
             batch_oldest: None,
             redelivery: false,
+            again: None,
+            put_retries,
             paused: BTreeSet::new(),
         }
     }
@@ -130,6 +145,8 @@ impl SinkTaskLoop {
     pub(crate) async fn run(mut self) -> Result<()> {
         self.status.write(State::Running);
         let moved = self.move_records().await;
+        // The record that a task fails with is a dead letter, too.
+        let buried = self.are_buried().await.map(|_| ());
         let all: Vec<_> = self.state.current.keys().cloned().collect();
         let closed = match all.as_slice() {
             [] => Ok(()),
@@ -141,7 +158,7 @@ impl SinkTaskLoop {
         if let Err(e) = self.consumer.close().await {
             tracing::warn!("could not close the consumer: {e}");
         }
-        moved.and(closed)
+        moved.and(buried).and(closed)
     }
 
     async fn move_records(&mut self) -> Result<()> {
@@ -279,7 +296,9 @@ impl SinkTaskLoop {
                         if asked_before {
                             self.state.patience.begin_anew();
                         }
-                        self.take_over(&run).await?;
+                        if !self.take_over(run).await? {
+                            return Ok(());
+                        }
                         continue;
                     }
                     Asked::NoAnswerYet => no_answer_yet = true,
@@ -311,54 +330,20 @@ impl SinkTaskLoop {
         }
     }
 
-    /// Says how much is held.
-    fn tell_memory(&self) {
-        let share = self.metrics.share();
-        share.set(Place::Waiting, self.state.held.iter().map(Fetched::bytes).sum());
-        share.set(Place::Putting, self.state.batch_bytes);
-    }
-
-    async fn take_over(&mut self, run: &Fetched) -> Result<()> {
+    /// Adds a run to the batch. False when told to stop before: then it is read again.
+    async fn take_over(&mut self, run: Fetched) -> Result<bool> {
+        let Some(last) = run.offsets.last() else { return Ok(true) };
+        let (partition, next) = (run.topic_partition.clone(), last + 1);
         self.state.batch_bytes += run.bytes();
         self.metrics.share().set(Place::Putting, self.state.batch_bytes);
-        if let Some(last) = run.offsets.last() {
-            self.state.batch_end.insert(run.topic_partition.clone(), last + 1);
-            let first = run.timestamps.first().copied().filter(|time| *time >= 0);
-            self.state.batch_oldest = self.state.batch_oldest.into_iter().chain(first).min();
-            self.state.batch.extend(self.pipeline.convert(run).await?);
-        }
-        Ok(())
-    }
-
-    /// Offers the batch to the task. After a retriable error nothing more is fetched, and the same
-    /// batch is offered again by the next round.
-    async fn deliver(&mut self) -> Result<()> {
-        self.metrics.consumed(&self.state.batch_end);
-        let began = Instant::now();
-        match self.task.put(&self.state.batch).await {
-            Ok(()) => {
-                let records = self.state.batch.iter().map(|run| run.records.len()).sum();
-                self.metrics.put(records, began.elapsed());
-                if let Some(oldest) = self.state.batch_oldest.take() {
-                    self.metrics.delivered(age(oldest));
-                }
-                self.state.batch.clear();
-                self.state.batch_bytes = 0;
-                self.metrics.share().set(Place::Putting, 0);
-                self.pipeline.errors.forget();
-                self.state.current.append(&mut self.state.batch_end);
-                self.state.redelivery = false;
-                Ok(())
-            }
-            Err(e) if e.is_retriable() => {
-                tracing::warn!("put failed and is repeated: {e}");
-                self.metrics.retried(Step::Put);
-                self.state.redelivery = true;
-                Ok(())
-            }
-            Err(e) => Err(Error::fatal("Exiting WorkerSinkTask due to unrecoverable exception.")
-                .with_source(e)),
-        }
+        let first = run.timestamps.first().copied().filter(|time| *time >= 0);
+        self.state.batch_oldest = self.state.batch_oldest.into_iter().chain(first).min();
+        let Some(records) = self.pipeline.convert(Arc::new(run), &mut self.wishes).await? else {
+            return Ok(false);
+        };
+        self.state.batch_end.insert(partition, next);
+        self.state.batch.extend(records);
+        Ok(true)
     }
 
     async fn commit_if_due(&mut self) -> Result<()> {
@@ -374,8 +359,11 @@ impl SinkTaskLoop {
         let began = self.begin_commit();
         match self.task.pre_commit(&consumed).await {
             Ok(offsets) => {
+                self.judge_refused().await?;
                 let offsets = self.committable(offsets, &consumed);
-                self.commit(offsets, began).await;
+                if self.are_buried().await? {
+                    self.commit(offsets, began).await;
+                }
                 Ok(())
             }
             Err(e) => {
@@ -387,13 +375,14 @@ impl SinkTaskLoop {
         }
     }
 
-    /// What the task says may be committed, as far as it is true: nothing beyond what was put, and
-    /// nothing of partitions that are not ours.
+    /// What the task says may be committed, as far as it is true: nothing beyond what was put or is
+    /// to be put again, and nothing of partitions that are not ours.
     fn committable(&self, offsets: Offsets, consumed: &Offsets) -> Offsets {
         let mut committable = Offsets::new();
         for (partition, offset) in offsets {
             match consumed.get(&partition) {
                 Some(end) if offset <= *end => {
+                    let offset = offset.min(self.state.first_held(&partition));
                     if self.state.last_committed.get(&partition) != Some(&offset) {
                         committable.insert(partition, offset);
                     }
@@ -484,12 +473,18 @@ impl SinkTaskLoop {
                 None
             }
         };
+        let judged = self.judge_refused().await;
         let closed = self.forget(partitions, false).await;
-        if let Some(offsets) = offsets {
+        // Where a record is nowhere, nothing is committed.
+        let buried = match judged {
+            Ok(()) => self.are_buried().await,
+            Err(error) => Err(error),
+        };
+        if let (Some(offsets), Ok(true)) = (offsets, &buried) {
             self.commit(offsets, began).await;
         }
         self.state.last_committed.retain(|p, _| !partitions.contains(p));
-        closed
+        closed.and(buried.map(|_| ()))
     }
 
     /// Closes partitions and drops what is held of them.
@@ -518,54 +513,88 @@ impl SinkTaskLoop {
     }
 }
 
-/// How long ago a record was made; nothing when its clock is ahead of ours.
-fn age(timestamp: i64) -> Duration {
-    let made = UNIX_EPOCH + Duration::from_millis(u64::try_from(timestamp).unwrap_or(0));
-    SystemTime::now().duration_since(made).unwrap_or_default()
-}
-
 fn list(partitions: &[TopicPartition]) -> String {
     partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl SinkPipeline {
-    /// Deserializes and transforms a run. Failed records are dealt with by `errors.tolerance`.
-    async fn convert(&mut self, run: &Fetched) -> Result<Vec<SinkRecords>> {
-        self.errors.remember(run);
-        let began = Instant::now();
-        let (runs, failures) = self.converters.deserialize(run)?;
-        self.metrics.spent(Step::Convert, began.elapsed());
-        for failed in &failures {
-            let (stage, class, rows) = (failed.stage, failed.class, failed.rows.as_slice());
-            let original = |row| Some(Original { run, row });
-            self.errors.handle(Failures { stage, class, rows }, original).await?;
-        }
+    /// Deserializes and transforms a run; none when told to stop before. Failed records are dealt
+    /// with by `errors.tolerance`.
+    async fn convert(
+        &mut self,
+        run: Arc<Fetched>,
+        wishes: &mut Wishes,
+    ) -> Result<Option<Vec<SinkRecords>>> {
+        let Some(runs) = self.deserialize(&run, wishes).await? else { return Ok(None) };
         if runs.iter().any(|part| !part.is_empty()) {
             self.topics.tell(&run.topic_partition.topic);
         }
+        let original = self.errors.wants_originals().then(|| self.originals.keep(&run));
         let mut records = Vec::with_capacity(runs.len());
         for part in runs {
-            let (entered, began) = (part.len(), Instant::now());
-            let (transformed, failures) = self.chain.apply(part)?;
-            self.metrics.transformed(entered, &transformed, &failures, began.elapsed());
-            for failed in &failures {
-                let (class, rows) = (failed.class, failed.rows.as_slice());
-                let original = |row| original(run, &failed.run, row);
-                let failures = Failures { stage: Stage::Transformation, class, rows };
-                self.errors.handle(failures, original).await?;
-            }
+            let Some(transformed) = self.transform(&run, part, wishes).await? else {
+                return Ok(None);
+            };
             records.extend(transformed.into_iter().map(|records| SinkRecords {
                 records,
                 topic_partition: run.topic_partition.clone(),
+                original: original.clone(),
             }));
         }
-        Ok(records)
+        Ok(Some(records))
     }
-}
 
-/// The record that a row was before it was converted: offsets tell.
-fn original<'a>(run: &'a Fetched, records: &Records, row: usize) -> Option<Original<'a>> {
-    let offset = records.offsets.as_ref()?[row];
-    let row = run.offsets.binary_search(&offset).ok()?;
-    Some(Original { run, row })
+    async fn deserialize(
+        &mut self,
+        run: &Fetched,
+        wishes: &mut Wishes,
+    ) -> Result<Option<Vec<Records>>> {
+        let mut attempts = self.retries.begin();
+        let (runs, failures) = loop {
+            let began = Instant::now();
+            let deserialized = self.converters.deserialize(run);
+            self.metrics.spent(Step::Convert, began.elapsed());
+            let pause = attempts.pause_after(&deserialized, |(_, failures)| {
+                any_passing(failures.iter().flat_map(|stage| &stage.rows))
+            });
+            let Some(pause) = pause else { break deserialized? };
+            self.metrics.retried(Step::Convert);
+            if !wishes.pause(pause).await {
+                return Ok(None);
+            }
+        };
+        for ConverterFailures { stage, class, rows } in &failures {
+            let failures = Failures { stage: *stage, class, rows };
+            self.errors.handle(failures, Origin::Kafka(run), Some).await?;
+        }
+        Ok(Some(runs))
+    }
+
+    async fn transform(
+        &mut self,
+        run: &Fetched,
+        part: Records,
+        wishes: &mut Wishes,
+    ) -> Result<Option<Vec<Records>>> {
+        let mut attempts = self.retries.begin();
+        let (entered, began) = (part.len(), Instant::now());
+        let (transformed, failures) = loop {
+            let applied = self.chain.apply(part.clone());
+            let pause = attempts.pause_after(&applied, |(_, failures)| {
+                any_passing(failures.iter().flat_map(|step| &step.rows))
+            });
+            let Some(pause) = pause else { break applied? };
+            self.metrics.retried(Step::Transform);
+            if !wishes.pause(pause).await {
+                return Ok(None);
+            }
+        };
+        self.metrics.transformed(entered, &transformed, &failures, began.elapsed());
+        for StepFailures { class, run: part, rows } in &failures {
+            let failures = Failures { stage: Stage::Transformation, class, rows };
+            let place = |row| place_by_offset(run, part, row);
+            self.errors.handle(failures, Origin::Kafka(run), place).await?;
+        }
+        Ok(Some(transformed))
+    }
 }

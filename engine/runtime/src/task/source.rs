@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arrow::array::Array;
 use millrace_api::data::{Records, SourceOffset, SourcePartition, SourceRecords};
-use millrace_api::{Error, Result, SourceTask};
+use millrace_api::{Result, SourceTask};
 use millrace_kafka::{Acknowledge, Outgoing, Producer};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -16,17 +16,17 @@ use crate::memory::Place;
 use crate::metrics::{Step, TaskMetrics};
 use crate::status::{State, StatusWriter};
 use crate::store::offsets::ConnectorOffsets;
-use crate::task::chain::TransformationChain;
-use crate::task::errors::{ErrorPolicy, Failures, Stage};
+use crate::task::chain::{StepFailures, TransformationChain};
+use crate::task::converted::{Converted, any_passing, check_times, original_row, sent_rows};
+use crate::task::errors::retries::Retries;
+use crate::task::errors::unsent::{Sent, letters_of};
+use crate::task::errors::{ErrorPolicy, Failures, Origin, Stage};
 use crate::task::offsets::{Submitted, SubmittedRecords};
 use crate::task::patience::Patience;
-use crate::task::serde::Converters;
+use crate::task::serde::{ConverterFailures, Converters};
 use crate::task::topics::TopicCreation;
 use crate::task::{Wanted, Wishes};
 use crate::topics::TopicUses;
-
-/// What stands for "none" among timestamps. Kafka knows none below.
-const NO_TIMESTAMP: i64 = -1;
 
 /// What a source task is made of.
 pub(crate) struct SourceTaskLoop {
@@ -42,7 +42,8 @@ pub(crate) struct SourceTaskLoop {
 pub(crate) struct SourcePipeline {
     pub(crate) chain: TransformationChain,
     pub(crate) converters: Converters,
-    pub(crate) errors: ErrorPolicy,
+    pub(crate) errors: Arc<ErrorPolicy>,
+    pub(crate) retries: Retries,
     pub(crate) patience: Patience,
     pub(crate) metrics: Arc<TaskMetrics>,
     pub(crate) producer: Box<dyn Producer>,
@@ -63,11 +64,35 @@ impl SourceTaskLoop {
                 return Err(panic);
             }
         };
+        let buried = self.bury_the_last().await;
         self.committer.finish(&mut *self.task).await;
         if let Err(e) = self.task.stop().await {
             tracing::warn!("could not stop the task: {e}");
         }
-        moved
+        moved.and(buried)
+    }
+
+    /// Waits for what is in flight where some of it may become dead letters.
+    async fn bury_the_last(&mut self) -> Result<()> {
+        let Self { pipeline, committer, .. } = self;
+        if !pipeline.errors.follows_records() {
+            return Ok(());
+        }
+        let submitted = &committer.submitted;
+        let burying = async {
+            loop {
+                pipeline.errors.handle_unsent().await?;
+                if submitted.is_settled() {
+                    return Ok(());
+                }
+                tokio::select! {
+                    () = pipeline.errors.unsent.some() => {}
+                    () = submitted.settled() => {}
+                }
+            }
+        };
+        // What is in doubt stays uncommitted; the committer says so.
+        timeout(committer.timeout, burying).await.unwrap_or(Ok(()))
     }
 
     async fn move_records(&mut self) -> Result<()> {
@@ -102,6 +127,7 @@ impl SourceTaskLoop {
 
     /// The task's next records; none when something else is wanted or the poll is to be repeated.
     async fn poll(&mut self) -> Result<Vec<SourceRecords>> {
+        self.pipeline.errors.handle_unsent().await?;
         self.committer.submitted.take_failure()?;
         self.committer.catch_up(&mut *self.task).await;
         let began = Instant::now();
@@ -113,6 +139,9 @@ impl SourceTaskLoop {
                 polled = &mut polling => break polled,
                 // The poll is kept: it may take longer than the interval.
                 () = self.committer.due() => self.committer.store_alone().await,
+                () = self.pipeline.errors.unsent.some() => {
+                    self.pipeline.errors.handle_unsent().await?;
+                }
             }
             self.committer.submitted.take_failure()?;
         };
@@ -140,41 +169,105 @@ impl SourceTaskLoop {
             self.metrics.batch(batch.iter().map(|run| run.records.len()).sum());
         }
         for run in batch {
-            let Some(outgoing) = self.convert(&run).await? else {
+            let mut converted = Converted::default();
+            if !self.convert(&run, &mut converted).await? {
                 return Ok(false);
-            };
-            let records = outgoing.iter().map(|o| o.values.len()).sum();
-            self.metrics.dropped(run.records.len().saturating_sub(records));
+            }
+            let sent = converted.sent();
+            self.metrics.dropped(run.records.len().saturating_sub(sent));
+            let records = sent + converted.buried();
             if records == 0 {
                 // As in Java, the offset of records that were all dropped is not recorded; a later
                 // run of the same source partition covers it.
                 continue;
             }
-            let submitted =
-                self.committer.submitted.submit(&run.source_partition, run.source_offset, records);
-            for outgoing in outgoing {
-                let sent = self.produce(&outgoing, &submitted).await;
-                if !matches!(sent, Ok(true)) {
-                    submitted.abandon();
-                    return sent;
-                }
+            let offset = run.source_offset.clone();
+            let submitted = self.committer.submitted.submit(&run.source_partition, offset, records);
+            let sent = self.send_all(run, converted, &submitted).await;
+            if !matches!(sent, Ok(true)) {
+                submitted.abandon();
+                return sent;
             }
         }
         Ok(true)
     }
 
-    /// What becomes of a run; none when told to stop before.
-    async fn convert(&mut self, run: &SourceRecords) -> Result<Option<Vec<Outgoing>>> {
-        let mut outgoing = Vec::new();
-        for records in self.pipeline.transform(run).await? {
-            if !self.prepare(&records).await? {
+    /// Sends what became of a run. Its offset waits for the dead letters as for the records.
+    async fn send_all(
+        &mut self,
+        run: SourceRecords,
+        converted: Converted,
+        submitted: &Arc<Submitted>,
+    ) -> Result<bool> {
+        let errors = Arc::clone(&self.pipeline.errors);
+        if let Some(queue) = errors.letters() {
+            for letters in &converted.letters {
+                queue.send_for(letters, letters_of(submitted)).await?;
+            }
+        }
+        let polled = errors.follows_records().then(|| Arc::new(run));
+        for (outgoing, rows) in converted.outgoing {
+            let ack: Arc<dyn Acknowledge> = match (&polled, rows) {
+                (Some(polled), Some(rows)) => Arc::new(Sent {
+                    errors: Arc::clone(&errors),
+                    polled: Arc::clone(polled),
+                    rows,
+                    submitted: Arc::clone(submitted),
+                }),
+                _ => Arc::clone(submitted) as Arc<dyn Acknowledge>,
+            };
+            if !self.produce(&outgoing, ack, submitted).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What becomes of a run. False when told to stop before.
+    async fn convert(&mut self, run: &SourceRecords, converted: &mut Converted) -> Result<bool> {
+        let Some(runs) = self.transform(run, converted).await? else { return Ok(false) };
+        for records in runs {
+            if !self.prepare(&records).await? || !self.serialize(run, &records, converted).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Transforms a run; none when told to stop before. Failed records are dealt with by
+    /// `errors.tolerance`.
+    async fn transform(
+        &mut self,
+        run: &SourceRecords,
+        converted: &mut Converted,
+    ) -> Result<Option<Vec<Records>>> {
+        let mut records = run.records.clone();
+        let errors = Arc::clone(&self.pipeline.errors);
+        if errors.wants_originals() {
+            // What offsets are to a sink: a record is known by it wherever it goes.
+            records.offsets = Some((0..records.len() as i64).collect());
+        }
+        let (entered, began) = (records.len(), Instant::now());
+        let mut attempts = self.pipeline.retries.begin();
+        let (runs, failures) = loop {
+            let applied = self.pipeline.chain.apply(records.clone());
+            let pause = attempts.pause_after(&applied, |(_, failures)| {
+                any_passing(failures.iter().flat_map(|step| &step.rows))
+            });
+            let Some(pause) = pause else { break applied? };
+            self.metrics.retried(Step::Transform);
+            if !self.pause(pause).await {
                 return Ok(None);
             }
-            let began = Instant::now();
-            outgoing.extend(self.pipeline.serialize(&records).await?);
-            self.metrics.spent(Step::Convert, began.elapsed());
+        };
+        self.metrics.transformed(entered, &runs, &failures, began.elapsed());
+        for StepFailures { class, run: part, rows } in &failures {
+            let failures = Failures { stage: Stage::Transformation, class, rows };
+            let place = |row| original_row(part, row);
+            let letters = errors.handle_polled(failures, Origin::Source(run), place).await?;
+            converted.letters.extend(letters);
         }
-        Ok(Some(outgoing))
+        Ok(Some(runs))
     }
 
     /// Has the converters ask for what they need, as often as patience allows. False when told to
@@ -204,9 +297,67 @@ impl SourceTaskLoop {
         }
     }
 
+    /// Serializes a run. False when told to stop before. Failed records are dealt with in the same
+    /// way.
+    async fn serialize(
+        &mut self,
+        run: &SourceRecords,
+        records: &Records,
+        converted: &mut Converted,
+    ) -> Result<bool> {
+        let errors = Arc::clone(&self.pipeline.errors);
+        let mut attempts = self.pipeline.retries.begin();
+        let (serialized, failures) = loop {
+            let began = Instant::now();
+            let serialized = self.pipeline.converters.serialize(records);
+            self.metrics.spent(Step::Convert, began.elapsed());
+            let pause = attempts.pause_after(&serialized, |(_, failures)| {
+                any_passing(failures.iter().flat_map(|stage| &stage.rows))
+            });
+            let Some(pause) = pause else { break serialized? };
+            self.metrics.retried(Step::Convert);
+            if !self.pause(pause).await {
+                return Ok(false);
+            }
+        };
+        for ConverterFailures { stage, class, rows } in &failures {
+            let failures = Failures { stage: *stage, class, rows };
+            let place = |row| original_row(records, row);
+            let letters = errors.handle_polled(failures, Origin::Source(run), place).await?;
+            converted.letters.extend(letters);
+        }
+        check_times(&serialized)?;
+        if !serialized.values.is_empty() {
+            let sent = errors.follows_records().then(|| sent_rows(records, &failures));
+            converted.outgoing.push((serialized, sent));
+        }
+        Ok(true)
+    }
+
+    /// Waits before something is repeated. False when told to stop meanwhile. Commits go on.
+    async fn pause(&mut self, length: Duration) -> bool {
+        let end = Instant::now() + length;
+        let mut known = Wanted::Run;
+        loop {
+            tokio::select! {
+                biased;
+                () = sleep_until(end) => return true,
+                () = self.committer.due() => self.committer.commit(&mut *self.task).await,
+                wanted = self.wishes.other_than(known) => match wanted {
+                    Wanted::Stop => return false,
+                    other => known = other,
+                },
+            }
+        }
+    }
+
     /// Hands a run to the producer; repeated for as long as it fails for a passing reason.
-    async fn produce(&mut self, outgoing: &Outgoing, run: &Arc<Submitted>) -> Result<bool> {
-        let ack = Arc::clone(run) as Arc<dyn Acknowledge>;
+    async fn produce(
+        &mut self,
+        outgoing: &Outgoing,
+        ack: Arc<dyn Acknowledge>,
+        run: &Arc<Submitted>,
+    ) -> Result<bool> {
         let ack = self.pipeline.topics.when_acknowledged(&outgoing.topic, ack);
         let (began, bytes) = (Instant::now(), outgoing.bytes());
         self.metrics.share().set(Place::Sending, bytes);
@@ -299,19 +450,6 @@ impl Drop for AbandonedUnlessSent<'_> {
 }
 
 impl SourcePipeline {
-    /// Transforms a run. Failed records are dealt with by `errors.tolerance`.
-    async fn transform(&mut self, run: &SourceRecords) -> Result<Vec<Records>> {
-        let began = Instant::now();
-        let (runs, failures) = self.chain.apply(run.records.clone())?;
-        self.metrics.transformed(run.records.len(), &runs, &failures, began.elapsed());
-        for failed in &failures {
-            let (class, rows) = (failed.class, failed.rows.as_slice());
-            let failures = Failures { stage: Stage::Transformation, class, rows };
-            self.errors.handle(failures, |_| None).await?;
-        }
-        Ok(runs)
-    }
-
     /// Has the converters ask for what they need. False, after a wait, when they could not.
     async fn ask(&mut self, records: &Records) -> Result<bool> {
         let Self { converters, patience, .. } = self;
@@ -328,23 +466,6 @@ impl SourcePipeline {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Serializes a run; none when nothing of it is left. Failed records are dealt with in the same
-    /// way.
-    async fn serialize(&mut self, records: &Records) -> Result<Option<Outgoing>> {
-        let (serialized, failures) = self.converters.serialize(records)?;
-        for failed in &failures {
-            let (stage, class, rows) = (failed.stage, failed.class, failed.rows.as_slice());
-            self.errors.handle(Failures { stage, class, rows }, |_| None).await?;
-        }
-        let times = serialized.timestamps.iter().flat_map(|times| times.iter());
-        if let Some(time) = times.into_iter().find(|time| **time < NO_TIMESTAMP) {
-            return Err(Error::fatal(format!("Invalid record timestamp {time}"))
-                .context("topic", &serialized.topic)
-                .context("remedy", "let the connector give milliseconds since 1970, or none"));
-        }
-        Ok((!serialized.values.is_empty()).then_some(serialized))
     }
 }
 

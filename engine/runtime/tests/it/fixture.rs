@@ -168,6 +168,11 @@ impl Fixture {
         self.worker().status(name).await.unwrap()
     }
 
+    /// The state of a connector's first task, if it has one.
+    pub(crate) async fn state(&self, name: &str) -> Option<State> {
+        self.worker().task_status(name, 0).await.ok().map(|task| task.status.state)
+    }
+
     pub(crate) async fn wait_for_task(&self, name: &str, task: usize, state: State) {
         until(&format!("task {name}-{task} to be {state:?}"), async || {
             let status = self.worker().task_status(name, task).await;

@@ -187,6 +187,12 @@ pub(crate) struct TestConfig {
     /// The task's number.
     #[config(key = "task", default = 0)]
     task: i32,
+    /// The end of values that a sink cannot write.
+    #[config(key = "poison")]
+    poison: Option<String>,
+    /// What a sink does about them: `report`, `refuse`, `refuse-passing`, `fail`.
+    #[config(key = "poison.by", default = "report")]
+    poison_by: String,
 }
 
 struct Splitter {
@@ -357,7 +363,8 @@ impl Sink for RecordingSink {
         let shared = shared(&config.name);
         commit_fault(&shared, "start").await?;
         let task = usize::try_from(config.task).unwrap();
-        Ok(Box::new(RecordingTask { shared, context, task }))
+        let poison = config.poison.map(|end| (end, config.poison_by));
+        Ok(Box::new(RecordingTask { shared, context, task, poison }))
     }
 
     async fn preview(
@@ -419,6 +426,31 @@ struct RecordingTask {
     shared: Arc<Mutex<Shared>>,
     context: SinkContext,
     task: usize,
+    /// The end of values that cannot be written, and what to do about them.
+    poison: Option<(String, String)>,
+}
+
+impl RecordingTask {
+    /// What becomes of a value; true: it is written.
+    async fn judge(&self, run: &SinkRecords, row: usize, value: &str) -> Result<bool> {
+        let Some((_, by)) = self.poison.as_ref().filter(|(end, _)| value.ends_with(end)) else {
+            return Ok(true);
+        };
+        let error = Error::data("it is poison");
+        match by.as_str() {
+            "report" => {
+                let reporter = self.context.errant_record_reporter().expect("there is one");
+                reporter.report(run, row, error).await?;
+            }
+            "refuse" => self.context.refuse(run, row, error),
+            "refuse-passing" if lock(&self.shared).fault("refuse").is_some() => {
+                self.context.refuse(run, row, Error::retriable("it is poison for now"));
+            }
+            "refuse-passing" => return Ok(true),
+            _ => return Err(error),
+        }
+        Ok(false)
+    }
 }
 
 #[async_trait]
@@ -440,7 +472,9 @@ impl SinkTask for RecordingTask {
         for run in records {
             for (row, offset) in run.offsets().iter().enumerate() {
                 let value = run.records.value.value(row)?.to_string();
-                put.push((run.topic_partition.clone(), *offset, value));
+                if self.judge(run, row, &value).await? {
+                    put.push((run.topic_partition.clone(), *offset, value));
+                }
             }
         }
         let mut shared = lock(&self.shared);
@@ -452,6 +486,10 @@ impl SinkTask for RecordingTask {
         }
         shared.events.push(Event::Put(self.task, put));
         Ok(())
+    }
+
+    fn puts_all_or_nothing(&self) -> bool {
+        true
     }
 
     async fn pre_commit(&mut self, consumed: &Offsets) -> Result<Offsets> {

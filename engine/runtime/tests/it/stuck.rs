@@ -34,6 +34,30 @@ enum Habit {
     NoRoom,
     /// They acknowledge it after a while.
     Slow,
+    /// They keep what goes to `letters` for themselves, and write all else.
+    KeepsLetters,
+}
+
+/// Writes what is no letter.
+struct Keeper(Box<dyn Producer>, Arc<AtomicBool>);
+
+#[async_trait]
+impl Producer for Keeper {
+    async fn send(&mut self, records: &Outgoing, ack: Arc<dyn Acknowledge>) -> Result<()> {
+        if &*records.topic != "letters" {
+            return self.0.send(records, ack).await;
+        }
+        self.1.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn flush(&mut self, timeout: Duration) -> Result<()> {
+        if self.1.load(Ordering::SeqCst) {
+            tokio::time::sleep(timeout).await;
+            return Err(Error::retriable("they are still here"));
+        }
+        Ok(())
+    }
 }
 
 struct FullProducer(Habit, Arc<AtomicBool>);
@@ -58,7 +82,7 @@ impl Producer for FullProducer {
                 let _rest = Rest(ack, rows - 1);
                 pending().await
             }
-            Habit::Slow => {
+            Habit::Slow | Habit::KeepsLetters => {
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(300)).await;
                     ack.acknowledged(rows);
@@ -93,7 +117,11 @@ impl Cluster for Full {
         self.inner.delete_group(group).await
     }
 
-    async fn producer(&self, _properties: &Properties) -> Result<Box<dyn Producer>> {
+    async fn producer(&self, properties: &Properties) -> Result<Box<dyn Producer>> {
+        if let Habit::KeepsLetters = self.habit {
+            let inner = self.inner.producer(properties).await?;
+            return Ok(Box::new(Keeper(inner, Arc::clone(&self.is_full))));
+        }
         Ok(Box::new(FullProducer(self.habit, Arc::clone(&self.is_full))))
     }
 
@@ -176,4 +204,44 @@ async fn records_in_flight_are_committed_before_a_task_ends() {
     fixture.source("slow", "slow", 10, &[]).await;
     let offsets = fixture.worker().offsets("slow").await.unwrap();
     assert_eq!(offsets[0].offset.as_ref().unwrap()["next"], 10);
+}
+
+/// Ten records, one of them poison, through a cluster that never says that it has the letter.
+#[tokio::test]
+async fn no_offset_moves_before_a_dead_letter_has_arrived() {
+    let is_kept = Arc::new(AtomicBool::new(false));
+    let inner = EmbeddedCluster::in_memory();
+    let habit = Habit::KeepsLetters;
+    let cluster = Arc::new(Full { inner, habit, is_full: Arc::clone(&is_kept) });
+    let mut fixture = Fixture::start_on(cluster, &[("offset.flush.timeout.ms", "100")]).await;
+    let poison = [
+        ("transforms", "d"),
+        ("transforms.d.type", "test.DropEndingIn"),
+        ("transforms.d.marker", "none"),
+        ("transforms.d.poison", "-5"),
+        ("errors.tolerance", "all"),
+        ("errors.deadletterqueue.topic.name", "letters"),
+        ("errors.deadletterqueue.topic.replication.factor", "1"),
+    ];
+    fixture.source("keeps", "kept", 10, &poison).await;
+    until("nine records", async || fixture.end_offset("kept").await == 9).await;
+    until("the letter", async || is_kept.load(Ordering::SeqCst)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(fixture.worker().offsets("keeps").await.unwrap().is_empty());
+
+    is_kept.store(false, Ordering::SeqCst);
+    fixture.source("plain", "plain", 10, &[]).await;
+    fixture.sink("keeps-sink", "plain", &poison).await;
+    until("nine puts", async || lock(&shared("keeps-sink")).put_values().len() == 9).await;
+    assert!(is_kept.load(Ordering::SeqCst), "the letter was sent before");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(fixture.committed("connect-keeps-sink", "plain").await, None);
+    fixture.stop_worker().await;
+    assert_eq!(fixture.committed("connect-keeps-sink", "plain").await, None);
+    assert!(!fixture.offset_file().exists() || !offsets_name(&fixture, "keeps"));
+}
+
+fn offsets_name(fixture: &Fixture, connector: &str) -> bool {
+    let stored = std::fs::read(fixture.offset_file()).unwrap();
+    String::from_utf8_lossy(&stored).contains(&format!("[\"{connector}\""))
 }

@@ -195,8 +195,8 @@ impl NativeProducer {
             Room { batch_bytes: most.min(limit), record_bytes: self.settings.max_request_bytes };
         let began = Instant::now();
         let (records, now) = (run.records, now_ms());
-        let Appended { rows: appended, stop } = match rows {
-            Rows::All(rows) => open.writer.append_rows(records, rows, now, room),
+        let Appended { rows: appended, stop } = match &rows {
+            Rows::All(rows) => open.writer.append_rows(records, rows.clone(), now, room),
             Rows::Some(rows) => open.writer.append_rows(records, rows.iter().copied(), now, room),
         };
         let is_begun = open.since.is_none();
@@ -210,7 +210,7 @@ impl NativeProducer {
             Stop::End => {}
             Stop::TooBig { bytes } => {
                 dealt_with += 1;
-                run.ack.failed(1, &self.too_big(run, bytes));
+                run.ack.failed_row(rows.at(appended), &self.too_big(run, bytes));
             }
             // The budget ends before the batch does.
             Stop::Full if limit < most => {}

@@ -1,0 +1,136 @@
+//! Decides what becomes of a source's records that the producer has given up, where
+//! `errors.tolerance=all` lets the task go on (stage KAFKA_PRODUCE in Java).
+//!
+//! The producer's thread says which; the task's own logs them and writes dead letters.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use millrace_api::data::{RowError, SourceRecords};
+use millrace_api::{Error, Result};
+use millrace_kafka::Acknowledge;
+use tokio::sync::Notify;
+
+use super::{ErrorPolicy, Failures, Origin, Stage};
+use crate::task::offsets::Submitted;
+
+/// The class that Java names at stage KAFKA_PRODUCE.
+const SOURCE_TASK: &str = "org.apache.kafka.connect.runtime.WorkerSourceTask";
+
+/// Records that were given up and are not dealt with yet.
+#[derive(Default)]
+pub(crate) struct UnsentRecords {
+    rows: Mutex<Vec<Unsent>>,
+    more: Notify,
+}
+
+/// Some of a run, by their rows in what was polled.
+struct Unsent {
+    polled: Arc<SourceRecords>,
+    submitted: Arc<Submitted>,
+    rows: Vec<RowError>,
+}
+
+/// A run on its way: hears what became of it, and knows what its records were.
+pub(crate) struct Sent {
+    pub(crate) errors: Arc<ErrorPolicy>,
+    pub(crate) polled: Arc<SourceRecords>,
+    /// For each record that is sent, its row in what was polled.
+    pub(crate) rows: Vec<usize>,
+    pub(crate) submitted: Arc<Submitted>,
+}
+
+impl Sent {
+    fn give_up(&self, rows: impl Iterator<Item = usize>, error: &Error) {
+        let rows = rows.map(|row| RowError { row: self.rows[row], error: error.copied() });
+        self.errors.unsent.push(Unsent {
+            polled: Arc::clone(&self.polled),
+            submitted: Arc::clone(&self.submitted),
+            rows: rows.collect(),
+        });
+    }
+}
+
+impl Acknowledge for Sent {
+    fn acknowledged(&self, records: usize) {
+        self.submitted.acknowledged(records);
+    }
+
+    fn failed(&self, records: usize, error: &Error) {
+        if self.submitted.is_lost() {
+            self.submitted.failed(records, error);
+        } else if records == self.rows.len() {
+            self.give_up(0..records, error);
+        } else if self.errors.letters().is_none() {
+            self.submitted.failed(records, error);
+        } else {
+            // Which of them it is nobody knows: no letter can be written, so that none of them may
+            // be passed over.
+            let error = Error::new(error.kind(), NAMELESS).with_source(error.copied());
+            self.submitted.fail(&error);
+        }
+    }
+
+    fn failed_row(&self, row: usize, error: &Error) {
+        match self.submitted.is_lost() {
+            true => self.submitted.failed(1, error),
+            false => self.give_up(row..row + 1, error),
+        }
+    }
+}
+
+const NAMELESS: &str = "some records of a batch could not be sent, and which is not known, so that \
+                        they cannot go to the dead letter queue";
+
+/// A dead letter on its way, which its record's offset waits for.
+struct Letter(Arc<Submitted>);
+
+impl Acknowledge for Letter {
+    fn acknowledged(&self, records: usize) {
+        self.0.done(records);
+    }
+
+    fn failed(&self, _records: usize, error: &Error) {
+        let message = "cannot write to the dead letter queue";
+        self.0.fail(&Error::fatal(message).with_source(error.copied()));
+    }
+}
+
+/// Hears of the dead letters of a run.
+pub(crate) fn letters_of(run: &Arc<Submitted>) -> Arc<dyn Acknowledge> {
+    Arc::new(Letter(Arc::clone(run)))
+}
+
+impl UnsentRecords {
+    fn push(&self, unsent: Unsent) {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).push(unsent);
+        self.more.notify_one();
+    }
+
+    /// Returns when there is something to deal with.
+    pub(crate) async fn some(&self) {
+        while self.rows.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            self.more.notified().await;
+        }
+    }
+}
+
+impl ErrorPolicy {
+    /// Logs what the producer has given up, and sends dead letters. The offsets of these records
+    /// may be committed once these have arrived.
+    pub(crate) async fn handle_unsent(&self) -> Result<()> {
+        let unsent =
+            std::mem::take(&mut *self.unsent.rows.lock().unwrap_or_else(PoisonError::into_inner));
+        for Unsent { polled, submitted, rows } in unsent {
+            let failures = Failures { stage: Stage::KafkaProduce, class: SOURCE_TASK, rows: &rows };
+            self.metrics.dropped(rows.len());
+            let origin = Origin::Source(&polled);
+            match (self.handle_polled(failures, origin, Some).await?, self.letters()) {
+                (Some(letters), Some(queue)) => {
+                    queue.send_for(&letters, letters_of(&submitted)).await?;
+                }
+                _ => submitted.done(rows.len()),
+            }
+        }
+        Ok(())
+    }
+}

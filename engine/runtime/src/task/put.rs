@@ -1,0 +1,182 @@
+//! Decides what becomes of a batch that is put: of the whole of it, and of single records that the
+//! sink task refuses.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use millrace_api::data::{Fetched, RowError, SinkRecords};
+use millrace_api::{Error, ErrorKind, Refused, Result, TopicPartition};
+
+use tokio::time::Instant;
+
+use crate::memory::Place;
+use crate::metrics::Step;
+use crate::task::errors::ErrorPolicy;
+use crate::task::sink::{SinkState, SinkTaskLoop};
+
+impl SinkTaskLoop {
+    /// Offers the batch to the task. After a retriable error nothing more is fetched, and the same
+    /// batch is offered again by the next round; after records were refused for a passing reason,
+    /// these.
+    pub(super) async fn deliver(&mut self) -> Result<()> {
+        self.metrics.consumed(&self.state.batch_end);
+        let began = Instant::now();
+        match self.task.put(&self.state.batch).await {
+            Ok(()) => {
+                let records = self.state.batch.iter().map(|run| run.records.len()).sum();
+                self.metrics.put(records, began.elapsed());
+                if let Some(oldest) = self.state.batch_oldest.take() {
+                    self.metrics.delivered(age(oldest));
+                }
+                self.state.batch.clear();
+                self.state.batch_bytes = 0;
+                self.tell_memory();
+                self.state.redelivery = false;
+                self.judge_refused().await
+            }
+            Err(e) => {
+                // They come again with the others, or the task ends.
+                self.context.wishes().refused.clear();
+                if e.is_retriable() {
+                    tracing::warn!("put failed and is repeated: {e}");
+                    self.metrics.retried(Step::Put);
+                    self.state.redelivery = true;
+                    return Ok(());
+                }
+                if self.may_isolate(&e) {
+                    return self.isolate().await;
+                }
+                Err(unrecoverable(e))
+            }
+        }
+    }
+
+    /// Deals with what the task has refused. When nothing is to be put again, what was put is done
+    /// with.
+    pub(super) async fn judge_refused(&mut self) -> Result<()> {
+        let refused = std::mem::take(&mut self.context.wishes().refused);
+        let (passing, at_fault): (Vec<_>, Vec<_>) =
+            refused.into_iter().partition(|refused| refused.error.is_retriable());
+        if let Some(i) = at_fault.iter().position(|r| r.error.kind() != ErrorKind::Data) {
+            return Err(unrecoverable(at_fault[i].error.copied()));
+        }
+        self.pipeline.errors.bury(at_fault).await?;
+        if !self.put_again(passing).await? && !self.state.redelivery {
+            self.state.again = None;
+            self.state.current.append(&mut self.state.batch_end);
+        }
+        Ok(())
+    }
+
+    /// Puts records again after a pause; says whether. When the time for that is up
+    /// `errors.tolerance` decides.
+    async fn put_again(&mut self, refused: Vec<Refused>) -> Result<bool> {
+        let Some(Refused { error, .. }) = refused.first() else { return Ok(false) };
+        let retries = self.state.put_retries;
+        let Some(pause) = self.state.again.get_or_insert_with(|| retries.begin()).failed() else {
+            self.pipeline.errors.bury(refused).await?;
+            return Ok(false);
+        };
+        tracing::warn!(records = refused.len(), "records are refused and put again: {error}");
+        self.metrics.retried(Step::Put);
+        self.context.wishes().timeout.get_or_insert(pause);
+        self.state.batch.splice(0..0, refused.into_iter().map(|refused| refused.record));
+        self.state.redelivery = true;
+        Ok(true)
+    }
+
+    /// Whether all dead letters are in the queue: no offset moves before. False when that takes
+    /// long; the next commit asks again.
+    pub(super) async fn are_buried(&mut self) -> Result<bool> {
+        match self.pipeline.errors.settle(Some(self.state.timeout)).await {
+            Err(e) if e.is_retriable() => {
+                tracing::warn!("offsets are not committed yet: {e}");
+                Ok(false)
+            }
+            settled => settled.map(|()| true),
+        }
+    }
+
+    /// Says how much is held.
+    pub(super) fn tell_memory(&mut self) {
+        let share = self.metrics.share();
+        share.set(Place::Waiting, self.state.held.iter().map(Fetched::bytes).sum());
+        share.set(Place::Putting, self.state.batch_bytes);
+        share.set(Place::Originals, self.pipeline.originals.bytes());
+    }
+
+    fn may_isolate(&self, error: &Error) -> bool {
+        error.kind() == ErrorKind::Data
+            && self.task.puts_all_or_nothing()
+            && self.pipeline.errors.tolerates_all()
+    }
+
+    /// Puts halves of halves of the batch, which failed as a whole, until each record that is at
+    /// fault stands alone.
+    async fn isolate(&mut self) -> Result<()> {
+        let mut parts: Vec<SinkRecords> = std::mem::take(&mut self.state.batch);
+        parts.reverse();
+        while let Some(part) = parts.pop() {
+            let began = Instant::now();
+            match self.task.put(std::slice::from_ref(&part)).await {
+                Ok(()) => self.metrics.put(part.records.len(), began.elapsed()),
+                Err(e) if e.is_retriable() => {
+                    tracing::warn!("put failed and is repeated: {e}");
+                    self.metrics.retried(Step::Put);
+                    parts.push(part);
+                    parts.reverse();
+                    self.state.batch = parts;
+                    self.state.redelivery = true;
+                    return Ok(());
+                }
+                Err(error) if error.kind() != ErrorKind::Data => return Err(unrecoverable(error)),
+                Err(error) if part.records.len() == 1 => {
+                    self.pipeline.errors.bury(vec![Refused { record: part, error }]).await?;
+                }
+                Err(_) => {
+                    let (rows, half) = (part.records.len(), part.records.len() / 2);
+                    parts.extend([part.slice(half, rows - half), part.slice(0, half)]);
+                }
+            }
+        }
+        self.state.batch_bytes = 0;
+        self.tell_memory();
+        self.state.redelivery = false;
+        self.judge_refused().await
+    }
+}
+
+impl SinkState {
+    /// The first offset of a partition that is to be put again.
+    pub(super) fn first_held(&self, partition: &TopicPartition) -> i64 {
+        let runs = self.batch.iter().filter(|run| run.topic_partition == *partition);
+        runs.filter_map(|run| run.offsets().first()).copied().min().unwrap_or(i64::MAX)
+    }
+}
+
+impl ErrorPolicy {
+    /// Has `errors.tolerance` decide about records, those of a run at once.
+    async fn bury(&self, refused: Vec<Refused>) -> Result<()> {
+        let mut refused = refused.into_iter().peekable();
+        while let Some(Refused { record, error }) = refused.next() {
+            let mut offsets = vec![record.offsets()[0]];
+            let mut rows = vec![RowError { row: 0, error }];
+            let is_neighbour = |next: &Refused| next.record.is_of_the_run_of(&record);
+            while let Some(Refused { record, error }) = refused.next_if(is_neighbour) {
+                rows.push(RowError { row: offsets.len(), error });
+                offsets.push(record.offsets()[0]);
+            }
+            self.handle_put(&record, &offsets, &rows).await?;
+        }
+        Ok(())
+    }
+}
+
+fn unrecoverable(error: Error) -> Error {
+    Error::fatal("Exiting WorkerSinkTask due to unrecoverable exception.").with_source(error)
+}
+
+/// How long ago a record was made; nothing when its clock is ahead of ours.
+fn age(timestamp: i64) -> Duration {
+    let made = UNIX_EPOCH + Duration::from_millis(u64::try_from(timestamp).unwrap_or(0));
+    SystemTime::now().duration_since(made).unwrap_or_default()
+}
