@@ -1,5 +1,5 @@
-//! The system's allocator, in which a thread can be made to stand still: the one way to stop a plugin
-//! that allocates in a loop and never lets go.
+//! The system's allocator, in which a thread can be made to stand still: the one way to stop a
+//! plugin that allocates in a loop and never lets go.
 //!
 //! A thread that stands still keeps what it has, until the process ends. It holds no lock of the
 //! allocator; one of its own it would never give back. See `docs/design/0019-containment.md`.

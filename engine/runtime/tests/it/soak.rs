@@ -1,5 +1,5 @@
-//! Measurements that take minutes: what others lose beside plugins that misbehave, and whether memory
-//! grows. `cargo test --release -p millrace-runtime --test it -- --ignored --nocapture soak`
+//! Measurements that take minutes: what others lose beside plugins that misbehave, and whether
+//! memory grows. `cargo test --release -p millrace-runtime --test it -- --ignored --nocapture soak`
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
