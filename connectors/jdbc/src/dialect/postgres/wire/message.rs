@@ -1,4 +1,5 @@
-//! The form of PostgreSQL's messages: what stands in those that come, how those that go are written.
+//! The form of PostgreSQL's messages: what stands in those that come, how those that go are
+//! written.
 
 use std::borrow::Cow;
 

@@ -205,7 +205,8 @@ proptest! {
         rest in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         run(async {
-            let said: Vec<u8> = messages.iter().flat_map(|(kind, body)| message(*kind, body)).collect();
+            let said = messages.iter().flat_map(|(kind, body)| message(*kind, body));
+            let said: Vec<u8> = said.collect();
             let said = || [&said[..], &rest].concat();
             let _ = Session::connect(&play(vec![Hears(b"user"), Says(said())]).await).await;
             let again = || vec![Hears(b"SQL"), Says(said())];
