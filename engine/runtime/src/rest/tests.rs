@@ -3,6 +3,7 @@
 mod client;
 mod doors;
 mod golden;
+mod metrics;
 mod odd;
 mod offsets;
 mod openapi;
