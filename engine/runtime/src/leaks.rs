@@ -16,6 +16,9 @@ const LEAST_PAGES: u64 = 1024;
 /// So many looks has one that was given up to end at an await; then its thread is held.
 const GRACE: u32 = 5;
 
+/// So many looks nobody else is blamed, should it neither end nor want memory.
+const LONGEST: u32 = 50;
+
 /// Watches the memory of the process.
 pub(crate) struct Leaks {
     statuses: Arc<StatusStore>,
@@ -46,7 +49,14 @@ impl Leaks {
             }
         }
         let all = jobs.all();
+        let ended = !self.given_up.is_empty();
         self.hold(&all);
+        if !self.given_up.is_empty() || ended {
+            // What it has taken until it ended is nobody else's.
+            self.floor = resident + limit / 16;
+            self.before.clear();
+            return;
+        }
         if resident > limit.max(self.floor)
             && let Some((number, job)) = self.greediest(&all)
         {
@@ -93,7 +103,7 @@ impl Leaks {
                 tracing::error!("{} does not end: its thread is held", job.activity.whose);
                 job.stop_in_allocator();
             }
-            *looks < GRACE
+            !job.stands() && *looks < LONGEST
         });
     }
 }
