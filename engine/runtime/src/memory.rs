@@ -184,11 +184,6 @@ impl Share {
         self.places[place as usize].store(bytes, Ordering::Relaxed);
     }
 
-    /// So many bytes more are in a place.
-    pub(crate) fn add(&self, place: Place, bytes: usize) {
-        self.places[place as usize].fetch_add(bytes, Ordering::Relaxed);
-    }
-
     pub(crate) fn held_in(&self, place: Place) -> usize {
         self.places[place as usize].load(Ordering::Relaxed)
     }
