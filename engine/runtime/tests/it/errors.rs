@@ -117,7 +117,8 @@ async fn a_sink_may_tell_which_records_of_a_put_it_cannot_write() {
         fixture.sink(&name, "all", &letters(&[("poison", "7"), ("poison.by", by)])).await;
         let group = format!("connect-{name}");
         until("a commit", async || fixture.committed(&group, "all").await == Some(200)).await;
-        let (put, dead) = (lock(&shared(&name)).put_values(), values(&fixture, "letters").await);
+        let put = lock(&shared(&name)).put_values();
+        let dead = values(&fixture, "letters").await;
         assert!(dead.iter().all(|value| value.ends_with('7')), "{by}: {dead:?}");
         assert_eq!((put.len(), dead.len()), (180, 20), "{by}");
         let context = context(&fixture).await;

@@ -250,7 +250,7 @@ mod tests {
         assert!(shown.contains("value: 0xff01") && !shown.contains('\x1b'), "{shown}");
         assert!(shown.contains("header own: null"), "{shown}");
         let long = "ü".repeat(LONGEST);
-        assert!(readable(&long.as_bytes()[..]).ends_with("… (8192 bytes)"));
+        assert!(readable(long.as_bytes()).ends_with("… (8192 bytes)"));
         assert!(readable(&format!("x{long}").into_bytes()).starts_with("xü"));
     }
 }
