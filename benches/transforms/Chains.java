@@ -17,8 +17,8 @@ import org.apache.kafka.connect.transforms.Transformation;
 
 /** Chains.java CHAINS ORDERS FORM NAME: nanoseconds of processor time a record in one chain, once it is warm. */
 public class Chains {
-    private static final long WARM_NS = 3_000_000_000L;
-    private static final long MEASURED_NS = 1_000_000_000L;
+    private static final long WARM_NS = 2_000_000_000L;
+    private static final long MEASURED_NS = 500_000_000L;
     private static final long EPOCH_MS = 1_763_700_000_000L;
     private static final OperatingSystemMXBean PROCESS = (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
     private static final ObjectMapper MAPPER = new ObjectMapper();
