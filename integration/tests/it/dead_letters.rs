@@ -111,6 +111,7 @@ fn a_sink_that_gathers_rows_reports_those_that_are_refused() {
 /// Lines that are no numbers fail in a transformation. However often the worker is killed, each line
 /// is a record or a letter in the end.
 #[test]
+#[allow(clippy::disallowed_methods, reason = "it kills at moments that nothing tells")]
 fn a_killed_source_loses_no_letter() {
     const LINES: usize = 60_000;
     let site = Site::embedded();
