@@ -1,5 +1,5 @@
-//! Reads a dead letter queue from its beginning to its end, as that is when it is opened, and writes
-//! letters back.
+//! Reads a dead letter queue from its beginning to its end, as that is when it is opened, and
+//! writes letters back.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -181,11 +181,13 @@ impl DeadLetters {
         sent.map_err(|e| self.not_written(e))
     }
 
-    /// Waits until all letters sent by [`send`](Self::send) are in the queue. It costs nothing when they are.
+    /// Waits until all letters sent by [`send`](Self::send) are in the queue. It costs
+    /// nothing when they are.
     ///
     /// # Errors
     ///
-    /// Retriable when they are still under way after this time. Fatal when one is lost: from then on.
+    /// Retriable when they are still under way after this time. Fatal when one is lost, and from
+    /// then on.
     pub(super) async fn settle(&self, timeout: Option<Duration>) -> Result<()> {
         if !self.receipt.is_complete() {
             let timeout = timeout.unwrap_or(LONGEST_WAY);
