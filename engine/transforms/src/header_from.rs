@@ -131,7 +131,13 @@ impl HeaderFrom {
         let mut plans = std::mem::take(&mut self.plans);
         let plan = plans.get(schema, || self.plan(schema).map(Arc::new));
         self.plans = plans;
-        let plan = plan?;
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(error) => {
+                refuse_all(column.len(), &error, refused);
+                return Ok((column.clone(), Vec::new()));
+            }
+        };
         let left = match &plan.left {
             Some((made, picked)) => left_of(column, made, picked, refused)?,
             None => column.clone(),
@@ -275,8 +281,10 @@ fn left_of(
     picked: &Picked,
     refused: &mut Refused,
 ) -> Result<Column> {
-    if let Column::Typed { array, .. } = column {
-        let array = picked.array(made, array, refused)?;
+    // What an array cannot hold, such as a default of too many digits, rows can.
+    if let Column::Typed { array, .. } = column
+        && let Ok(array) = picked.array(made, array, refused)
+    {
         return Ok(Column::Typed { schema: Arc::clone(made), array });
     }
     let mut values = Vec::with_capacity(column.len());

@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
-use millrace_api::data::{Column, Kind, Records, Schema, SchemaRef, Struct, Value};
+use millrace_api::data::{Column, Decimal, Kind, Records, Schema, SchemaRef, Struct, Value};
 use millrace_api::{Plugin, Props};
 use millrace_testkit::arbitrary::{Shape, records, records_by_key};
 use millrace_testkit::plugin_host::{props, transformation};
 use millrace_testkit::transform_suite;
 use millrace_testkit::transform_suite::TransformFixture;
+use num_bigint::BigInt;
 use proptest::prelude::*;
 
 struct Fixture {
@@ -205,5 +206,46 @@ fn rows_come_out_of_arrays_as_arrays() {
         let runs = runs.unwrap();
         assert_eq!(runs.iter().map(Records::len).sum::<usize>(), 40, "{}", fixture.name);
         assert!(runs.iter().all(|run| matches!(run.value, Column::Typed { .. })));
+    }
+}
+
+/// Arrow has no decimal of more than 76 digits, so the column cannot hold its own default.
+#[test]
+fn a_default_that_no_array_holds_is_used_all_the_same() {
+    let long = Value::Decimal(Decimal { unscaled: BigInt::from(10).pow(80), scale: 2 });
+    let amount = Schema::decimal_builder(2).optional().default_value(long.clone()).unwrap();
+    let amount = amount.build();
+    let row = Schema::struct_builder()
+        .optional()
+        .field("n", Schema::builder(Kind::Int32).build())
+        .field("amount", Arc::clone(&amount))
+        .build();
+    let event = Schema::struct_builder()
+        .name("t.Envelope")
+        .field("before", Arc::clone(&row))
+        .field("after", Arc::clone(&row))
+        .field("op", Schema::string(false))
+        .field("amount", amount)
+        .build();
+    // The fourth has null where none may be.
+    let value = |n: i32| {
+        let n = if n == 3 { Value::Null } else { Value::Int32(n) };
+        let row = Value::Struct(Struct::new(Arc::clone(&row), vec![n, Value::Null]));
+        let fields = vec![Value::Null, row, "c".into(), Value::Null];
+        Value::Struct(Struct::new(Arc::clone(&event), fields))
+    };
+    let values = Column::from_values(Some(Arc::clone(&event)), (0..40).map(value).collect());
+    assert!(matches!(values, Column::Typed { .. }));
+    for (fixture, place) in [
+        (extract([("delete.tombstone.handling.mode", "rewrite")]), 1),
+        (fixture(".ByLogicalTableRouter", [("topic.regex", ".*"), ("topic.replacement", "t")]), 3),
+    ] {
+        let mut transformation = transformation(&fixture.plugin(), &fixture.props()).unwrap();
+        let mut failed = Vec::new();
+        let runs = transformation.apply(Records::new("t", values.clone()), &mut failed).unwrap();
+        assert_eq!(failed.iter().map(|failed| failed.row).collect::<Vec<_>>(), [3]);
+        assert_eq!(runs.iter().map(Records::len).sum::<usize>(), 39, "{}", fixture.name);
+        let Value::Struct(first) = runs[0].value.value(0).unwrap() else { panic!("a struct") };
+        assert_eq!(first.values()[place], long, "{}", fixture.name);
     }
 }

@@ -543,20 +543,39 @@ fn the_default_of_a_logical_type_is_not_cast() {
 fn a_default_that_no_array_holds_is_used_all_the_same() {
     let long = Value::Decimal(Decimal { unscaled: BigInt::from(10).pow(80), scale: 2 });
     let amount = Schema::decimal_builder(2).optional().default_value(long.clone()).unwrap();
-    let schema = Schema::struct_builder().field("a", amount.build()).build();
-    let row = Value::Struct(Struct::new(Arc::clone(&schema), vec![Value::Null]));
+    let schema = Schema::struct_builder().field("a", amount.build());
+    let schema = schema.field("z", Schema::string(true)).build();
+    let row = Value::Struct(Struct::new(Arc::clone(&schema), vec![Value::Null, Value::Null]));
+    let moves = [("operation", "move"), ("fields", "z"), ("headers", "z")];
     for (name, pairs) in [
-        ("ReplaceField$Value", ("exclude", "b")),
-        ("InsertField$Value", ("topic.field", "b")),
-        ("Flatten$Value", ("delimiter", "_")),
+        ("ReplaceField$Value", &[("exclude", "b")][..]),
+        ("InsertField$Value", &[("topic.field", "b")]),
+        ("Flatten$Value", &[("delimiter", "_")]),
+        ("HeaderFrom$Value", &moves),
     ] {
         let column = Column::from_values(Some(Arc::clone(&schema)), vec![row.clone(); 20]);
         assert!(matches!(column, Column::Typed { .. }));
-        let (runs, failed) = apply(&with(name, [pairs]), Records::new("t", column));
+        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let fixture = Fixture { name, props: pairs.iter().map(own).collect() };
+        let (runs, failed) = apply(&fixture, Records::new("t", column));
         assert_eq!(failed, [""; 0]);
         let Value::Struct(first) = runs[0].value.value(0).unwrap() else { panic!("a struct") };
         assert_eq!(first.values()[0], long, "{name}");
     }
+}
+
+/// What nothing can be made of costs its records, and not the task.
+#[test]
+fn a_schema_that_has_no_header_to_move_refuses_its_records() {
+    let moves = [("operation", "move"), ("fields", "a"), ("headers", "a")];
+    let fixture = with("HeaderFrom$Value", moves);
+    let schema = Schema::struct_builder().field("a", Schema::string(true));
+    let schema = schema.field("", Schema::string(true)).build();
+    let row = Struct::new(Arc::clone(&schema), vec!["x".into(), "y".into()]);
+    let column = Column::from_values(Some(schema), vec![Value::Struct(row); 2]);
+    let (runs, failed) = apply(&fixture, Records::new("t", column));
+    assert!(runs.is_empty());
+    assert_eq!(failed, ["0: fieldName cannot be null.", "1: fieldName cannot be null."]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringViewArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringViewArray, StructArray};
 use millrace_api::config::validators::{all_of, non_empty_string, regex};
 use millrace_api::config::{Config, Validator, invalid_value};
 use millrace_api::data::{
@@ -263,21 +263,11 @@ impl Route {
         let Ok(made) = self.envelope_schema(schema) else {
             return rows(column, refused, |event| self.envelope(event));
         };
-        let structs = array.as_struct();
-        let mut columns = Vec::with_capacity(structs.num_columns());
-        for (field, column) in made.fields().iter().zip(structs.columns()) {
-            let column = NullDefaults(true).column(&field.schema, column)?;
-            if is_row(&field.name) {
-                let rows = column.as_struct();
-                for (field, column) in field.schema.fields().iter().zip(rows.columns()) {
-                    refused.push_nulls(field, column, rows.nulls());
-                }
-            }
-            refused.push_nulls(field, &column, None);
-            columns.push(column);
+        // What an array cannot hold, such as a default of too many digits, rows can.
+        match envelope_array(&made, array.as_struct(), refused) {
+            Ok(array) => Ok(Column::Typed { schema: made, array }),
+            Err(_) => rows(column, refused, |event| self.envelope(event)),
         }
-        let array = struct_array(&made, columns, None, structs.len())?;
-        Ok(Column::Typed { schema: made, array })
     }
 
     fn apply(
@@ -298,6 +288,27 @@ impl Route {
         let topic = Arc::clone(&self.topic);
         Ok(refused.leave_out(Records { topic, key, value, ..run }, first, failed))
     }
+}
+
+/// Change events of the schema `made`, none of which is null.
+fn envelope_array(
+    made: &SchemaRef,
+    structs: &StructArray,
+    refused: &mut Refused,
+) -> Result<ArrayRef> {
+    let mut columns = Vec::with_capacity(structs.num_columns());
+    for (field, column) in made.fields().iter().zip(structs.columns()) {
+        let column = NullDefaults(true).column(&field.schema, column)?;
+        if is_row(&field.name) {
+            let rows = column.as_struct();
+            for (field, column) in field.schema.fields().iter().zip(rows.columns()) {
+                refused.push_nulls(field, column, rows.nulls());
+            }
+        }
+        refused.push_nulls(field, &column, None);
+        columns.push(column);
+    }
+    struct_array(made, columns, None, structs.len())
 }
 
 /// Whether both rows of events are of the same fields, and null is what it is: so they usually are.

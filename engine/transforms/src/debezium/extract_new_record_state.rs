@@ -330,16 +330,15 @@ impl Transformation for ExtractNewRecordState {
             return Ok(vec![records]);
         }
         let by_row = self.route_by.is_some() || !self.headers.is_empty() || self.dropping.is_some();
-        if !by_row
-            && let Some(runs) = columns::extract(
-                &records,
-                self.deletes,
-                self.keeps_tombstones,
-                &mut self.additions,
-                failed,
-            )?
-        {
-            return Ok(runs);
+        if !by_row {
+            let (deletes, keeps) = (self.deletes, self.keeps_tombstones);
+            let known = failed.len();
+            let runs = columns::extract(&records, deletes, keeps, &mut self.additions, failed);
+            if let Ok(Some(runs)) = runs {
+                return Ok(runs);
+            }
+            // What an array cannot hold, such as a default of too many digits, rows can.
+            failed.truncate(known);
         }
         each(&records, failed, |record| self.extract(record))
     }
