@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use crate::store::offsets::OffsetStore;
 /// How long what is under way may take to end once the fence is closed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-type Shared = Arc<AsyncMutex<Box<dyn Consumer>>>;
+type Inner = AsyncMutex<Box<dyn Consumer>>;
 
 /// What one run of a task writes through, until it is closed.
 #[derive(Clone, Default)]
@@ -27,8 +27,9 @@ struct State {
     is_closed: AtomicBool,
     /// Held by who stores offsets: once it is had by who closes the fence, nobody does.
     storing: RwLock<()>,
-    /// The task's member of its group, which leaves it whatever the task does.
-    consumer: Mutex<Option<Shared>>,
+    /// The task's member of its group, which leaves it whatever the task does; and with the task,
+    /// should that end without a word.
+    consumer: Mutex<Weak<Inner>>,
 }
 
 impl Fence {
@@ -46,7 +47,7 @@ impl Fence {
     pub(crate) fn consumer(&self, inner: Box<dyn Consumer>) -> Box<dyn Consumer> {
         let inner = Arc::new(AsyncMutex::new(inner));
         let mut consumer = self.0.consumer.lock().unwrap_or_else(PoisonError::into_inner);
-        *consumer = Some(Arc::clone(&inner));
+        *consumer = Arc::downgrade(&inner);
         Box::new(FencedConsumer { inner, fence: self.clone() })
     }
 
@@ -66,7 +67,7 @@ impl Fence {
     /// After [`close`](Self::close): returns once nothing is being written any more, and the task's
     /// group does not count on it; or after a while, should the cluster not answer.
     pub(crate) async fn settled(&self) {
-        let consumer = self.0.consumer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let consumer = self.0.consumer.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
         let leaving = async {
             let Some(consumer) = consumer else { return Ok(()) };
             consumer.lock().await.close().await
@@ -117,7 +118,7 @@ impl Producer for FencedProducer {
 }
 
 struct FencedConsumer {
-    inner: Shared,
+    inner: Arc<Inner>,
     fence: Fence,
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millrace_api::Error;
+use tokio::runtime::Handle;
 
 use crate::memory::resident;
 use crate::plugin_runtime::{Jobs, Running};
@@ -29,13 +30,15 @@ pub(crate) struct Leaks {
     /// How much new memory each had touched at the last look.
     before: BTreeMap<u64, u64>,
     given_up: BTreeMap<u64, u32>,
+    /// Where those that were given up are taken out of their groups.
+    handle: Handle,
 }
 
 impl Leaks {
-    /// `limit` in bytes.
+    /// `limit` in bytes. Called within a runtime.
     pub(crate) fn new(statuses: Arc<StatusStore>, limit: Option<usize>) -> Self {
         let (before, given_up) = (BTreeMap::new(), BTreeMap::new());
-        Self { statuses, limit, floor: 0, before, given_up }
+        Self { statuses, limit, floor: 0, before, given_up, handle: Handle::current() }
     }
 
     /// Looks whether there is too much, and who takes it.
@@ -90,6 +93,8 @@ impl Leaks {
         let whose = &job.activity.whose;
         tracing::error!("{whose}: {error}");
         job.give_up();
+        let fence = job.activity.fence.clone();
+        self.handle.spawn(async move { fence.settled().await });
         self.statuses.fail(whose.connector(), whose.task(), error.trace());
         self.given_up.insert(number, 0);
     }

@@ -84,7 +84,7 @@ pub(crate) fn hung(jobs: &Jobs, least: Duration) -> Vec<Hung> {
     hung.collect()
 }
 
-/// Looks after all plugins, for as long as there is a runtime of theirs.
+/// Looks after all plugins, for as long as there is a runtime of theirs. Called within a runtime.
 pub(crate) fn watch(
     jobs: &Arc<Jobs>,
     statuses: Arc<StatusStore>,

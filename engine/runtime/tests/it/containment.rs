@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use millrace_api::{Error, Props};
 use millrace_kafka::embedded::EmbeddedCluster;
+use millrace_kafka::{Acknowledge, Outgoing};
 use millrace_runtime::{Herder, Hung, State, TargetState};
 use tokio::time::timeout;
 
@@ -241,6 +242,54 @@ async fn a_sink_task_that_was_given_up_has_left_its_group() {
     assert_ne!(fixture.committed("connect-late-sink", "early").await, Some(10));
     let failed = worker.task_status("late-sink", 0).await.unwrap().status;
     assert_eq!(failed.state, State::Failed);
+}
+
+async fn put_into(fixture: &Fixture, topic: &str, partition: i32, value: &str) {
+    let mut producer = fixture.cluster.producer(&Props::new()).await.unwrap();
+    let record = Outgoing {
+        topic: topic.into(),
+        partition: Some(partition),
+        keys: [None::<&[u8]>].into_iter().collect(),
+        values: [Some(value.as_bytes())].into_iter().collect(),
+        timestamps: None,
+        headers: Vec::new(),
+    };
+    producer.send(&record, Arc::new(Sent)).await.unwrap();
+    producer.flush(10 * SOON).await.unwrap();
+}
+
+struct Sent;
+
+impl Acknowledge for Sent {
+    fn acknowledged(&self, _records: usize) {}
+
+    fn failed(&self, _records: usize, error: &Error) {
+        panic!("{error}");
+    }
+}
+
+/// What a task had that ended with a panic goes to the others at once.
+#[tokio::test]
+async fn a_sink_task_that_panicked_has_left_its_group() {
+    let fixture = Fixture::start().await;
+    fixture.create_topic("shared-out", 2).await;
+    let state = shared("leaver");
+    fixture.sink("leaver", "shared-out", &[("tasks.max", "2")]).await;
+    put_into(&fixture, "shared-out", 0, "a").await;
+    put_into(&fixture, "shared-out", 1, "b").await;
+    let has_put = |value: &str| lock(&state).put_values().iter().any(|put| put == value);
+    until("both to be put", async || has_put("a") && has_put("b")).await;
+    lock(&state).faults.insert("put", (1, Fault::Panic));
+    let states = async || {
+        let status = fixture.status("leaver").await;
+        status.tasks.iter().map(|task| task.status.state).collect::<Vec<_>>()
+    };
+    put_into(&fixture, "shared-out", 0, "c").await;
+    until("one to fail", async || states().await.contains(&State::Failed)).await;
+    put_into(&fixture, "shared-out", 1, "d").await;
+    until("the other to have both", async || has_put("c") && has_put("d")).await;
+    let states = states().await;
+    assert!(states.contains(&State::Failed) && states.contains(&State::Running), "{states:?}");
 }
 
 /// What hangs is said in its status, for as long as it does.
