@@ -92,26 +92,28 @@ impl Input {
         body
     }
 
-    /// Where to receive more. There is room for as much as there is already: memory follows what
-    /// comes, not what is announced.
+    /// Where to receive more. It grows by as much as there is already, once most of it is full:
+    /// memory follows what comes, not what is announced, and what came is seldom moved.
     pub(super) fn room(&mut self) -> &mut [u8] {
         let there = self.len();
         if there == 0 {
             (self.start, self.end) = (0, 0);
         }
-        let wanted = match self.since_mark {
+        let least = match self.since_mark {
             0..LITTLE => LITTLE,
             _ => MUCH,
         };
         let announced = self.peek().ok().flatten().map_or(0, |(_, length)| length);
-        let wanted = wanted.max(announced.min(2 * there));
+        let wanted = least.max(announced.min(2 * there));
+        let size = self.bytes.len();
+        let is_too_short = size < least || (size < announced && there > size / 4 * 3);
         // What one long message needed is not held for ever.
-        let is_too_long = self.bytes.len() > 4 * wanted;
-        if self.bytes.len() < wanted || is_too_long {
+        let is_too_long = size > 4 * wanted;
+        if is_too_short || is_too_long {
             let mut bytes = vec![0; wanted];
             bytes[..there].copy_from_slice(&self.bytes[self.start..self.end]);
             (self.bytes, self.start, self.end) = (bytes, 0, there);
-        } else if self.end + wanted / 2 > self.bytes.len() {
+        } else if self.start > 0 && self.end + wanted / 2 > size {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, there);
         }
@@ -168,6 +170,22 @@ mod tests {
         assert_eq!(input.take().unwrap().unwrap().1.len(), 40 << 20);
         input.room();
         assert!(input.bytes.len() <= MUCH, "it is given back");
+    }
+
+    #[test]
+    fn a_long_message_is_seldom_moved_however_it_comes() {
+        let long = message(b'd', &vec![7; 40 << 20]);
+        let mut input = Input::default();
+        let mut growths = 0;
+        for part in long.chunks(8 << 10) {
+            let size = input.bytes.len();
+            let room = input.room();
+            room[..part.len()].copy_from_slice(part);
+            growths += usize::from(input.bytes.len() != size);
+            input.received(part.len());
+        }
+        assert!(growths < 24, "{growths}");
+        assert_eq!(input.take().unwrap().unwrap().1.len(), 40 << 20);
     }
 
     proptest! {
