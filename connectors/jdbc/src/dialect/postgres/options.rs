@@ -9,7 +9,8 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use super::wire::{Access, Certificates};
 use crate::url::{PostgresUrl, Settings, warn_of_unknown};
 
-/// Settings of pgjdbc that mean nothing here: they tune that driver or its writing side.
+/// Settings of pgjdbc that mean nothing here: they tune that driver or its writing side, or are
+/// always on.
 const WITHOUT_EFFECT: &[&str] = &[
     "adaptiveFetch",
     "allowEncodingChanges",
@@ -47,7 +48,7 @@ pub(super) fn of_hosts(url: &PostgresUrl) -> Result<Vec<Access>> {
             "sslrootcert" => options.ssl_root_cert(value),
             "sslcert" => options.ssl_client_cert(value),
             "sslkey" => options.ssl_client_key(value),
-            "ssl" | "sslmode" | "connectTimeout" | "loginTimeout" => options,
+            "ssl" | "sslmode" | "connectTimeout" | "loginTimeout" | "socketTimeout" => options,
             _ => {
                 if !WITHOUT_EFFECT.contains(&name) {
                     warn_of_unknown(name, value);
@@ -69,10 +70,12 @@ pub(super) fn of_hosts(url: &PostgresUrl) -> Result<Vec<Access>> {
         own: given("sslcert", "PGSSLCERT"),
         key: given("sslkey", "PGSSLKEY"),
     };
+    let socket_timeout = seconds(settings, "socketTimeout")?;
     let of_host = |(host, port): &(String, u16)| Access {
         options: options.clone().host(host).port(*port),
         password: password.clone(),
         certificates: certificates.clone(),
+        socket_timeout,
     };
     Ok(url.hosts.iter().map(of_host).collect())
 }
@@ -93,21 +96,21 @@ fn ssl_mode(settings: &Settings) -> Result<PgSslMode> {
     })
 }
 
-/// How long one attempt may take, in seconds in the URL; 0 and nothing stand for the default.
+/// How long one attempt may take.
 pub(super) fn connect_timeout(settings: &Settings) -> Result<Duration> {
     const DEFAULT: Duration = Duration::from_secs(10);
-    for name in ["loginTimeout", "connectTimeout"] {
-        match settings.get(name).map(str::parse::<u64>) {
-            None | Some(Ok(0)) => {}
-            Some(Ok(seconds)) => return Ok(Duration::from_secs(seconds)),
-            Some(Err(_)) => {
-                let message = "a time-out in connection.url must be a number of seconds";
-                let error = Error::config(message);
-                return Err(error.context(name, settings.get(name).unwrap_or_default()));
-            }
-        }
-    }
-    Ok(DEFAULT)
+    let login = seconds(settings, "loginTimeout")?;
+    Ok(login.or(seconds(settings, "connectTimeout")?).unwrap_or(DEFAULT))
+}
+
+/// A time-out, where the URL has one: 0 stands for none.
+fn seconds(settings: &Settings, name: &'static str) -> Result<Option<Duration>> {
+    let Some(text) = settings.get(name) else { return Ok(None) };
+    let number: u64 = text.parse().map_err(|_| {
+        let message = "a time-out in connection.url must be a number of seconds";
+        Error::config(message).context(name, text)
+    })?;
+    Ok((number > 0).then(|| Duration::from_secs(number)))
 }
 
 #[cfg(test)]
@@ -146,5 +149,6 @@ mod tests {
         };
         check("jdbc:postgresql://a/b?sslmode=maybe", "sslmode: maybe");
         check("jdbc:postgresql://a/b?connectTimeout=soon", "connectTimeout: soon");
+        check("jdbc:postgresql://a/b?socketTimeout=1s", "socketTimeout: 1s");
     }
 }

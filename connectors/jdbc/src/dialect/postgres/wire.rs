@@ -10,9 +10,11 @@ mod tls;
 
 use std::io;
 use std::ops::Range;
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
 
 use self::answer::Answer;
 use self::input::Input;
@@ -29,12 +31,19 @@ pub(super) struct Access {
     /// What the options hold, too, but do not show.
     pub(super) password: Option<String>,
     pub(super) certificates: Certificates,
+    /// How long the server may keep silent when it is asked; none: for ever.
+    pub(super) socket_timeout: Option<Duration>,
 }
 
-/// A session with a server. Dropping a call half-way makes it useless: drop it then, too.
+/// A session with a server. A call whose answer was not taken to its end, or that was dropped
+/// half-way, makes it useless: later ones are refused.
 pub(super) struct Session {
     socket: Socket,
     input: Input,
+    /// Whether the server waits for us.
+    is_ready: bool,
+    /// How long it may keep silent when it does not.
+    socket_timeout: Option<Duration>,
 }
 
 /// A message that came: its kind, and where its body lies.
@@ -49,7 +58,8 @@ impl Session {
         let options = &access.options;
         let socket = Socket::connect(options.get_host(), options.get_port()).await?;
         let socket = encrypt(socket, access).await?;
-        let mut session = Self { socket, input: Input::default() };
+        let socket_timeout = access.socket_timeout;
+        let mut session = Self { socket, input: Input::default(), is_ready: false, socket_timeout };
         session.begin(access).await?;
         Ok(session)
     }
@@ -87,7 +97,10 @@ impl Session {
                 b'R' => self.authenticate(access, body).await?,
                 // How to cancel: nobody needs to, who can hang up.
                 b'K' => {}
-                b'Z' => return Ok(()),
+                b'Z' => {
+                    self.is_ready = true;
+                    return Ok(());
+                }
                 _ => return Err(broken("a session begins with an unknown message")),
             }
         }
@@ -164,7 +177,7 @@ impl Session {
         out.parse(sql, parameters)?;
         out.execute(parameters)?;
         out.sync()?;
-        self.send(out).await?;
+        self.ask(out).await?;
         let mut rows = Vec::new();
         let row = |kind, body: Body<'_>| {
             if kind == b'D' {
@@ -190,7 +203,7 @@ impl Session {
             out.text("")
         })?;
         out.sync()?;
-        self.send(out).await?;
+        self.ask(out).await?;
         let mut columns = Vec::new();
         let described = |kind, body: Body<'_>| {
             if kind == b'T' {
@@ -261,6 +274,15 @@ impl Session {
         let mut out = Outgoing::default();
         out.message(Some(b'Q'), |out| out.text(sql))?;
         self.input.mark();
+        self.ask(out).await
+    }
+
+    /// Sends what will be answered until the server waits for us again.
+    async fn ask(&mut self, out: Outgoing) -> sqlx::Result<()> {
+        if !std::mem::take(&mut self.is_ready) {
+            let lost = "the session was lost in an earlier request";
+            return Err(io::Error::new(io::ErrorKind::NotConnected, lost).into());
+        }
         self.send(out).await
     }
 
@@ -271,7 +293,10 @@ impl Session {
     ) -> sqlx::Result<()> {
         loop {
             match self.receive().await {
-                Ok((b'Z', _)) => return Ok(()),
+                Ok((b'Z', _)) => {
+                    self.is_ready = true;
+                    return Ok(());
+                }
                 Ok((b'G' | b'H' | b'W', _)) => return Err(broken("nobody has asked for a COPY")),
                 Ok((kind, body)) => each(kind, Body(self.input.bytes(body)))?,
                 Err(error) => return Err(self.after(error).await),
@@ -285,6 +310,7 @@ impl Session {
             // It says what is wrong; that the server hangs up afterwards adds nothing.
             while let Ok((kind, _)) = self.receive().await {
                 if kind == b'Z' {
+                    self.is_ready = true;
                     break;
                 }
             }
@@ -323,7 +349,14 @@ impl Session {
 
     /// Receives more.
     async fn fill(&mut self) -> sqlx::Result<()> {
-        let count = self.socket.read(self.input.room()).await?;
+        let read = self.socket.read(self.input.room());
+        let count = match self.socket_timeout {
+            None => read.await?,
+            Some(limit) => timeout(limit, read).await.map_err(|_| {
+                let silent = format!("the server keeps silent (socketTimeout: {limit:?})");
+                io::Error::new(io::ErrorKind::TimedOut, silent)
+            })??,
+        };
         if count == 0 {
             let gone = "the server closed the connection";
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, gone).into());

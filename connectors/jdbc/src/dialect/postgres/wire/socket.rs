@@ -2,6 +2,7 @@
 
 use std::future::Future as _;
 use std::io::{self, ErrorKind, Read as _};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
 use tokio::time::Sleep;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -28,9 +29,28 @@ impl Socket {
             let socket = UnixStream::connect(format!("{host}/.s.PGSQL.{port}")).await?;
             return Ok(Self::Plain(Line::File(socket)));
         }
-        let socket = TcpStream::connect((host, port)).await?;
+        let mut failure = io::Error::new(ErrorKind::InvalidInput, "the host has no address");
+        for address in lookup_host((host, port)).await? {
+            match Self::connect_to(address).await {
+                Ok(socket) => {
+                    let state = State::Watched(socket);
+                    return Ok(Self::Plain(Line::Tcp(Tcp { state, ..Tcp::default() })));
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
         socket.set_nodelay(true)?;
-        Ok(Self::Plain(Line::Tcp(Tcp { state: State::Watched(socket), ..Tcp::default() })))
+        // A server that vanished says nothing, for which we would wait for ever.
+        socket.set_keepalive(true)?;
+        socket.connect(address).await
     }
 
     /// Goes on encrypted.

@@ -27,6 +27,7 @@ fn ready() -> Vec<u8> {
 }
 
 /// What each side does next.
+#[derive(Clone)]
 enum Step {
     /// The server waits until it was sent this, among other things.
     Hears(&'static [u8]),
@@ -60,7 +61,8 @@ async fn play(steps: Vec<Step>) -> Access {
     });
     let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port);
     let options = options.username("me").ssl_mode(PgSslMode::Disable);
-    Access { options, password: Some("secret".into()), certificates: Certificates::default() }
+    let certificates = Certificates::default();
+    Access { options, password: Some("secret".into()), certificates, socket_timeout: None }
 }
 
 /// How long a test may take.
@@ -68,7 +70,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("it ends") })
+    runtime.block_on(async { timeout(PATIENCE, test).await.expect("it ends") })
 }
 
 async fn session(steps: Vec<Step>) -> Session {
@@ -147,6 +149,48 @@ fn a_session_goes_on_after_an_error() {
         assert_eq!(row.get::<Option<i64>>(1).unwrap(), None);
         assert!(row.get::<i64>(1).is_err() && row.get::<bool>(0).is_err());
         assert!(row.get::<i64>(2).is_err());
+    });
+}
+
+#[test]
+fn a_session_that_was_left_in_an_answer_is_not_used_again() {
+    run(async {
+        let twice = [error("42P01", "gone"), error("57P01", "shut")].concat();
+        let unknown = [message(b'D', b""), ready()].concat();
+        for said in [twice, unknown] {
+            let late = [message(b'C', b"SELECT 0\0"), ready()].concat();
+            let mut session = session(vec![Hears(b"bad"), Says(said), Says(late)]).await;
+            assert!(session.rows("bad", &[]).await.is_err());
+            let refused = session.rows("good", &[]).await.expect_err("another's answer");
+            assert!(refused.to_string().contains("earlier request"), "{refused}");
+            assert!(session.begin_copy("good").await.is_err());
+        }
+    });
+}
+
+#[test]
+fn a_server_that_keeps_silent_is_left() {
+    run(async {
+        let begin = [Hears(b"user\0me\0"), Says(authentication(0, b"")), Says(ready())];
+        let copy = [message(b'H', &[1, 0, 0]), message(b'd', &vec![7; MUCH])].concat();
+        for asked in [vec![], vec![Hears(b"COPY"), Says(copy)]] {
+            let silence = [Hears(b"never")];
+            let steps = begin.iter().cloned().chain(asked).chain(silence).collect();
+            let limit = Some(Duration::from_millis(200));
+            let access = Access { socket_timeout: limit, ..play(steps).await };
+            let mut session = Session::connect(&access).await.unwrap();
+            let failed = match session.begin_copy("COPY").await {
+                Err(error) => error,
+                Ok(()) => loop {
+                    match session.has_copied().await {
+                        Ok(_) => while session.copied().is_some() {},
+                        Err(error) => break error,
+                    }
+                },
+            };
+            assert!(failed.to_string().contains("socketTimeout: 200ms"), "{failed}");
+            assert!(session.run("SELECT 1").await.is_err(), "its answer may still come");
+        }
     });
 }
 
