@@ -62,21 +62,30 @@ async fn pem(setting: &str, place: &str) -> sqlx::Result<Vec<u8>> {
     }
 }
 
-/// Trusts whom the system trusts, and whom the URL names.
 async fn verifier(
     certificates: &Certificates,
     provider: Arc<rustls::crypto::CryptoProvider>,
 ) -> sqlx::Result<Arc<WebPkiServerVerifier>> {
+    let roots = Arc::new(roots(certificates).await?);
+    WebPkiServerVerifier::builder_with_provider(roots, provider).build().map_err(refused)
+}
+
+/// Whom the URL names, and nobody else, as in libpq; whom the system trusts, where it names none.
+async fn roots(certificates: &Certificates) -> sqlx::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    let of_system = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
-    roots.add_parsable_certificates(of_system.map_err(refused)?.certs);
-    if let Some(root) = &certificates.root {
-        for certificate in CertificateDer::pem_slice_iter(&pem("sslrootcert", root).await?) {
-            roots.add(certificate.map_err(refused)?).map_err(refused)?;
+    match &certificates.root {
+        Some(root) => {
+            for certificate in CertificateDer::pem_slice_iter(&pem("sslrootcert", root).await?) {
+                roots.add(certificate.map_err(refused)?).map_err(refused)?;
+            }
+        }
+        None => {
+            let load = rustls_native_certs::load_native_certs;
+            let of_system = tokio::task::spawn_blocking(load).await.map_err(refused)?;
+            roots.add_parsable_certificates(of_system.certs);
         }
     }
-    let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-    builder.build().map_err(refused)
+    Ok(roots)
 }
 
 /// Whom a mode takes for the server.
@@ -154,5 +163,30 @@ impl ServerCertVerifier for Trust {
             }
             Self::AnyName(v) | Self::Full(v) => v.supported_verify_schemes(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: &str = "-----BEGIN CERTIFICATE-----
+MIIBejCCAR+gAwIBAgIUMz8sBNcS08eXUF0AJ8XT22E+jCAwCgYIKoZIzj0EAwIw
+ETEPMA0GA1UEAwwGYSByb290MCAXDTI2MTEyMjE0MTMxNFoYDzIxMjYxMDI5MTQx
+MzE0WjARMQ8wDQYDVQQDDAZhIHJvb3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AASkGhlXLOKsTBQKjssTyuokWOjzUYDEdo3lnw6VmE2kDQm2YvM8YqM/+lnzb0CK
+r0hxqQg0PIgMeJAepjAqnpWho1MwUTAdBgNVHQ4EFgQUVqo4o00XTmF3kE/L1mxk
+eBDIblswHwYDVR0jBBgwFoAUVqo4o00XTmF3kE/L1mxkeBDIblswDwYDVR0TAQH/
+BAUwAwEB/zAKBggqhkjOPQQDAgNJADBGAiEA8SZMjI7fcfMA2VfSl2LMq85QesJW
+oU+Ydcn/nTfaZSACIQCq+RsV18wxZRhl+02yujD/Qo9w8KeQWXqaFUI6Viw6Gg==
+-----END CERTIFICATE-----";
+
+    #[tokio::test]
+    async fn a_root_that_is_named_is_the_only_one() {
+        let named = Certificates { root: Some(ROOT.into()), ..Certificates::default() };
+        assert_eq!(roots(&named).await.unwrap().len(), 1);
+        let of_system = rustls_native_certs::load_native_certs().certs;
+        let of_system = RootCertStore::empty().add_parsable_certificates(of_system).0;
+        assert_eq!(roots(&Certificates::default()).await.unwrap().len(), of_system);
     }
 }
