@@ -64,7 +64,7 @@ pub(crate) struct SinkConfig {
         validate = at_least(0))]
     batch_size: i32,
     /// How long records may wait for others to be written with, in milliseconds. 0: what one poll
-    /// brings is written at once; so it is with a dead letter queue and with errors.log.enable.
+    /// brings is written at once.
     #[config(key = "batch.linger.ms", importance = Low, default = 200, group = WRITES,
         validate = at_least(0))]
     batch_linger_ms: i32,

@@ -174,16 +174,16 @@ fn nothing_is_written_when_a_record_must_not_be_passed_over() {
 }
 
 #[test]
-fn who_reports_refused_records_does_so_while_they_are_put() {
+fn rows_that_waited_for_others_are_reported_when_they_are_refused() {
     run(async {
         let table = "CREATE TABLE orders (id INTEGER PRIMARY KEY CHECK (id <> 2), name TEXT)";
         let file = File::new(table).await;
         let props = sink_props(&file.url(), &[("batch.linger.ms", "60000")]);
         let mut sink = Sink::reporting(&props).await;
         let rows = orders(&[(1, "a"), (2, "b"), (3, "c")]);
-        sink.task.put(&[records(0, Column::nulls(3), rows)]).await.unwrap();
-        // Afterwards the worker does not know any more what they were.
-        assert_eq!(sink.reports.offsets(), [1]);
-        assert_eq!(query(&file, COUNT).await, "2");
+        sink.put(&[records(0, Column::nulls(3), rows)]).await.unwrap();
+        assert_eq!((sink.reports.offsets(), query(&file, COUNT).await), (vec![], "0".to_owned()));
+        sink.commit().await.unwrap();
+        assert_eq!((sink.reports.offsets(), query(&file, COUNT).await), (vec![1], "2".to_owned()));
     });
 }
