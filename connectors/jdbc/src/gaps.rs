@@ -76,7 +76,6 @@ impl Gaps {
         for gap in &mut self.gaps {
             let wait = grace * (1 << gap.looks.min(MOST_DOUBLINGS));
             gap.is_asked = gap.rows.is_none() || gap.found.elapsed() >= wait;
-            gap.looks += u32::from(gap.is_asked && gap.rows.is_some());
         }
         self.gaps.iter().filter(|gap| gap.is_asked).map(|gap| gap.ids.clone()).collect()
     }
@@ -94,6 +93,11 @@ impl Gaps {
     pub(crate) fn pass_over(&mut self, ids: RangeInclusive<i64>) {
         if ids.is_empty() {
             return;
+        }
+        let at = self.gaps.partition_point(|gap| gap.ids.end() < ids.start());
+        let around = self.gaps.get_mut(at).filter(|gap| gap.ids.start() <= ids.start());
+        if let Some(around) = around.filter(|gap| gap.ids.end() >= ids.end()) {
+            return around.has_no_rows_at(ids);
         }
         let at = self.gaps.partition_point(|gap| gap.ids.start() < ids.start());
         self.gaps.insert(at, Gap::new(ids));
@@ -162,6 +166,7 @@ impl Gaps {
     pub(crate) fn forget(&mut self, begin: Horizon, end: Horizon, grace: Duration) {
         self.gaps.retain_mut(|gap| match gap.next {
             Some(next) => {
+                gap.looks += u32::from(gap.is_asked && gap.rows.is_some());
                 !gap.is_asked || begin.oldest_running < next || gap.found.elapsed() < grace
             }
             None => {
@@ -182,9 +187,19 @@ impl Gap {
         self.ids.end() - self.ids.start() + 1
     }
 
-    /// Takes the next one in. All ids between have rows that were read, or never get any.
+    /// These ids in it were looked at only now, by another reader of a snapshot.
+    fn has_no_rows_at(&mut self, ids: RangeInclusive<i64>) {
+        if let Some(rows) = &mut self.rows {
+            let start = *self.ids.start();
+            ids.for_each(|id| rows.remove(id - start));
+            (self.next, self.found) = (None, Instant::now());
+        }
+    }
+
+    /// Takes the next one in. All ids between have rows that were read, never get any, or are yet
+    /// to be looked at by another reader.
     fn join(&mut self, next: Self) {
-        let (start, end) = (*self.ids.start(), *next.ids.end());
+        let (start, end) = (*self.ids.start(), *self.ids.end().max(next.ids.end()));
         let rows = self.rows.get_or_insert_default();
         for id in self.ids.end() + 1..*next.ids.start() {
             rows.add(id - start);
@@ -215,6 +230,13 @@ impl Rows {
         let is_new = self.0[word] & bit == 0;
         self.0[word] |= bit;
         is_new
+    }
+
+    fn remove(&mut self, id: i64) {
+        let (word, bit) = Self::place(id);
+        if let Some(bits) = self.0.get_mut(word) {
+            *bits &= !bit;
+        }
     }
 
     fn has(&self, id: i64) -> bool {
@@ -311,11 +333,32 @@ mod tests {
         };
         was_found(grace, &mut gaps);
         assert_eq!(gaps.ask(grace).len(), gaps.gaps.len());
+        assert_eq!(gaps.ask(grace).len(), gaps.gaps.len(), "a look that failed is made again");
+        let running = Horizon { oldest_running: 0, next: 1 };
+        gaps.forget(running, running, grace);
         assert!(gaps.ask(grace).is_empty(), "the next look waits longer");
         was_found(2 * grace, &mut gaps);
         assert_eq!(gaps.ask(grace).len(), gaps.gaps.len());
         gaps.forget(over, over, grace);
         assert!(gaps.gaps.is_empty());
+    }
+
+    #[test]
+    fn what_another_reader_passes_over_below_is_looked_for() {
+        let mut gaps = Gaps::default();
+        gaps.pass_over(10..=11);
+        gaps.pass_over(100..=101);
+        gaps.join(WIDTHS[0]);
+        // A reader of the ids before 100 is not there yet.
+        gaps.pass_over(50..=52);
+        gaps.pass_over(60..=60);
+        gaps.join(WIDTHS[0]);
+        assert_eq!(ranges(&gaps), [10..=101]);
+        for id in [50, 51, 52, 60, 10, 101] {
+            assert!(gaps.read(200, id), "{id} is new");
+            assert!(!gaps.read(200, id), "{id} was read");
+        }
+        assert!(!gaps.read(200, 55));
     }
 
     #[test]

@@ -298,6 +298,10 @@ const MODE_MAPPING: &str = "mode.mapping";
 impl Modes {
     fn parse(others: Mode, list: &[String]) -> Result<Self> {
         let by_table = Mapping::parse(MODE_MAPPING, list)?;
+        if let Some(several) = by_table.several() {
+            let message = "a table has one mode";
+            return Err(Error::config(message).context(MODE_MAPPING, several.join("|")));
+        }
         for name in by_table.values() {
             if Mode::named(name).is_none() {
                 let message = "a mode is bulk, incrementing, timestamp or timestamp+incrementing";

@@ -66,6 +66,12 @@ impl Mapping {
         self.entries.iter().flat_map(|(_, values)| values).map(String::as_str)
     }
 
+    /// The first entry's values that are several.
+    pub(crate) fn several(&self) -> Option<&[String]> {
+        let mut values = self.entries.iter().map(|(_, values)| values.as_slice());
+        values.find(|values| values.len() > 1)
+    }
+
     /// The columns of a table.
     ///
     /// # Errors

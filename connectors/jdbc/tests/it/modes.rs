@@ -62,6 +62,7 @@ fn entries_that_are_wrong_are_told() {
         assert!(is_told, "{mapping}: {found:?}");
     };
     check("t:often", ("topic.prefix", "x"), "mode.mapping", "a mode is bulk");
+    check("t:[bulk|incrementing]", ("topic.prefix", "x"), "mode.mapping", "one mode");
     check("t", ("topic.prefix", "x"), "mode.mapping", "REGEX:NAME");
     check("(:bulk", ("topic.prefix", "x"), "mode.mapping", "Unclosed group");
     check("t:timestamp", ("topic.prefix", "x"), "timestamp.column.name", "needs the columns");
