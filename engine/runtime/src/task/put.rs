@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_api::data::{Fetched, RowError, SinkRecords};
-use millrace_api::{Error, ErrorKind, Refused, Result, TopicPartition};
+use millrace_api::{Error, ErrorKind, Offsets, Refused, Result, TopicPartition};
 
 use tokio::time::Instant;
 
@@ -50,10 +50,24 @@ impl SinkTaskLoop {
         }
     }
 
+    /// Asks the task how far it has got. What it refuses in a call that fails is read again.
+    pub(super) async fn pre_commit(&mut self, consumed: &Offsets) -> Result<Offsets> {
+        let offsets = self.task.pre_commit(consumed).await;
+        if offsets.is_err() {
+            self.metrics.commit_failed();
+            self.context.wishes().refused.clear();
+        }
+        offsets
+    }
+
     /// Deals with what the task has refused. When nothing is to be put again, what was put is done
     /// with.
     pub(super) async fn judge_refused(&mut self) -> Result<()> {
         let refused = std::mem::take(&mut self.context.wishes().refused);
+        self.judge(refused).await
+    }
+
+    async fn judge(&mut self, refused: Vec<Refused>) -> Result<()> {
         let (passing, at_fault): (Vec<_>, Vec<_>) =
             refused.into_iter().partition(|refused| refused.error.is_retriable());
         if let Some(i) = at_fault.iter().position(|r| r.error.kind() != ErrorKind::Data) {
@@ -115,10 +129,17 @@ impl SinkTaskLoop {
     async fn isolate(&mut self) -> Result<()> {
         let mut parts: Vec<SinkRecords> = std::mem::take(&mut self.state.batch);
         parts.reverse();
+        // Of parts that were put: these do not come again.
+        let mut refused = Vec::new();
         while let Some(part) = parts.pop() {
             let began = Instant::now();
-            match self.task.put(std::slice::from_ref(&part)).await {
-                Ok(()) => self.metrics.put(part.records.len(), began.elapsed()),
+            let put = self.task.put(std::slice::from_ref(&part)).await;
+            let of_part = std::mem::take(&mut self.context.wishes().refused);
+            match put {
+                Ok(()) => {
+                    self.metrics.put(part.records.len(), began.elapsed());
+                    refused.extend(of_part);
+                }
                 Err(e) if e.is_retriable() => {
                     tracing::warn!("put failed and is repeated: {e}");
                     self.metrics.retried(Step::Put);
@@ -126,7 +147,7 @@ impl SinkTaskLoop {
                     parts.reverse();
                     self.state.batch = parts;
                     self.state.redelivery = true;
-                    return Ok(());
+                    return self.judge(refused).await;
                 }
                 Err(error) if error.kind() != ErrorKind::Data => return Err(unrecoverable(error)),
                 Err(error) if part.records.len() == 1 => {
@@ -141,7 +162,7 @@ impl SinkTaskLoop {
         self.state.batch_bytes = 0;
         self.tell_memory();
         self.state.redelivery = false;
-        self.judge_refused().await
+        self.judge(refused).await
     }
 }
 

@@ -357,7 +357,7 @@ impl SinkTaskLoop {
             return Ok(());
         }
         let began = self.begin_commit();
-        match self.task.pre_commit(&consumed).await {
+        match self.pre_commit(&consumed).await {
             Ok(offsets) => {
                 self.judge_refused().await?;
                 let offsets = self.committable(offsets, &consumed);
@@ -367,7 +367,6 @@ impl SinkTaskLoop {
                 Ok(())
             }
             Err(e) => {
-                self.metrics.commit_failed();
                 tracing::error!("pre-commit failed, going back to the last committed offsets: {e}");
                 let committed = self.state.last_committed.clone();
                 self.rewind(committed).await
@@ -465,22 +464,19 @@ impl SinkTaskLoop {
         let consumed: Offsets =
             self.state.current.iter().filter(ours).map(|(p, o)| (p.clone(), *o)).collect();
         let began = self.begin_commit();
-        let offsets = match self.task.pre_commit(&consumed).await {
-            Ok(offsets) => Some(self.committable(offsets, &consumed)),
-            Err(e) => {
-                self.metrics.commit_failed();
-                tracing::error!("pre-commit failed while closing {}: {e}", list(partitions));
-                None
-            }
-        };
+        let offsets = self.pre_commit(&consumed).await.inspect_err(|e| {
+            tracing::error!("pre-commit failed while closing {}: {e}", list(partitions));
+        });
         let judged = self.judge_refused().await;
+        // While what is to be put again is still there.
+        let offsets = offsets.map(|offsets| self.committable(offsets, &consumed));
         let closed = self.forget(partitions, false).await;
         // Where a record is nowhere, nothing is committed.
         let buried = match judged {
             Ok(()) => self.are_buried().await,
             Err(error) => Err(error),
         };
-        if let (Some(offsets), Ok(true)) = (offsets, &buried) {
+        if let (Ok(offsets), Ok(true)) = (offsets, &buried) {
             self.commit(offsets, began).await;
         }
         self.state.last_committed.retain(|p, _| !partitions.contains(p));

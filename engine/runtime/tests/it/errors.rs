@@ -40,7 +40,7 @@ pub(crate) async fn read(fixture: &Fixture, topic: &str) -> Vec<Fetched> {
 }
 
 /// The values of a topic as texts.
-async fn values(fixture: &Fixture, topic: &str) -> Vec<String> {
+pub(crate) async fn values(fixture: &Fixture, topic: &str) -> Vec<String> {
     let runs = read(fixture, topic).await;
     let text = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap()).into_owned();
     runs.iter().flat_map(|run| run.values.iter().map(text).collect::<Vec<_>>()).collect()

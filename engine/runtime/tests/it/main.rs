@@ -20,6 +20,7 @@ mod plugins;
 mod poison;
 mod preview;
 mod random;
+mod refusals;
 mod sink;
 mod soak;
 mod source;

@@ -81,7 +81,7 @@ pub(crate) enum Fault {
 }
 
 impl Shared {
-    fn fault(&mut self, call: &str) -> Option<Fault> {
+    pub(crate) fn fault(&mut self, call: &str) -> Option<Fault> {
         let (left, fault) = self.faults.get_mut(call)?;
         *left = left.checked_sub(1)?;
         Some(*fault)
@@ -165,7 +165,7 @@ fn commit_now(shared: &Mutex<Shared>, call: &str, fault: Option<Fault>) -> Resul
 pub(crate) struct TestConfig {
     /// The connector's name.
     #[config(key = "name")]
-    name: String,
+    pub(crate) name: String,
     /// Where a source sends.
     #[config(key = "topic", default = "")]
     topic: String,
@@ -195,10 +195,10 @@ pub(crate) struct TestConfig {
     poison_by: String,
 }
 
-struct Splitter {
-    props: Props,
-    shared: Arc<Mutex<Shared>>,
-    sink: bool,
+pub(crate) struct Splitter {
+    pub(crate) props: Props,
+    pub(crate) shared: Arc<Mutex<Shared>>,
+    pub(crate) sink: bool,
 }
 
 #[async_trait]
@@ -616,6 +616,7 @@ pub(crate) fn plugins() -> Vec<Plugin> {
     plugins.push(Plugin::source::<CountingSource>());
     plugins.push(Plugin::sink::<RecordingSink>());
     plugins.push(Plugin::sink::<CountingSink>());
+    plugins.push(Plugin::sink::<crate::refusals::WaveringSink>());
     plugins.push(Plugin::converter("test.Asking", ConfigDef::default, asking));
     plugins.push(Plugin::transformation("test.Faulty", ConfigDef::default, |props| {
         Ok(Box::new(Faulty(shared(&props["of"]))))
