@@ -73,7 +73,10 @@ impl Flatten {
             let Value::String(name) = key else { return Err(no_name(key)) };
             let name = self.name(prefix, name);
             match value {
-                Value::Map(entries) => self.flatten_map(entries, &name, order, flat)?,
+                Value::Map(entries) => {
+                    flat.count(&name)?;
+                    self.flatten_map(entries, &name, order, flat)?;
+                }
                 Value::Decimal(_) | Value::Date(_) | Value::Time(_) | Value::Timestamp(_) => {
                     return Err(Error::data(format!(
                         "Flatten transformation was passed a value of type class {} which is not \
@@ -132,12 +135,12 @@ impl Flatten {
     }
 
     /// Writes the members of an object. False when a name comes again, be it of an object: what
-    /// then counts is decided where names are unique.
+    /// then counts is decided where names are unique; or when names take too much.
     fn flatten_text(
         &self,
         object: &str,
         prefix: &str,
-        seen: &mut HashSet<String>,
+        seen: &mut Names,
         out: &mut String,
     ) -> Result<bool> {
         let mut outcome = Ok(true);
@@ -146,7 +149,10 @@ impl Flatten {
                 return;
             }
             let name = self.name(prefix, &member.name);
-            if json_object::is_object(member.value) {
+            seen.bytes += name.len();
+            if seen.bytes > MAX_NAMES_BYTES {
+                outcome = Ok(false);
+            } else if json_object::is_object(member.value) {
                 outcome = self.flatten_text(member.value, &name, seen, out);
             } else if out.len() > MAX_NAMES_BYTES {
                 outcome = Ok(false);
@@ -154,11 +160,18 @@ impl Flatten {
                 json_object::separate(&mut out.ends_with('{'), out);
                 json_object::push(&json_object::quoted(&name), member.value, out);
             }
-            let is_new = seen.insert(name);
+            let is_new = seen.names.insert(name);
             outcome = std::mem::replace(&mut outcome, Ok(true)).map(|written| written && is_new);
         })?;
         outcome
     }
+}
+
+/// The names of members that were seen in JSON text, those of objects among them.
+#[derive(Debug, Default)]
+struct Names {
+    names: HashSet<String>,
+    bytes: usize,
 }
 
 /// In which order the entries of maps are gone through.
@@ -180,8 +193,8 @@ struct FlatMap {
 }
 
 impl FlatMap {
-    /// A name that comes again keeps its place and takes the later value.
-    fn put(&mut self, name: String, value: &Value) -> Result<()> {
+    /// A name takes memory, or time if it is that of a map.
+    fn count(&mut self, name: &str) -> Result<()> {
         self.names_bytes += name.len();
         if self.names_bytes > MAX_NAMES_BYTES {
             return Err(Error::data(
@@ -189,6 +202,12 @@ impl FlatMap {
                  nested deepest before it is flattened",
             ));
         }
+        Ok(())
+    }
+
+    /// A name that comes again keeps its place and takes the later value.
+    fn put(&mut self, name: String, value: &Value) -> Result<()> {
+        self.count(&name)?;
         let name: Arc<str> = name.into();
         if let Some(place) = self.places.get(&name) {
             self.collides = true;
@@ -304,8 +323,26 @@ impl EachValue for Flatten {
 
     fn object(&self, text: &str, out: &mut String) -> Result<Written> {
         out.push('{');
-        let written = self.flatten_text(text, "", &mut HashSet::new(), out)?;
+        let written = self.flatten_text(text, "", &mut Names::default(), out)?;
         out.push('}');
         Ok(if written { Written::Text } else { Written::Not })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millrace_api::data::json;
+
+    use super::*;
+
+    /// Each name repeats those of the levels above, also where there is nothing in them.
+    #[test]
+    fn names_take_a_bounded_amount_of_memory() {
+        let flatten = Flatten { delimiter: ".".to_owned() };
+        let empty: Vec<String> = (0..200).map(|n| format!("\"a{n}\":{{}}")).collect();
+        let text = format!("{{\"{}\":{{{}}}}}", "n".repeat(400_000), empty.join(","));
+        assert_eq!(flatten.object(&text, &mut String::new()).unwrap(), Written::Not);
+        let error = flatten.schemaless(json::parse(&text).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("would take more than 64 MiB"), "{error}");
     }
 }

@@ -1,16 +1,24 @@
 //! Reads a payload that is JSON text as a struct, whose schema is what the text shows
 //! (`table.expand.json.payload`).
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use millrace_api::data::json::{Reader, SyntaxError, Token};
-use millrace_api::data::{Kind, Schema, SchemaRef, Struct, Value};
+use millrace_api::data::{Field, Kind, Schema, SchemaBuilder, SchemaRef, Struct, Value};
 
 use super::schema_names::Adjustment;
 use crate::schemas::with_basics;
 
 /// An object with more members is a map rather than a struct, whose fields are looked up in turn.
 const MAX_MEMBERS: usize = 4_096;
+
+/// How many fields of a text's structs may be null because others in their array have them: what
+/// objects lack is written nowhere.
+const MAX_LACKING: usize = 1 << 20;
+
+/// How much the names of a text's structs may take: each repeats those of all levels above.
+const MAX_NAMES_BYTES: usize = 64 << 20;
 
 /// Schemas that are deeper are of no use, and take room on the stack.
 const MAX_DEPTH: usize = 100;
@@ -39,6 +47,25 @@ enum Node {
 #[derive(Debug)]
 struct Unfit;
 
+/// What a text has grown by beyond its own size.
+#[derive(Debug, Default)]
+struct Grown {
+    lacking: usize,
+    names_bytes: usize,
+}
+
+impl Grown {
+    fn name(&mut self, name: &str) -> Result<(), Unfit> {
+        self.names_bytes += name.len();
+        if self.names_bytes > MAX_NAMES_BYTES { Err(Unfit) } else { Ok(()) }
+    }
+
+    fn lack(&mut self) -> Result<(), Unfit> {
+        self.lacking += 1;
+        if self.lacking > MAX_LACKING { Err(Unfit) } else { Ok(()) }
+    }
+}
+
 impl From<SyntaxError> for Unfit {
     fn from(_: SyntaxError) -> Self {
         Self
@@ -53,13 +80,19 @@ impl Expansion {
             return None;
         }
         let node = read(text, &mut Reader::new(text), 0).ok()?;
-        let schema = self.schema(Some(name), &node).ok()??;
-        let value = value(&node, &schema);
+        let mut grown = Grown::default();
+        let schema = self.schema(Some(name), &node, &mut grown).ok()??;
+        let value = value(&node, &schema, &mut grown).ok()?;
         value.validate(&schema).ok()?;
         Some((schema, value))
     }
 
-    fn schema(self, name: Option<&str>, node: &Node) -> Result<Option<SchemaRef>, Unfit> {
+    fn schema(
+        self,
+        name: Option<&str>,
+        node: &Node,
+        grown: &mut Grown,
+    ) -> Result<Option<SchemaRef>, Unfit> {
         let optional = |kind| Some(Schema::builder(kind).optional().build());
         Ok(match node {
             Node::Null if self.keeps_nulls => Some(Schema::bytes(true)),
@@ -71,77 +104,124 @@ impl Expansion {
             Node::Double(_) => optional(Kind::Float64),
             Node::Array(items) if items.is_empty() => None,
             Node::Array(items) => {
-                Some(Schema::array_builder(self.items(name, items)?).optional().build())
+                Some(Schema::array_builder(self.items(name, items, grown)?).optional().build())
             }
-            Node::Object(members) => {
-                let mut builder = Schema::struct_builder().optional();
-                if let Some(name) = name {
-                    builder = builder.name(name);
-                }
-                let mut names: Vec<String> = Vec::new();
-                for (member, node) in members {
-                    let member = self.names.field_name(member);
-                    let path = match name.filter(|name| !name.trim().is_empty()) {
-                        Some(name) => format!("{name}.{member}"),
-                        None => member.clone(),
-                    };
-                    let Some(schema) = self.schema(Some(&path), node)? else { continue };
-                    if member.is_empty() {
-                        return Err(Unfit);
-                    }
-                    if !names.contains(&member) {
-                        builder = builder.field(member.clone(), schema);
-                        names.push(member);
-                    }
-                }
-                Some(builder.build())
-            }
+            Node::Object(members) => Some(self.object(name, members, grown)?),
         })
     }
 
+    fn object(
+        self,
+        name: Option<&str>,
+        members: &[(String, Node)],
+        grown: &mut Grown,
+    ) -> Result<SchemaRef, Unfit> {
+        let mut builder = Schema::struct_builder().optional();
+        if let Some(name) = name {
+            grown.name(name)?;
+            builder = builder.name(name);
+        }
+        let mut names: HashSet<String> = HashSet::new();
+        for (member, node) in members {
+            let member = self.names.field_name(member);
+            let path = match (name.filter(|name| !name.trim().is_empty()), node) {
+                (Some(name), Node::Array(_) | Node::Object(_)) => format!("{name}.{member}"),
+                // Of others it names nothing.
+                _ => member.clone(),
+            };
+            grown.name(&path)?;
+            let Some(schema) = self.schema(Some(&path), node, grown)? else { continue };
+            if member.is_empty() {
+                return Err(Unfit);
+            }
+            if names.insert(member.clone()) {
+                builder = builder.field(member, schema);
+            }
+        }
+        Ok(builder.build())
+    }
+
     /// The schema that all members of an array have.
-    fn items(self, name: Option<&str>, items: &[Node]) -> Result<SchemaRef, Unfit> {
+    fn items(
+        self,
+        name: Option<&str>,
+        items: &[Node],
+        grown: &mut Grown,
+    ) -> Result<SchemaRef, Unfit> {
         let set = || items.iter().filter(|item| !matches!(item, Node::Null));
         let Some(sample) = set().next() else {
-            return self.schema(None, &Node::Null)?.ok_or(Unfit);
+            return self.schema(None, &Node::Null, grown)?.ok_or(Unfit);
         };
         if set().any(|item| std::mem::discriminant(item) != std::mem::discriminant(sample)) {
             return Err(Unfit);
         }
         if !matches!(sample, Node::Object(_)) {
-            return self.schema(None, sample)?.ok_or(Unfit);
+            return self.schema(None, sample, grown)?.ok_or(Unfit);
         }
-        let mut schemas: Vec<SchemaRef> = Vec::new();
+        let mut merged: Option<Merged> = None;
         for item in set() {
-            let schema = self.schema(name, item)?.ok_or(Unfit)?;
-            if !schemas.contains(&schema) {
-                schemas.push(schema);
+            let schema = self.schema(name, item, grown)?.ok_or(Unfit)?;
+            match &mut merged {
+                None => merged = Some(Merged::new(schema)),
+                Some(merged) => merged.add(&schema)?,
             }
         }
-        Ok(match &schemas[..] {
-            [one] => Arc::clone(one),
-            many => merged(many),
-        })
+        merged.map(Merged::into_schema).ok_or(Unfit)
     }
 }
 
-/// All fields of several structs. It is required, as in Java.
-fn merged(schemas: &[SchemaRef]) -> SchemaRef {
-    let mut fields: Vec<(Arc<str>, SchemaRef)> = Vec::new();
-    for field in schemas.iter().flat_map(|schema| schema.fields()) {
-        match fields.iter_mut().find(|(name, _)| *name == field.name) {
-            // What was null only is of no type.
-            Some((_, old)) if old.kind() == Kind::Bytes => *old = Arc::clone(&field.schema),
-            Some(_) => {}
-            None => fields.push((Arc::clone(&field.name), Arc::clone(&field.schema))),
+/// All fields of several structs.
+struct Merged {
+    first: SchemaRef,
+    /// Whether others differ from the first.
+    differs: bool,
+    fields: Vec<Field>,
+    places: HashMap<Arc<str>, usize>,
+}
+
+impl Merged {
+    fn new(first: SchemaRef) -> Self {
+        let fields = first.fields().to_vec();
+        let place = |(place, field): (usize, &Field)| (Arc::clone(&field.name), place);
+        let places = fields.iter().enumerate().map(place).collect();
+        Self { first, differs: false, fields, places }
+    }
+
+    fn add(&mut self, schema: &SchemaRef) -> Result<(), Unfit> {
+        if *schema == self.first {
+            return Ok(());
         }
+        self.differs = true;
+        for field in schema.fields() {
+            match self.places.get(&field.name) {
+                // What was null only is of no type.
+                Some(place) if self.fields[*place].schema.kind() == Kind::Bytes => {
+                    self.fields[*place].schema = Arc::clone(&field.schema);
+                }
+                Some(_) => {}
+                None if self.fields.len() == MAX_MEMBERS => return Err(Unfit),
+                None => {
+                    self.places.insert(Arc::clone(&field.name), self.fields.len());
+                    self.fields.push(field.clone());
+                }
+            }
+        }
+        Ok(())
     }
-    let builder = with_basics(Schema::struct_builder(), &schemas[0]);
-    fields.into_iter().fold(builder, |builder, (name, schema)| builder.field(name, schema)).build()
+
+    /// Where they differ it is required, as in Java.
+    fn into_schema(self) -> SchemaRef {
+        if !self.differs {
+            return self.first;
+        }
+        let builder = with_basics(Schema::struct_builder(), &self.first);
+        let add = |builder: SchemaBuilder, field: Field| builder.field(field.name, field.schema);
+        self.fields.into_iter().fold(builder, add).build()
+    }
 }
 
-fn value(node: &Node, schema: &SchemaRef) -> Value {
-    match node {
+fn value(node: &Node, schema: &SchemaRef, grown: &mut Grown) -> Result<Value, Unfit> {
+    Ok(match node {
         Node::Null => Value::Null,
         Node::Boolean(value) => Value::Boolean(*value),
         Node::Text(text) => Value::String(Arc::clone(text)),
@@ -149,19 +229,28 @@ fn value(node: &Node, schema: &SchemaRef) -> Value {
         Node::Long(number) => Value::Int64(*number),
         Node::Double(number) => Value::Float64(*number),
         Node::Array(items) => match schema.value_schema() {
-            Some(of) => Value::Array(items.iter().map(|item| value(item, of)).collect()),
+            Some(of) => Value::Array(
+                items.iter().map(|item| value(item, of, grown)).collect::<Result<_, _>>()?,
+            ),
             None => Value::Null,
         },
         Node::Object(members) => {
-            let member = |name: &str| members.iter().find(|(member, _)| member == name);
-            // As in Java, a name that was adjusted finds nothing.
-            let fields = schema.fields().iter().map(|field| match member(&field.name) {
-                Some((_, node)) => value(node, &field.schema),
-                None => Value::Null,
-            });
-            Value::Struct(Struct::new(Arc::clone(schema), fields.collect()))
+            let members: HashMap<&str, &Node> =
+                members.iter().map(|(name, node)| (&**name, node)).collect();
+            let mut values = Vec::with_capacity(schema.fields().len().min(members.len()));
+            for field in schema.fields() {
+                // As in Java, a name that was adjusted finds nothing.
+                values.push(match members.get(&*field.name) {
+                    Some(node) => value(node, &field.schema, grown)?,
+                    None => {
+                        grown.lack()?;
+                        Value::Null
+                    }
+                });
+            }
+            Value::Struct(Struct::new(Arc::clone(schema), values))
         }
-    }
+    })
 }
 
 /// What follows the first value does not count.
@@ -232,6 +321,27 @@ mod tests {
         for text in ["{\"a\":".repeat(100_000), format!("{{\"a\":{}", "[".repeat(100_000))] {
             assert!(expansion.of("payload", &text).is_none());
         }
+    }
+
+    /// Structs of an array have all its fields, and names repeat those of the levels above.
+    #[test]
+    fn what_would_grow_too_much_stays_text() {
+        let expansion = Expansion { names: Adjustment::None, keeps_nulls: false };
+        let items = |items: usize, fields: usize| {
+            let item = |n: usize| format!("{{\"k{}\":1}}", n % fields);
+            let items: Vec<String> = (0..items).map(item).collect();
+            format!("{{\"a\":[{}]}}", items.join(","))
+        };
+        assert!(expansion.of("payload", &items(20_000, 20)).is_some());
+        assert!(expansion.of("payload", &items(20_000, 20_000)).is_none());
+        assert!(expansion.of("payload", &items(20_000, 4_000)).is_none());
+        let wide: Vec<String> = (0..4_000).map(|n| format!("\"k{n}\":1")).collect();
+        let others = vec!["{}"; 100_000].join(",");
+        let text = format!("{{\"a\":[[{{{}}}],[{others}]]}}", wide.join(","));
+        assert!(expansion.of("payload", &text).is_none());
+        let empty: Vec<String> = (0..200).map(|n| format!("\"a{n}\":{{}}")).collect();
+        let text = format!("{{\"{}\":{{{}}}}}", "n".repeat(400_000), empty.join(","));
+        assert!(expansion.of("payload", &text).is_none());
     }
 
     #[test]
