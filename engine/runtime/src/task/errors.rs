@@ -204,17 +204,15 @@ impl ErrorPolicy {
     }
 
     /// A record that somebody has asked to be skipped goes to the dead letter queue, if there is one,
-    /// whatever is tolerated. `why` is what kept the task from getting past it.
+    /// whatever is tolerated; [`settle`](Self::settle) tells when it is there. `why` is what kept
+    /// the task from getting past it.
     pub(crate) async fn skip(&self, run: &Fetched, row: usize, why: String) -> Result<()> {
         let error = Error::data("skipped by request").with_source(Error::fatal(why));
         let rows = [RowError { row, error }];
         let failures = Failures { stage: Stage::TaskPut, class: SINK_TASK, rows: &rows };
         self.metrics.skipped(1);
         match (&self.letters, self.letters_of(&failures, &rows, Origin::Kafka(run), Some)) {
-            (Some(queue), Some(letters)) => {
-                queue.send(&letters).await?;
-                queue.settle(None).await
-            }
+            (Some(queue), Some(letters)) => queue.send(&letters).await,
             _ => Ok(()),
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use millrace_api::{Error, Offsets, Result, TopicPartition};
 use millrace_kafka::{Consumer, Fetched, Polled, Subscription};
+use tokio::task::JoinHandle;
 
 use crate::task::errors::ErrorPolicy;
 
@@ -40,6 +41,11 @@ impl Skips {
         self.lock().clear();
     }
 
+    /// What lies before the offset from which a partition is read on does not come again.
+    fn forget_before(&self, partition: &TopicPartition, offset: i64) {
+        self.lock().retain(|(p, at), _| p != partition || *at >= offset);
+    }
+
     /// The first row of a run that is to be skipped, and why.
     fn first_in(&self, run: &Fetched) -> Option<(usize, String)> {
         let places = self.lock();
@@ -61,13 +67,41 @@ impl Skips {
 pub(crate) struct SkippingConsumer {
     inner: Box<dyn Consumer>,
     skips: Arc<Skips>,
-    errors: Arc<ErrorPolicy>,
-    /// Fetched, and kept while what is skipped goes where it belongs: a poll may be dropped.
+    left_out: LeftOut,
+    /// Fetched, and kept until the rest of it is returned: a poll may be dropped.
     fetched: Vec<Fetched>,
-    /// What is in the dead letter queue by now.
-    skipped: BTreeSet<Place>,
-    /// Where each partition was read or committed first.
+    /// Where each partition was read first, or is committed.
     committed: BTreeMap<TopicPartition, i64>,
+}
+
+/// The records that were left out, on their way to the dead letter queue.
+struct LeftOut {
+    errors: Arc<ErrorPolicy>,
+    /// A letter that is being sent, whoever waits for it: one that is dropped half-way is lost.
+    sending: Option<(Place, JoinHandle<Result<()>>)>,
+    /// Those whose letters are sent, and that are not yet committed.
+    sent: BTreeSet<Place>,
+}
+
+impl LeftOut {
+    /// Returns once a record is in the queue, if there is one. Repeated, it sends no other letter.
+    async fn add(&mut self, run: &Fetched, row: usize, why: String) -> Result<()> {
+        let place = (run.topic_partition.clone(), run.offsets[row]);
+        if !self.sent.contains(&place) {
+            let sending = self.sending.take().filter(|(of, _)| *of == place);
+            let (_, sending) = self.sending.insert(sending.unwrap_or_else(|| {
+                let (errors, record) = (Arc::clone(&self.errors), slice(run, row, row + 1));
+                let send = async move { errors.skip(&record, 0, why).await };
+                (place.clone(), tokio::spawn(send))
+            }));
+            let sent = sending.await;
+            self.sending = None;
+            sent.map_err(|e| Error::fatal("a dead letter was not sent").with_source(e))??;
+            tracing::warn!("skipping offset {} of {}, as asked", place.1, place.0);
+            self.sent.insert(place);
+        }
+        self.errors.settle(None).await
+    }
 }
 
 impl SkippingConsumer {
@@ -76,36 +110,31 @@ impl SkippingConsumer {
         skips: Arc<Skips>,
         errors: Arc<ErrorPolicy>,
     ) -> Box<dyn Consumer> {
-        let (skipped, committed) = (BTreeSet::new(), BTreeMap::new());
-        Box::new(Self { inner, skips, errors, fetched: Vec::new(), skipped, committed })
+        let left_out = LeftOut { errors, sending: None, sent: BTreeSet::new() };
+        let (fetched, committed) = (Vec::new(), BTreeMap::new());
+        Box::new(Self { inner, skips, left_out, fetched, committed })
     }
 
-    /// What of the runs remains. Nothing changes before each record is where it belongs.
+    /// What of the runs remains, once each of the others is where it belongs.
     async fn remaining(&mut self) -> Result<Vec<Fetched>> {
         let mut remaining = Vec::with_capacity(self.fetched.len());
         for run in &self.fetched {
             let mut rest = run.clone();
             while let Some((row, why)) = self.skips.first_in(&rest) {
-                let place = (rest.topic_partition.clone(), rest.offsets[row]);
-                if !self.skipped.contains(&place) {
-                    self.errors.skip(&rest, row, why).await?;
-                    tracing::warn!("skipping offset {} of {}, as asked", place.1, place.0);
-                    self.skipped.insert(place);
-                }
+                self.left_out.add(&rest, row, why).await?;
                 let after = slice(&rest, row + 1, rest.offsets.len());
                 remaining.push(slice(&rest, 0, row));
                 rest = after;
             }
             remaining.push(rest);
         }
-        self.fetched.clear();
         remaining.retain(|run| !run.offsets.is_empty());
         Ok(remaining)
     }
 
     /// The offset to commit instead: behind what is skipped.
     fn past(&self, partition: &TopicPartition, mut offset: i64) -> i64 {
-        while self.skipped.contains(&(partition.clone(), offset)) {
+        while self.left_out.sent.contains(&(partition.clone(), offset)) {
             offset += 1;
         }
         offset
@@ -124,6 +153,17 @@ impl SkippingConsumer {
             return Ok(());
         }
         self.commit(&moved).await
+    }
+
+    /// Forgets what is committed of a partition: another record may come at the same offset, and
+    /// whoever reads all of it again wants all of it. Not before what was fetched is returned.
+    fn forget_committed(&mut self, partition: &TopicPartition) {
+        if let Some(committed) = self.committed.get(partition)
+            && self.fetched.is_empty()
+        {
+            self.skips.forget_before(partition, *committed);
+            self.left_out.sent.retain(|(p, at)| p != partition || at >= committed);
+        }
     }
 }
 
@@ -165,6 +205,8 @@ impl Consumer for SkippingConsumer {
         if let Err(e) = self.commit_past(&partitions).await {
             tracing::warn!("cannot commit past a record that is skipped, the next will: {e}");
         }
+        self.fetched.clear();
+        partitions.iter().for_each(|partition| self.forget_committed(partition));
         Ok(Polled::Records(remaining))
     }
 
@@ -179,7 +221,9 @@ impl Consumer for SkippingConsumer {
 
     async fn seek(&mut self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<()> {
         self.fetched.retain(|run| !offsets.contains_key(&run.topic_partition));
-        self.inner.seek(offsets).await
+        self.inner.seek(offsets).await?;
+        self.committed.extend(offsets.iter().map(|(p, offset)| (p.clone(), *offset)));
+        Ok(())
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
@@ -194,7 +238,9 @@ impl Consumer for SkippingConsumer {
         let behind = |(p, offset): (&TopicPartition, &i64)| (p.clone(), self.past(p, *offset));
         let offsets: Offsets = offsets.iter().map(behind).collect();
         self.inner.commit(&offsets).await?;
+        let partitions: Vec<_> = offsets.keys().cloned().collect();
         self.committed.extend(offsets);
+        partitions.iter().for_each(|partition| self.forget_committed(partition));
         Ok(())
     }
 
@@ -202,3 +248,6 @@ impl Consumer for SkippingConsumer {
         self.inner.close().await
     }
 }
+
+#[cfg(test)]
+mod tests;
