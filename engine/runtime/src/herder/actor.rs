@@ -370,7 +370,7 @@ impl ConnectorActor {
         let count = tasks.len();
         tracing::info!("connector {}: task(s) {changed:?} change, of {count}", self.name);
         self.worker.statuses.forget_tasks(&self.name, count);
-        self.supervisor().retain_tasks(count);
+        self.supervisor().replaced(&changed, count);
         self.snapshot().tasks = tasks;
         self.applied = applied;
         changed.into_iter().filter(|task| *task < count).for_each(|task| self.start_task(task));
@@ -450,6 +450,8 @@ impl ConnectorActor {
         if state == TargetState::Stopped {
             self.supervisor().begin_anew();
             self.halt().await;
+            // Offsets may be set now.
+            self.skips.clear();
             self.snapshot().tasks.clear();
             self.worker.statuses.forget_tasks(&self.name, 0);
             self.failed = false;

@@ -205,9 +205,15 @@ impl Supervisor {
         self.is_resting = is_resting;
     }
 
-    /// Tasks are gone.
-    pub(crate) fn retain_tasks(&mut self, count: usize) {
+    /// These tasks are others now, of which there are so many: that the last ones had failed is no
+    /// reason to restart them, nor an obstacle of theirs.
+    pub(crate) fn replaced(&mut self, tasks: &[usize], count: usize) {
         self.parts.retain(|part, _| part.is_none_or(|task| task < count));
+        for task in tasks {
+            if let Some(part) = self.parts.get_mut(&Some(*task)).filter(|part| part.is_failed) {
+                part.restarted(false);
+            }
+        }
     }
 
     /// Something has failed. The answer is whether it will be restarted.
@@ -257,7 +263,8 @@ impl Supervisor {
         due.filter(|_| !self.is_resting)
     }
 
-    /// What is to be restarted now, and counts as restarted from here on.
+    /// What is to be restarted now, and counts as restarted from here on. A connector goes before
+    /// its tasks, which it may replace.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<PartId> {
         let mut due = Vec::new();
         for (id, part) in &mut self.parts {
@@ -265,6 +272,9 @@ impl Supervisor {
                 part.attempts.push_back(now);
                 part.restarted(true);
                 due.push(*id);
+                if id.is_none() {
+                    break;
+                }
             }
         }
         due

@@ -62,7 +62,9 @@ async fn a_policy_decides_what_restarts() {
         assert_eq!(supervisor.failed(None, away(), now), restarts[0], "{policy}");
         assert_eq!(supervisor.failed(Some(1), poison(5), now), restarts[1], "{policy}");
         let due = restarts.iter().filter(|restarts| **restarts).count();
-        assert_eq!(supervisor.take_due(now + HOUR).len(), due);
+        let mut taken = supervisor.take_due(now + HOUR);
+        taken.extend(supervisor.take_due(now + HOUR));
+        assert_eq!(taken.len(), due);
     }
     let wrong = Props::from([("errors.restart.policy".to_owned(), "sometimes".to_owned())]);
     assert_eq!(check(&wrong)[0].key, "errors.restart.policy");
@@ -108,6 +110,23 @@ async fn a_record_that_stands_in_the_way_is_named() {
     assert!(elsewhere.to_string().contains("offset 9"), "{elsewhere}");
 }
 
+/// Neither by an old failure, nor twice.
+#[test]
+fn a_task_that_was_replaced_is_not_restarted() {
+    let mut supervisor = supervisor(&[("errors.restart.policy", "always")]);
+    let now = Instant::now();
+    for part in [None, Some(0), Some(1)] {
+        supervisor.failed(part, poison(5), now);
+    }
+    assert_eq!(supervisor.take_due(now + HOUR), [None], "it may replace its tasks");
+    supervisor.replaced(&[0], 2);
+    let place = RecordPlace::Topic { topic: "t".into(), partition: 0, offset: 5 };
+    assert!(supervisor.obstacle(0, &place).is_err());
+    assert!(supervisor.obstacle(1, &place).is_ok());
+    assert_eq!(supervisor.take_due(now + HOUR), [Some(1)]);
+    assert_eq!(supervisor.take_due(now + HOUR), []);
+}
+
 #[test]
 fn what_is_remembered_is_bounded() {
     let mut supervisor = supervisor(&[]);
@@ -115,6 +134,6 @@ fn what_is_remembered_is_bounded() {
         supervisor.failed(Some(0), poison(n), Instant::now());
     }
     assert_eq!(supervisor.restarts(Instant::now()).parts[0].failures.len(), HISTORY);
-    supervisor.retain_tasks(0);
+    supervisor.replaced(&[0], 0);
     assert!(supervisor.restarts(Instant::now()).parts.is_empty());
 }
