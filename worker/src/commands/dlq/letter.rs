@@ -145,8 +145,10 @@ impl<'a> Letter<'a> {
         let mut text = format!("{} offset {}\n", self.run.topic_partition, self.offset());
         for (name, value) in self.headers() {
             let value = value.as_ref().map_or_else(|| "null".to_owned(), |value| readable(value));
-            let name =
-                name.strip_prefix(CONTEXT).map_or_else(|| format!("header {name}"), str::to_owned);
+            let name = match name.strip_prefix(CONTEXT) {
+                Some(name) => harmless(name),
+                None => format!("header {}", harmless(name)),
+            };
             let _ = writeln!(text, "  {name}: {}", value.replace('\n', "\n    "));
         }
         let cell = |cells: &BinaryViewArray| match cells.is_null(self.row) {
@@ -178,6 +180,11 @@ fn readable(bytes: &[u8]) -> String {
         let _ = write!(text, "… ({} bytes)", bytes.len());
     }
     text
+}
+
+/// One line of text without what would move a terminal's cursor.
+pub(super) fn harmless(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// Each number becomes `#`, so that what differs by one is the same cause.
@@ -249,6 +256,10 @@ mod tests {
         let shown = Letter::all_of(&run).next().unwrap().shown();
         assert!(shown.contains("value: 0xff01") && !shown.contains('\x1b'), "{shown}");
         assert!(shown.contains("header own: null"), "{shown}");
+        let mut run = letters(&["a"]);
+        run.headers[0].push(("own\x1b[2J\n".into(), None));
+        let shown = Letter::all_of(&run).next().unwrap().shown();
+        assert!(shown.contains("header own\u{fffd}[2J\u{fffd}: null"), "{shown}");
         let long = "ü".repeat(LONGEST);
         assert!(readable(long.as_bytes()).ends_with("… (8192 bytes)"));
         assert!(readable(&format!("x{long}").into_bytes()).starts_with("xü"));

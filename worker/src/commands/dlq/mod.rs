@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use millrace_api::{Error, Result};
 
-use self::letter::{Cause, Filter, Letter};
+use self::letter::{Cause, Filter, Letter, harmless};
 use self::queue::Queue;
 use super::{print_line, print_table};
 
@@ -125,6 +125,22 @@ struct Group {
     last: i64,
 }
 
+impl Group {
+    /// What a table says of it: what others wrote does nothing to the terminal.
+    fn row(&self, cause: &Cause) -> Vec<String> {
+        let simple = |class: &str| harmless(class.rsplit('.').next().unwrap_or(class));
+        vec![
+            self.count.to_string(),
+            harmless(&cause.connector),
+            harmless(&cause.stage),
+            simple(&cause.class),
+            simple(&cause.exception),
+            self.first.clone(),
+            harmless(cause.words.lines().next().unwrap_or_default()),
+        ]
+    }
+}
+
 async fn list(mut queue: Queue<'_>, filter: &Filter) -> Result<()> {
     let mut causes: BTreeMap<Cause, Group> = BTreeMap::new();
     while let Some(runs) = queue.next().await? {
@@ -141,19 +157,7 @@ async fn list(mut queue: Queue<'_>, filter: &Filter) -> Result<()> {
     }
     let mut causes: Vec<(Cause, Group)> = causes.into_iter().collect();
     causes.sort_by_key(|(_, group)| std::cmp::Reverse(group.count));
-    let row = |(cause, group): &(Cause, Group)| {
-        let simple = |class: &str| class.rsplit('.').next().unwrap_or(class).to_owned();
-        let words = cause.words.lines().next().unwrap_or_default().to_owned();
-        vec![
-            group.count.to_string(),
-            cause.connector.clone(),
-            cause.stage.clone(),
-            simple(&cause.class),
-            simple(&cause.exception),
-            group.first.clone(),
-            words,
-        ]
-    };
+    let row = |(cause, group): &(Cause, Group)| group.row(cause);
     let headings = ["COUNT", "CONNECTOR", "STAGE", "CLASS", "EXCEPTION", "FIRST", "MESSAGE"];
     print_table(&headings, &causes.iter().map(row).collect::<Vec<_>>());
     Ok(())
@@ -181,7 +185,27 @@ async fn replay(
     to: Option<String>,
     dry_run: bool,
 ) -> Result<()> {
-    let mut written: BTreeMap<String, usize> = BTreeMap::new();
+    let mut written = BTreeMap::new();
+    let replayed = write_all(&mut queue, filter, to, dry_run, &mut written).await;
+    // What was written before an error is there, too.
+    queue.settle().await?;
+    let verb = if dry_run { "would be" } else { "were" };
+    for (topic, count) in &written {
+        print_line(&format!("{count} records {verb} written to {}", harmless(topic)));
+    }
+    if written.is_empty() && replayed.is_ok() {
+        print_line("there is nothing to replay");
+    }
+    replayed
+}
+
+async fn write_all(
+    queue: &mut Queue<'_>,
+    filter: &Filter,
+    to: Option<String>,
+    dry_run: bool,
+    written: &mut BTreeMap<String, usize>,
+) -> Result<()> {
     while let Some(runs) = queue.next().await? {
         for run in &runs {
             let mut rows: BTreeMap<String, Vec<Letter<'_>>> = BTreeMap::new();
@@ -197,20 +221,12 @@ async fn replay(
                 rows.entry(topic).or_default().push(letter);
             }
             for (topic, letters) in rows {
-                *written.entry(topic.clone()).or_default() += letters.len();
                 if !dry_run {
                     queue.write_back(&topic, run, &letters).await?;
                 }
+                *written.entry(topic).or_default() += letters.len();
             }
         }
-    }
-    queue.settle().await?;
-    let verb = if dry_run { "would be" } else { "were" };
-    for (topic, count) in &written {
-        print_line(&format!("{count} records {verb} written to {topic}"));
-    }
-    if written.is_empty() {
-        print_line("there is nothing to replay");
     }
     Ok(())
 }

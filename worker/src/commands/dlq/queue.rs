@@ -76,7 +76,7 @@ impl<'a> Queue<'a> {
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Fetched>>> {
         let begun = tokio::time::Instant::now();
         while !self.ends.is_empty() {
-            let runs = match self.consumer.poll(Duration::from_secs(1)).await? {
+            let mut runs = match self.consumer.poll(Duration::from_secs(1)).await? {
                 Polled::Records(runs) => runs,
                 _ => Vec::new(),
             };
@@ -89,6 +89,10 @@ impl<'a> Queue<'a> {
                 let partitions: Vec<_> = self.ends.keys().cloned().collect();
                 self.next.extend(self.consumer.position(&partitions).await?);
             }
+            runs.retain_mut(|run| {
+                let end = self.ends.get(&run.topic_partition);
+                end.is_some_and(|end| cut(run, *end))
+            });
             let next = &self.next;
             self.ends.retain(|partition, end| next.get(partition).is_none_or(|at| at < end));
             if !runs.is_empty() {
@@ -149,6 +153,20 @@ impl<'a> Queue<'a> {
     }
 }
 
+/// Cuts off what came since the queue was opened, such as letters of records that were written back
+/// and failed again. False: nothing is left.
+fn cut(run: &mut Fetched, end: i64) -> bool {
+    let count = run.offsets.partition_point(|offset| *offset < end);
+    if count < run.offsets.len() {
+        run.offsets = run.offsets.slice(0, count);
+        run.timestamps = run.timestamps.slice(0, count);
+        run.keys = run.keys.slice(0, count);
+        run.values = run.values.slice(0, count);
+        run.headers.truncate(count);
+    }
+    count > 0
+}
+
 /// The first record that could not be written.
 #[derive(Default)]
 struct Receipt(Mutex<Option<Error>>);
@@ -159,5 +177,65 @@ impl Acknowledge for Receipt {
     fn failed(&self, _records: usize, error: &Error) {
         let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert_with(|| error.copied());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millrace_kafka::NewTopic;
+
+    use super::*;
+
+    struct Unheard;
+
+    impl Acknowledge for Unheard {
+        fn acknowledged(&self, _records: usize) {}
+
+        fn failed(&self, _records: usize, error: &Error) {
+            panic!("{error}");
+        }
+    }
+
+    /// Writes letters with these values into both partitions.
+    async fn write(cluster: &dyn Cluster, values: &[&str]) {
+        let mut producer = cluster.producer(&Properties::new()).await.unwrap();
+        for partition in 0..2 {
+            let records = Outgoing {
+                topic: "letters".into(),
+                partition: Some(partition),
+                keys: values.iter().map(|_| None::<&[u8]>).collect(),
+                values: values.iter().map(|value| Some(value.as_bytes())).collect(),
+                timestamps: None,
+                headers: Vec::new(),
+            };
+            producer.send(&records, Arc::new(Unheard)).await.unwrap();
+        }
+        producer.flush(PATIENCE).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn letters_that_come_while_a_queue_is_read_are_left_for_the_next_time() {
+        let settings = [("bootstrap.servers".to_owned(), "embedded:".to_owned())];
+        let cluster = connect(None, None, settings.to_vec()).unwrap();
+        let topic = NewTopic {
+            name: "letters".into(),
+            partitions: Some(2),
+            replication_factor: None,
+            configs: BTreeMap::new(),
+        };
+        cluster.create_topic(&topic).await.unwrap();
+        write(&*cluster, &["a", "b"]).await;
+        let mut queue = Queue::open(&*cluster, "letters").await.unwrap();
+        write(&*cluster, &["late"]).await;
+        let mut found = Vec::new();
+        while let Some(runs) = queue.next().await.unwrap() {
+            write(&*cluster, &["later"]).await;
+            for run in runs {
+                assert_eq!(run.offsets.len(), run.values.len());
+                found.extend(run.values.iter().map(|value| value.unwrap().to_vec()));
+            }
+        }
+        found.sort();
+        assert_eq!(found, [b"a", b"a", b"b", b"b"]);
     }
 }
