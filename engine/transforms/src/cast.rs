@@ -110,10 +110,11 @@ fn kind(name: &str) -> Result<Kind> {
             kind.name(),
             value::names(&value::TARGETS)
         ))),
-        // Java gives the reason for the value, and the words for the key.
+        // Java gives the reason for the value, and the words for the key; the name is in upper case
+        // there, which nobody would know for a secret that was put in by mistake.
         None => Err(Error::config(format!(
             "Invalid value java.lang.IllegalArgumentException: No enum constant \
-             org.apache.kafka.connect.data.Schema.Type.{upper} for configuration \
+             org.apache.kafka.connect.data.Schema.Type.{name} for configuration \
              Invalid type found in casting spec: {name}"
         ))),
     }
@@ -324,5 +325,6 @@ mod tests {
         assert_eq!(parse(&["b:int8", " a : BOOLEAN", "b:float32:"]), Ok(Targets::Fields(fields)));
         let refused = parse(&["a:date"]).unwrap_err();
         assert!(refused.ends_with("Invalid type found in casting spec: date"), "{refused}");
+        assert!(!refused.contains("DATE"), "secrets are known as they are written: {refused}");
     }
 }
