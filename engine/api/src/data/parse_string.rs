@@ -366,4 +366,13 @@ mod tests {
         assert_eq!(schema, Some(Schema::string(false)));
         assert_eq!(value, Value::from(&*text));
     }
+
+    /// Java counts on with what is left of it in 64 bits.
+    #[test]
+    fn a_time_that_is_too_far_away_is_text() {
+        let text = "99999999999-1-1T0:0:0.0Z";
+        assert_eq!(parse_string(text), (Some(Schema::string(false)), text.into()));
+        let (_, value) = parse_string("99999999-1-1T00:0:00.00Z");
+        assert!(matches!(value, Value::Timestamp(_)), "{value}");
+    }
 }

@@ -121,13 +121,24 @@ impl Translator<'_> {
             '?' => {
                 self.at += 1;
                 self.out.push('?');
-                Ok(())
             }
             '+' => {
                 let quantifier: String = self.text[start..end].iter().collect();
-                refused(format!("the possessive quantifier {quantifier}+"))
+                return refused(format!("the possessive quantifier {quantifier}+"));
             }
-            _ => Ok(()),
+            _ => {}
+        }
+        self.skip_counts_of_nothing();
+        Ok(())
+    }
+
+    /// A count behind another quantifier repeats what stands between them, which is nothing.
+    fn skip_counts_of_nothing(&mut self) {
+        while self.peek(0) == '{' {
+            while self.next().is_some_and(|c| c != '}') {}
+            if matches!(self.peek(0), '?' | '+') {
+                self.at += 1;
+            }
         }
     }
 
@@ -279,9 +290,8 @@ impl Translator<'_> {
         if is_high && (self.peek(0), self.peek(1)) == ('\\', 'u') {
             self.at += 2;
             let low = self.digits(16, 4);
-            let pair = 0x10000 + ((code - 0xD800) << 10) + low.wrapping_sub(0xDC00);
             if (0xDC00..0xE000).contains(&low)
-                && let Some(c) = char::from_u32(pair)
+                && let Some(c) = char::from_u32(0x10000 + ((code - 0xD800) << 10) + low - 0xDC00)
             {
                 return Ok(c);
             }
@@ -391,5 +401,31 @@ impl Translator<'_> {
             None => return refused("a range without end"),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::translate;
+
+    /// As `java.util.regex.Pattern` of JDK 17 matched them.
+    #[test]
+    fn a_count_behind_a_quantifier_repeats_nothing() {
+        for (pattern, expected) in [
+            ("a{2}{3}b", "a{2}b"),
+            ("a*{2}", "a*"),
+            ("a??{2}", "a??"),
+            ("(a){2}{3}?{4,}+b", "(a){2}b"),
+        ] {
+            assert_eq!(translate(pattern).unwrap().pattern, expected);
+        }
+    }
+
+    #[test]
+    fn two_escapes_make_a_character_if_they_are_its_halves() {
+        assert_eq!(translate(r"\uD83D\uDE00").unwrap().pattern, "\u{1f600}");
+        for half in [r"\uD83D\u0041", r"\uD83D\uD83D", r"\uD83D", r"\uDE00"] {
+            assert!(translate(half).unwrap_err().starts_with("half a character"), "{half}");
+        }
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn temporal(text: &str) -> Option<(SchemaRef, Value)> {
         24 => {
             let days = fields.date()?;
             fields.literal('T')?;
-            let millis = days * MILLIS_A_DAY + fields.time()?;
+            let millis = days.checked_mul(MILLIS_A_DAY)?.checked_add(fields.time()?)?;
             Some((Schema::timestamp_builder().build(), Value::Timestamp(millis)))
         }
         _ => None,
