@@ -10,8 +10,15 @@ use tokio::time::Instant;
 
 use crate::memory::Place;
 use crate::metrics::Step;
+use crate::task::Wanted;
 use crate::task::errors::ErrorPolicy;
 use crate::task::sink::{SinkState, SinkTaskLoop};
+
+/// How long the loop looks for the records at fault before the consumer hears of its group again.
+const LONGEST_SEARCH: Duration = Duration::from_secs(1);
+
+/// What it then has for that.
+const MOMENT: Duration = Duration::from_millis(10);
 
 impl SinkTaskLoop {
     /// Offers the batch to the task. After a retriable error nothing more is fetched, and the same
@@ -125,14 +132,21 @@ impl SinkTaskLoop {
     }
 
     /// Puts halves of halves of the batch, which failed as a whole, until each record that is at
-    /// fault stands alone.
+    /// fault stands alone. What it has not come to when something else is due is put again.
     async fn isolate(&mut self) -> Result<()> {
         let mut parts: Vec<SinkRecords> = std::mem::take(&mut self.state.batch);
         parts.reverse();
         // Of parts that were put: these do not come again.
         let mut refused = Vec::new();
+        let end = Instant::now() + LONGEST_SEARCH;
         while let Some(part) = parts.pop() {
             let began = Instant::now();
+            if began > end || self.wishes.now() == Wanted::Stop {
+                parts.push(part);
+                self.put_rest_again(parts, refused).await?;
+                self.context.wishes().timeout.get_or_insert(MOMENT);
+                return Ok(());
+            }
             let put = self.task.put(std::slice::from_ref(&part)).await;
             let of_part = std::mem::take(&mut self.context.wishes().refused);
             match put {
@@ -144,10 +158,7 @@ impl SinkTaskLoop {
                     tracing::warn!("put failed and is repeated: {e}");
                     self.metrics.retried(Step::Put);
                     parts.push(part);
-                    parts.reverse();
-                    self.state.batch = parts;
-                    self.state.redelivery = true;
-                    return self.judge(refused).await;
+                    return self.put_rest_again(parts, refused).await;
                 }
                 Err(error) if error.kind() != ErrorKind::Data => return Err(unrecoverable(error)),
                 Err(error) if part.records.len() == 1 => {
@@ -162,6 +173,18 @@ impl SinkTaskLoop {
         self.state.batch_bytes = 0;
         self.tell_memory();
         self.state.redelivery = false;
+        self.judge(refused).await
+    }
+
+    /// Leaves parts, the last one first, to the next round; `refused` is of those that were put.
+    async fn put_rest_again(
+        &mut self,
+        mut parts: Vec<SinkRecords>,
+        refused: Vec<Refused>,
+    ) -> Result<()> {
+        parts.reverse();
+        self.state.batch = parts;
+        self.state.redelivery = true;
         self.judge(refused).await
     }
 }

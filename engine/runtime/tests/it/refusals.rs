@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use millrace_api::config::Config;
@@ -21,6 +22,8 @@ use crate::plugins::{Event, Fault, Shared, Splitter, TestConfig, lock, shared};
 /// - 5: refuses it, with a put that is else successful.
 /// - 7: cannot be written; the whole put fails.
 /// - 8: the whole put fails for a passing reason, for as long as `put` faults are left.
+///
+/// A put takes a tenth of a second for as long as `slow` faults are left.
 pub(crate) struct WaveringSink;
 
 #[async_trait]
@@ -52,6 +55,10 @@ struct WaveringTask {
 #[async_trait]
 impl SinkTask for WaveringTask {
     async fn put(&mut self, records: &[SinkRecords]) -> Result<()> {
+        let is_slow = !records.is_empty() && lock(&self.shared).fault("slow").is_some();
+        if is_slow {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         let mut put = Vec::new();
         let (mut fails, mut kept) = (None, Vec::new());
         for run in records {
@@ -167,4 +174,32 @@ async fn what_a_part_of_a_batch_has_refused_is_not_forgotten_with_the_others() {
     let mut dead = values(&fixture, "letters").await;
     dead.sort();
     assert_eq!(dead, ["all-0-15", "all-0-17", "all-0-5", "all-0-7"]);
+}
+
+/// Ten records of a hundred are poison: about sixty puts.
+#[tokio::test]
+async fn a_stop_ends_the_search_for_the_records_at_fault() {
+    let name = "searches";
+    let mut fixture = Fixture::start().await;
+    lock(&shared(name)).faults.insert("slow", (1_000, Fault::Hang));
+    start(&fixture, name, 100).await;
+    until("a letter", async || fixture.end_offset("letters").await > 0).await;
+    let begun = Instant::now();
+    fixture.stop_worker().await;
+    assert!(begun.elapsed() < Duration::from_millis(800), "{:?}", begun.elapsed());
+    assert_eq!(fixture.committed(&format!("connect-{name}"), "all").await.unwrap_or(0), 0);
+}
+
+/// The consumer hears of its group meanwhile, and no record is put or buried twice.
+#[tokio::test]
+async fn a_long_search_is_gone_on_with() {
+    let name = "searches-long";
+    let fixture = Fixture::start().await;
+    lock(&shared(name)).faults.insert("slow", (20, Fault::Hang));
+    start(&fixture, name, 100).await;
+    wait_for_commit(&fixture, name, 100).await;
+    let put = lock(&shared(name)).put_values();
+    let once: BTreeSet<_> = put.iter().cloned().collect();
+    assert_eq!((put.len(), once.len()), (80, 80));
+    assert_eq!(values(&fixture, "letters").await.len(), 20);
 }
