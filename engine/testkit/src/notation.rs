@@ -54,6 +54,7 @@ pub fn read_records(written: &[&Json]) -> Records {
         timestamps: Some(written.iter().map(timestamp).collect()),
         headers: Headers::from_rows(written.iter().map(|record| read_headers(record)).collect()),
         offsets: offsets.map(ScalarBuffer::from),
+        origins: None,
     }
 }
 

@@ -82,6 +82,9 @@ pub struct Records {
     pub headers: Headers,
     /// The offset of each record in Kafka; none on the way into it.
     pub offsets: Option<ScalarBuffer<i64>>,
+    /// On the way into Kafka, which row of what the source polled each record was, where the worker
+    /// has to know: who makes one record of another keeps it.
+    pub origins: Option<ScalarBuffer<i64>>,
 }
 
 impl Records {
@@ -98,6 +101,7 @@ impl Records {
             timestamps: None,
             headers: Headers::none(),
             offsets: None,
+            origins: None,
         }
     }
 
@@ -128,6 +132,7 @@ impl Records {
             timestamps: self.timestamps.as_ref().map(pick),
             headers: self.headers.filter(mask),
             offsets: self.offsets.as_ref().map(pick),
+            origins: self.origins.as_ref().map(pick),
         }
     }
 
@@ -142,6 +147,7 @@ impl Records {
             timestamps: self.timestamps.as_ref().map(|t| t.slice(offset, len)),
             headers: self.headers.slice(offset, len),
             offsets: self.offsets.as_ref().map(|o| o.slice(offset, len)),
+            origins: self.origins.as_ref().map(|o| o.slice(offset, len)),
         }
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn any_passing<'a>(mut rows: impl Iterator<Item = &'a RowError>) -> b
 
 /// Which row of what was polled this one was. None: a transformation has made it.
 pub(super) fn original_row(records: &Records, row: usize) -> Option<usize> {
-    usize::try_from(records.offsets.as_ref()?[row]).ok()
+    usize::try_from(records.origins.as_ref()?[row]).ok()
 }
 
 /// The row of a run that this record was before it was converted: offsets tell.

@@ -235,6 +235,7 @@ fn join(run: &Fetched, keys: &[Column], values: &[Column], headers: &Headers) ->
             timestamps: Some(run.timestamps.slice(start, len)),
             headers: headers.slice(start, len),
             offsets: Some(run.offsets.slice(start, len)),
+            origins: None,
         });
         start += len;
     }

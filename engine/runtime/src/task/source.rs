@@ -245,7 +245,7 @@ impl SourceTaskLoop {
         let errors = Arc::clone(&self.pipeline.errors);
         if errors.wants_originals() {
             // What offsets are to a sink: a record is known by it wherever it goes.
-            records.offsets = Some((0..records.len() as i64).collect());
+            records.origins = Some((0..records.len() as i64).collect());
         }
         let (entered, began) = (records.len(), Instant::now());
         let mut attempts = self.pipeline.retries.begin();

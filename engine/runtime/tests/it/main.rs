@@ -16,6 +16,7 @@ mod memory;
 mod metrics;
 mod offsets;
 mod overrides;
+mod places;
 mod plugins;
 mod poison;
 mod preview;

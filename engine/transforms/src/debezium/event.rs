@@ -18,6 +18,7 @@ pub(super) struct Event {
     pub(super) timestamp: Option<i64>,
     pub(super) headers: Vec<Header>,
     pub(super) offset: Option<i64>,
+    pub(super) origin: Option<i64>,
 }
 
 /// Whether values of this schema are change events.
@@ -91,6 +92,7 @@ pub(super) fn each(
             timestamp: records.timestamp(row),
             headers: records.headers.row(row).to_vec(),
             offset: records.offsets.as_ref().map(|offsets| offsets[row]),
+            origin: records.origins.as_ref().map(|origins| origins[row]),
         };
         match change(event) {
             Ok(event) => changed.extend(event),
@@ -119,6 +121,7 @@ fn run(events: Vec<Event>) -> Records {
     let time = |event: &Event| event.timestamp.unwrap_or(Records::NO_TIMESTAMP);
     let timestamps = has_times.then(|| events.iter().map(time).collect());
     let offsets: Option<Vec<i64>> = events.iter().map(|event| event.offset).collect();
+    let origins: Option<Vec<i64>> = events.iter().map(|event| event.origin).collect();
     let (mut keys, mut values, mut headers) = (Vec::new(), Vec::new(), Vec::new());
     for event in events {
         keys.push(event.key.1);
@@ -133,6 +136,7 @@ fn run(events: Vec<Event>) -> Records {
         timestamps,
         headers: Headers::from_rows(headers),
         offsets: offsets.map(Into::into),
+        origins: origins.map(Into::into),
     }
 }
 
