@@ -66,12 +66,24 @@ pub(super) fn place_by_offset(run: &Fetched, records: &Records, row: usize) -> O
     run.offsets.binary_search(&offset).ok()
 }
 
-/// The rows, as they were polled, of what is left of a run without the failed ones.
-pub(super) fn sent_rows(records: &Records, failures: &[ConverterFailures]) -> Vec<usize> {
+/// The rows, as they were polled, of what is left of a run without the failed ones; none where a
+/// transformation has forgotten them.
+pub(super) fn sent_rows(records: &Records, failures: &[ConverterFailures]) -> Option<Vec<usize>> {
     let failed = failures.iter().flat_map(|stage| &stage.rows).map(|row| row.row);
     let kept = survivors(records.len(), failed);
     let rows = (0..records.len()).filter(|row| kept.value(*row));
-    rows.map(|row| original_row(records, row).unwrap_or(row)).collect()
+    rows.map(|row| original_row(records, row)).collect()
+}
+
+/// Refuses what came out of a sink's transformations without offsets: nothing of it could ever be
+/// committed.
+pub(super) fn check_offsets(runs: &[Records]) -> Result<()> {
+    let has_offsets = |run: &Records| run.offsets.as_ref().is_some_and(|o| o.len() == run.len());
+    if runs.iter().all(has_offsets) {
+        return Ok(());
+    }
+    Err(Error::fatal("a transformation has made records without the offsets of those they were")
+        .context("remedy", "have it keep `offsets`"))
 }
 
 /// Refuses times that Java refuses.

@@ -181,26 +181,39 @@ impl ErrorPolicy {
             true => Ok(()),
             false => Err(exceeded(failures, first, origin, place(first.row))),
         };
-        (letters, verdict)
+        match letters {
+            Ok(letters) => (letters, verdict),
+            Err(error) => (None, verdict.and(Err(error))),
+        }
     }
 
+    /// None without a queue. Fails where nobody knows what the record was: it would be nowhere.
     fn letters_of(
         &self,
         failures: &Failures<'_>,
         rows: &[RowError],
         origin: Origin<'_>,
         place: impl Fn(usize) -> Option<usize>,
-    ) -> Option<Outgoing> {
-        let queue = self.letters.as_ref()?;
-        let dead = rows.iter().filter_map(|row| Some((place(row.row)?, &row.error)));
-        let dead: Vec<Dead<'_>> = dead.collect();
+    ) -> Result<Option<Outgoing>> {
+        let Some(queue) = &self.letters else { return Ok(None) };
+        let mut dead: Vec<Dead<'_>> = Vec::with_capacity(rows.len());
+        for RowError { row, error } in rows {
+            let place = place(*row).ok_or_else(|| {
+                Error::fatal(PLACELESS)
+                    .context("stage", failures.stage.name())
+                    .context("class", failures.class)
+                    .context("remedy", "have transformations keep `offsets` and `origins`")
+                    .with_source(error.copied())
+            })?;
+            dead.push((place, error));
+        }
         let cause = Cause {
             id: &self.id,
             stage: failures.stage,
             class: failures.class,
             redaction: &self.redaction,
         };
-        if dead.is_empty() { None } else { queue.letters(&cause, origin, &dead) }
+        Ok(if dead.is_empty() { None } else { queue.letters(&cause, origin, &dead) })
     }
 
     /// A record that somebody has asked to be skipped goes to the dead letter queue, if there is one,
@@ -211,7 +224,7 @@ impl ErrorPolicy {
         let rows = [RowError { row, error }];
         let failures = Failures { stage: Stage::TaskPut, class: SINK_TASK, rows: &rows };
         self.metrics.skipped(1);
-        match (&self.letters, self.letters_of(&failures, &rows, Origin::Kafka(run), Some)) {
+        match (&self.letters, self.letters_of(&failures, &rows, Origin::Kafka(run), Some)?) {
             (Some(queue), Some(letters)) => queue.send(&letters).await,
             _ => Ok(()),
         }
@@ -256,6 +269,9 @@ impl ErrorPolicy {
         }
     }
 }
+
+const PLACELESS: &str = "a record cannot go to the dead letter queue: a transformation has \
+                         forgotten which it was";
 
 fn exceeded(
     failures: &Failures<'_>,

@@ -13,7 +13,7 @@ use crate::memory::Place;
 use crate::metrics::{Step, TaskMetrics};
 use crate::status::{State, StatusWriter};
 use crate::task::chain::{StepFailures, TransformationChain};
-use crate::task::converted::{Originals, any_passing, place_by_offset};
+use crate::task::converted::{Originals, any_passing, check_offsets, place_by_offset};
 use crate::task::errors::retries::{Attempts, Retries};
 use crate::task::errors::{ErrorPolicy, Failures, Origin, Stage};
 use crate::task::patience::Patience;
@@ -585,6 +585,7 @@ impl SinkPipeline {
                 return Ok(None);
             }
         };
+        check_offsets(&transformed)?;
         self.metrics.transformed(entered, &transformed, &failures, began.elapsed());
         for StepFailures { class, run: part, rows } in &failures {
             let failures = Failures { stage: Stage::Transformation, class, rows };

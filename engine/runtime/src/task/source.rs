@@ -207,14 +207,14 @@ impl SourceTaskLoop {
         }
         let polled = errors.follows_records().then(|| Arc::new(run));
         for (outgoing, rows) in converted.outgoing {
-            let ack: Arc<dyn Acknowledge> = match (&polled, rows) {
-                (Some(polled), Some(rows)) => Arc::new(Sent {
+            let ack: Arc<dyn Acknowledge> = match &polled {
+                Some(polled) => Arc::new(Sent {
                     errors: Arc::clone(&errors),
                     polled: Arc::clone(polled),
                     rows,
                     submitted: Arc::clone(submitted),
                 }),
-                _ => Arc::clone(submitted) as Arc<dyn Acknowledge>,
+                None => Arc::clone(submitted) as Arc<dyn Acknowledge>,
             };
             if !self.produce(&outgoing, ack, submitted).await? {
                 return Ok(false);
@@ -328,7 +328,8 @@ impl SourceTaskLoop {
         }
         check_times(&serialized)?;
         if !serialized.values.is_empty() {
-            let sent = errors.follows_records().then(|| sent_rows(records, &failures));
+            let is_followed = errors.follows_records();
+            let sent = is_followed.then(|| sent_rows(records, &failures)).flatten();
             converted.outgoing.push((serialized, sent));
         }
         Ok(true)

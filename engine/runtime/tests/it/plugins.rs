@@ -624,7 +624,7 @@ pub(crate) fn plugins() -> Vec<Plugin> {
     plugins.push(Plugin::predicate("test.FaultyPredicate", ConfigDef::default, |props| {
         Ok(Box::new(Faulty(shared(&props["of"]))))
     }));
-    plugins.push(crate::places::seeing_places());
+    plugins.extend(crate::places::seeing_places());
     plugins.push(Plugin::transformation("test.DropEndingIn", ConfigDef::default, |props| {
         let marker = props.get("marker").cloned().unwrap_or_default();
         Ok(Box::new(DropEndingIn { marker, poison: props.get("poison").cloned() }))

@@ -34,19 +34,28 @@ struct Unsent {
 pub(crate) struct Sent {
     pub(crate) errors: Arc<ErrorPolicy>,
     pub(crate) polled: Arc<SourceRecords>,
-    /// For each record that is sent, its row in what was polled.
-    pub(crate) rows: Vec<usize>,
+    /// For each record that is sent, its row in what was polled; none: nobody knows.
+    pub(crate) rows: Option<Vec<usize>>,
     pub(crate) submitted: Arc<Submitted>,
 }
 
 impl Sent {
-    fn give_up(&self, rows: impl Iterator<Item = usize>, error: &Error) {
-        let rows = rows.map(|row| RowError { row: self.rows[row], error: error.copied() });
+    fn give_up(&self, rows: &[usize], error: &Error) {
+        let rows = rows.iter().map(|row| RowError { row: *row, error: error.copied() });
         self.errors.unsent.push(Unsent {
             polled: Arc::clone(&self.polled),
             submitted: Arc::clone(&self.submitted),
             rows: rows.collect(),
         });
+    }
+
+    /// Which of them it is nobody knows: no letter can be written, so that none of them may be
+    /// passed over.
+    fn give_up_nameless(&self, records: usize, error: &Error) {
+        if self.errors.letters().is_none() {
+            return self.submitted.failed(records, error);
+        }
+        self.submitted.fail(&Error::new(error.kind(), NAMELESS).with_source(error.copied()));
     }
 }
 
@@ -56,24 +65,18 @@ impl Acknowledge for Sent {
     }
 
     fn failed(&self, records: usize, error: &Error) {
-        if self.submitted.is_lost() {
-            self.submitted.failed(records, error);
-        } else if records == self.rows.len() {
-            self.give_up(0..records, error);
-        } else if self.errors.letters().is_none() {
-            self.submitted.failed(records, error);
-        } else {
-            // Which of them it is nobody knows: no letter can be written, so that none of them may
-            // be passed over.
-            let error = Error::new(error.kind(), NAMELESS).with_source(error.copied());
-            self.submitted.fail(&error);
+        match &self.rows {
+            _ if self.submitted.is_lost() => self.submitted.failed(records, error),
+            Some(rows) if records == rows.len() => self.give_up(rows, error),
+            _ => self.give_up_nameless(records, error),
         }
     }
 
     fn failed_row(&self, row: usize, error: &Error) {
-        match self.submitted.is_lost() {
-            true => self.submitted.failed(1, error),
-            false => self.give_up(row..row + 1, error),
+        match &self.rows {
+            _ if self.submitted.is_lost() => self.submitted.failed(1, error),
+            Some(rows) => self.give_up(&rows[row..=row], error),
+            None => self.give_up_nameless(1, error),
         }
     }
 }
