@@ -216,9 +216,9 @@ impl ErrorPolicy {
         Ok(if dead.is_empty() { None } else { queue.letters(&cause, origin, &dead) })
     }
 
-    /// A record that somebody has asked to be skipped goes to the dead letter queue, if there is one,
-    /// whatever is tolerated; [`settle`](Self::settle) tells when it is there. `why` is what kept
-    /// the task from getting past it.
+    /// A record that somebody has asked to be skipped goes to the dead letter queue, if there is
+    /// one, whatever is tolerated; [`settle`](Self::settle) tells when it is there. `why` is what
+    /// kept the task from getting past it.
     pub(crate) async fn skip(&self, run: &Fetched, row: usize, why: String) -> Result<()> {
         let error = Error::data("skipped by request").with_source(Error::fatal(why));
         let rows = [RowError { row, error }];
