@@ -303,3 +303,19 @@ fn gzip_is_unpacked_within_bounds() {
     let (_, failed) = apply(&with("GzipDecompress$Value", []), json_records(&["\"x\""]));
     assert_eq!(failed, ["0: GzipDecompress unpacks bytes, found: java.lang.String"]);
 }
+
+/// Nobody has to copy all that many small records unpack to at once.
+#[test]
+fn what_unpacks_to_much_is_several_runs() {
+    let zeros = Value::Bytes(gzip(&vec![0; 1 << 20]).into());
+    let mut packed = vec![zeros; 40];
+    packed[20] = Value::Bytes(b"plain".to_vec().into());
+    let schema = Schema::builder(Kind::Bytes).optional().build();
+    let records = Records::new("t", Column::from_values(Some(schema), packed));
+    let records = Records { offsets: Some((0..40).collect()), ..records };
+    let (runs, failed) = apply(&with("GzipDecompress$Value", []), records);
+    assert_eq!(runs.iter().map(Records::len).collect::<Vec<_>>(), [16, 16, 7]);
+    assert_eq!(runs[1].offsets.as_ref().unwrap()[..5], [16, 17, 18, 19, 21]);
+    assert!(matches!(runs[0].value, Column::Typed { .. }));
+    assert_eq!(failed, ["20: the bytes are not gzip"]);
+}

@@ -12,6 +12,8 @@ use crate::side::Side;
 
 /// A record that unpacks to more is refused: a few bytes can unpack to gigabytes.
 const MAX_UNPACKED: usize = 64 << 20;
+/// A run ends when its records have unpacked to so much: whoever copies it next copies no more.
+const RUN: usize = 16 << 20;
 /// Each part of gzip begins so.
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -28,39 +30,53 @@ impl GzipDecompress {
     }
 }
 
+/// What became of one value.
+fn value(of: &Value, is_bytes: bool) -> Result<Value> {
+    match of {
+        Value::Null => Ok(Value::Null),
+        Value::Bytes(packed) if is_bytes => {
+            unpacked(packed).map(|bytes| Value::Bytes(bytes.into()))
+        }
+        other => {
+            let class = other.java_class();
+            Err(Error::data(format!("GzipDecompress unpacks bytes, found: {class}")))
+        }
+    }
+}
+
 impl Transformation for GzipDecompress {
     fn apply(&mut self, records: Records, failed: &mut Vec<RowError>) -> Result<Vec<Records>> {
         let column = self.side.column(&records);
         let schema = column.schema().cloned();
+        let is_bytes = schema.as_ref().is_none_or(|schema| schema.kind() == Kind::Bytes);
         let is_typed = matches!(column, Column::Typed { .. });
-        let of_bytes = |value: &Value| {
-            let kind = schema.as_ref().map(|schema| schema.kind());
-            matches!(value, Value::Bytes(_)) && kind.is_none_or(|kind| kind == Kind::Bytes)
-        };
-        let mut refused = Refused::default();
-        let mut values = Vec::with_capacity(records.len());
-        for (row, value) in column.rows()?.iter().enumerate() {
-            let unpacked = match value {
-                Value::Null => Ok(Value::Null),
-                Value::Bytes(packed) if of_bytes(value) => {
-                    unpacked(packed).map(|bytes| Value::Bytes(bytes.into()))
+        let rows = column.rows()?;
+        let (mut runs, mut start) = (Vec::new(), 0);
+        while start < rows.len() {
+            let mut refused = Refused::default();
+            let (mut values, mut size) = (Vec::new(), 0);
+            for (row, packed) in rows[start..].iter().enumerate() {
+                values.push(value(packed, is_bytes).unwrap_or_else(|error| {
+                    refused.push(row, error);
+                    Value::Null
+                }));
+                if let Some(Value::Bytes(bytes)) = values.last() {
+                    size += bytes.len();
                 }
-                other => Err(Error::data(format!(
-                    "GzipDecompress unpacks bytes, found: {}",
-                    other.java_class()
-                ))),
+                if size >= RUN {
+                    break;
+                }
+            }
+            let run = records.slice(start, values.len());
+            let made = match is_typed && refused.len() == 0 {
+                true => Column::from_values(schema.clone(), values),
+                false => Column::Rows { schema: schema.clone(), values },
             };
-            values.push(unpacked.unwrap_or_else(|error| {
-                refused.push(row, error);
-                Value::Null
-            }));
+            let rows = run.len();
+            runs.extend(refused.leave_out(self.side.replace(run, made), start, failed));
+            start += rows;
         }
-        let made = match is_typed && refused.len() == 0 {
-            true => Column::from_values(schema.clone(), values),
-            false => Column::Rows { schema: schema.clone(), values },
-        };
-        let records = self.side.replace(records, made);
-        Ok(refused.leave_out(records, 0, failed).into_iter().collect())
+        Ok(runs)
     }
 }
 
