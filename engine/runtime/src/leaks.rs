@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use millrace_api::Error;
 use tokio::runtime::Handle;
@@ -14,7 +15,8 @@ use crate::status::StatusStore;
 /// Who touches less new memory than this between two looks takes part in what all do.
 const LEAST_PAGES: u64 = 1024;
 
-/// So many looks has one that was given up to end at an await; then its thread is held.
+/// So many looks has one that was given up to end at an await; then its thread is held, where it is
+/// the plugin's code that wants memory.
 const GRACE: u32 = 5;
 
 /// So many looks nobody else is blamed, should it neither end nor want memory.
@@ -29,9 +31,15 @@ pub(crate) struct Leaks {
     floor: usize,
     /// How much new memory each had touched at the last look.
     before: BTreeMap<u64, u64>,
-    given_up: BTreeMap<u64, u32>,
+    given_up: BTreeMap<u64, GivenUp>,
     /// Where those that were given up are taken out of their groups.
     handle: Handle,
+}
+
+#[derive(Default)]
+struct GivenUp {
+    looks: u32,
+    is_held: bool,
 }
 
 impl Leaks {
@@ -95,20 +103,26 @@ impl Leaks {
         job.give_up();
         let fence = job.activity.fence.clone();
         self.handle.spawn(async move { fence.settled().await });
-        self.statuses.fail(whose.connector(), whose.task(), error.trace());
-        self.given_up.insert(number, 0);
+        if !job.fail(&error) {
+            self.statuses.fail(whose.connector(), whose.task(), error.trace());
+        }
+        self.given_up.insert(number, GivenUp::default());
     }
 
-    /// One that does not come to an await stands still where it wants more.
+    /// One that does not come to an await stands still where it wants more; not in the worker's own
+    /// code, which may hold what others wait for.
     fn hold(&mut self, all: &[(u64, Arc<Running>)]) {
-        self.given_up.retain(|number, looks| {
+        let now = Instant::now();
+        self.given_up.retain(|number, given_up| {
             let Some((_, job)) = all.iter().find(|(n, _)| n == number) else { return false };
-            *looks += 1;
-            if *looks == GRACE {
+            given_up.looks += 1;
+            let is_in_plugin = || job.activity.seen(now).call.is_some();
+            if given_up.looks >= GRACE && !given_up.is_held && is_in_plugin() {
+                given_up.is_held = true;
                 tracing::error!("{} does not end: its thread is held", job.activity.whose);
                 job.stop_in_allocator();
             }
-            !job.stands() && *looks < LONGEST
+            !job.stands() && given_up.looks < LONGEST
         });
     }
 }

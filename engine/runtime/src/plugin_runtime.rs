@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::thread::{self, available_parallelism};
 
@@ -54,6 +54,8 @@ impl Drop for Driver {
 #[derive(Default)]
 pub(crate) struct Jobs(Mutex<(u64, BTreeMap<u64, Arc<Running>>)>);
 
+type Failing = Box<dyn Fn(&Error) + Send + Sync>;
+
 /// One connector or task that runs.
 pub(crate) struct Running {
     pub(crate) activity: Arc<Activity>,
@@ -64,12 +66,20 @@ pub(crate) struct Running {
     thread: AtomicU32,
     /// By which its thread can be made to stand still.
     place: Option<Place>,
+    /// Who hears when it is made to fail from outside.
+    failing: OnceLock<Failing>,
 }
 
 impl Running {
     fn new(whose: Whose, abort: AbortHandle) -> Self {
-        let (activity, place) = (Activity::new(whose), Place::take());
-        Self { activity, abort, slowed: AtomicBool::default(), thread: AtomicU32::default(), place }
+        Self {
+            activity: Activity::new(whose),
+            abort,
+            slowed: AtomicBool::default(),
+            thread: AtomicU32::default(),
+            place: Place::take(),
+            failing: OnceLock::new(),
+        }
     }
 
     pub(crate) fn thread(&self) -> u32 {
@@ -80,6 +90,11 @@ impl Running {
     pub(crate) fn give_up(&self) {
         self.activity.fence.close();
         self.abort.abort();
+    }
+
+    /// Says that it has failed, where it cannot say so itself. False: nobody hears.
+    pub(crate) fn fail(&self, error: &Error) -> bool {
+        self.failing.get().map(|failing| failing(error)).is_some()
     }
 
     /// Its thread stands still once it wants memory.
@@ -157,6 +172,13 @@ impl<T> Job<T> {
     /// Why it was not even begun.
     pub(crate) fn refusal(&mut self) -> Option<Error> {
         self.outcome.as_mut().err().and_then(Option::take)
+    }
+
+    /// Whom to tell when it is made to fail from outside.
+    pub(crate) fn on_failure(&self, failing: impl Fn(&Error) + Send + Sync + 'static) {
+        if let Some(running) = &self.running {
+            let _ = running.failing.set(Box::new(failing));
+        }
     }
 
     /// What it writes through.

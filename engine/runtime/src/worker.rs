@@ -71,9 +71,25 @@ pub(crate) struct TaskConfig {
 pub(crate) struct RunningTask {
     wanted: watch::Sender<Wanted>,
     job: Option<Job<()>>,
+    outcome: Outcome,
+    _metrics: Registration,
+}
+
+/// What is said of one run of a task.
+#[derive(Clone)]
+struct Outcome {
     status: StatusWriter,
     failure: Arc<Mutex<Option<Failure>>>,
-    _metrics: Registration,
+    /// Told when there is a failure.
+    failures: Arc<Notify>,
+}
+
+impl Outcome {
+    fn fail(&self, error: &Error) {
+        self.status.write_failure(error);
+        *lock(&self.failure) = Some(Failure::of(error));
+        self.failures.notify_one();
+    }
 }
 
 impl Worker {
@@ -157,31 +173,35 @@ impl Worker {
         let (statuses, counted) = (Arc::clone(&self.statuses), Arc::clone(&metrics.task));
         let status = StatusWriter::new(id.clone(), statuses, template, counted);
         let (sender, receiver) = watch::channel(wanted);
-        let (worker, writer) = (Arc::clone(self), status.clone());
-        let failure: Arc<Mutex<Option<Failure>>> = Arc::default();
-        let (failed, failures) = (Arc::clone(&failure), Arc::clone(&task.failures));
+        let failures = Arc::clone(&task.failures);
+        let outcome = Outcome { status, failure: Arc::default(), failures };
+        let (worker, told) = (Arc::clone(self), outcome.clone());
         let span = tracing::info_span!("task", connector = %id.connector, task = id.task);
         let life = async move {
-            match worker.run_resolved(task, receiver, &writer).await {
-                Ok(()) => writer.write(State::Unassigned),
+            let ended = worker.run_resolved(task, receiver, &told.status).await;
+            if fence().is_closed() {
+                // Whoever has given it up has said why.
+                return;
+            }
+            match ended {
+                Ok(()) => told.status.write(State::Unassigned),
                 Err(error) => {
                     tracing::error!(
                         "task {} failed and stays so until it is restarted: {}",
-                        writer.task(),
+                        told.status.task(),
                         error.trace()
                     );
-                    writer.write_failure(&error);
-                    *lock(&failed) = Some(Failure::of(&error));
-                    failures.notify_one();
+                    told.fail(&error);
                 }
             }
         };
         let mut job = self.plugins.spawn(Whose::Task(id), life.instrument(span));
         if let Some(refusal) = job.refusal() {
-            status.write_failure(&refusal);
-            *lock(&failure) = Some(Failure::of(&refusal));
+            outcome.fail(&refusal);
         }
-        RunningTask { wanted: sender, job: Some(job), status, failure, _metrics: metrics }
+        let told = outcome.clone();
+        job.on_failure(move |error| told.fail(error));
+        RunningTask { wanted: sender, job: Some(job), outcome, _metrics: metrics }
     }
 
     /// Runs a task with the values of its configuration's variables, which no error shows.
@@ -394,7 +414,7 @@ fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl RunningTask {
     /// Why it has failed, once.
     pub(crate) fn take_failure(&self) -> Option<Failure> {
-        lock(&self.failure).take()
+        lock(&self.outcome.failure).take()
     }
 
     pub(crate) fn want(&self, wanted: Wanted) {
@@ -410,9 +430,9 @@ impl RunningTask {
         if tokio::time::timeout_at(deadline, &mut job).await.is_err() {
             tracing::error!(
                 "{} did not stop within task.shutdown.graceful.timeout.ms and is given up",
-                self.status.task()
+                self.outcome.status.task()
             );
-            self.status.cancel();
+            self.outcome.status.cancel();
             let fence = job.fence();
             drop(job);
             tokio::spawn(async move { fence.settled().await });
@@ -423,7 +443,7 @@ impl RunningTask {
 impl Drop for RunningTask {
     fn drop(&mut self) {
         if self.job.take().is_some() {
-            self.status.cancel();
+            self.outcome.status.cancel();
         }
     }
 }

@@ -361,6 +361,11 @@ async fn a_task_that_keeps_ever_more_is_failed() {
     fixture.source("keeping", "keeping", 100_000_000, &[("poll.ms", "1")]).await;
     fixture.wait_for_task("keeping", 0, State::Failed).await;
     lock(&state).kept.clear();
+    until("its supervisor to know", async || {
+        let parts = fixture.worker().restarts("keeping").await.unwrap().parts;
+        parts.iter().any(|part| part.failures[0].error.contains("more and more memory"))
+    })
+    .await;
     until("its thread to end", async || {
         fixture.worker().hung().await.unwrap().iter().all(|hung| hung.connector != "keeping")
     })
