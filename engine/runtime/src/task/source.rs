@@ -202,7 +202,11 @@ impl SourceTaskLoop {
         let errors = Arc::clone(&self.pipeline.errors);
         if let Some(queue) = errors.letters() {
             for letters in &converted.letters {
-                queue.send_for(letters, letters_of(submitted)).await?;
+                let sending = queue.send_for(letters, letters_of(submitted));
+                let Self { committer, task, wishes, .. } = self;
+                if !found_room(sending, submitted, committer, &mut **task, wishes).await? {
+                    return Ok(false);
+                }
             }
         }
         let polled = errors.follows_records().then(|| Arc::new(run));
@@ -409,32 +413,45 @@ impl SourceTaskLoop {
         }
     }
 
-    /// Waits for room in the producer's buffer: the back-pressure. Commits go on meanwhile.
     async fn offer(
         &mut self,
         outgoing: &Outgoing,
         ack: &Arc<dyn Acknowledge>,
         run: &Arc<Submitted>,
     ) -> Result<bool> {
-        let mut sent = self.pipeline.producer.send(outgoing, Arc::clone(ack));
-        // A send that is dropped, by a stop or by a panic, reports its rest as failed. That rest is
-        // read again, so nobody should be told that it is skipped.
-        let mut unsent = AbandonedUnlessSent(Some(run));
-        let mut known = Wanted::Run;
-        loop {
-            tokio::select! {
-                biased;
-                sent = &mut sent => {
-                    unsent.0 = None;
-                    return sent.map(|()| true);
-                }
-                () = self.committer.due() => self.committer.commit(&mut *self.task).await,
-                wanted = self.wishes.other_than(known) => match wanted {
-                    Wanted::Stop => return Ok(false),
-                    // A batch that was begun is finished before the task pauses.
-                    other => known = other,
-                },
+        let Self { pipeline, committer, task, wishes, .. } = self;
+        let sending = pipeline.producer.send(outgoing, Arc::clone(ack));
+        found_room(sending, run, committer, &mut **task, wishes).await
+    }
+}
+
+/// Waits until what is sent of a run has found room in a producer's buffer: the back-pressure.
+/// False when told to stop before. Commits go on meanwhile.
+async fn found_room(
+    sending: impl Future<Output = Result<()>>,
+    run: &Arc<Submitted>,
+    committer: &mut Committer,
+    task: &mut dyn SourceTask,
+    wishes: &mut Wishes,
+) -> Result<bool> {
+    let mut sending = pin!(sending);
+    // A send that is dropped, by a stop or by a panic, reports its rest as failed. That rest is
+    // read again, so nobody should be told that it is skipped.
+    let mut unsent = AbandonedUnlessSent(Some(run));
+    let mut known = Wanted::Run;
+    loop {
+        tokio::select! {
+            biased;
+            sent = &mut sending => {
+                unsent.0 = None;
+                return sent.map(|()| true);
             }
+            () = committer.due() => committer.commit(task).await,
+            wanted = wishes.other_than(known) => match wanted {
+                Wanted::Stop => return Ok(false),
+                // A batch that was begun is finished before the task pauses.
+                other => known = other,
+            },
         }
     }
 }

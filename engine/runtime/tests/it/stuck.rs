@@ -36,10 +36,12 @@ enum Habit {
     Slow,
     /// They keep what goes to `letters` for themselves, and write all else.
     KeepsLetters,
+    /// They have no room for what goes to `letters`.
+    NoRoomForLetters,
 }
 
 /// Writes what is no letter.
-struct Keeper(Box<dyn Producer>, Arc<AtomicBool>);
+struct Keeper(Box<dyn Producer>, Arc<AtomicBool>, Habit);
 
 #[async_trait]
 impl Producer for Keeper {
@@ -48,6 +50,10 @@ impl Producer for Keeper {
             return self.0.send(records, ack).await;
         }
         self.1.store(true, Ordering::SeqCst);
+        if let Habit::NoRoomForLetters = self.2 {
+            let _rest = Rest(ack, records.values.iter().count());
+            pending::<()>().await;
+        }
         Ok(())
     }
 
@@ -82,7 +88,7 @@ impl Producer for FullProducer {
                 let _rest = Rest(ack, rows - 1);
                 pending().await
             }
-            Habit::Slow | Habit::KeepsLetters => {
+            _ => {
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(300)).await;
                     ack.acknowledged(rows);
@@ -118,9 +124,9 @@ impl Cluster for Full {
     }
 
     async fn producer(&self, properties: &Properties) -> Result<Box<dyn Producer>> {
-        if let Habit::KeepsLetters = self.habit {
+        if let Habit::KeepsLetters | Habit::NoRoomForLetters = self.habit {
             let inner = self.inner.producer(properties).await?;
-            return Ok(Box::new(Keeper(inner, Arc::clone(&self.is_full))));
+            return Ok(Box::new(Keeper(inner, Arc::clone(&self.is_full), self.habit)));
         }
         Ok(Box::new(FullProducer(self.habit, Arc::clone(&self.is_full))))
     }
@@ -239,6 +245,28 @@ async fn no_offset_moves_before_a_dead_letter_has_arrived() {
     fixture.stop_worker().await;
     assert_eq!(fixture.committed("connect-keeps-sink", "plain").await, None);
     assert!(!fixture.offset_file().exists() || !offsets_name(&fixture, "keeps"));
+}
+
+/// The same with a queue that takes no letter: the source is stopped while it waits for room.
+#[tokio::test]
+async fn a_source_that_waits_for_room_for_its_letters_can_be_stopped() {
+    let is_full = Arc::new(AtomicBool::new(false));
+    let inner = EmbeddedCluster::in_memory();
+    let habit = Habit::NoRoomForLetters;
+    let cluster = Arc::new(Full { inner, habit, is_full: Arc::clone(&is_full) });
+    let patience = [("task.shutdown.graceful.timeout.ms", "30000")];
+    let mut fixture = Fixture::start_on(cluster, &patience).await;
+    let poison = crate::errors::letters(&[
+        ("transforms", "d"),
+        ("transforms.d.type", "test.DropEndingIn"),
+        ("transforms.d.marker", "none"),
+        ("transforms.d.poison", "-5"),
+    ]);
+    fixture.source("no-room", "alive", 10, &poison).await;
+    until("a letter", async || is_full.load(Ordering::SeqCst)).await;
+    let stop = timeout(Duration::from_secs(5), fixture.stop_worker());
+    stop.await.expect("a task that waits for room can be stopped");
+    assert!(!fixture.offset_file().exists() || !offsets_name(&fixture, "no-room"));
 }
 
 fn offsets_name(fixture: &Fixture, connector: &str) -> bool {

@@ -93,6 +93,10 @@ impl Acknowledge for Letter {
     }
 
     fn failed(&self, _records: usize, error: &Error) {
+        if self.0.is_lost() {
+            // The send was given up, or the task knows of a failure.
+            return;
+        }
         let message = "cannot write to the dead letter queue";
         self.0.fail(&Error::fatal(message).with_source(error.copied()));
     }
