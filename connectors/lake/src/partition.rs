@@ -72,15 +72,13 @@ impl Partition {
         }
     }
 
-    /// Takes note of offsets that come now, and says how many of them, from the first, are in the
-    /// open file already.
+    /// Says how many of the offsets that come now, from the first, are in the open file already.
+    /// The same ones may come again until they are [taken note of](Self::note).
     ///
     /// Offsets start again when the worker goes back to what it has committed. The open file is
     /// then begun anew: it starts where the last commit was, or later.
     pub(crate) async fn arrive(&mut self, offsets: &[i64], store: &Store) -> Result<usize> {
-        let (Some(&first), Some(&last)) = (offsets.first(), offsets.last()) else {
-            return Ok(0);
-        };
+        let Some(&first) = offsets.first() else { return Ok(0) };
         if let (None, Some(lost)) = (&self.file, self.unsafe_from)
             && first > lost
         {
@@ -91,7 +89,6 @@ impl Partition {
             .context("first offset lost", lost));
         }
         let next = self.next.unwrap_or(first);
-        self.next = Some(next.max(last + 1));
         if first >= next {
             return Ok(0);
         }
@@ -103,9 +100,14 @@ impl Partition {
         tracing::info!(partition = %self.source, offset = first, "records come again");
         self.discard(store).await;
         self.unsafe_from = None;
-        self.next = Some(last + 1);
+        self.next = Some(first);
         self.listed.clear();
         Ok(0)
+    }
+
+    /// Takes note that these offsets are handled now.
+    pub(crate) fn note(&mut self, offsets: &[i64]) {
+        self.next = self.next.max(offsets.last().map(|last| last + 1));
     }
 
     /// Writes records, and publishes the files that they fill.

@@ -1,6 +1,6 @@
 //! Decides which records are written, reported or left out, and keeps memory within its share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::BooleanArray;
@@ -32,11 +32,16 @@ pub(crate) struct LakeSinkTask {
 struct Judge {
     null_values: NullValues,
     reporter: Option<Arc<dyn ErrantRecordReporter>>,
+    /// What was reported of a batch: it may come again because the reports take their time.
+    reported: BTreeSet<(TopicPartition, i64)>,
 }
+
+/// Rows of a run that are to be written, if any are.
+type Admitted = Option<(Records, Prepared)>;
 
 impl Judge {
     /// Unmarks null rows that are to be kept so far.
-    async fn sort_out_nulls(&self, run: &SinkRecords, keep: &mut [bool]) -> Result<()> {
+    async fn sort_out_nulls(&mut self, run: &SinkRecords, keep: &mut [bool]) -> Result<()> {
         for (row, keep) in keep.iter_mut().enumerate() {
             if !*keep || !run.records.value.is_null(row) {
                 continue;
@@ -62,14 +67,20 @@ impl Judge {
     }
 
     /// One row cannot be written: it goes to the dead letter queue, or the task fails.
-    async fn report(&self, run: &SinkRecords, row: usize, error: Error) -> Result<()> {
+    async fn report(&mut self, run: &SinkRecords, row: usize, error: Error) -> Result<()> {
+        let place = (run.topic_partition.clone(), run.offsets()[row]);
+        if self.reported.contains(&place) {
+            return Ok(());
+        }
         let error = error
             .context("topic", &run.topic_partition.topic)
             .context("partition", run.topic_partition.partition)
             .context("offset", run.offsets()[row]);
         match &self.reporter {
             Some(reporter) if error.kind() == ErrorKind::Data => {
-                reporter.report(run, row, error).await
+                reporter.report(run, row, error).await?;
+                self.reported.insert(place);
+                Ok(())
             }
             _ => Err(error),
         }
@@ -94,49 +105,39 @@ impl LakeSinkTask {
             judge: Judge {
                 null_values: settings.null_values,
                 reporter: context.errant_record_reporter().cloned(),
+                reported: BTreeSet::new(),
             },
             memory: MEMORY,
             partitions: BTreeMap::new(),
         })
     }
 
-    async fn accept(&mut self, run: &SinkRecords) -> Result<()> {
-        let partition = self
-            .partitions
-            .get_mut(&run.topic_partition)
-            .ok_or_else(|| not_open(&run.topic_partition))?;
-        let seen = partition.arrive(run.offsets(), &self.out.store).await?;
-        let Some((records, prepared)) = self.admit(run, seen).await? else {
-            return Ok(());
-        };
-        let partition = self
-            .partitions
-            .get_mut(&run.topic_partition)
-            .ok_or_else(|| not_open(&run.topic_partition))?;
-        partition.write(&records, &prepared, &mut self.out).await?;
-        self.bound_memory().await
+    /// Looks at all rows, and waits until those that are reported are kept: until then nothing is
+    /// written, so the same batch may come again.
+    async fn admit_all(&mut self, batch: &[SinkRecords]) -> Result<Vec<Admitted>> {
+        let mut admitted = Vec::with_capacity(batch.len());
+        for run in batch {
+            let partition = self.partitions.get_mut(&run.topic_partition);
+            let partition = partition.ok_or_else(|| not_open(&run.topic_partition))?;
+            let seen = partition.arrive(run.offsets(), &self.out.store).await?;
+            admitted.push(self.admit(run, seen).await?);
+        }
+        self.judge.settle().await?;
+        Ok(admitted)
     }
 
     /// The rows of a run that are to be written, from `first` on; the others were seen, are null
     /// and ignored, or were reported.
-    async fn admit(
-        &mut self,
-        run: &SinkRecords,
-        first: usize,
-    ) -> Result<Option<(Records, Prepared)>> {
+    async fn admit(&mut self, run: &SinkRecords, first: usize) -> Result<Admitted> {
         let mut keep: Vec<bool> = (0..run.records.len()).map(|row| row >= first).collect();
         self.judge.sort_out_nulls(run, &mut keep).await?;
         loop {
             let records = select(&run.records, &keep);
             if records.is_empty() {
-                self.judge.settle().await?;
                 return Ok(None);
             }
             let failed = match self.out.format.prepare(&records.value) {
-                Ok(prepared) => {
-                    self.judge.settle().await?;
-                    return Ok(Some((records, prepared)));
-                }
+                Ok(prepared) => return Ok(Some((records, prepared))),
                 Err(failed) => failed,
             };
             if failed.is_empty() {
@@ -173,9 +174,15 @@ impl LakeSinkTask {
         }
     }
 
-    async fn take(&mut self, batch: &[SinkRecords]) -> Result<()> {
-        for run in batch {
-            self.accept(run).await?;
+    async fn take(&mut self, batch: &[SinkRecords], admitted: Vec<Admitted>) -> Result<()> {
+        for (run, admitted) in batch.iter().zip(admitted) {
+            let partition = self.partitions.get_mut(&run.topic_partition);
+            let partition = partition.ok_or_else(|| not_open(&run.topic_partition))?;
+            partition.note(run.offsets());
+            if let Some((records, prepared)) = admitted {
+                partition.write(&records, &prepared, &mut self.out).await?;
+                self.bound_memory().await?;
+            }
         }
         for partition in self.partitions.values_mut() {
             partition.publish_if_due(&mut self.out).await?;
@@ -203,7 +210,13 @@ impl SinkTask for LakeSinkTask {
     }
 
     async fn put(&mut self, batch: &[SinkRecords]) -> Result<()> {
-        let taken = self.take(batch).await;
+        let taken = match self.admit_all(batch).await {
+            Ok(admitted) => self.take(batch, admitted).await,
+            // Reports that are slow cost nothing that is open.
+            Err(error) if error.is_retriable() => return Err(error),
+            Err(error) => Err(error),
+        };
+        self.judge.reported.clear();
         if taken.is_err() {
             // Nothing of what is open will be committed; leave nothing lying about either.
             self.discard_all().await;
@@ -220,6 +233,7 @@ impl SinkTask for LakeSinkTask {
     }
 
     async fn close(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.judge.reported.retain(|(partition, _)| !partitions.contains(partition));
         for partition in partitions {
             if let Some(mut state) = self.partitions.remove(partition) {
                 state.discard(&self.out.store).await;

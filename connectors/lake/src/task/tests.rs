@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind as Io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -34,6 +34,7 @@ struct Lake {
 struct Reported {
     refuse: bool,
     rows: Mutex<Vec<(i64, String)>>,
+    is_slow: AtomicBool,
 }
 
 #[async_trait]
@@ -45,6 +46,13 @@ impl ErrantRecordReporter for Reported {
         let entry = (records.offsets()[row], error.message().to_owned());
         self.rows.lock().unwrap().push(entry);
         Ok(())
+    }
+
+    async fn settle(&self) -> Result<()> {
+        match self.is_slow.load(Ordering::Relaxed) {
+            true => Err(Error::retriable("they are under way")),
+            false => Ok(()),
+        }
     }
 }
 
@@ -322,6 +330,34 @@ async fn nulls_fail_are_reported_or_left_out() {
     let nulls = put_together(&orders(), Column::nulls(2), &[5, 6]);
     task.put(&[nulls]).await.unwrap();
     assert_eq!(committed(&mut task, 7).await, Some(7), "nothing waits for what is left out");
+}
+
+#[tokio::test]
+async fn reports_that_are_slow_cost_no_records() {
+    let schema = id_schema().to_builder().optional().build();
+    let lake = Lake::new(&[]);
+    let other = TopicPartition::new("orders", 1);
+    let mut task = lake.task_for(&[orders(), other.clone()], true).await;
+    task.put(&[run_of(&orders(), &schema, &[0, 1])]).await.unwrap();
+    let mut with_null = run_of(&other, &schema, &[0, 1, 2]);
+    let mut values = with_null.records.value.rows().unwrap().into_owned();
+    values[1] = Value::Null;
+    with_null.records.value = Column::from_values(Some(Arc::clone(&schema)), values);
+    let batch =
+        [run_of(&orders(), &schema, &[2, 3, 4]), with_null, run_of(&orders(), &schema, &[5, 6, 7])];
+    lake.reported.is_slow.store(true, Ordering::Relaxed);
+    for _ in 0..3 {
+        assert!(task.put(&batch).await.unwrap_err().is_retriable());
+        assert_eq!(committed(&mut task, 2).await, Some(0), "nothing is published");
+    }
+    lake.reported.is_slow.store(false, Ordering::Relaxed);
+    task.put(&batch).await.unwrap();
+    assert_eq!(lake.reported.rows.lock().unwrap().len(), 1, "it is reported once");
+    let files: Vec<_> = lake.files().into_values().collect();
+    assert_eq!(files, [[0, 1, 2, 3], [4, 5, 6, 7]]);
+    task.put(&[run_of(&other, &schema, &[3, 4])]).await.unwrap();
+    let files: Vec<_> = lake.files().into_values().collect();
+    assert_eq!(files[2..], [[0, 2, 3, 4]]);
 }
 
 #[tokio::test]
