@@ -9,6 +9,7 @@ use millrace_api::{
 };
 use millrace_kafka::{Cluster, Consumer, Footprint, Producer, Properties};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -39,6 +40,9 @@ use crate::task::topics::{TopicCreation, TopicGroup};
 use crate::task::{self, TaskId, Wanted, Wishes};
 use crate::topics::{ActiveTopics, TopicUses};
 use crate::watched::Watched;
+
+/// How long what tasks that were given up are storing is waited for before others start.
+const LONGEST_SETTLING: Duration = Duration::from_secs(1);
 
 /// What connectors and tasks share in this process.
 pub(crate) struct Worker {
@@ -422,11 +426,10 @@ impl RunningTask {
     }
 
     /// Waits until `deadline` for a task that was told to stop, then gives it up: it is cancelled at
-    /// its next await, writes nothing any more, and leaves its group whatever it does.
-    async fn stopped(mut self, deadline: Instant) {
-        let Some(mut job) = self.job.take() else {
-            return;
-        };
+    /// its next await, writes nothing any more, and leaves its group whatever it does. The answer
+    /// ends when it has.
+    async fn stopped(mut self, deadline: Instant) -> Option<JoinHandle<()>> {
+        let mut job = self.job.take()?;
         if tokio::time::timeout_at(deadline, &mut job).await.is_err() {
             tracing::error!(
                 "{} did not stop within task.shutdown.graceful.timeout.ms and is given up",
@@ -435,8 +438,9 @@ impl RunningTask {
             self.outcome.status.cancel();
             let fence = job.fence();
             drop(job);
-            tokio::spawn(async move { fence.settled().await });
+            return Some(tokio::spawn(async move { fence.settled().await }));
         }
+        None
     }
 }
 
@@ -455,7 +459,15 @@ pub(crate) async fn stop_tasks(tasks: impl IntoIterator<Item = RunningTask>, bud
     for task in &tasks {
         task.want(Wanted::Stop);
     }
+    let mut settling = Vec::new();
     for task in tasks {
-        task.stopped(deadline).await;
+        settling.extend(task.stopped(deadline).await);
     }
+    // Successors should see what those that were given up are storing now.
+    let settled = async {
+        for one in settling {
+            let _ = one.await;
+        }
+    };
+    let _ = tokio::time::timeout(LONGEST_SETTLING, settled).await;
 }
