@@ -177,8 +177,7 @@ impl SourceTaskLoop {
             self.metrics.dropped(run.records.len().saturating_sub(sent));
             let records = sent + converted.buried();
             if records == 0 {
-                // As in Java, the offset of records that were all dropped is not recorded; a later
-                // run of the same source partition covers it.
+                // As in Java: a later run of the same source partition covers their offset.
                 continue;
             }
             let offset = run.source_offset.clone();
