@@ -209,6 +209,20 @@ cases:
 "#;
 
 #[test]
+fn what_a_worker_refuses_of_a_chain_is_refused() {
+    let chain = "transforms=f\ntransforms.f.type=org.apache.kafka.connect.transforms.Filter\n\
+                 transforms.f.predicate=p\ntransforms.f.negate=yes\npredicates=p\n\
+                 predicates.p.type=\
+                 org.apache.kafka.connect.transforms.predicates.RecordIsTombstone\n";
+    let directory = directory(&[("c.properties", chain)]);
+    let arguments = ["transform", "-f", "c.properties"];
+    let output = millrace(directory.path(), &arguments, "{\"key\": 1, \"value\": null}");
+    let (code, _, stderr) = told(&output);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("transforms.f.negate: Expected value"), "{stderr}");
+}
+
+#[test]
 fn a_suite_passes_where_all_is_as_expected() {
     let directory = directory(&[("c.json", CONNECTOR), ("t.yaml", TESTS)]);
     let (code, stdout, stderr) = told(&millrace(directory.path(), &["unit", "t.yaml"], ""));

@@ -32,6 +32,7 @@ mod properties;
 pub mod record_batch;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
+mod topic_name;
 mod trouble;
 
 pub use admin::{ClusterDescription, GroupDescription, GroupMember, Isolation, Node, OffsetSpec};

@@ -26,6 +26,7 @@ use millrace_api::{Error, ErrorKind, Result, TopicPartition};
 use tokio::time::Instant;
 
 use crate::lock::lock;
+use crate::topic_name::why_illegal;
 use crate::{
     Cluster, ClusterDescription, Consumer, Isolation, NewTopic, OffsetSpec, Producer, Properties,
 };
@@ -71,8 +72,6 @@ use topic_id::TopicId;
 use transactions::Transactions;
 use transactions::store::Store;
 
-/// Kafka's limit, which leaves room for `-N` in a file name.
-const LONGEST_TOPIC: usize = 249;
 /// Each partition costs an open file.
 const MAX_PARTITIONS: i32 = 10_000;
 
@@ -564,17 +563,13 @@ fn partition_counts(topics: &BTreeMap<Arc<str>, Arc<Topic>>) -> BTreeMap<Arc<str
 }
 
 fn check_name(name: &str) -> Result<()> {
-    let is_legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let why = if name.is_empty() || name.len() > LONGEST_TOPIC {
-        "a topic's name has from 1 to 249 characters"
-    } else if name == "." || name == ".." || !name.chars().all(is_legal) {
-        "a topic's name has only letters, digits, '.', '_' and '-', and is neither '.' nor '..'"
-    } else if [offsets::TOPIC, transactions::store::TOPIC].contains(&name) {
-        "this topic's name is reserved for what the cluster itself keeps"
-    } else {
-        return Ok(());
-    };
-    Err(Error::config(why).context("topic", name))
+    let is_reserved = [offsets::TOPIC, transactions::store::TOPIC].contains(&name);
+    let reserved =
+        is_reserved.then_some("this topic's name is reserved for what the cluster itself keeps");
+    match why_illegal(name).or(reserved) {
+        Some(why) => Err(Error::config(why).context("topic", name)),
+        None => Ok(()),
+    }
 }
 
 /// Milliseconds since the epoch.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use millrace_api::config::invalid_value;
 use millrace_api::{
     Converter, ConverterRole, Error, HeaderConverter, Open, Plugin, PluginKind, Predicate, Props,
     Result,
@@ -245,7 +246,14 @@ pub(crate) fn step(catalog: &Catalog, alias: &str, connector: &Props) -> Result<
     };
     let transformation = open(&props).map_err(|e| e.context("below", &prefix))?;
     let transformation = Watched::new(plugin.class(), transformation);
-    let negate = negate.is_some_and(|n| n.trim().eq_ignore_ascii_case("true"));
+    let negate = match negate.as_deref().map_or("false", str::trim) {
+        text if text.eq_ignore_ascii_case("true") => true,
+        text if text.eq_ignore_ascii_case("false") => false,
+        text => {
+            let reason = "Expected value to be either true or false";
+            return Err(invalid_value(&format!("{prefix}negate"), text, reason));
+        }
+    };
     let predicate = match predicate {
         Some(alias) => Some((open_predicate(catalog, alias.trim(), connector)?, negate)),
         None => None,

@@ -26,6 +26,7 @@ use super::settings::ProducerSettings;
 use super::transaction::{Operation, Transaction};
 use crate::partitioner::{Partitioner, Placement};
 use crate::record_batch::{Appended, Compressor, Headers, Record, Room, Stop};
+use crate::topic_name::why_illegal;
 use crate::{Acknowledge, Footprint, Outgoing, Producer};
 
 mod answer;
@@ -98,6 +99,11 @@ impl NativeProducer {
         at_least: i32,
         deadline: Instant,
     ) -> Result<Result<i32>> {
+        // Who is asked about such a topic may answer that it is not there yet.
+        if let Some(why) = why_illegal(topic) {
+            let error = Error::fatal(why).context("topic", format!("{topic:?}"));
+            return Ok(Err(error.as_java("org.apache.kafka.common.errors.InvalidTopicException")));
+        }
         let mut backoff = self.client.backoff();
         loop {
             let known = self.client.metadata();
