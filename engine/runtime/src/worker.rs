@@ -91,7 +91,9 @@ struct Outcome {
 impl Outcome {
     fn fail(&self, error: &Error) {
         self.status.write_failure(error);
-        *lock(&self.failure) = Some(Failure::of(error));
+        let failure = Failure::of(error);
+        self.status.metrics().task_failed(failure.class);
+        *lock(&self.failure) = Some(failure);
         self.failures.notify_one();
     }
 }
@@ -190,11 +192,7 @@ impl Worker {
             match ended {
                 Ok(()) => told.status.write(State::Unassigned),
                 Err(error) => {
-                    tracing::error!(
-                        "task {} failed and stays so until it is restarted: {}",
-                        told.status.task(),
-                        error.trace()
-                    );
+                    tracing::error!("task {} failed: {}", told.status.task(), error.trace());
                     told.fail(&error);
                 }
             }

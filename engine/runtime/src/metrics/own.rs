@@ -34,7 +34,7 @@ const RETRIES: Metric = Metric::own(
 const ERRORS: Metric = Metric::own(
     "millrace_task_errors_total",
     Kind::Counter,
-    "Errors by class: transient, data, config, bug.",
+    "Errors of records and failures of tasks by class: transient, data, config, bug.",
 );
 const LAG: Metric = Metric::own(
     "millrace_consumer_lag_records",

@@ -408,6 +408,13 @@ impl TaskMetrics {
         self.errors.last.store(now, Ordering::Relaxed);
     }
 
+    /// The task has failed for this kind of reason. Records were counted when they did.
+    pub(crate) fn task_failed(&self, class: ErrorClass) {
+        if class != ErrorClass::Data {
+            add(&self.errors.classes[class as usize], 1);
+        }
+    }
+
     /// Operations on so many records have failed for good, tolerated or not.
     pub(crate) fn given_up(&self, records: usize) {
         add(&self.errors.errors, records);

@@ -179,6 +179,8 @@ async fn a_failed_task_keeps_its_metrics_until_it_is_deleted() {
     assert_eq!(value(&all, polled, &labels[..2]), 0.0);
     let failed = "kafka_connect_worker_connector_failed_task_count";
     assert_eq!(value(&all, failed, &labels[..1]), 1.0);
+    let bug = [("connector", "ruined"), ("task", "0"), ("class", "bug")];
+    assert_eq!(value(&all, "millrace_task_errors_total", &bug), 1.0);
     fixture.worker().restart_task("ruined", 0).await.unwrap();
     fixture.wait_for_task("ruined", 0, State::Running).await;
     let all = read(&fixture).await;
