@@ -103,13 +103,11 @@ fn opened(catalog: &Catalog, props: &Props) -> Result<Vec<RehearsedStep>> {
     own.extend(["name", "connector.class"].map(|key| (key.to_owned(), "rehearsal".to_owned())));
     let common = CommonConfig::parse(&own)?;
     let step = |alias: &String| {
-        let key = |name: &str| own.get(&format!("transforms.{alias}.{name}")).map(|v| v.trim());
-        let negated = key("negate").is_some_and(|n| n.eq_ignore_ascii_case("true"));
-        let condition = key("predicate").map(|predicate| match negated {
-            true => format!("not {predicate}"),
-            false => predicate.to_owned(),
-        });
         let step = plugins::step(catalog, alias, &own)?;
+        let predicate = own.get(&format!("transforms.{alias}.predicate")).map(|name| name.trim());
+        let condition = predicate.zip(step.predicate.as_ref()).map(|(name, (_, negate))| {
+            if *negate { format!("not {name}") } else { name.to_owned() }
+        });
         Ok(RehearsedStep { alias: alias.clone(), condition, step })
     };
     common.transforms.iter().map(step).collect()

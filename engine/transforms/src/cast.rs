@@ -17,7 +17,7 @@ use crate::each_value::{Each, EachValue, Nulls, Written};
 use crate::json_object;
 use crate::null_defaults::NullDefaults;
 use crate::picked::not_of_its_schema;
-use crate::refused::{Refused, null_in_required_field};
+use crate::refused::{Refused, check_null};
 use crate::schemas::{Fields, with_basics, with_default};
 use crate::side::Side;
 use crate::struct_array::struct_array;
@@ -204,18 +204,13 @@ impl EachValue for Cast {
         };
         let Value::Struct(old) = value else { return Err(not_of_its_schema()) };
         let mut values = Vec::with_capacity(fields.len());
-        for ((field, target), value) in fields.iter().zip(old.values()) {
+        for (((field, target), made), value) in fields.iter().zip(made.fields()).zip(old.values()) {
             let value = self.defaults.value(&field.schema, value);
             let value = match target {
                 Some(target) => value::cast(Some(&field.schema), value, *target)?,
                 None => value.clone(),
             };
-            if value.is_null() && !field.schema.is_optional() {
-                return Err(null_in_required_field(
-                    &field.name,
-                    target.unwrap_or(field.schema.kind()),
-                ));
-            }
+            check_null(made, &value)?;
             values.push(value);
         }
         Ok(Value::Struct(Struct::new(Arc::clone(made), values)))

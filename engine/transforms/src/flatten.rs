@@ -14,7 +14,7 @@ use millrace_api::{Error, Props, Result, Transformation};
 use crate::each_value::{Each, EachValue, Nulls, Written};
 use crate::json_object;
 use crate::null_defaults::NullDefaults;
-use crate::refused::{Refused, no_name, null_in_required_field};
+use crate::refused::{Refused, check_null, no_name};
 use crate::schemas::{Fields, with_basics, with_default};
 use crate::side::Side;
 use crate::struct_array::{struct_array, within};
@@ -283,9 +283,7 @@ impl EachValue for Flatten {
                 continue;
             };
             let found = NullDefaults(true).value(&leaf.schema, found);
-            if found.is_null() && !field.schema.is_optional() {
-                return Err(null_in_required_field(&field.name, field.schema.kind()));
-            }
+            check_null(field, found)?;
             values.push(found.clone());
         }
         Ok(Value::Struct(Struct::new(Arc::clone(made), values)))

@@ -18,7 +18,7 @@ use crate::java_number::{big_decimal, double_value, long_value};
 use crate::json_object;
 use crate::null_defaults::NullDefaults;
 use crate::picked::not_of_its_schema;
-use crate::refused::{Refused, null_in_required_field};
+use crate::refused::{Refused, check_null};
 use crate::side::Side;
 use crate::struct_array::struct_array;
 
@@ -200,9 +200,7 @@ impl EachValue for MaskField {
         for ((field, is_masked), value) in made.fields().iter().zip(masked).zip(old.values()) {
             let value = self.defaults.value(&field.schema, value);
             let value = if *is_masked { self.mask.of(value)? } else { value.clone() };
-            if value.is_null() && !field.schema.is_optional() {
-                return Err(null_in_required_field(&field.name, field.schema.kind()));
-            }
+            check_null(field, &value)?;
             values.push(value);
         }
         Ok(Value::Struct(Struct::new(Arc::clone(made), values)))

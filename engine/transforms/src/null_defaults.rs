@@ -9,7 +9,7 @@ use millrace_api::data::{Column, Field, Schema, SchemaRef, Struct, Value};
 use millrace_api::{Error, Result};
 use std::sync::Arc;
 
-use crate::refused::null_in_required_field;
+use crate::refused::check_null;
 
 /// Whether defaults replace nulls.
 #[derive(Clone, Copy, Debug)]
@@ -38,9 +38,7 @@ impl NullDefaults {
     /// The value of a field that is put into a field of the same schema, which null may not fit.
     pub(crate) fn copied(self, field: &Field, value: &Value) -> Result<Value> {
         let value = self.taken(&field.schema, value);
-        if value.is_null() && !field.schema.is_optional() {
-            return Err(null_in_required_field(&field.name, field.schema.kind()));
-        }
+        check_null(field, &value)?;
         Ok(value)
     }
 

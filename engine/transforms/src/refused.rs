@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, BooleanArray};
 use arrow::buffer::NullBuffer;
-use millrace_api::Error;
 use millrace_api::data::{Field, Kind, Records, RowError, Value};
+use millrace_api::{Error, Result};
 
 /// Rows that failed so far.
 #[derive(Debug, Default)]
@@ -69,6 +69,14 @@ impl Refused {
 
     fn report(self, first: usize, failed: &mut Vec<RowError>) {
         failed.extend(self.0.into_iter().map(|(row, error)| RowError { row: first + row, error }));
+    }
+}
+
+/// Refuses null in a field that must have a value.
+pub(crate) fn check_null(field: &Field, value: &Value) -> Result<()> {
+    match value.is_null() && !field.schema.is_optional() {
+        true => Err(null_in_required_field(&field.name, field.schema.kind())),
+        false => Ok(()),
     }
 }
 

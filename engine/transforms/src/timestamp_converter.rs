@@ -14,7 +14,7 @@ use crate::each_value::{Each, EachValue, Nulls, Written};
 use crate::json_object;
 use crate::null_defaults::NullDefaults;
 use crate::picked::not_of_its_schema;
-use crate::refused::{Refused, null_in_required_field};
+use crate::refused::{Refused, check_null};
 use crate::schemas::{Fields, with_basics, with_default};
 use crate::side::Side;
 use crate::simple_date_format::SimpleDateFormat;
@@ -185,9 +185,7 @@ impl EachValue for TimestampConverter {
             if Some(place) == changed {
                 value = self.moments.convert(Some(Form::of_schema(&field.schema)?), &value)?;
             }
-            if value.is_null() && !made.schema.is_optional() {
-                return Err(null_in_required_field(&made.name, made.schema.kind()));
-            }
+            check_null(made, &value)?;
             values.push(value);
         }
         Ok(Value::Struct(Struct::new(Arc::clone(made), values)))

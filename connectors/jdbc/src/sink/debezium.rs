@@ -6,6 +6,7 @@ use millrace_api::config::validators::{at_least, one_of_ignore_case};
 use millrace_api::config::{Config, ConfigDef, ConfigError, Setting, Values};
 
 use super::config::SinkConfig;
+use crate::settings::Problems;
 
 const CONNECTION: &str = "Connection";
 const WRITES: &str = "Writes";
@@ -158,8 +159,8 @@ impl Own {
 impl DebeziumConfig {
     /// What is wrong that no single key shows, in Debezium's words.
     pub(super) fn problems(&self) -> Vec<ConfigError> {
-        let mut problems = self.sink.problems();
-        for problem in &mut problems {
+        let mut problems = Problems(self.sink.problems());
+        for problem in &mut problems.0 {
             for (debeziums, confluents) in NAMES {
                 problem.message = problem.message.replace(confluents, debeziums);
                 if problem.key == confluents {
@@ -167,39 +168,34 @@ impl DebeziumConfig {
                 }
             }
         }
-        let mut add = |wrong: bool, key: &str, message: &str| {
-            if wrong {
-                problems.push(ConfigError { key: key.to_owned(), message: message.to_owned() });
-            }
-        };
         let own = &self.own;
-        add(
+        problems.add_where(
             own.primary_key_mode.eq_ignore_ascii_case("record_header"),
             "primary.key.mode",
             "keys in headers are not supported; use record_key or record_value",
         );
-        add(
+        problems.add_where(
             own.truncate_enabled,
             "truncate.enabled",
             "tables are not emptied; set it to false, and such events are passed over",
         );
-        add(
+        problems.add_where(
             !own.field_exclude_list.is_empty(),
             "field.exclude.list",
             "is not supported; leave fields out with the transformation ReplaceField",
         );
-        add(
+        problems.add_where(
             own.field_include_list.iter().any(|field| field.contains(':')),
             "field.include.list",
             "a topic before a field is not supported; give each topic a connector of its own",
         );
         let formats = [Some(&own.collection_name_format), own.table_name_format.as_ref()];
-        add(
+        problems.add_where(
             formats.into_iter().flatten().any(|format| format.contains("${source.")),
             "collection.name.format",
             "only ${topic} is supported; name tables by topic with table.name.map, such as \
              [^.]+[.]([^.]+)[.]([^.]+):${1}.${2}",
         );
-        problems
+        problems.0
     }
 }

@@ -1,31 +1,10 @@
 //! What is wrong with a configuration that no single key shows.
 
-use millrace_api::Result;
 use millrace_api::config::{ConfigError, Props};
 
 use super::{DEFAULT_PROVIDER, PkMode, SinkConfig};
 use crate::dialect::target::Action;
-
-/// Collects problems.
-struct Problems(Vec<ConfigError>);
-
-impl Problems {
-    fn add(&mut self, key: &str, message: &str) {
-        self.0.push(ConfigError { key: key.to_owned(), message: message.to_owned() });
-    }
-
-    fn add_where(&mut self, wrong: bool, key: &str, message: &str) {
-        if wrong {
-            self.add(key, message);
-        }
-    }
-
-    fn add_error<T>(&mut self, key: &str, result: Result<T>) {
-        if let Err(error) = result {
-            self.add(key, &error.to_string());
-        }
-    }
-}
+use crate::settings::Problems;
 
 impl SinkConfig {
     /// What is wrong that no single key shows. Opens nothing.

@@ -4,39 +4,17 @@ use std::cell::RefCell;
 use std::error::Error as _;
 use std::iter;
 
+use millrace_api::Error;
 use millrace_api::config::{ConfigError, Props};
-use millrace_api::{Error, Result};
 
 use super::{DEFAULT_PROVIDER, Mode, SourceConfig, is_select};
 use crate::calendar;
+use crate::settings::Problems;
 
 const SELECT: &str = "the statement must begin with SELECT";
 const NOT_WITH_A_QUERY: &str = "a query names its tables itself: leave this out with query";
 const ONE_KIND: &str = "table.whitelist, table.blacklist and *.column.name do not go with \
                         table.include.list, table.exclude.list and *.mapping; use one kind";
-
-/// Collects problems.
-struct Problems(Vec<ConfigError>);
-
-impl Problems {
-    fn add(&mut self, key: &str, message: &str) {
-        self.0.push(ConfigError { key: key.to_owned(), message: message.to_owned() });
-    }
-
-    /// The same problem under each key that is set.
-    fn add_to_each(&mut self, keys: &[(&str, bool)], message: &str) {
-        for (key, _) in keys.iter().filter(|(_, is_set)| *is_set) {
-            self.add(key, message);
-        }
-    }
-
-    /// The class of an error is not needed where it stands at its key.
-    fn add_error<T>(&mut self, key: &str, result: Result<T>) {
-        if let Err(error) = result {
-            self.add(key, &error.to_string());
-        }
-    }
-}
 
 /// An error without the words of the database: these repeat parts of the query.
 fn masked(error: &Error) -> String {
