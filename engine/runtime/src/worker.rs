@@ -243,11 +243,13 @@ impl Worker {
                 return Ok(());
             }
         }
+        let letters = self.dead_letters(id, &config, &wishes, metrics).await?;
+        let (policy, redaction) = (config.errors(), redaction.clone());
+        let errors = ErrorPolicy::new(id.clone(), policy, redaction, letters, metrics);
         match plugin.open() {
             Open::Source { task: open, .. } => {
                 let offsets: Arc<dyn OffsetReader> =
                     Arc::new(self.connector_offsets(&id.connector));
-                let errors = self.errors(id, &config, redaction, metrics).await?;
                 let pipeline = self.source_pipeline(id, &config, topics, errors).await?;
                 let context = SourceContext::new(Arc::clone(&id.connector), offsets);
                 let task = Watched::new("", opened(open(task, context)).await?);
@@ -256,7 +258,7 @@ impl Worker {
                 SourceTaskLoop { task, pipeline, committer, wishes, status, metrics }.run().await
             }
             Open::Sink { task: open, .. } => {
-                let errors = Arc::new(self.errors(id, &config, redaction, metrics).await?);
+                let errors = Arc::new(errors);
                 let context = SinkContext::new(Arc::clone(&id.connector), errors.reporter());
                 let task = Watched::new("", opened(open(task, context.clone())).await?);
                 let pipeline = self.sink_pipeline(&config, Arc::clone(&errors), topics, metrics)?;
@@ -352,25 +354,21 @@ impl Worker {
         })
     }
 
-    async fn errors(
+    /// A task's way to its dead letter queue, if it has one.
+    async fn dead_letters(
         &self,
         id: &TaskId,
         config: &ConnectorConfig,
-        redaction: &Redaction,
+        wishes: &Wishes,
         metrics: &Arc<TaskMetrics>,
-    ) -> Result<ErrorPolicy> {
-        let letters = match config.dead_letters()? {
-            None => None,
-            Some(keys) => {
-                let cluster = self.admin(&id.connector, &config.props)?;
-                create_dead_letter_queue(&*cluster, &keys.topic, keys.replication_factor).await?;
-                let properties = clients::dead_letter_producer(&self.config, &config.props, id)?;
-                let producer = self.producer(properties, &config.props, metrics.share()).await?;
-                Some(DeadLetters::new(&keys.topic, keys.context, producer, metrics))
-            }
-        };
-        let (id, redaction) = (id.clone(), redaction.clone());
-        Ok(ErrorPolicy::new(id, config.errors(), redaction, letters, metrics))
+    ) -> Result<Option<DeadLetters>> {
+        let Some(keys) = config.dead_letters()? else { return Ok(None) };
+        let cluster = self.admin(&id.connector, &config.props)?;
+        create_dead_letter_queue(&*cluster, &keys.topic, keys.replication_factor).await?;
+        let properties = clients::dead_letter_producer(&self.config, &config.props, id)?;
+        let producer = self.producer(properties, &config.props, metrics.share()).await?;
+        let wishes = wishes.clone();
+        Ok(Some(DeadLetters::new(&keys.topic, keys.context, producer, metrics, wishes)))
     }
 }
 

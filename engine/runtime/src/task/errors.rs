@@ -138,7 +138,7 @@ impl ErrorPolicy {
     }
 
     /// As [`handle`](Self::handle), but leaves it to the caller to send the letters, unless the
-    /// task is about to fail: then they have arrived when this returns.
+    /// task is about to fail: then they have arrived when this returns, or it takes too long.
     pub(crate) async fn handle_polled(
         &self,
         failures: Failures<'_>,
@@ -148,7 +148,10 @@ impl ErrorPolicy {
         let (letters, verdict) = self.judge(&failures, origin, place);
         if let (Err(_), Some(queue), Some(letters)) = (&verdict, &self.letters, &letters) {
             queue.send(letters).await?;
-            queue.settle(None).await?;
+            match queue.settle(None).await {
+                Err(e) if e.is_retriable() => tracing::warn!("the task fails without waiting: {e}"),
+                settled => settled?,
+            }
         }
         verdict.map(|()| letters)
     }

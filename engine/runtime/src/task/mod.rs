@@ -48,6 +48,7 @@ pub(crate) enum Wanted {
 }
 
 /// A task's end of its worker's wishes.
+#[derive(Clone)]
 pub(crate) struct Wishes(watch::Receiver<Wanted>);
 
 impl Wishes {
@@ -72,6 +73,11 @@ impl Wishes {
             () = tokio::time::sleep(length) => true,
             _ = self.0.wait_for(|wanted| *wanted == Wanted::Stop) => false,
         }
+    }
+
+    /// Returns once told to stop.
+    pub(crate) async fn stopped(&self) {
+        let _ = self.0.clone().wait_for(|wanted| *wanted == Wanted::Stop).await;
     }
 
     /// Waits until something other than `known` is wanted, and returns it.

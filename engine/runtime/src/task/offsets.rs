@@ -190,6 +190,18 @@ impl Submitted {
     }
 }
 
+/// A run whose send may be given up: to be dropped before the send is, which reports its rest as
+/// failed. That rest is read again, so nobody should be told that it is skipped.
+pub(crate) struct AbandonedUnlessSent<'a>(pub(crate) Option<&'a Arc<Submitted>>);
+
+impl Drop for AbandonedUnlessSent<'_> {
+    fn drop(&mut self) {
+        if let Some(run) = self.0 {
+            run.abandon();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -117,6 +117,17 @@ impl SinkTaskLoop {
         }
     }
 
+    /// The same, but hears what else is wanted meanwhile: then a later commit asks again.
+    pub(super) async fn are_buried_meanwhile(&mut self) -> Result<bool> {
+        let mut wishes = self.wishes.clone();
+        let known = wishes.now();
+        tokio::select! {
+            biased;
+            buried = self.are_buried() => buried,
+            _ = wishes.other_than(known) => Ok(false),
+        }
+    }
+
     /// Says how much is held.
     pub(super) fn tell_memory(&mut self) {
         let share = self.metrics.share();

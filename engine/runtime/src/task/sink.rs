@@ -145,11 +145,10 @@ impl SinkTaskLoop {
     pub(crate) async fn run(mut self) -> Result<()> {
         self.status.write(State::Running);
         let moved = self.move_records().await;
-        // The record that a task fails with is a dead letter, too.
-        let buried = self.are_buried().await.map(|_| ());
         let all: Vec<_> = self.state.current.keys().cloned().collect();
         let closed = match all.as_slice() {
             [] => Ok(()),
+            // The record that the task fails with is a dead letter, too.
             all => self.commit_and_close(all).await,
         };
         if let Err(e) = self.task.stop().await {
@@ -158,7 +157,7 @@ impl SinkTaskLoop {
         if let Err(e) = self.consumer.close().await {
             tracing::warn!("could not close the consumer: {e}");
         }
-        moved.and(buried).and(closed)
+        moved.and(closed)
     }
 
     async fn move_records(&mut self) -> Result<()> {
@@ -361,7 +360,7 @@ impl SinkTaskLoop {
             Ok(offsets) => {
                 self.judge_refused().await?;
                 let offsets = self.committable(offsets, &consumed);
-                if self.are_buried().await? {
+                if self.are_buried_meanwhile().await? {
                     self.commit(offsets, began).await;
                 }
                 Ok(())
@@ -472,10 +471,8 @@ impl SinkTaskLoop {
         let offsets = offsets.map(|offsets| self.committable(offsets, &consumed));
         let closed = self.forget(partitions, false).await;
         // Where a record is nowhere, nothing is committed.
-        let buried = match judged {
-            Ok(()) => self.are_buried().await,
-            Err(error) => Err(error),
-        };
+        let buried = self.are_buried().await;
+        let buried = judged.and(buried);
         if let (Ok(offsets), Ok(true)) = (offsets, &buried) {
             self.commit(offsets, began).await;
         }

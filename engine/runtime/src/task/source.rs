@@ -1,6 +1,7 @@
 //! A source task's loop: poll, transform, convert, produce, commit (`WorkerSourceTask` in Java).
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::task::converted::{Converted, any_passing, check_times, original_row, 
 use crate::task::errors::retries::Retries;
 use crate::task::errors::unsent::{Sent, letters_of};
 use crate::task::errors::{ErrorPolicy, Failures, Origin, Stage};
-use crate::task::offsets::{Submitted, SubmittedRecords};
+use crate::task::offsets::{AbandonedUnlessSent, Submitted, SubmittedRecords};
 use crate::task::patience::Patience;
 use crate::task::serde::{ConverterFailures, Converters};
 use crate::task::topics::TopicCreation;
@@ -57,42 +58,30 @@ impl SourceTaskLoop {
     /// it returns, also with an error, and after a panic, of which the task hears no more.
     pub(crate) async fn run(mut self) -> Result<()> {
         self.status.write(State::Running);
-        let moved = match caught(self.move_records()).await {
-            Ok(moved) => moved,
-            Err(panic) => {
-                self.committer.finish_alone().await;
-                return Err(panic);
+        let errors = Arc::clone(&self.pipeline.errors);
+        // Letters may have to wait for room, which keeps the task from nothing but polling.
+        let mut burying = pin!(errors.bury_unsent());
+        let (moved, burying) = tokio::select! {
+            moved = caught(self.move_records()) => (moved, Some(burying)),
+            Err(error) = burying.as_mut() => (Ok(Err(error)), None),
+        };
+        let told: Option<&mut dyn SourceTask> = match &moved {
+            Ok(_) => Some(&mut *self.task),
+            Err(_) => None,
+        };
+        let finishing = self.committer.finish(told);
+        let buried = match burying {
+            Some(burying) => finish_burying(finishing, burying).await,
+            None => {
+                finishing.await;
+                Ok(())
             }
         };
-        let buried = self.bury_the_last().await;
-        self.committer.finish(&mut *self.task).await;
+        let moved = moved?;
         if let Err(e) = self.task.stop().await {
             tracing::warn!("could not stop the task: {e}");
         }
         moved.and(buried)
-    }
-
-    /// Waits for what is in flight where some of it may become dead letters.
-    async fn bury_the_last(&mut self) -> Result<()> {
-        let Self { pipeline, committer, .. } = self;
-        if !pipeline.errors.follows_records() {
-            return Ok(());
-        }
-        let submitted = &committer.submitted;
-        let burying = async {
-            loop {
-                pipeline.errors.handle_unsent().await?;
-                if submitted.is_settled() {
-                    return Ok(());
-                }
-                tokio::select! {
-                    () = pipeline.errors.unsent.some() => {}
-                    () = submitted.settled() => {}
-                }
-            }
-        };
-        // What is in doubt stays uncommitted; the committer says so.
-        timeout(committer.timeout, burying).await.unwrap_or(Ok(()))
     }
 
     async fn move_records(&mut self) -> Result<()> {
@@ -127,7 +116,9 @@ impl SourceTaskLoop {
 
     /// The task's next records; none when something else is wanted or the poll is to be repeated.
     async fn poll(&mut self) -> Result<Vec<SourceRecords>> {
-        self.pipeline.errors.handle_unsent().await?;
+        if !self.has_buried().await {
+            return Ok(Vec::new());
+        }
         self.committer.submitted.take_failure()?;
         self.committer.catch_up(&mut *self.task).await;
         let began = Instant::now();
@@ -139,9 +130,6 @@ impl SourceTaskLoop {
                 polled = &mut polling => break polled,
                 // The poll is kept: it may take longer than the interval.
                 () = self.committer.due() => self.committer.store_alone().await,
-                () = self.pipeline.errors.unsent.some() => {
-                    self.pipeline.errors.handle_unsent().await?;
-                }
             }
             self.committer.submitted.take_failure()?;
         };
@@ -159,6 +147,19 @@ impl SourceTaskLoop {
                 Ok(runs)
             }
             polled => polled,
+        }
+    }
+
+    /// Waits until what the producer has given up is dealt with: before, there is not to be more of
+    /// it. False when something else is wanted. Commits go on.
+    async fn has_buried(&mut self) -> bool {
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.wishes.other_than(Wanted::Run) => return false,
+                () = self.pipeline.errors.unsent.none() => return true,
+                () = self.committer.due() => self.committer.commit(&mut *self.task).await,
+            }
         }
     }
 
@@ -424,6 +425,20 @@ impl SourceTaskLoop {
     }
 }
 
+/// Waits for both until the first is through; the second ends with an error alone.
+async fn finish_burying(
+    finishing: impl Future<Output = ()>,
+    burying: impl Future<Output = Result<Infallible>>,
+) -> Result<()> {
+    let mut finishing = pin!(finishing);
+    let failed = tokio::select! {
+        () = &mut finishing => return Ok(()),
+        Err(error) = burying => error,
+    };
+    finishing.await;
+    Err(failed)
+}
+
 /// Waits until what is sent of a run has found room in a producer's buffer: the back-pressure.
 /// False when told to stop before. Commits go on meanwhile.
 async fn found_room(
@@ -434,8 +449,7 @@ async fn found_room(
     wishes: &mut Wishes,
 ) -> Result<bool> {
     let mut sending = pin!(sending);
-    // A send that is dropped, by a stop or by a panic, reports its rest as failed. That rest is
-    // read again, so nobody should be told that it is skipped.
+    // By a stop or by a panic.
     let mut unsent = AbandonedUnlessSent(Some(run));
     let mut known = Wanted::Run;
     loop {
@@ -451,17 +465,6 @@ async fn found_room(
                 // A batch that was begun is finished before the task pauses.
                 other => known = other,
             },
-        }
-    }
-}
-
-/// A run whose send may be given up: dropped before the send is.
-struct AbandonedUnlessSent<'a>(Option<&'a Arc<Submitted>>);
-
-impl Drop for AbandonedUnlessSent<'_> {
-    fn drop(&mut self) {
-        if let Some(run) = self.0 {
-            run.abandon();
         }
     }
 }
@@ -582,19 +585,16 @@ impl Committer {
     }
 
     /// Commits what is acknowledged, waits up to the time-out for what is in flight, and commits
-    /// that too.
-    async fn finish(&mut self, task: &mut dyn SourceTask) {
-        self.finish_alone().await;
-        self.tell(task).await;
-    }
-
-    /// As [`Committer::finish`], without telling the task.
-    async fn finish_alone(&mut self) {
+    /// that too. The task hears of it, unless there is none to hear.
+    async fn finish(&mut self, task: Option<&mut dyn SourceTask>) {
         if !self.submitted.is_settled() {
             // The worker may lose patience while we wait.
             self.store().await;
             self.submitted.settle(self.timeout).await;
         }
         self.store_alone().await;
+        if let Some(task) = task {
+            self.tell(task).await;
+        }
     }
 }

@@ -7,11 +7,13 @@ static ALLOCATOR: millrace_allocator::Allocator = millrace_allocator::Allocator;
 
 mod asking;
 mod blocking;
+mod clusters;
 mod containment;
 mod converters;
 mod errors;
 mod fixture;
 mod herder;
+mod letters;
 mod memory;
 mod metrics;
 mod offsets;

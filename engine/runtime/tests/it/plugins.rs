@@ -190,7 +190,7 @@ pub(crate) struct TestConfig {
     /// The end of values that a sink cannot write.
     #[config(key = "poison")]
     poison: Option<String>,
-    /// What a sink does about them: `report`, `refuse`, `refuse-passing`, `fail`.
+    /// What a sink does about them: `report`, `settle`, `refuse`, `refuse-passing`, `fail`.
     #[config(key = "poison.by", default = "report")]
     poison_by: String,
 }
@@ -438,9 +438,12 @@ impl RecordingTask {
         };
         let error = Error::data("it is poison");
         match by.as_str() {
-            "report" => {
+            "report" | "settle" => {
                 let reporter = self.context.errant_record_reporter().expect("there is one");
                 reporter.report(run, row, error).await?;
+                if by == "settle" {
+                    reporter.settle().await?;
+                }
             }
             "refuse" => self.context.refuse(run, row, error),
             "refuse-passing" if lock(&self.shared).fault("refuse").is_some() => {

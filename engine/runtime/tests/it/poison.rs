@@ -17,7 +17,7 @@ const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
 
 /// Where and how records are bad.
 #[derive(Clone, Copy, Debug)]
-enum Poison {
+pub(crate) enum Poison {
     /// JSON that ends too early.
     Truncated,
     /// Bytes that are no UTF-8.
@@ -30,13 +30,15 @@ enum Poison {
     Transformation,
     /// The sink reports them to its reporter.
     Reported,
+    /// The same, and it waits until they are where they belong.
+    Settled,
     /// The sink names them.
     Refused,
     /// The sink fails with the batch.
     Batch,
 }
 
-const ALL: [Poison; 8] = [
+pub(crate) const ALL: [Poison; 8] = [
     Poison::Truncated,
     Poison::NoText,
     Poison::Deep,
@@ -62,7 +64,7 @@ impl Poison {
         }
     }
 
-    fn config(self) -> Vec<(&'static str, &'static str)> {
+    pub(crate) fn config(self) -> Vec<(&'static str, &'static str)> {
         let base = [("value.converter", JSON), ("value.converter.schemas.enable", "false")];
         let of_sink = |by| vec![("poison", "!"), ("poison.by", by)];
         let own = match self {
@@ -73,6 +75,7 @@ impl Poison {
                 ("transforms.d.poison", "!"),
             ],
             Self::Reported => of_sink("report"),
+            Self::Settled => of_sink("settle"),
             Self::Refused => of_sink("refuse"),
             Self::Batch => of_sink("fail"),
             _ => Vec::new(),
@@ -97,7 +100,13 @@ impl Acknowledge for Sent {
 
 /// Writes so many records of which one in `every` is poison; none where that is 0. Says how many
 /// were.
-async fn fill(fixture: &Fixture, poison: Poison, count: usize, every: usize) -> usize {
+pub(crate) async fn fill(
+    fixture: &Fixture,
+    poison: Poison,
+    partition: i32,
+    count: usize,
+    every: usize,
+) -> usize {
     let mut producer = fixture.cluster.producer(&Default::default()).await.unwrap();
     let is_poison = |number: usize| every > 0 && number % every == every / 2;
     let sent = Arc::new(Sent::default());
@@ -107,7 +116,7 @@ async fn fill(fixture: &Fixture, poison: Poison, count: usize, every: usize) -> 
             numbers.clone().map(|number| Some(poison.value(number, is_poison(number)))).collect();
         let records = Outgoing {
             topic: "poisoned".into(),
-            partition: None,
+            partition: Some(partition),
             keys: values.iter().map(|_| None::<&[u8]>).collect(),
             values: values.iter().map(|value| value.as_deref()).collect(),
             timestamps: None,
@@ -124,7 +133,7 @@ async fn fill(fixture: &Fixture, poison: Poison, count: usize, every: usize) -> 
 async fn drill(poison: Poison, count: usize, every: usize, tolerant: bool) -> Duration {
     let fixture = Fixture::start().await;
     fixture.create_topic("poisoned", 1).await;
-    let bad = fill(&fixture, poison, count, every).await;
+    let bad = fill(&fixture, poison, 0, count, every).await;
     let name = format!("{poison:?}-{count}-{every}-{tolerant}");
     let mut config = poison.config();
     config.extend(if tolerant { letters(&[]) } else { Vec::new() });

@@ -304,7 +304,7 @@ fn opened(sink: &str) -> usize {
 }
 
 /// Joins a group of one and takes this partition away from it.
-async fn second_member(
+pub(crate) async fn second_member(
     fixture: &Fixture,
     group: &str,
     partition: TopicPartition,

@@ -1,7 +1,8 @@
 //! Decides what a dead letter looks like, and that it is known when all of them have arrived
 //! (`DeadLetterQueueReporter` in Java).
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,11 +17,14 @@ use tokio::sync::Mutex as AsyncMutex;
 use super::{Origin, Stage, source};
 use crate::config::redaction::Redaction;
 use crate::metrics::TaskMetrics;
-use crate::task::TaskId;
+use crate::task::{TaskId, Wishes};
 
 /// How long letters may be under way before somebody who waits for them hears of it; the producer
 /// itself goes on.
 const LONGEST_WAY: Duration = Duration::from_secs(120);
+
+/// The same once the task is told to stop.
+const LAST_WAY: Duration = Duration::from_secs(1);
 
 /// The names of the context headers, in Java's order.
 const NAMES: [&str; 10] = [
@@ -51,6 +55,7 @@ pub(crate) struct DeadLetters {
     has_context: bool,
     producer: AsyncMutex<Box<dyn Producer>>,
     receipt: Arc<Receipt>,
+    wishes: Wishes,
 }
 
 /// Why letters are written.
@@ -72,9 +77,10 @@ impl DeadLetters {
         has_context: bool,
         producer: Box<dyn Producer>,
         metrics: &Arc<TaskMetrics>,
+        wishes: Wishes,
     ) -> Self {
-        let receipt = Arc::new(Receipt::new(metrics));
-        Self { topic: topic.into(), has_context, producer: AsyncMutex::new(producer), receipt }
+        let (producer, receipt) = (AsyncMutex::new(producer), Arc::new(Receipt::new(metrics)));
+        Self { topic: topic.into(), has_context, producer, receipt, wishes }
     }
 
     /// The letters of some records of a run; none where it is not known.
@@ -157,13 +163,23 @@ impl DeadLetters {
     }
 
     /// Sends letters, and waits for no more than room in the producer's buffer. Once they have
-    /// arrived, `settle` knows.
+    /// arrived, `settle` knows. Those that have found no room when the task is told to stop are
+    /// given up, and then no offset may be committed: their records are read again.
     pub(super) async fn send(&self, letters: &Outgoing) -> Result<()> {
         let count = letters.values.len();
         self.receipt.metrics.dead_letters(count);
         self.receipt.expected.fetch_add(count, Ordering::AcqRel);
         let receipt = Arc::clone(&self.receipt) as Arc<dyn Acknowledge>;
-        let sent = self.producer.lock().await.send(letters, receipt).await;
+        let mut sending = pin!(async { self.producer.lock().await.send(letters, receipt).await });
+        let sent = tokio::select! {
+            biased;
+            sent = &mut sending => sent,
+            () = self.wishes.stopped() => {
+                // Before the send is dropped, which reports its rest as failed.
+                self.receipt.is_given_up.store(true, Ordering::Release);
+                return Ok(());
+            }
+        };
         sent.map_err(|e| {
             self.receipt.expected.fetch_sub(count, Ordering::AcqRel);
             self.not_written(e)
@@ -181,18 +197,24 @@ impl DeadLetters {
         sent.map_err(|e| self.not_written(e))
     }
 
-    /// Waits until all letters sent by [`send`](Self::send) are in the queue. It costs
-    /// nothing when they are.
+    /// Waits until all letters sent by [`send`](Self::send) are in the queue; without a time-out,
+    /// no longer than a moment once the task is told to stop. It costs nothing when they are.
     ///
     /// # Errors
     ///
-    /// Retriable when they are still under way after this time. Fatal when one is lost, and from
-    /// then on.
+    /// Retriable when they are still under way after this time, or given up. Fatal when one is lost,
+    /// and from then on.
     pub(super) async fn settle(&self, timeout: Option<Duration>) -> Result<()> {
         if !self.receipt.is_complete() {
-            let timeout = timeout.unwrap_or(LONGEST_WAY);
-            let mut producer = self.producer.lock().await;
-            producer.flush(timeout).await.map_err(|e| match e.is_retriable() {
+            let settled = match timeout {
+                Some(timeout) => self.flush(timeout).await,
+                None => tokio::select! {
+                    biased;
+                    settled = self.flush(LONGEST_WAY) => settled,
+                    () = self.wishes.stopped() => self.flush(LAST_WAY).await,
+                },
+            };
+            settled.map_err(|e| match e.is_retriable() {
                 true => Error::retriable("dead letters are still under way")
                     .context("topic", &self.topic)
                     .with_source(e),
@@ -201,6 +223,13 @@ impl DeadLetters {
         }
         let lost = self.receipt.lost.lock().unwrap_or_else(PoisonError::into_inner);
         lost.as_ref().map_or(Ok(()), |lost| Err(self.not_written(lost.copied())))
+    }
+
+    async fn flush(&self, timeout: Duration) -> Result<()> {
+        if self.receipt.is_given_up.load(Ordering::Acquire) {
+            return Err(Error::retriable("some are given up, as the task is told to stop"));
+        }
+        self.producer.lock().await.flush(timeout).await
     }
 
     pub(crate) fn not_written(&self, error: Error) -> Error {
@@ -261,6 +290,8 @@ impl<'a> Context<'a> {
 struct Receipt {
     expected: AtomicUsize,
     settled: AtomicUsize,
+    /// Whether some were not sent, for want of room.
+    is_given_up: AtomicBool,
     lost: Mutex<Option<Error>>,
     metrics: Arc<TaskMetrics>,
 }
@@ -268,8 +299,13 @@ struct Receipt {
 impl Receipt {
     fn new(metrics: &Arc<TaskMetrics>) -> Self {
         let counter = || AtomicUsize::new(0);
-        let (expected, settled, metrics) = (counter(), counter(), Arc::clone(metrics));
-        Self { expected, settled, lost: Mutex::default(), metrics }
+        Self {
+            expected: counter(),
+            settled: counter(),
+            is_given_up: AtomicBool::new(false),
+            lost: Mutex::default(),
+            metrics: Arc::clone(metrics),
+        }
     }
 
     fn is_complete(&self) -> bool {
@@ -283,6 +319,9 @@ impl Acknowledge for Receipt {
     }
 
     fn failed(&self, records: usize, error: &Error) {
+        if self.is_given_up.load(Ordering::Acquire) {
+            return;
+        }
         self.metrics.dead_letters_failed(records);
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         lost.get_or_insert_with(|| error.copied());

@@ -3,24 +3,29 @@
 //!
 //! The producer's thread says which; the task's own logs them and writes dead letters.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millrace_api::data::{RowError, SourceRecords};
 use millrace_api::{Error, Result};
 use millrace_kafka::Acknowledge;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::{ErrorPolicy, Failures, Origin, Stage};
-use crate::task::offsets::Submitted;
+use crate::task::offsets::{AbandonedUnlessSent, Submitted};
 
 /// The class that Java names at stage KAFKA_PRODUCE.
 const SOURCE_TASK: &str = "org.apache.kafka.connect.runtime.WorkerSourceTask";
 
-/// Records that were given up and are not dealt with yet.
+/// Records that were given up and are not dealt with yet. There are no more than the producer had
+/// when the source last waited for [`none`](Self::none).
 #[derive(Default)]
 pub(crate) struct UnsentRecords {
-    rows: Mutex<Vec<Unsent>>,
-    more: Notify,
+    waiting: Mutex<VecDeque<Unsent>>,
+    /// How many runs have some, with the one that is being dealt with.
+    left: watch::Sender<usize>,
 }
 
 /// Some of a run, by their rows in what was polled.
@@ -108,36 +113,63 @@ pub(crate) fn letters_of(run: &Arc<Submitted>) -> Arc<dyn Acknowledge> {
 }
 
 impl UnsentRecords {
-    fn push(&self, unsent: Unsent) {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner).push(unsent);
-        self.more.notify_one();
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Unsent>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when there is something to deal with.
-    pub(crate) async fn some(&self) {
-        while self.rows.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
-            self.more.notified().await;
+    fn push(&self, unsent: Unsent) {
+        self.lock().push_back(unsent);
+        self.left.send_modify(|left| *left += 1);
+    }
+
+    /// The next one, once there is one.
+    async fn next(&self) -> Unsent {
+        let mut left = self.left.subscribe();
+        loop {
+            if let Some(next) = self.lock().pop_front() {
+                return next;
+            }
+            let _ = left.wait_for(|left| *left > 0).await;
         }
+    }
+
+    /// Returns once all are dealt with, as far as nobody waits for letters to arrive.
+    pub(crate) async fn none(&self) {
+        let _ = self.left.subscribe().wait_for(|left| *left == 0).await;
     }
 }
 
 impl ErrorPolicy {
-    /// Logs what the producer has given up, and sends dead letters. The offsets of these records
-    /// may be committed once these have arrived.
-    pub(crate) async fn handle_unsent(&self) -> Result<()> {
-        let unsent =
-            std::mem::take(&mut *self.unsent.rows.lock().unwrap_or_else(PoisonError::into_inner));
-        for Unsent { polled, submitted, rows } in unsent {
-            let failures = Failures { stage: Stage::KafkaProduce, class: SOURCE_TASK, rows: &rows };
-            self.metrics.dropped(rows.len());
-            let origin = Origin::Source(&polled);
-            match (self.handle_polled(failures, origin, Some).await?, self.letters()) {
-                (Some(letters), Some(queue)) => {
-                    queue.send_for(&letters, letters_of(&submitted)).await?;
-                }
-                _ => submitted.done(rows.len()),
+    /// Logs what the producer gives up, and sends dead letters, for as long as somebody waits for
+    /// this. The offsets of these records may be committed once the letters have arrived. Dropped,
+    /// it leaves uncommitted what it is at.
+    ///
+    /// # Errors
+    ///
+    /// The task fails with it; what is left stays uncommitted.
+    pub(crate) async fn bury_unsent(&self) -> Result<Infallible> {
+        loop {
+            let unsent = self.unsent.next().await;
+            if let Err(error) = self.bury_run(unsent).await {
+                self.unsent.lock().drain(..).for_each(|unsent| unsent.submitted.abandon());
+                return Err(error);
             }
+            self.unsent.left.send_modify(|left| *left -= 1);
         }
+    }
+
+    async fn bury_run(&self, Unsent { polled, submitted, rows }: Unsent) -> Result<()> {
+        let failures = Failures { stage: Stage::KafkaProduce, class: SOURCE_TASK, rows: &rows };
+        self.metrics.dropped(rows.len());
+        let letters = self.handle_polled(failures, Origin::Source(&polled), Some).await?;
+        let (Some(letters), Some(queue)) = (letters, self.letters()) else {
+            submitted.done(rows.len());
+            return Ok(());
+        };
+        let sending = pin!(queue.send_for(&letters, letters_of(&submitted)));
+        let mut unless_sent = AbandonedUnlessSent(Some(&submitted));
+        sending.await?;
+        unless_sent.0 = None;
         Ok(())
     }
 }

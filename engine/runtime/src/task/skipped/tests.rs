@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 
 use millrace_kafka::{Acknowledge, Outgoing, Producer};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::*;
 use crate::config::redaction::Redaction;
 use crate::metrics::TaskMetrics;
-use crate::task::TaskId;
 use crate::task::errors::ErrorConfig;
 use crate::task::errors::letters::DeadLetters;
+use crate::task::{TaskId, Wanted, Wishes};
 
 const SOON: Duration = Duration::from_millis(20);
 
@@ -123,6 +123,8 @@ struct Drill {
     commits: Arc<Mutex<Vec<i64>>>,
     may_send: Arc<Semaphore>,
     letters: Arc<Mutex<usize>>,
+    /// Without it the task is told to stop.
+    _wanted: watch::Sender<Wanted>,
 }
 
 /// Offset 5 of `5..8` is to be skipped; then comes another run.
@@ -136,7 +138,8 @@ async fn drill(then: std::ops::Range<i64>) -> Drill {
     };
     let metrics = TaskMetrics::apart();
     let narrow = Box::new(Narrow(Arc::clone(&may_send), Arc::clone(&letters)));
-    let queue = DeadLetters::new("letters", false, narrow, &metrics);
+    let (_wanted, wishes) = watch::channel(Wanted::Run);
+    let queue = DeadLetters::new("letters", false, narrow, &metrics, Wishes::new(wishes));
     let config = ErrorConfig { tolerate_all: false, log: false, log_messages: false };
     let id = TaskId { connector: "c".into(), task: 0 };
     let errors = ErrorPolicy::new(id, config, Redaction::default(), Some(queue), &metrics);
@@ -145,7 +148,7 @@ async fn drill(then: std::ops::Range<i64>) -> Drill {
     let mut consumer =
         SkippingConsumer::around(Box::new(scripted), Arc::clone(&skips), Arc::new(errors));
     consumer.position(&[partition()]).await.unwrap();
-    Drill { consumer, skips, may_commit, commits, may_send, letters }
+    Drill { consumer, skips, may_commit, commits, may_send, letters, _wanted }
 }
 
 /// A poll that is dropped after a while; none if it was.
