@@ -1,5 +1,7 @@
 //! A run of records, and where it came from.
 
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::BooleanArray;
@@ -22,8 +24,15 @@ pub struct Header {
 }
 
 /// The headers of a run: one ordered list a record, or nothing at all, which is nearly always so.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Headers(Vec<Vec<Header>>);
+///
+/// Clones and slices share the lists.
+#[derive(Clone, Default)]
+pub struct Headers {
+    /// Those of the run that this one was cut from; none when no record has headers.
+    lists: Option<Arc<[Vec<Header>]>>,
+    /// Which of them are this run's own.
+    own: Range<usize>,
+}
 
 impl Headers {
     /// No record has headers.
@@ -33,31 +42,51 @@ impl Headers {
 
     /// One list a record. Collapses to [`Headers::none`] when all are empty.
     pub fn from_rows(rows: Vec<Vec<Header>>) -> Self {
-        if rows.iter().all(Vec::is_empty) { Self::none() } else { Self(rows) }
+        if rows.iter().all(Vec::is_empty) {
+            return Self::none();
+        }
+        Self { own: 0..rows.len(), lists: Some(rows.into()) }
     }
 
     /// Whether no record has headers.
     pub fn is_none(&self) -> bool {
-        self.0.is_empty()
+        self.lists.is_none()
     }
 
     /// One record's headers.
     pub fn row(&self, row: usize) -> &[Header] {
-        self.0.get(row).map_or(&[], Vec::as_slice)
+        self.rows().get(row).map_or(&[], Vec::as_slice)
+    }
+
+    /// The lists of all records; none at all where no record has headers.
+    fn rows(&self) -> &[Vec<Header>] {
+        self.lists.as_ref().map_or(&[], |lists| &lists[self.own.clone()])
     }
 
     fn filter(&self, mask: &BooleanArray) -> Self {
-        if self.is_none() { Self::none() } else { Self::from_rows(keep(&self.0, mask)) }
+        if self.is_none() { Self::none() } else { Self::from_rows(keep(self.rows(), mask)) }
     }
 
     /// The headers of records `offset..offset + len`.
     #[must_use]
     pub fn slice(&self, offset: usize, len: usize) -> Self {
-        if self.is_none() {
-            Self::none()
-        } else {
-            Self::from_rows(self.0[offset..offset + len].to_vec())
+        if self.is_none() || self.rows()[offset..][..len].iter().all(Vec::is_empty) {
+            return Self::none();
         }
+        let start = self.own.start + offset;
+        Self { lists: self.lists.clone(), own: start..start + len }
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Headers").field(&self.rows()).finish()
+    }
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.rows() == other.rows()
     }
 }
 
@@ -262,4 +291,42 @@ pub struct RowError {
     pub row: usize,
     /// What is wrong with it.
     pub error: Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One header a row, of the row's number; none in the third.
+    fn headers() -> Headers {
+        let header = |row: i32| Header { key: "h".into(), schema: None, value: Value::Int32(row) };
+        Headers::from_rows(
+            (0..4).map(|row| if row == 2 { Vec::new() } else { vec![header(row)] }).collect(),
+        )
+    }
+
+    fn numbers(headers: &Headers, rows: usize) -> Vec<String> {
+        let text = |row| headers.row(row).first().map_or("-".into(), |h| h.value.to_string());
+        (0..rows).map(text).collect()
+    }
+
+    #[test]
+    fn headers_are_shared_by_what_is_cut_from_them() {
+        let all = headers();
+        let cut = all.slice(1, 3);
+        assert!(
+            std::ptr::eq(all.row(1), cut.row(0)) && std::ptr::eq(all.row(1), all.clone().row(1))
+        );
+        assert_eq!(numbers(&cut, 4), ["1", "-", "3", "-"], "it ends where it was cut");
+        assert_eq!(numbers(&cut.slice(2, 1), 1), ["3"]);
+        assert_eq!(cut, Headers::from_rows((1..4).map(|row| all.row(row).to_vec()).collect()));
+        assert!(cut.slice(1, 1).is_none() && cut.slice(3, 0).is_none());
+    }
+
+    #[test]
+    fn headers_are_filtered_as_they_were_cut() {
+        let kept = headers().slice(1, 3).filter(&vec![true, false, true].into());
+        assert_eq!(numbers(&kept, 2), ["1", "3"]);
+        assert!(headers().filter(&vec![false, false, true, false].into()).is_none());
+    }
 }

@@ -4,6 +4,8 @@ use arrow::array::BooleanArray;
 use millrace_api::data::{Records, RowError};
 use millrace_api::{Predicate, Result, Transformation};
 
+use crate::task::converted::Marks;
+
 /// One transformation of a chain.
 pub(crate) struct Step {
     /// Its class, for error reports.
@@ -22,7 +24,8 @@ pub(crate) struct TransformationChain {
 /// Rows that failed in a step, counted within the run that entered the step.
 pub(crate) struct StepFailures {
     pub(crate) class: &'static str,
-    pub(crate) run: Records,
+    /// Those of the run that entered the step.
+    pub(crate) marks: Marks,
     pub(crate) rows: Vec<RowError>,
 }
 
@@ -44,10 +47,10 @@ impl TransformationChain {
                         transformed.push(part);
                         continue;
                     }
-                    let mut rows = Vec::new();
-                    transformed.extend(step.transformation.apply(part.clone(), &mut rows)?);
+                    let (marks, mut rows) = (Marks::of(&part), Vec::new());
+                    transformed.extend(step.transformation.apply(part, &mut rows)?);
                     if !rows.is_empty() {
-                        failures.push(StepFailures { class: step.class, run: part, rows });
+                        failures.push(StepFailures { class: step.class, marks, rows });
                     }
                 }
             }

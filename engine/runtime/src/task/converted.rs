@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use arrow::array::Array;
+use arrow::buffer::ScalarBuffer;
 use millrace_api::data::{Fetched, Records, RowError};
 use millrace_api::{Error, Result};
 use millrace_kafka::Outgoing;
@@ -51,19 +52,32 @@ impl Converted {
     }
 }
 
+/// What the records of a run are known by wherever they go: those of a source by their rows in what
+/// was polled, those of a sink by their offsets.
+pub(crate) struct Marks {
+    origins: Option<ScalarBuffer<i64>>,
+    offsets: Option<ScalarBuffer<i64>>,
+}
+
+impl Marks {
+    /// Shares the buffers.
+    pub(super) fn of(records: &Records) -> Self {
+        Self { origins: records.origins.clone(), offsets: records.offsets.clone() }
+    }
+
+    /// Which row of what was polled this one was. None: a transformation has made it.
+    pub(super) fn original_row(&self, row: usize) -> Option<usize> {
+        usize::try_from(self.origins.as_ref()?[row]).ok()
+    }
+
+    /// Which row of this run it was before it was converted. None: a transformation has made it.
+    pub(super) fn row_in(&self, run: &Fetched, row: usize) -> Option<usize> {
+        run.offsets.binary_search(&self.offsets.as_ref()?[row]).ok()
+    }
+}
+
 pub(super) fn any_passing<'a>(mut rows: impl Iterator<Item = &'a RowError>) -> bool {
     rows.any(|row| row.error.is_retriable())
-}
-
-/// Which row of what was polled this one was. None: a transformation has made it.
-pub(super) fn original_row(records: &Records, row: usize) -> Option<usize> {
-    usize::try_from(records.origins.as_ref()?[row]).ok()
-}
-
-/// The row of a run that this record was before it was converted: offsets tell.
-pub(super) fn place_by_offset(run: &Fetched, records: &Records, row: usize) -> Option<usize> {
-    let offset = records.offsets.as_ref()?[row];
-    run.offsets.binary_search(&offset).ok()
 }
 
 /// The rows, as they were polled, of what is left of a run without the failed ones; none where a
@@ -72,7 +86,8 @@ pub(super) fn sent_rows(records: &Records, failures: &[ConverterFailures]) -> Op
     let failed = failures.iter().flat_map(|stage| &stage.rows).map(|row| row.row);
     let kept = survivors(records.len(), failed);
     let rows = (0..records.len()).filter(|row| kept.value(*row));
-    rows.map(|row| original_row(records, row)).collect()
+    let marks = Marks::of(records);
+    rows.map(|row| marks.original_row(row)).collect()
 }
 
 /// Refuses what came out of a sink's transformations without offsets: nothing of it could ever be

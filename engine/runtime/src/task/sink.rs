@@ -13,7 +13,7 @@ use crate::memory::Place;
 use crate::metrics::{Step, TaskMetrics};
 use crate::status::{State, StatusWriter};
 use crate::task::chain::{StepFailures, TransformationChain};
-use crate::task::converted::{Originals, any_passing, check_offsets, place_by_offset};
+use crate::task::converted::{Originals, any_passing, check_offsets};
 use crate::task::errors::retries::{Attempts, Retries};
 use crate::task::errors::{ErrorPolicy, Failures, Origin, Stage};
 use crate::task::patience::Patience;
@@ -584,9 +584,9 @@ impl SinkPipeline {
         };
         check_offsets(&transformed)?;
         self.metrics.transformed(entered, &transformed, &failures, began.elapsed());
-        for StepFailures { class, run: part, rows } in &failures {
+        for StepFailures { class, marks, rows } in &failures {
             let failures = Failures { stage: Stage::Transformation, class, rows };
-            let place = |row| place_by_offset(run, part, row);
+            let place = |row| marks.row_in(run, row);
             self.errors.handle(failures, Origin::Kafka(run), place).await?;
         }
         Ok(Some(transformed))

@@ -18,7 +18,7 @@ use crate::metrics::{Step, TaskMetrics};
 use crate::status::{State, StatusWriter};
 use crate::store::offsets::ConnectorOffsets;
 use crate::task::chain::{StepFailures, TransformationChain};
-use crate::task::converted::{Converted, any_passing, check_times, original_row, sent_rows};
+use crate::task::converted::{Converted, Marks, any_passing, check_times, sent_rows};
 use crate::task::errors::retries::Retries;
 use crate::task::errors::unsent::{Sent, letters_of};
 use crate::task::errors::{ErrorPolicy, Failures, Origin, Stage};
@@ -245,16 +245,14 @@ impl SourceTaskLoop {
         run: &SourceRecords,
         converted: &mut Converted,
     ) -> Result<Option<Vec<Records>>> {
-        let mut records = run.records.clone();
         let errors = Arc::clone(&self.pipeline.errors);
-        if errors.wants_originals() {
-            // What offsets are to a sink: a record is known by it wherever it goes.
-            records.origins = Some((0..records.len() as i64).collect());
-        }
-        let (entered, began) = (records.len(), Instant::now());
+        let (entered, began) = (run.records.len(), Instant::now());
+        // What offsets are to a sink: a record is known by it wherever it goes.
+        let origins = errors.wants_originals().then(|| (0..entered as i64).collect());
         let mut attempts = self.pipeline.retries.begin();
         let (runs, failures) = loop {
-            let applied = self.pipeline.chain.apply(records.clone());
+            let records = Records { origins: origins.clone(), ..run.records.clone() };
+            let applied = self.pipeline.chain.apply(records);
             let pause = attempts.pause_after(&applied, |(_, failures)| {
                 any_passing(failures.iter().flat_map(|step| &step.rows))
             });
@@ -265,9 +263,9 @@ impl SourceTaskLoop {
             }
         };
         self.metrics.transformed(entered, &runs, &failures, began.elapsed());
-        for StepFailures { class, run: part, rows } in &failures {
+        for StepFailures { class, marks, rows } in &failures {
             let failures = Failures { stage: Stage::Transformation, class, rows };
-            let place = |row| original_row(part, row);
+            let place = |row| marks.original_row(row);
             let letters = errors.handle_polled(failures, Origin::Source(run), place).await?;
             converted.letters.extend(letters);
         }
@@ -326,7 +324,8 @@ impl SourceTaskLoop {
         };
         for ConverterFailures { stage, class, rows } in &failures {
             let failures = Failures { stage: *stage, class, rows };
-            let place = |row| original_row(records, row);
+            let marks = Marks::of(records);
+            let place = |row| marks.original_row(row);
             let letters = errors.handle_polled(failures, Origin::Source(run), place).await?;
             converted.letters.extend(letters);
         }
