@@ -319,3 +319,21 @@ fn what_unpacks_to_much_is_several_runs() {
     assert!(matches!(runs[0].value, Column::Typed { .. }));
     assert_eq!(failed, ["20: the bytes are not gzip"]);
 }
+
+/// What is over is refused where it weighs most: those beside it pass.
+#[test]
+fn what_unpacks_to_too_much_together_loses_its_largest() {
+    let packed = |mebibytes: usize| Value::Bytes(gzip(&vec![0; mebibytes << 20]).into());
+    let fifty = packed(50);
+    let small = Value::Bytes(gzip(b"small").into());
+    let mut values = vec![small.clone(), fifty.clone(), packed(60), small.clone()];
+    values.extend([&fifty, &fifty, &fifty, &small].map(Value::clone));
+    let schema = Schema::builder(Kind::Bytes).optional().build();
+    let records = Records::new("t", Column::from_values(Some(schema), values));
+    let records = Records { offsets: Some((0..8).collect()), ..records };
+    let (runs, failed) = apply(&with("GzipDecompress$Value", []), records);
+    let message = "2: the bytes unpack to more than 256 MiB with those beside them";
+    assert!(failed.len() == 1 && failed[0].starts_with(message), "{failed:?}");
+    let left = runs.iter().flat_map(|run| run.offsets.as_ref().unwrap().to_vec());
+    assert_eq!(left.collect::<Vec<_>>(), [0, 1, 3, 4, 5, 6, 7]);
+}

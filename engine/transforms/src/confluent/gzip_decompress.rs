@@ -12,6 +12,9 @@ use crate::side::Side;
 
 /// A record that unpacks to more is refused: a few bytes can unpack to gigabytes.
 const MAX_UNPACKED: usize = 64 << 20;
+/// What the records of a run may unpack to together. The largest of them are refused: who fills a
+/// run with what unpacks to much takes nothing from the others.
+const MAX_TOGETHER: usize = 256 << 20;
 /// A run ends when its records have unpacked to so much: whoever copies it next copies no more.
 const RUN: usize = 16 << 20;
 /// Each part of gzip begins so.
@@ -35,7 +38,7 @@ fn value(of: &Value, is_bytes: bool) -> Result<Value> {
     match of {
         Value::Null => Ok(Value::Null),
         Value::Bytes(packed) if is_bytes => {
-            unpacked(packed).map(|bytes| Value::Bytes(bytes.into()))
+            unpacked(packed).map(|bytes| Value::Bytes(bytes.into_boxed_slice().into()))
         }
         other => {
             let class = other.java_class();
@@ -44,37 +47,73 @@ fn value(of: &Value, is_bytes: bool) -> Result<Value> {
     }
 }
 
+/// What became of the values of a run: together not too much.
+fn values(of: &[Value], is_bytes: bool) -> Vec<Result<Value>> {
+    let (mut values, mut together) = (Vec::with_capacity(of.len()), 0);
+    for packed in of {
+        let value = value(packed, is_bytes);
+        together += size(&value);
+        values.push(value);
+        while together > MAX_TOGETHER
+            && let Some(largest) = values.iter_mut().max_by_key(|value| size(value))
+        {
+            together -= size(largest);
+            *largest = Err(too_much_together());
+        }
+    }
+    values
+}
+
+fn size(value: &Result<Value>) -> usize {
+    match value {
+        Ok(Value::Bytes(bytes)) => bytes.len(),
+        _ => 0,
+    }
+}
+
+fn too_much_together() -> Error {
+    let limit = MAX_TOGETHER >> 20;
+    Error::data(format!("the bytes unpack to more than {limit} MiB with those beside them"))
+        .context("remedy", "let fewer records come at once: max.poll.records of a sink's consumer")
+}
+
+/// How many of these values make a run.
+fn run_length(values: &[Result<Value>]) -> usize {
+    let mut bytes = 0;
+    let is_full = |value: &Result<Value>| {
+        bytes += size(value);
+        bytes >= RUN
+    };
+    values.iter().position(is_full).map_or(values.len(), |last| last + 1)
+}
+
 impl Transformation for GzipDecompress {
     fn apply(&mut self, records: Records, failed: &mut Vec<RowError>) -> Result<Vec<Records>> {
         let column = self.side.column(&records);
         let schema = column.schema().cloned();
         let is_bytes = schema.as_ref().is_none_or(|schema| schema.kind() == Kind::Bytes);
         let is_typed = matches!(column, Column::Typed { .. });
-        let rows = column.rows()?;
+        let mut unpacked = values(&column.rows()?, is_bytes);
         let (mut runs, mut start) = (Vec::new(), 0);
-        while start < rows.len() {
+        while !unpacked.is_empty() {
+            let rest = unpacked.split_off(run_length(&unpacked));
+            let run = records.slice(start, unpacked.len());
+            start += unpacked.len();
             let mut refused = Refused::default();
-            let (mut values, mut size) = (Vec::new(), 0);
-            for (row, packed) in rows[start..].iter().enumerate() {
-                values.push(value(packed, is_bytes).unwrap_or_else(|error| {
+            let values = unpacked.into_iter().enumerate().map(|(row, value)| {
+                value.unwrap_or_else(|error| {
                     refused.push(row, error);
                     Value::Null
-                }));
-                if let Some(Value::Bytes(bytes)) = values.last() {
-                    size += bytes.len();
-                }
-                if size >= RUN {
-                    break;
-                }
-            }
-            let run = records.slice(start, values.len());
+                })
+            });
+            let values: Vec<Value> = values.collect();
             let made = match is_typed && refused.len() == 0 {
                 true => Column::from_values(schema.clone(), values),
                 false => Column::Rows { schema: schema.clone(), values },
             };
-            let rows = run.len();
-            runs.extend(refused.leave_out(self.side.replace(run, made), start, failed));
-            start += rows;
+            let first = start - run.len();
+            runs.extend(refused.leave_out(self.side.replace(run, made), first, failed));
+            unpacked = rest;
         }
         Ok(runs)
     }
