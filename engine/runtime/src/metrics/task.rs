@@ -402,10 +402,15 @@ impl TaskMetrics {
     /// Operations on so many records have failed, for this kind of reason.
     pub(crate) fn failed(&self, records: usize, class: ErrorClass) {
         add(&self.errors.failures, records);
-        add(&self.errors.classes[class as usize], records);
+        self.classed(records, class);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         self.errors.last.store(now, Ordering::Relaxed);
+    }
+
+    /// So many records have failed for this kind of reason, whether Java counts them or not.
+    pub(crate) fn classed(&self, records: usize, class: ErrorClass) {
+        add(&self.errors.classes[class as usize], records);
     }
 
     /// The task has failed for this kind of reason. Records were counted when they did.

@@ -233,13 +233,14 @@ impl ErrorPolicy {
         }
     }
 
-    /// As in Java, a record that the task itself has refused is no error where it is tolerated.
+    /// As in Java, a record that the task itself has refused, or the producer has given up, is no
+    /// error where it is tolerated (`RetryWithToleranceOperator.executeFailed`).
     fn count(&self, stage: Stage, rows: &[RowError]) {
         for RowError { error, .. } in rows {
             self.metrics.failed(1, ErrorClass::of(error));
         }
         match (stage, self.config.tolerate_all) {
-            (Stage::TaskPut, true) => {}
+            (Stage::TaskPut | Stage::KafkaProduce, true) => {}
             (_, true) => {
                 self.metrics.given_up(rows.len());
                 self.metrics.skipped(rows.len());

@@ -49,16 +49,23 @@ impl Acknowledge for Submitted {
     }
 
     /// With `errors.tolerance=all` a lost record counts as done, so that offsets move past it: that
-    /// is Java's rule for at-least-once sources. Else its run, and all after it, stay uncommitted.
+    /// is Java's rule for at-least-once sources. Else its run, and all after it, stay uncommitted,
+    /// and the task fails, which is all that Java counts then.
     fn failed(&self, records: usize, error: &Error) {
-        let metrics = &self.outcome.metrics;
-        metrics.failed(records, ErrorClass::of(error));
-        if self.outcome.tolerate && !self.lost.load(Ordering::Acquire) {
-            tracing::error!(records, "records could not be sent and are skipped: {error}");
-            metrics.dropped(records);
-            return self.done(records);
+        let (metrics, class) = (&self.outcome.metrics, ErrorClass::of(error));
+        match self.outcome.tolerate {
+            _ if self.is_lost() => self.fail(error),
+            true => {
+                tracing::error!(records, "records could not be sent and are skipped: {error}");
+                metrics.failed(records, class);
+                metrics.dropped(records);
+                self.done(records);
+            }
+            false => {
+                metrics.classed(records, class);
+                self.fail(error);
+            }
         }
-        self.fail(error);
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use millrace_kafka::NewTopic;
 use millrace_runtime::{Herder, MetricNames, State};
 
+use crate::errors::letters;
 use crate::fixture::{Fixture, until};
 use crate::plugins::{Fault, lock, shared};
 
@@ -221,6 +223,49 @@ async fn bad_records_are_counted_by_what_becomes_of_them() {
     assert!(value(&all, "kafka_connect_task_error_last_error_timestamp", &sink) > 1.7e12);
     let data = [sink[0], sink[1], ("class", "data")];
     assert_eq!(value(&all, "millrace_task_errors_total", &data), 9.0);
+}
+
+/// A compacted topic takes none of them, since they have no key.
+#[tokio::test]
+async fn records_that_cannot_be_sent_are_counted_as_java_counts_them() {
+    let fixture = Fixture::start().await;
+    let compacted = NewTopic {
+        name: "keyed".into(),
+        partitions: Some(1),
+        replication_factor: None,
+        configs: BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]),
+    };
+    fixture.cluster.create_topic(&compacted).await.unwrap();
+    let counted = [
+        "task_error_total_record_failures",
+        "task_error_total_record_errors",
+        "task_error_total_records_skipped",
+        "task_error_total_errors_logged",
+        "task_error_deadletterqueue_produce_requests",
+        "source_task_source_record_active_count",
+    ];
+    let log = ("errors.log.enable", "true");
+    let all = ("errors.tolerance", "all");
+    for (name, extra, state, counts) in [
+        ("quiet", vec![all], State::Running, [9.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
+        ("logged", vec![all, log], State::Running, [9.0, 0.0, 0.0, 9.0, 0.0, 0.0]),
+        ("lettered", letters(&[log]), State::Running, [9.0, 0.0, 0.0, 9.0, 9.0, 0.0]),
+        ("strict", vec![log], State::Failed, [0.0, 0.0, 0.0, 0.0, 0.0, 9.0]),
+    ] {
+        fixture.source(name, "keyed", 9, &[&extra[..], &[("run", "9")]].concat()).await;
+        fixture.wait_for_task(name, 0, state).await;
+        let task = [("connector", name), ("task", "0")];
+        until(&format!("{name}: {counts:?}"), async || {
+            let metrics = read(&fixture).await;
+            counted.map(|n| value(&metrics, &format!("kafka_connect_{n}"), &task)) == counts
+        })
+        .await;
+        let metrics = read(&fixture).await;
+        let data = [task[0], task[1], ("class", "data")];
+        assert_eq!(value(&metrics, "millrace_task_errors_total", &data), 9.0, "{name}");
+        let last = value(&metrics, "kafka_connect_task_error_last_error_timestamp", &task);
+        assert_eq!(last > 0.0, state == State::Running, "{name}");
+    }
 }
 
 /// The metrics of the expressions on Strimzi's dashboard for Kafka Connect, and the labels by which

@@ -30,7 +30,8 @@ pub(crate) struct UnsentRecords {
 
 /// Some of a run, by their rows in what was polled.
 struct Unsent {
-    polled: Arc<SourceRecords>,
+    /// None: which of it they are nobody knows.
+    polled: Option<Arc<SourceRecords>>,
     submitted: Arc<Submitted>,
     rows: Vec<RowError>,
 }
@@ -46,21 +47,27 @@ pub(crate) struct Sent {
 
 impl Sent {
     fn give_up(&self, rows: &[usize], error: &Error) {
-        let rows = rows.iter().map(|row| RowError { row: *row, error: error.copied() });
-        self.errors.unsent.push(Unsent {
-            polled: Arc::clone(&self.polled),
-            submitted: Arc::clone(&self.submitted),
-            rows: rows.collect(),
-        });
+        self.push(Some(Arc::clone(&self.polled)), rows.iter().copied(), error);
     }
 
     /// Which of them it is nobody knows: no letter can be written, so that none of them may be
     /// passed over.
     fn give_up_nameless(&self, records: usize, error: &Error) {
         if self.errors.letters().is_none() {
-            return self.submitted.failed(records, error);
+            return self.push(None, 0..records, error);
         }
         self.submitted.fail(&Error::new(error.kind(), NAMELESS).with_source(error.copied()));
+    }
+
+    fn push(
+        &self,
+        polled: Option<Arc<SourceRecords>>,
+        rows: impl Iterator<Item = usize>,
+        error: &Error,
+    ) {
+        let rows = rows.map(|row| RowError { row, error: error.copied() }).collect();
+        let submitted = Arc::clone(&self.submitted);
+        self.errors.unsent.push(Unsent { polled, submitted, rows });
     }
 }
 
@@ -161,7 +168,8 @@ impl ErrorPolicy {
     async fn bury_run(&self, Unsent { polled, submitted, rows }: Unsent) -> Result<()> {
         let failures = Failures { stage: Stage::KafkaProduce, class: SOURCE_TASK, rows: &rows };
         self.metrics.dropped(rows.len());
-        let letters = self.handle_polled(failures, Origin::Source(&polled), Some).await?;
+        let origin = polled.as_deref().map_or(Origin::Unknown, Origin::Source);
+        let letters = self.handle_polled(failures, origin, Some).await?;
         let (Some(letters), Some(queue)) = (letters, self.letters()) else {
             submitted.done(rows.len());
             return Ok(());
