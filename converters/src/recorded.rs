@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use millrace_api::data::{Kind, Schema, Value};
+use millrace_api::data::{Kind, MILLIS_A_DAY, Schema, Value};
 
 /// One recorded line: the mode, the bytes that went in, and what came out.
 pub(crate) struct Case {
@@ -84,7 +84,6 @@ pub(crate) fn schema(schema: Option<&Schema>) -> String {
 
 /// A value with the class that Java holds it in.
 pub(crate) fn value(v: &Value) -> String {
-    const MILLIS_A_DAY: i64 = 86_400_000;
     match v {
         Value::Null => "null".to_owned(),
         Value::Bytes(bytes) => {

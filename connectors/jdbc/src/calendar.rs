@@ -2,16 +2,13 @@
 
 mod zone;
 
-pub(crate) use millrace_api::data::days_from_civil;
 use millrace_api::data::{
     FIRST_GREGORIAN_DAY as GREGORIAN, civil_from_days, days_from_julian, julian_from_days,
 };
+pub(crate) use millrace_api::data::{MILLIS_A_DAY as DAY, days_from_civil};
 
 pub(crate) use self::zone::{Zone, zone};
 use crate::cells::Misfit;
-
-/// Milliseconds of a day.
-pub(crate) const DAY: i64 = 86_400_000;
 
 /// How dates and times are read (`date.calendar.system` and `db.timezone`).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-const DAY_MS: i64 = 86_400_000;
+use millrace_api::data::MILLIS_A_DAY;
 
 /// When a file is full or old enough.
 #[derive(Clone, Copy, Debug)]
@@ -107,9 +107,9 @@ fn rows_in_time(span: &mut Span, waiting: Waiting<'_>, rows: usize, interval: i6
 
 /// The next whole interval since midnight, in UTC; at the latest the next midnight.
 fn next_scheduled(now: i64, interval: i64) -> i64 {
-    let midnight = now - now.rem_euclid(DAY_MS);
+    let midnight = now - now.rem_euclid(MILLIS_A_DAY);
     let intervals = (now - midnight) / interval + 1;
-    let next = intervals.saturating_mul(interval).min(DAY_MS);
+    let next = intervals.saturating_mul(interval).min(MILLIS_A_DAY);
     midnight + next
 }
 
@@ -190,10 +190,10 @@ mod tests {
     #[test]
     fn the_schedule_starts_again_at_midnight() {
         let seven_hours = 7 * 3_600_000;
-        assert_eq!(next_scheduled(DAY_MS + 1, seven_hours), DAY_MS + seven_hours);
-        assert_eq!(next_scheduled(DAY_MS + 3 * seven_hours, seven_hours), 2 * DAY_MS);
+        assert_eq!(next_scheduled(MILLIS_A_DAY + 1, seven_hours), MILLIS_A_DAY + seven_hours);
+        assert_eq!(next_scheduled(MILLIS_A_DAY + 3 * seven_hours, seven_hours), 2 * MILLIS_A_DAY);
         assert_eq!(next_scheduled(-1, seven_hours), 0);
-        assert_eq!(next_scheduled(5, i64::MAX), DAY_MS);
+        assert_eq!(next_scheduled(5, i64::MAX), MILLIS_A_DAY);
     }
 
     prop_compose! {

@@ -1,6 +1,5 @@
 //! The names that `AvroData` gives to what only one of Connect and Avro has.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use millrace_api::data::{Kind, Schema};
@@ -44,9 +43,6 @@ pub(crate) const PRECISION: &str = "connect.decimal.precision";
 
 /// The precision that is not worth a parameter.
 pub(crate) const DEFAULT_PRECISION: i32 = 64;
-
-/// Milliseconds of a `Time`.
-pub(crate) const DAY: RangeInclusive<i32> = 0..=86_400_000;
 
 /// Whether the items of an array are the entries of a map whose keys are no strings.
 pub(crate) fn is_map_entry(named: &Named) -> bool {

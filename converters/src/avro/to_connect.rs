@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millrace_api::data::{Decimal, Kind, Schema, SchemaBuilder, SchemaRef, Struct, Value, logical};
+use millrace_api::data::{
+    Decimal, Kind, Schema, SchemaBuilder, SchemaRef, Struct, TIME_MILLIS, Value, logical,
+};
 use millrace_api::{Error, Result};
 use num_bigint::BigInt;
 
@@ -474,7 +476,7 @@ pub(crate) fn default_value(
         (Kind::Int16, _) => Value::Int16(int()? as i16),
         (Kind::Int32, logical::DATE) => Value::Date(int()?),
         (Kind::Int32, logical::TIME) => {
-            Value::Time(int().filter(|millis| names::DAY.contains(millis))?)
+            Value::Time(int().filter(|millis| TIME_MILLIS.contains(millis))?)
         }
         (Kind::Int32, _) => Value::Int32(int()?),
         (Kind::Int64, name) => match json {

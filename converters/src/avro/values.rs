@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millrace_api::data::{Decimal, Kind, Schema, SchemaRef, Struct, Value, logical};
+use millrace_api::data::{Decimal, Kind, Schema, SchemaRef, Struct, TIME_MILLIS, Value, logical};
 use num_bigint::BigInt;
 
 use crate::avro::anything;
 use crate::avro::input::Input;
-use crate::avro::names::DAY;
 use crate::avro::reader::{Entries, Items, Narrow, Plan, Resolved, Step};
 use crate::avro::stop::{Stop, fault, misfit, within};
 use crate::room::Room;
@@ -261,7 +260,11 @@ pub(crate) fn symbol<'a>(
 #[inline]
 pub(crate) fn time(input: &mut Input<'_>) -> Result<i32, Box<Stop>> {
     let millis = input.int()?;
-    if DAY.contains(&millis) { Ok(millis) } else { Err(fault("a time is not within a day")) }
+    if TIME_MILLIS.contains(&millis) {
+        Ok(millis)
+    } else {
+        Err(fault("a time is not within a day"))
+    }
 }
 
 /// The bytes of a decimal's digits.

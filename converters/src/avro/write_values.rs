@@ -1,10 +1,9 @@
 //! Writes a value at a time: the definition of right for the way by columns.
 
-use millrace_api::data::Value;
+use millrace_api::data::{TIME_MILLIS, Value};
 
 use crate::avro::anything;
 use crate::avro::encode::{append_bytes, append_long, append_padded};
-use crate::avro::names::DAY;
 use crate::avro::writer::{Null, Plan, Shape, Step};
 use crate::json::Fault;
 
@@ -131,7 +130,7 @@ pub(crate) fn no_symbol() -> Fault {
 }
 
 pub(crate) fn append_time(millis: i32, out: &mut Vec<u8>) -> Result<(), Fault> {
-    if !DAY.contains(&millis) {
+    if !TIME_MILLIS.contains(&millis) {
         return Err(Fault::new("a time is not within a day"));
     }
     append_long(millis.into(), out);

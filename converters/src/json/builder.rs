@@ -5,7 +5,7 @@
 
 use arrow::array::ArrayRef;
 use millrace_api::data::json::{Number, Reader, SyntaxError, Token};
-use millrace_api::data::{Kind, SchemaRef, Value};
+use millrace_api::data::{Kind, SchemaRef, TIME_MILLIS, Value};
 
 use crate::cells;
 use crate::cells::{Cells, Unfit, offset, scaled, to_i256};
@@ -16,8 +16,6 @@ use crate::json::text::decode_base64;
 use crate::json::unfold::take_room;
 use crate::json::value::{is_object, is_union};
 use crate::json::{Dialect, ROOM, Rules};
-
-const MILLIS_A_DAY: i32 = 86_400_000;
 
 /// The row is not regular: [`to_value`] decides about it.
 ///
@@ -312,7 +310,7 @@ fn append_number(cells: &mut Cells, number: Number<'_>) -> Result<(), Odd> {
         Cells::Date(cells) => cells.push(number.to_i32_exact().ok_or(Odd)?),
         Cells::Time(cells) => {
             let millis = number.to_i32_exact().ok_or(Odd)?;
-            if !(0..=MILLIS_A_DAY).contains(&millis) {
+            if !TIME_MILLIS.contains(&millis) {
                 return Err(Odd);
             }
             cells.push(millis);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use millrace_api::data::json::Number;
-use millrace_api::data::{Decimal, Kind, Schema, SchemaRef, Struct, Value};
+use millrace_api::data::{Decimal, Kind, Schema, SchemaRef, Struct, TIME_MILLIS, Value};
 use num_bigint::BigInt;
 
 use crate::json::fault::Fault;
@@ -14,8 +14,6 @@ use crate::json::text::decode_base64;
 use crate::json::union::choose;
 use crate::json::value::{is_object, is_union, logical_of};
 use crate::json::{Dialect, Rules};
-
-const MILLIS_A_DAY: i32 = 86_400_000;
 
 /// The value that a node is, coerced to the schema; no node is a field that is not there.
 pub(crate) fn to_value(
@@ -109,7 +107,7 @@ fn logical(schema: &Schema, name: &str, node: &Node<'_>) -> Result<Value, Fault>
 }
 
 fn time(millis: i32) -> Result<Value, Fault> {
-    if (0..=MILLIS_A_DAY).contains(&millis) {
+    if TIME_MILLIS.contains(&millis) {
         Ok(Value::Time(millis))
     } else {
         Err(Fault::new(

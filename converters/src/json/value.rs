@@ -1,6 +1,8 @@
 //! Writes one value as JSON: the definition of what the columnar encoder must equal.
 
-use millrace_api::data::{Decimal, Field, Kind, Schema, Value, append_integer, logical};
+use millrace_api::data::{
+    Decimal, Field, Kind, Schema, TIME_MILLIS, Value, append_integer, logical,
+};
 
 use crate::json::fault::Fault;
 use crate::json::text::{append_base64, append_boolean, append_double, append_single, append_text};
@@ -8,8 +10,6 @@ use crate::json::{DecimalFormat, Dialect, Rules};
 
 pub(crate) const MISSING: &str =
     "Conversion error: null value for field that is required and has no default value";
-
-const MILLIS_A_DAY: i32 = 86_400_000;
 
 type Result = std::result::Result<(), Fault>;
 
@@ -121,7 +121,7 @@ fn append_logical(
 }
 
 pub(crate) fn append_time(millis: i32, out: &mut Vec<u8>) -> Result {
-    if !(0..=MILLIS_A_DAY).contains(&millis) {
+    if !TIME_MILLIS.contains(&millis) {
         return Err(Fault::new(
             "Kafka Connect Time type should not have any date fields set to non-zero values.",
         ));

@@ -6,7 +6,7 @@ use arrow::datatypes::{
     DataType, Date32Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
     Int64Type, Time32MillisecondType, TimestampMillisecondType, i256,
 };
-use millrace_api::data::civil_from_days;
+use millrace_api::data::{TIME_MILLIS, civil_from_days};
 
 use crate::cells::minimal;
 use crate::json::Fault;
@@ -16,8 +16,6 @@ use crate::protobuf::write::{FieldWriter, MessageWriter, Shape, To};
 use crate::varint::{append_varint, to_zigzag};
 
 type Result<T> = std::result::Result<T, Fault>;
-
-const MILLIS_A_DAY: i32 = 86_400_000;
 
 /// A column ready to be written.
 pub(crate) struct Cells<'a> {
@@ -367,7 +365,7 @@ fn append_numbers(numbers: &[i64], out: &mut Vec<u8>) {
 }
 
 fn append_time(millis: i32, out: &mut Vec<u8>) -> Result<()> {
-    if !(0..=MILLIS_A_DAY).contains(&millis) {
+    if !TIME_MILLIS.contains(&millis) {
         return Err(Fault::new(
             "Time values must use number of millis greater than 0 and less than 86400000",
         ));

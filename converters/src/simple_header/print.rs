@@ -4,9 +4,7 @@ use std::fmt::{self, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use millrace_api::data::{Value, civil_from_days};
-
-const MILLIS_A_DAY: i64 = 86_400_000;
+use millrace_api::data::{MILLIS_A_DAY, Value, civil_from_days};
 
 /// A value on its own: strings without quotes.
 pub(super) fn text(value: &Value) -> String {

@@ -8,8 +8,8 @@ use arrow::array::StringViewArray;
 use arrow::buffer::ScalarBuffer;
 use bytes::Bytes;
 use millrace_api::data::{
-    Column, Decimal, Header, Headers, Kind, Records, Schema, SchemaBuilder, SchemaRef, Struct,
-    Value, logical,
+    Column, Decimal, Header, Headers, Kind, MILLIS_A_DAY, Records, Schema, SchemaBuilder,
+    SchemaRef, Struct, Value, logical,
 };
 use num_bigint::BigInt;
 use proptest::collection::vec;
@@ -22,7 +22,6 @@ const ROWS: Range<usize> = 0..40;
 
 /// The years 1 to 9999, which every format can write.
 const DAYS: Range<i32> = -719_162..2_932_897;
-const MILLIS_A_DAY: i32 = 86_400_000;
 
 /// Which schemas and values to make.
 #[derive(Clone, Debug)]
@@ -143,20 +142,9 @@ impl Shape {
     }
 
     fn leaves(&self) -> BoxedStrategy<SchemaRef> {
-        const KINDS: [Kind; 9] = [
-            Kind::Int8,
-            Kind::Int16,
-            Kind::Int32,
-            Kind::Int64,
-            Kind::Float32,
-            Kind::Float64,
-            Kind::Boolean,
-            Kind::String,
-            Kind::Bytes,
-        ];
         let scales = if self.beyond_arrow { -5..100 } else { 0..20 };
         let builders = prop_oneof![
-            6 => select(&KINDS[..]).prop_map(Schema::builder),
+            6 => select(Kind::PRIMITIVES).prop_map(Schema::builder),
             1 => scales.prop_map(Schema::decimal_builder),
             1 => Just(Schema::date_builder()),
             1 => Just(Schema::time_builder()),
@@ -214,12 +202,9 @@ impl Shape {
     fn present(&self, schema: &SchemaRef) -> BoxedStrategy<Value> {
         match (schema.kind(), schema.name().unwrap_or("")) {
             (Kind::Int32, logical::DATE) => DAYS.prop_map(Value::Date).boxed(),
-            (Kind::Int32, logical::TIME) => (0..MILLIS_A_DAY).prop_map(Value::Time).boxed(),
+            (Kind::Int32, logical::TIME) => (0..MILLIS_A_DAY as i32).prop_map(Value::Time).boxed(),
             (Kind::Int64, logical::TIMESTAMP) => (DAYS, 0..MILLIS_A_DAY)
-                .prop_map(|(day, millis)| {
-                    let midnight = i64::from(day) * i64::from(MILLIS_A_DAY);
-                    Value::Timestamp(midnight + i64::from(millis))
-                })
+                .prop_map(|(day, millis)| Value::Timestamp(i64::from(day) * MILLIS_A_DAY + millis))
                 .boxed(),
             (Kind::Bytes, logical::DECIMAL) => self.decimals(schema),
             (Kind::Int8, _) => any::<i8>().prop_map(Value::Int8).boxed(),

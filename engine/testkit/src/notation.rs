@@ -10,27 +10,10 @@ use std::sync::Arc;
 use arrow::buffer::ScalarBuffer;
 use bytes::Bytes;
 use millrace_api::data::{
-    Column, Decimal, Field, Header, Headers, Kind, Records, Schema, SchemaBuilder, SchemaRef,
-    Struct, Value, java_double, java_single, logical,
+    Column, Decimal, Field, Header, Headers, Kind, MILLIS_A_DAY, Records, Schema, SchemaBuilder,
+    SchemaRef, Struct, Value, java_double, java_single, logical,
 };
 use serde_json::{Map, Value as Json, json};
-
-const KINDS: [(&str, Kind); 12] = [
-    ("int8", Kind::Int8),
-    ("int16", Kind::Int16),
-    ("int32", Kind::Int32),
-    ("int64", Kind::Int64),
-    ("float32", Kind::Float32),
-    ("float64", Kind::Float64),
-    ("boolean", Kind::Boolean),
-    ("string", Kind::String),
-    ("bytes", Kind::Bytes),
-    ("array", Kind::Array),
-    ("map", Kind::Map),
-    ("struct", Kind::Struct),
-];
-
-const DAY: i64 = 86_400_000;
 
 /// A run of records that share topic, partition and schemas, as rows.
 pub fn read_records(written: &[&Json]) -> Records {
@@ -115,8 +98,8 @@ fn builder(word: &str, written: &Json) -> SchemaBuilder {
         ("array", _) => Schema::array_builder(of("values")),
         ("map", _) => Schema::map_builder(of("keys"), of("values")),
         _ => {
-            let kind = KINDS.iter().find(|(known, _)| *known == name);
-            Schema::builder(kind.unwrap_or_else(|| panic!("a type: {name}")).1)
+            let kind = Kind::ALL.into_iter().find(|kind| kind.name().to_lowercase() == name);
+            Schema::builder(kind.unwrap_or_else(|| panic!("a type: {name}")))
         }
     };
     builder.with_optional(optional)
@@ -288,7 +271,9 @@ fn write_value(schema: Option<&SchemaRef>, value: &Value) -> Json {
             json!({"decimal": format!("{}:{}", number.unscaled, number.scale)})
         }
         // Without a schema Java cannot tell the three apart.
-        Value::Date(days) if schema.is_none() => json!({"timestamp": i64::from(*days) * DAY}),
+        Value::Date(days) if schema.is_none() => {
+            json!({"timestamp": i64::from(*days) * MILLIS_A_DAY})
+        }
         Value::Time(millis) if schema.is_none() => json!({"timestamp": millis}),
         Value::Date(days) => json!({"date": days}),
         Value::Time(millis) => json!({"time": millis}),

@@ -102,7 +102,7 @@ fn java_trim(text: &str) -> &str {
 fn kind(name: &str) -> Result<Kind> {
     let name = java_trim(name);
     let upper = name.to_uppercase();
-    let kind = value::ALL_KINDS.into_iter().find(|kind| kind.name() == upper);
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == upper);
     match kind {
         Some(kind) if value::TARGETS.contains(&kind) => Ok(kind),
         Some(kind) => Err(Error::config(format!(

@@ -8,11 +8,10 @@ mod zones;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use millrace_api::data::MILLIS_A_DAY as DAY;
 use millrace_api::{Error, Result};
 
 use self::clock::Clock;
-
-const DAY: i64 = 86_400_000;
 
 const MONTHS: [&str; 12] = [
     "January",

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use millrace_api::Result;
-use millrace_api::data::{Column, Kind, Records, Schema, Struct, Value, civil_from_days};
+use millrace_api::data::{
+    Column, Kind, MILLIS_A_DAY, Records, Schema, Struct, Value, civil_from_days,
+};
 
 /// Longer texts are cut.
 const MAX_CHARS: usize = 160;
-/// A day's milliseconds.
-const DAY: i64 = 86_400_000;
 const CONNECT: &str = "org.apache.kafka.connect.data.";
 
 /// What a record holds, by where it holds it.
@@ -114,7 +114,11 @@ fn text(value: &Value) -> String {
         Value::Date(days) => day(i64::from(*days)),
         Value::Time(millis) => time(i64::from(*millis)),
         Value::Timestamp(millis) => {
-            format!("{}T{}Z", day(millis.div_euclid(DAY)), time(millis.rem_euclid(DAY)))
+            format!(
+                "{}T{}Z",
+                day(millis.div_euclid(MILLIS_A_DAY)),
+                time(millis.rem_euclid(MILLIS_A_DAY))
+            )
         }
         other => other.to_string(),
     }

@@ -1,6 +1,14 @@
 //! Counts days: which date a day since the epoch is, and back, in the Gregorian calendar, the
 //! Julian one, and the one of Java's that goes from this to that (`java.util.GregorianCalendar`).
 
+use std::ops::RangeInclusive;
+
+/// Milliseconds of a day.
+pub const MILLIS_A_DAY: i64 = 86_400_000;
+
+/// What a `Time` may be: midnight is also the end of the day (`Time.fromLogical` in Java).
+pub const TIME_MILLIS: RangeInclusive<i32> = 0..=MILLIS_A_DAY as i32;
+
 /// 15 October 1582, the first day of the Gregorian calendar in `java.util`; the day before is
 /// 4 October in the Julian one.
 pub const FIRST_GREGORIAN_DAY: i64 = -141_427;

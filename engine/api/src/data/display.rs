@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use num_bigint::{BigInt, Sign};
 
-use crate::data::calendar::java_date_from_days;
+use crate::data::calendar::{MILLIS_A_DAY, java_date_from_days};
 use crate::data::hash_order::{in_hash_map_order, java_hash};
 use crate::data::{Decimal, Struct, Value};
 
@@ -211,8 +211,6 @@ impl fmt::Display for Decimal {
         write!(f, "{sign}{first}{point}{rest}E{adjusted:+}")
     }
 }
-
-pub(super) const MILLIS_A_DAY: i64 = 86_400_000;
 
 /// Appends `java.util.Date.toString` in UTC: `Wed Dec 06 03:54:49 UTC 2023`. Years before the first
 /// count backwards, and nothing says so.

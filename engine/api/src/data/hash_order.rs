@@ -5,9 +5,7 @@
 
 use num_bigint::{BigInt, Sign};
 
-use crate::data::{Decimal, Value};
-
-const MILLIS_A_DAY: i64 = 86_400_000;
+use crate::data::{Decimal, MILLIS_A_DAY, Value};
 
 /// The entries in the order of a new `HashMap` that took them in this order. Entries whose keys
 /// have a hash that changes from run to run (byte arrays, structs) stay in the order they have.

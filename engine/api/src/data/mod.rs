@@ -13,8 +13,8 @@ mod schema;
 mod value;
 
 pub use calendar::{
-    FIRST_GREGORIAN_DAY, civil_from_days, days_from_civil, days_from_java_date, days_from_julian,
-    java_date_from_days, julian_from_days,
+    FIRST_GREGORIAN_DAY, MILLIS_A_DAY, TIME_MILLIS, civil_from_days, days_from_civil,
+    days_from_java_date, days_from_julian, java_date_from_days, julian_from_days,
 };
 pub use column::Column;
 pub use display::{

@@ -5,12 +5,10 @@ mod literal;
 use std::collections::HashMap;
 
 use self::literal::{number, temporal};
-use super::{Kind, Schema, SchemaRef, Value, logical};
+use super::{Kind, MILLIS_A_DAY, Schema, SchemaRef, Value, logical};
 
 /// How deep arrays and maps may nest; deeper text is just text.
 const MAX_DEPTH: usize = 200;
-
-const MILLIS_A_DAY: i64 = 86_400_000;
 
 /// A value with its schema; null has none.
 type Guess = (Option<SchemaRef>, Value);

@@ -10,11 +10,9 @@ use arrow::datatypes::{
 };
 
 use super::cells;
-use super::display::{
-    MILLIS_A_DAY, append_integer, append_java_date, append_java_double, append_java_single,
-};
+use super::display::{append_integer, append_java_date, append_java_double, append_java_single};
 use crate::Result;
-use crate::data::{SchemaRef, Value, json};
+use crate::data::{MILLIS_A_DAY, SchemaRef, Value, json};
 
 /// Prints the rows of one column; [`Column::printer`](crate::data::Column::printer) makes it.
 pub struct Printer<'a>(Rows<'a>);

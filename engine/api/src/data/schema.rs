@@ -54,6 +54,25 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them, in Java's order.
+    pub const ALL: [Self; 12] = [
+        Self::Int8,
+        Self::Int16,
+        Self::Int32,
+        Self::Int64,
+        Self::Float32,
+        Self::Float64,
+        Self::Boolean,
+        Self::String,
+        Self::Bytes,
+        Self::Array,
+        Self::Map,
+        Self::Struct,
+    ];
+
+    /// Those that hold no others (`Schema.Type.isPrimitive` in Java).
+    pub const PRIMITIVES: &[Self] = Self::ALL.split_at(9).0;
+
     /// The name in upper case, as Java's messages print it.
     pub fn name(self) -> &'static str {
         match self {

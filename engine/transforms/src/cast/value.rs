@@ -4,26 +4,11 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use millrace_api::data::{Decimal, Kind, Schema, Value};
+use millrace_api::data::{Decimal, Kind, MILLIS_A_DAY, Schema, Value};
 use millrace_api::{Error, Result};
 
 use crate::java_number::{double_value, float_value, floating_text, long_value};
 use crate::simple_date_format::SimpleDateFormat;
-
-pub(super) const ALL_KINDS: [Kind; 12] = [
-    Kind::Int8,
-    Kind::Int16,
-    Kind::Int32,
-    Kind::Int64,
-    Kind::Float32,
-    Kind::Float64,
-    Kind::Boolean,
-    Kind::String,
-    Kind::Bytes,
-    Kind::Array,
-    Kind::Map,
-    Kind::Struct,
-];
 
 /// What can be cast to.
 pub(super) const TARGETS: [Kind; 8] = [
@@ -36,8 +21,6 @@ pub(super) const TARGETS: [Kind; 8] = [
     Kind::Boolean,
     Kind::String,
 ];
-
-const MILLIS_A_DAY: i64 = 86_400_000;
 
 pub(super) fn names(kinds: &[Kind]) -> String {
     let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
@@ -57,11 +40,11 @@ pub(super) fn cast(schema: Option<&Schema>, value: &Value, target: Kind) -> Resu
             value.java_class()
         )));
     };
-    if !ALL_KINDS[..9].contains(&kind) {
+    if !Kind::PRIMITIVES.contains(&kind) {
         return Err(Error::data(format!(
             "Cast transformation does not support casting from {}; supported types are {}",
             kind.name(),
-            names(&ALL_KINDS[..9])
+            names(Kind::PRIMITIVES)
         )));
     }
     if target == Kind::String {

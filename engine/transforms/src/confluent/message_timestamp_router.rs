@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use millrace_api::config::Config;
 use millrace_api::config::validators::non_empty_list;
-use millrace_api::data::{Records, RowError, Value};
+use millrace_api::data::{MILLIS_A_DAY, Records, RowError, Value};
 use millrace_api::{Error, Props, Result, Transformation};
 
 use super::json_path::member;
 use crate::simple_date_format::SimpleDateFormat;
 use crate::timestamp_router::DatedTopics;
 use crate::topics::route;
-
-const DAY: i64 = 86_400_000;
 
 #[derive(Config, Debug)]
 pub(crate) struct MessageTimestampRouterConfig {
@@ -63,7 +61,7 @@ impl MessageTimestampRouter {
         match found {
             Some(Value::Int64(millis) | Value::Timestamp(millis)) => Ok(*millis),
             Some(Value::Int32(millis)) => Ok((*millis).into()),
-            Some(Value::Date(days)) => Ok(i64::from(*days) * DAY),
+            Some(Value::Date(days)) => Ok(i64::from(*days) * MILLIS_A_DAY),
             Some(Value::String(text)) => self.format.parse(text).ok_or_else(|| {
                 Error::data("a timestamp does not have the form of message.timestamp.format")
                     .context("format", &self.pattern)

@@ -7,14 +7,12 @@ use arrow::datatypes::{
     DataType, Date32Type, Int64Type, Time32MillisecondType, TimestampMillisecondType,
 };
 use millrace_api::config::ConfigEnum;
-use millrace_api::data::{Kind, Schema, SchemaRef, Value, logical};
+use millrace_api::data::{Kind, MILLIS_A_DAY, Schema, SchemaRef, Value, logical};
 use millrace_api::{Error, Result};
 
 use super::Precision;
 use crate::refused::Refused;
 use crate::simple_date_format::SimpleDateFormat;
-
-const MILLIS_A_DAY: i64 = 86_400_000;
 
 /// How a moment is written.
 #[derive(Clone, Copy, Debug, PartialEq, ConfigEnum)]

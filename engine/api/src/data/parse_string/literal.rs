@@ -3,9 +3,7 @@
 use num_bigint::BigInt;
 
 use crate::data::calendar::{FIRST_GREGORIAN_DAY, days_from_civil, days_from_julian};
-use crate::data::{Decimal, Schema, SchemaRef, Value};
-
-const MILLIS_A_DAY: i64 = 86_400_000;
+use crate::data::{Decimal, MILLIS_A_DAY, Schema, SchemaRef, Value};
 
 /// Longer numbers are taken for text: reading them would take longer than they are worth.
 const MAX_NUMBER: usize = 10_000;
