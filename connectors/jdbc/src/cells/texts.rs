@@ -1,111 +1,84 @@
-//! Holds texts: their bytes one after the other, which are looked at together.
+//! Holds texts, whose bytes are looked at together.
 
-use arrow::array::{Array, StringArray, StringViewArray};
-use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::array::{ArrayBuilder, StringViewArray, StringViewBuilder};
 
 use super::{Misfit, not_utf8};
 
 /// The cells of a column of texts.
-///
-/// Invariant: `bytes` is UTF-8, also between any two of `ends`.
 #[derive(Debug, Default)]
 pub(crate) struct Texts {
+    cells: StringViewBuilder,
+    /// The bytes of cells to be, one after the other.
     bytes: Vec<u8>,
-    /// Where each cell ends; it begins where the one before ends.
-    ends: Vec<i32>,
-    present: Vec<bool>,
+    /// Where each of those ends; none is null.
+    ends: Vec<Option<usize>>,
 }
 
 impl Texts {
     /// Room for so many.
     pub(super) fn with_capacity(rows: usize) -> Self {
-        let (ends, present) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-        Self { bytes: Vec::new(), ends, present }
+        let cells = StringViewBuilder::with_capacity(rows);
+        Self { cells, bytes: Vec::new(), ends: Vec::new() }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.cells.len()
     }
 
     pub(super) fn append_null(&mut self) {
-        self.ends.push(self.ends.last().copied().unwrap_or(0));
-        self.present.push(false);
+        self.cells.append_null();
     }
 
     /// Appends a text.
     pub(super) fn append(&mut self, text: &str) -> Result<(), Misfit> {
-        self.push(text.as_bytes())
-    }
-
-    /// Appends bytes that may be text.
-    #[inline]
-    fn push(&mut self, bytes: &[u8]) -> Result<(), Misfit> {
-        let end = i32::try_from(self.bytes.len() + bytes.len());
-        let end = end.map_err(|_| Misfit::new("more text than a batch holds"))?;
-        self.bytes.extend_from_slice(bytes);
-        self.ends.push(end);
-        self.present.push(true);
-        Ok(())
+        append(&mut self.cells, text)
     }
 
     /// Appends texts that must be UTF-8, up to the first that is not: its number comes with what is
     /// wrong with it.
+    ///
+    /// All are looked at at once: texts are short, and asking for each costs more than to look at
+    /// it, and to copy it once more.
     pub(crate) fn append_all<'a>(
         &mut self,
         fields: impl Iterator<Item = Option<&'a [u8]>>,
     ) -> Result<(), (usize, Misfit)> {
-        let (rows, bytes) = (self.len(), self.bytes.len());
-        let mut outcome = Ok(());
-        for (row, field) in fields.enumerate() {
-            match field {
-                None => self.append_null(),
-                Some(field) => {
-                    if let Err(misfit) = self.push(field) {
-                        outcome = Err((row, misfit));
-                        break;
-                    }
-                }
-            }
+        self.bytes.clear();
+        self.ends.clear();
+        for field in fields {
+            self.bytes.extend_from_slice(field.unwrap_or_default());
+            self.ends.push(field.map(|_| self.bytes.len()));
         }
-        // All at once: texts are short, and asking for each costs more than looking at it.
-        let added = str::from_utf8(&self.bytes[bytes..]);
-        let are_whole = |text: &str| {
-            let ends = self.ends[rows..].iter();
-            ends.fold(true, |all, end| all & text.is_char_boundary(*end as usize - bytes))
-        };
-        if added.is_ok_and(are_whole) {
-            return outcome;
-        }
-        let mut start = bytes;
-        for row in rows..self.len() {
-            let end = self.ends[row] as usize;
-            if str::from_utf8(&self.bytes[start..end]).is_err() {
-                self.bytes.truncate(start);
-                self.ends.truncate(row);
-                self.present.truncate(row);
-                return Err((row - rows, not_utf8()));
-            }
+        let (text, mut start) = (valid(&self.bytes), 0);
+        for (row, end) in self.ends.iter().enumerate() {
+            let Some(end) = *end else {
+                self.cells.append_null();
+                continue;
+            };
+            // Behind what is valid there is nothing, and nothing between the halves of a character.
+            let cell = text.get(start..end).ok_or_else(not_utf8);
+            cell.and_then(|cell| append(&mut self.cells, cell)).map_err(|misfit| (row, misfit))?;
             start = end;
         }
-        outcome
+        Ok(())
     }
 
     /// All cells. Starts afresh, with room for as many.
     pub(super) fn finish(&mut self) -> StringViewArray {
-        let rows = self.len();
-        let fresh = Self::with_capacity(rows);
-        let Self { bytes, ends, present } = std::mem::replace(self, fresh);
-        self.bytes.reserve(bytes.len().min(1 << 20));
-        let mut offsets = Vec::with_capacity(rows + 1);
-        offsets.push(0);
-        offsets.extend_from_slice(&ends);
-        let nulls = present.contains(&false).then(|| NullBuffer::from(present));
-        let offsets = OffsetBuffer::new(offsets.into());
-        let texts = StringArray::new(offsets, bytes.into(), nulls);
-        debug_assert_eq!(texts.len(), rows);
-        // Views of the same bytes.
-        StringViewArray::from(&texts)
+        let fresh = Self::with_capacity(self.len());
+        std::mem::replace(self, fresh).cells.finish()
     }
+}
+
+fn append(cells: &mut StringViewBuilder, text: &str) -> Result<(), Misfit> {
+    cells.try_append_value(text).map_err(|_| Misfit::new("more text than a batch holds"))
+}
+
+/// These bytes up to the first that is not UTF-8.
+fn valid(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap_or_else(|error| {
+        str::from_utf8(&bytes[..error.valid_up_to()]).expect("it was found to be valid")
+    })
 }
 
 #[cfg(test)]
