@@ -144,7 +144,7 @@ impl Run {
 }
 
 /// Where a row is: its run, which part of that, and its place there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct At {
     run: usize,
     deletes: bool,

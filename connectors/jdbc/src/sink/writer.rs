@@ -1,5 +1,6 @@
 //! Writes a batch in one transaction, and finds the rows that the database does not take.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -17,7 +18,8 @@ use crate::sink::shape::{Shape, ShapeField};
 use crate::sink::tables::{Fitting, Tables};
 use crate::table::Quoting;
 
-/// Takes rows that cannot be written. An error ends the transaction.
+/// Takes rows that cannot be written, while no transaction is open: it may wait for others. After an
+/// error nothing of the batch is written.
 #[async_trait::async_trait]
 pub(super) trait Rejects: Send + Sync {
     async fn reject(&self, refused: Refused) -> Result<()>;
@@ -118,16 +120,17 @@ impl Writer {
         rejects: &dyn Rejects,
     ) -> Result<()> {
         let mut is_second_try = false;
+        let mut rejected = HashSet::new();
         loop {
             let fits = self.fit(target, batch).await?;
-            let quick = Transaction { manner: &self.manner, fits: &fits, rejects: None };
-            let mut written = match fits.refused.is_empty() {
-                true => quick.run(target, batch, ledger.as_deref_mut()).await,
+            let quick = Transaction { manner: &self.manner, fits: &fits, without: None };
+            let mut written = match fits.refused.is_empty() && rejected.is_empty() {
+                true => quick.run(target, batch, ledger.as_deref_mut()).await.map(|_| ()),
                 false => Err(Error::data("some rows have no place")),
             };
             if written.as_ref().is_err_and(|error| error.kind() == ErrorKind::Data) {
-                let careful = Transaction { rejects: Some(rejects), ..quick };
-                written = careful.run(target, batch, ledger.as_deref_mut()).await;
+                let mut careful = Careful { fits: &fits, rejects, rejected: &mut rejected };
+                written = careful.write(&self.manner, target, batch, ledger.as_deref_mut()).await;
             }
             let Err(error) = written.map_err(no_longer_data) else { return Ok(()) };
             if error.is_retriable() || is_second_try || !self.any_changed(target, &fits).await? {
@@ -171,24 +174,69 @@ impl Writer {
     }
 }
 
-/// One way to write a batch: with `rejects` each row that is at fault is looked for and rejected;
-/// without, it ends the transaction.
+/// Writes what of a batch can be written. Rows that are at fault are found in a transaction that is
+/// given up, rejected while none is open, and left out of the next.
+struct Careful<'a> {
+    fits: &'a Fits,
+    rejects: &'a dyn Rejects,
+    /// These are not tried again.
+    rejected: &'a mut HashSet<Row>,
+}
+
+impl Careful<'_> {
+    async fn write(
+        &mut self,
+        manner: &Manner,
+        target: &mut dyn Target,
+        batch: &Batch,
+        mut ledger: Option<&mut Ledger>,
+    ) -> Result<()> {
+        loop {
+            let without = Some(&*self.rejected);
+            let transaction = Transaction { manner, fits: self.fits, without };
+            let at_fault = transaction.run(target, batch, ledger.as_deref_mut()).await?;
+            if at_fault.is_empty() {
+                return Ok(());
+            }
+            for (row, refused) in at_fault {
+                self.rejects.reject(refused).await?;
+                self.rejected.insert(row);
+            }
+            if ledger.is_some() {
+                // The worker's offsets wait for them by themselves; the ledger's do not.
+                self.rejects.settle().await?;
+            }
+        }
+    }
+}
+
+/// A row of a batch: its table's place there, and its own in the table's runs.
+type Row = (usize, At);
+
+/// One way to write a batch: `without` these rows, of the others each that is at fault is looked
+/// for; else one ends the transaction.
+#[derive(Clone, Copy)]
 struct Transaction<'a> {
     manner: &'a Manner,
     fits: &'a Fits,
-    rejects: Option<&'a dyn Rejects>,
+    without: Option<&'a HashSet<Row>>,
 }
 
 impl Transaction<'_> {
-    /// All or nothing. After a passing error the connection is of no use.
+    /// All or nothing: nothing where rows are at fault, which it gives. After a passing error the
+    /// connection is of no use.
     async fn run(
         &self,
         target: &mut dyn Target,
         batch: &Batch,
         ledger: Option<&mut Ledger>,
-    ) -> Result<()> {
+    ) -> Result<Vec<(Row, Refused)>> {
         let written = self.attempt(target, batch, ledger).await;
-        if written.as_ref().is_err_and(|error| !error.is_retriable()) {
+        let is_open = match &written {
+            Ok(at_fault) => !at_fault.is_empty(),
+            Err(error) => !error.is_retriable(),
+        };
+        if is_open {
             target.execute("ROLLBACK").await?;
         }
         written
@@ -199,54 +247,62 @@ impl Transaction<'_> {
         target: &mut dyn Target,
         batch: &Batch,
         mut ledger: Option<&mut Ledger>,
-    ) -> Result<()> {
+    ) -> Result<Vec<(Row, Refused)>> {
         target.execute(self.manner.dialect.grammar().begin()).await?;
         if let Some(ledger) = &mut ledger
             && ledger.check(target, batch).await?
         {
-            return target.execute("ROLLBACK").await;
+            return target.execute("ROLLBACK").await.map(|()| Vec::new());
         }
-        for runs in batch.tables() {
-            for group in plan(runs, self.manner.action, self.rejects.is_none())? {
-                self.write_group(target, runs, &group).await?;
+        let mut at_fault = Vec::new();
+        for (table, runs) in batch.tables().enumerate() {
+            for group in plan(runs, self.manner.action, self.without.is_none())? {
+                at_fault.extend(self.write_group(target, table, runs, &group).await?);
             }
+        }
+        if !at_fault.is_empty() {
+            return Ok(at_fault);
         }
         match ledger {
             Some(ledger) => {
-                if let Some(rejects) = self.rejects {
-                    rejects.settle().await?;
-                }
                 ledger.write(target, batch).await?;
                 target.execute("COMMIT").await?;
                 ledger.committed();
-                Ok(())
             }
-            None => target.execute("COMMIT").await,
+            None => target.execute("COMMIT").await?,
         }
+        Ok(at_fault)
     }
 
+    /// Gives the rows that are at fault; none are where these end the transaction.
     async fn write_group(
         &self,
         target: &mut dyn Target,
+        table: usize,
         runs: &[Run],
         group: &Group,
-    ) -> Result<()> {
-        let rows = group.rows();
-        let fitting = match (self.fits.get(&group.shape), self.rejects) {
+    ) -> Result<Vec<(Row, Refused)>> {
+        let mut rows = group.rows();
+        rows.retain(|at| self.without.is_none_or(|without| !without.contains(&(table, *at))));
+        let mut at_fault = Vec::new();
+        let mut refuse = |at, error| at_fault.push(((table, at), refused(at, runs, error)));
+        let fitting = match (self.fits.get(&group.shape), self.without) {
             (Ok(Some(fitting)), _) => fitting,
-            (Ok(None), _) => return Ok(()),
+            (Ok(None), _) => return Ok(at_fault),
             (Err(error), None) => return Err(error),
-            (Err(error), Some(rejects)) => {
-                for at in rows {
-                    rejects.reject(refused(at, runs, error.copied())).await?;
-                }
-                return Ok(());
+            (Err(error), Some(_)) => {
+                rows.into_iter().for_each(|at| refuse(at, error.copied()));
+                return Ok(at_fault);
             }
         };
+        if rows.is_empty() {
+            return Ok(at_fault);
+        }
         let arrays = group.arrays(runs, &rows)?;
-        let Some(rejects) = self.rejects else {
-            return target.write(&self.manner.write(group, fitting, &arrays)).await;
-        };
+        if self.without.is_none() {
+            let written = target.write(&self.manner.write(group, fitting, &arrays)).await;
+            return written.map(|()| at_fault);
+        }
         // Halves of halves are written, until each row that is at fault stands alone: what is yet
         // to be written, the next part last.
         let mut parts = vec![(0, rows.len())];
@@ -260,8 +316,7 @@ impl Transaction<'_> {
                     target.execute("ROLLBACK TO SAVEPOINT millrace_part").await?;
                     target.execute("RELEASE SAVEPOINT millrace_part").await?;
                     if len == 1 {
-                        let error = self.manner.with_key(error, group, &part);
-                        rejects.reject(refused(rows[start], runs, error)).await?;
+                        refuse(rows[start], self.manner.with_key(error, group, &part));
                     } else {
                         let half = len / 2;
                         parts.extend([(start + half, len - half), (start, half)]);
@@ -270,7 +325,7 @@ impl Transaction<'_> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(at_fault)
     }
 }
 

@@ -10,7 +10,7 @@ use millrace_testkit::plugin_host::run;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use crate::sink_host::{Sink, partition, records, sink_props};
+use crate::sink_host::{Reports, Sink, partition, records, sink_props};
 use crate::sink_sqlite::{orders, query};
 use crate::sqlite::File;
 
@@ -170,6 +170,58 @@ fn nothing_is_written_when_a_record_must_not_be_passed_over() {
         let text = sink.fail(&[records(0, Column::nulls(10), orders(&rows))]).await;
         assert!(text.contains("Tolerance exceeded") && text.contains("offset: 5"), "{text}");
         assert_eq!(query(&file, COUNT).await, "0");
+    });
+}
+
+/// Takes reports for as long as it can write to the database itself, which takes one writer.
+struct Writes(SqliteConnectOptions, Reports);
+
+impl Writes {
+    async fn write(&self) {
+        let mut connection = self.0.connect().await.unwrap();
+        let written = sqlx::raw_sql("UPDATE others SET n = n + 1").execute(&mut connection).await;
+        written.expect("no transaction is open");
+    }
+}
+
+#[async_trait]
+impl ErrantRecordReporter for Writes {
+    async fn report(&self, records: &SinkRecords, row: usize, error: Error) -> Result<()> {
+        self.write().await;
+        self.1.report(records, row, error).await
+    }
+
+    async fn settle(&self) -> Result<()> {
+        self.write().await;
+        Ok(())
+    }
+}
+
+/// A queue that is full or away would hold the locks of the transaction, too.
+#[test]
+fn no_transaction_is_open_while_a_row_is_reported() {
+    run(async {
+        for more in [&[][..], &[("exactly.once", "transactional")]] {
+            let file = File::new(
+                "CREATE TABLE orders (id INTEGER PRIMARY KEY CHECK (id % 4 <> 1), name TEXT);
+                 CREATE TABLE others (n INTEGER); INSERT INTO others VALUES (0)",
+            )
+            .await;
+            let options = SqliteConnectOptions::new().filename(file.path());
+            let writes = Arc::new(Writes(options.busy_timeout(Duration::ZERO), Reports::default()));
+            let reporter = Arc::clone(&writes) as Arc<dyn ErrantRecordReporter>;
+            let context = SinkContext::new("sink", Some(reporter));
+            let mut sink =
+                Sink::with(&sink_props(&file.url(), more), context, Arc::default()).await;
+            let rows: Vec<_> = (0..10).map(|id| (id, "x")).collect();
+            sink.put(&[records(0, Column::nulls(10), orders(&rows))]).await.unwrap();
+            sink.commit().await.unwrap();
+            assert_eq!(
+                (writes.1.offsets(), query(&file, COUNT).await),
+                (vec![1, 5, 9], "7".into())
+            );
+            assert_ne!(query(&file, "SELECT n FROM others").await, "0");
+        }
     });
 }
 
