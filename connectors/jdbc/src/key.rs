@@ -73,7 +73,7 @@ impl KeyShape {
                 let values = values.iter().map(key).collect();
                 Column::Rows { schema: Some(Arc::clone(&self.schema)), values }
             }
-            Column::Json(texts) => Column::nulls(texts.len()),
+            Column::Json(_) | Column::Objects(_) => Column::nulls(values.len()),
         }
     }
 

@@ -14,6 +14,10 @@ use crate::json::value::append_value;
 
 /// Appends a text that is known to be JSON; a blank one is `null`.
 pub(crate) fn append_canonical(text: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
+    if is_canonical(text.as_bytes()) {
+        out.extend_from_slice(text.as_bytes());
+        return Ok(());
+    }
     let start = out.len();
     let mut reader = Reader::new(text);
     if reader.is_at_end() {
@@ -28,6 +32,23 @@ pub(crate) fn append_canonical(text: &str, out: &mut Vec<u8>) -> Result<(), Faul
             append_value(None, &value, Rules::default(), out)
         }
         Err(Stop::Syntax(error)) => Err(error.into()),
+    }
+}
+
+/// Whether text that is known to be JSON is a value that Java writes as it is, seen at a glance.
+fn is_canonical(text: &[u8]) -> bool {
+    /// Fewer digits than the largest number has.
+    const SAFE_DIGITS: usize = 18;
+    match text {
+        [b'"', inside @ .., b'"'] => {
+            inside.iter().all(|byte| byte.is_ascii() && !matches!(byte, b'"' | b'\\'))
+        }
+        [b'0'] => true,
+        [b'1'..=b'9', digits @ ..] => {
+            digits.len() < SAFE_DIGITS && digits.iter().all(u8::is_ascii_digit)
+        }
+        b"null" | b"true" | b"false" => true,
+        _ => false,
     }
 }
 
@@ -142,6 +163,14 @@ mod tests {
             ("\"\\u00e9\\/\\ud83d\\ude00\"", "\"\u{e9}/\\uD83D\\uDE00\""),
             ("{\"a\":1,\"b\":3,\"a\":{\"c\":true,\"c\":null}}", "{\"a\":{\"c\":null},\"b\":3}"),
             ("1e400", "\"Infinity\""),
+            ("\"plain\u{7f}\"", "\"plain\u{7f}\""),
+            ("\"a\" and \"b\"", "\"a\""),
+            ("999999999999999999", "999999999999999999"),
+            ("9223372036854775808", "-9223372036854775808"),
+            ("007", "7"),
+            ("0", "0"),
+            ("-0", "0"),
+            ("null", "null"),
             ("", "null"),
             ("[1]]", "[1]"),
             (&many, ""),

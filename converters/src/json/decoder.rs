@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{Array, StringViewArray};
-use millrace_api::data::json::{Checked, Reader, Token, check, parse};
+use arrow::array::Array;
+use millrace_api::data::json::{Checked, JsonObjects, Reader, Token, check, parse};
 use millrace_api::data::{Column, RowError, SchemaRef, Value};
 use millrace_api::{Error, Serialized};
 
@@ -147,7 +147,7 @@ impl Decoder {
     /// Reads all rows. As many rows come out, those null that fail.
     pub(crate) fn columns(&mut self, rows: &Serialized, failed: &mut Failures<'_>) -> Vec<Column> {
         if matches!(self.schemas, Schemas::None) {
-            return vec![Column::Json(schemaless(rows, Texts::of(rows), failed))];
+            return vec![schemaless(rows, Texts::of(rows), failed)];
         }
         let failed_before = failed.rows.len();
         if let Ok(columns) = self.read(rows, Self::guess, failed) {
@@ -459,15 +459,23 @@ fn strict(text: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The texts themselves, where every row is strict JSON; else the others are put right.
-fn schemaless(rows: &Serialized, texts: Texts<'_>, failed: &mut Failures<'_>) -> StringViewArray {
+/// The texts themselves, where every row is strict JSON, by member where they have the same; else
+/// the others are put right.
+fn schemaless(rows: &Serialized, texts: Texts<'_>, failed: &mut Failures<'_>) -> Column {
+    let first_unread = match &texts {
+        Texts::All(texts) => match JsonObjects::read(texts) {
+            Ok(objects) => return Column::Objects(objects),
+            Err(row) => row,
+        },
+        Texts::Some(_) => 0,
+    };
     let is_strict = |row: usize| match texts.row(row) {
         None => true,
         Some(text) => text.is_ok_and(|text| matches!(check(text), Ok(Checked::Strict))),
     };
-    let first_odd = (0..rows.len()).find(|row| !is_strict(*row));
+    let first_odd = (first_unread..rows.len()).find(|row| !is_strict(*row));
     let first_odd = match (first_odd, texts) {
-        (None, Texts::All(texts)) => return texts,
+        (None, Texts::All(texts)) => return Column::Json(texts),
         // Only the bytes of null rows are no text.
         (None, Texts::Some(_)) => rows.len(),
         (Some(row), _) => row,
@@ -489,5 +497,5 @@ fn schemaless(rows: &Serialized, texts: Texts<'_>, failed: &mut Failures<'_>) ->
             }
         })
         .collect();
-    assemble(rows, 0, pieces.into_iter())
+    Column::Json(assemble(rows, 0, pieces.into_iter()))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, StringViewArray};
+use millrace_api::data::json::{JsonMember, JsonObjects};
 use millrace_api::data::{Column, RowError, Schema, SchemaRef, Value};
 use millrace_api::{Error, Result};
 
@@ -11,6 +12,7 @@ use crate::json::fault::Fault;
 use crate::json::lru::Lru;
 use crate::json::plan::{Cells, Plan};
 use crate::json::schema::append_schema;
+use crate::json::text::append_text;
 use crate::json::value::append_value;
 use crate::json::{JsonOptions, Rules};
 
@@ -76,6 +78,7 @@ impl Encoders {
                 Rows::Typed(plan.bind(schema, array)?)
             }
             Column::Json(texts) => Rows::Json(texts),
+            Column::Objects(objects) => Rows::Objects(ObjectRows::new(objects)),
             Column::Rows { schema, values } => {
                 Rows::Values(schema.as_deref(), values, self.options)
             }
@@ -87,6 +90,7 @@ impl Encoders {
 pub(crate) enum Rows<'a> {
     Typed(Cells<'a>),
     Json(&'a StringViewArray),
+    Objects(ObjectRows<'a>),
     Values(Option<&'a Schema>, &'a [Value], Rules),
 }
 
@@ -100,10 +104,56 @@ impl Rows<'_> {
                 Ok(())
             }
             Self::Json(texts) => append_canonical(texts.value(row), out),
+            Self::Objects(objects) => objects.append(row, out),
             Self::Values(schema, values, options) => {
                 append_value(*schema, &values[row], *options, out)
             }
         }
+    }
+}
+
+/// Objects by member, with what all rows have in common written before.
+pub(crate) struct ObjectRows<'a> {
+    objects: &'a JsonObjects,
+    members: Vec<MemberRows<'a>>,
+}
+
+struct MemberRows<'a> {
+    member: &'a JsonMember,
+    /// A comma, the name and a colon.
+    name: Vec<u8>,
+}
+
+impl<'a> ObjectRows<'a> {
+    fn new(objects: &'a JsonObjects) -> Self {
+        let rows = |member: &'a JsonMember| {
+            let mut name = b",".to_vec();
+            append_text(member.name(), &mut name);
+            name.push(b':');
+            MemberRows { member, name }
+        };
+        Self { objects, members: objects.members().iter().map(rows).collect() }
+    }
+
+    fn append(&self, row: usize, out: &mut Vec<u8>) -> std::result::Result<(), Fault> {
+        if self.objects.is_null(row) {
+            out.extend_from_slice(b"null");
+            return Ok(());
+        }
+        let brace = out.len();
+        for MemberRows { member, name } in &self.members {
+            if let Some(text) = self.objects.text(member, row) {
+                out.extend_from_slice(name);
+                append_canonical(text, out)?;
+            }
+        }
+        // It stands where the first member has put its comma.
+        match out.get_mut(brace) {
+            Some(comma) => *comma = b'{',
+            None => out.push(b'{'),
+        }
+        out.push(b'}');
+        Ok(())
     }
 }
 

@@ -366,7 +366,8 @@ fn schemaless_text_is_not_copied() {
 
     let good = rows.slice(0, 2);
     let columns = columnar(OFF).to_connect_data("t", &good, &[], &mut failed).unwrap();
-    let [Column::Json(texts)] = &columns[..] else { panic!("one column of text") };
+    let [Column::Objects(objects)] = &columns[..] else { panic!("one column of objects") };
+    let texts = objects.texts();
     assert_eq!(texts.value(0).as_ptr(), rows.value(0).as_ptr());
 }
 

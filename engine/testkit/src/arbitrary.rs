@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::StringViewArray;
 use arrow::buffer::ScalarBuffer;
 use bytes::Bytes;
+use millrace_api::data::json::JsonObjects;
 use millrace_api::data::{
     Column, Decimal, Header, Headers, Kind, MILLIS_A_DAY, Records, Schema, SchemaBuilder,
     SchemaRef, Struct, Value, logical,
@@ -443,7 +444,10 @@ pub fn forms(column: &Column) -> Vec<Column> {
     let rows = Column::Rows { schema: column.schema().cloned(), values };
     let mut forms = vec![rows.clone()];
     match (column, column.schema()) {
-        (Column::Json(_), _) => forms.push(column.clone()),
+        (Column::Json(_), _) => {
+            forms.push(column.clone());
+            forms.extend(by_member(column));
+        }
         (_, Some(schema)) => {
             if let Ok(Some(array)) = rows.to_array() {
                 forms.push(Column::Typed { schema: Arc::clone(schema), array });
@@ -452,6 +456,14 @@ pub fn forms(column: &Column) -> Vec<Column> {
         _ => {}
     }
     forms
+}
+
+/// JSON texts by member, if they are objects that can be.
+pub fn by_member(column: &Column) -> Option<Column> {
+    match column {
+        Column::Json(texts) => JsonObjects::read(texts).ok().map(Column::Objects),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use millrace_api::Error;
 use millrace_api::data::{Column, Value, java_double, java_single, json as json_text};
 use serde_json::{Map, Value as Json, json};
 
-use crate::arbitrary::forms;
+use crate::arbitrary::{by_member, forms};
 use crate::notation::{read_records, write_record};
 
 /// Java throws these where it trips over itself: the words are the virtual machine's.
@@ -74,7 +74,7 @@ pub fn runs(records: &[Json]) -> Vec<Vec<usize>> {
 }
 
 fn is_json(column: &Column) -> bool {
-    matches!(column, Column::Json(_))
+    matches!(column, Column::Json(_) | Column::Objects(_))
 }
 
 /// The rows in every form that can hold them, JSON text among them.
@@ -92,6 +92,7 @@ pub fn every_form(column: &Column) -> Vec<Column> {
         _ => None,
     };
     all.extend(texts.map(Column::Json));
+    all.extend(all.last().and_then(by_member));
     all
 }
 
@@ -100,6 +101,7 @@ pub fn form_name(column: &Column) -> &'static str {
     match column {
         Column::Typed { .. } => "array",
         Column::Json(_) => "JSON",
+        Column::Objects(_) => "JSON by member",
         Column::Rows { .. } => "rows",
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use millrace_api::config::{Config, Validator, invalid_value};
+use millrace_api::data::json::JsonObjects;
 use millrace_api::data::{
     Column, Field, Kind, Schema, SchemaBuilder, SchemaRef, Struct, Value, in_hash_map_order,
     java_string_hash, json,
@@ -14,7 +15,7 @@ use millrace_api::data::{
 use millrace_api::{Error, Props, Result, Transformation};
 
 use crate::each_value::{Each, EachValue, Nulls, Written};
-use crate::json_object;
+use crate::json_object::{self, Change};
 use crate::null_defaults::NullDefaults;
 use crate::picked::not_of_its_schema;
 use crate::refused::{Refused, check_null};
@@ -133,6 +134,37 @@ impl Cast {
             defaults: NullDefaults(config.replace_null_with_default),
         };
         Ok(Box::new(Each::new(side, of)))
+    }
+}
+
+impl Cast {
+    /// What is cast, where JSON text can say all that comes out: it has one type of integers and
+    /// one of other numbers.
+    fn fields_of_text(&self) -> Option<&[(Arc<str>, Kind)]> {
+        const WRITABLE: [Kind; 4] = [Kind::Int64, Kind::Float64, Kind::Boolean, Kind::String];
+        match &self.targets {
+            Targets::Fields(fields) if fields.iter().all(|f| WRITABLE.contains(&f.1)) => {
+                Some(fields)
+            }
+            _ => None,
+        }
+    }
+
+    /// What a field's JSON value becomes; none when that cannot be written, or is refused.
+    fn cast_text(&self, name: &str, text: &str) -> Option<String> {
+        let cast = value::cast(None, &json::parse(text).ok()?, self.targets.of(name)?);
+        json_object::written(&cast.ok()?)
+    }
+}
+
+/// Whether a JSON value is of a type beyond doubt, so that a cast to it changes nothing.
+fn is_of_kind(text: &str, kind: Kind) -> bool {
+    /// Fewer digits than the largest number has.
+    const SAFE_DIGITS: usize = 18;
+    match kind {
+        Kind::Int64 => text.len() <= SAFE_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit()),
+        Kind::String => text.starts_with('"'),
+        _ => false,
     }
 }
 
@@ -262,18 +294,22 @@ impl EachValue for Cast {
         Ok(Value::Map(entries))
     }
 
-    fn object(&self, text: &str, out: &mut String) -> Result<Written> {
-        let Targets::Fields(fields) = &self.targets else { return Ok(Written::Not) };
-        // JSON text has one type of integers and one of other numbers.
-        const WRITABLE: [Kind; 4] = [Kind::Int64, Kind::Float64, Kind::Boolean, Kind::String];
-        if !fields.iter().all(|(_, target)| WRITABLE.contains(target)) {
-            return Ok(Written::Not);
-        }
+    fn members(&self, objects: &JsonObjects) -> Result<Option<Column>> {
+        let Some(fields) = self.fields_of_text() else { return Ok(None) };
         let names = fields.iter().map(|(name, _)| name);
-        let written = json_object::change(text, names, out, |name, text| {
-            let cast = value::cast(None, &json::parse(text).ok()?, self.targets.of(name)?);
-            json_object::written(&cast.ok()?)
-        })?;
+        let change = |name: &str, text: &str| match self.targets.of(name) {
+            Some(target) if is_of_kind(text, target) => Change::Not,
+            _ => Change::made(self.cast_text(name, text)),
+        };
+        let changed = json_object::change_members(objects, names, change);
+        Ok(changed.map(Column::Objects))
+    }
+
+    fn object(&self, text: &str, out: &mut String) -> Result<Written> {
+        let Some(fields) = self.fields_of_text() else { return Ok(Written::Not) };
+        let names = fields.iter().map(|(name, _)| name);
+        let cast = |name: &str, text: &str| self.cast_text(name, text);
+        let written = json_object::change(text, names, out, cast)?;
         if written {
             return Ok(Written::Text);
         }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, StringViewArray, StringViewBuilder};
+use millrace_api::data::json::JsonObjects;
 use millrace_api::data::{Column, Kind, Records, RowError, SchemaRef, Value};
 use millrace_api::{Error, Result, Transformation};
 
@@ -69,6 +70,12 @@ pub(crate) trait EachValue: Send {
     /// Makes the new value of one without schema: the definition. Never called with null.
     fn schemaless(&self, value: Value) -> Result<Value>;
 
+    /// Makes the new values of objects by member, if that can be done; equals
+    /// [`EachValue::schemaless`]. Null is among the objects unless it fails.
+    fn members(&self, _objects: &JsonObjects) -> Result<Option<Column>> {
+        Ok(None)
+    }
+
     /// Makes the new text of an object's text; equals [`EachValue::schemaless`].
     fn object(&self, _text: &str, _out: &mut String) -> Result<Written> {
         Ok(Written::Not)
@@ -95,6 +102,13 @@ impl<T: EachValue> Each<T> {
     }
 
     fn schemaless(&self, column: &Column, refused: &mut Refused) -> Result<Column> {
+        if let Column::Objects(objects) = column
+            && (self.of.nulls() != Nulls::Fail || !objects.has_nulls())
+            && let Some(made) = self.of.members(objects)?
+        {
+            return Ok(made);
+        }
+        let column = &*column.with_texts();
         if let Column::Json(texts) = column
             && let Some(made) = self.texts(column, texts, refused)?
         {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use millrace_api::config::Config;
-use millrace_api::data::{SchemaRef, Struct, Value};
+use millrace_api::data::json::JsonObjects;
+use millrace_api::data::{Column, SchemaRef, Struct, Value};
 use millrace_api::{Error, Props, Result, Transformation};
 
 use crate::each_value::{Each, EachValue, Nulls, Written};
@@ -119,6 +120,14 @@ impl EachValue for ExtractField {
 
     fn schemaless(&self, value: Value) -> Result<Value> {
         self.path.take(value)
+    }
+
+    fn members(&self, objects: &JsonObjects) -> Result<Option<Column>> {
+        let Some(name) = self.path.name() else { return Ok(None) };
+        Ok(Some(match objects.member(name) {
+            Some(member) => Column::Json(objects.column(member)),
+            None => Column::nulls(objects.len()),
+        }))
     }
 
     fn object(&self, text: &str, out: &mut String) -> Result<Written> {

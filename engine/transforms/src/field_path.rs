@@ -35,6 +35,14 @@ impl FieldPath {
         }))
     }
 
+    /// The name, where the path is but one.
+    pub(crate) fn name(&self) -> Option<&Arc<str>> {
+        match &self.0[..] {
+            [name] => Some(name),
+            _ => None,
+        }
+    }
+
     /// The names but the last, and the last. Java too takes an empty path for one without names.
     fn steps(&self) -> Result<(&[Arc<str>], &Arc<str>)> {
         let (last, others) = self.0.split_last().ok_or_else(|| {

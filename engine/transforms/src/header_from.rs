@@ -188,6 +188,7 @@ impl HeaderFrom {
     }
 
     fn schemaless(&self, column: &Column, refused: &mut Refused) -> Result<(Column, Vec<Taken>)> {
+        let column = &*column.with_texts();
         let taken = || Taken { schema: None, values: vec![Value::Null; column.len()] };
         let mut taken: Vec<Taken> = self.fields.iter().map(|_| taken()).collect();
         let mut left: Vec<Option<String>> = Vec::new();

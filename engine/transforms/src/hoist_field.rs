@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, StringViewArray, StringViewBuilder, StructArray};
 use arrow::datatypes::Field as ArrowField;
 use millrace_api::config::Config;
+use millrace_api::data::json::JsonMember;
 use millrace_api::data::{Column, Records, RowError, Schema, SchemaRef, Struct, Value};
 use millrace_api::{Props, Result, Transformation};
 
@@ -56,6 +57,11 @@ impl HoistField {
     fn hoist(&mut self, column: &Column) -> Result<Column> {
         Ok(match column {
             Column::Json(texts) => Column::Json(hoist_texts(&self.field, texts)),
+            Column::Objects(objects) if !objects.has_nulls() => {
+                let member = JsonMember::own(Arc::clone(&self.field), objects.texts());
+                Column::Objects(objects.with_members(vec![member]))
+            }
+            Column::Objects(objects) => Column::Json(hoist_texts(&self.field, &objects.texts())),
             Column::Rows { schema: None, values } => {
                 let name = Value::String(Arc::clone(&self.field));
                 let hoist = |value: &Value| Value::Map(vec![(name.clone(), value.clone())]);

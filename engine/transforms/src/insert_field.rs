@@ -11,7 +11,10 @@ use arrow::array::{
 use arrow::buffer::{Buffer, NullBuffer};
 use arrow::datatypes::DataType;
 use millrace_api::config::{Config, invalid_value};
-use millrace_api::data::{Column, Kind, Records, RowError, Schema, SchemaRef, Struct, Value};
+use millrace_api::data::json::{JsonMember, JsonObjects};
+use millrace_api::data::{
+    Column, Kind, Records, RowError, Schema, SchemaRef, Struct, Value, append_integer,
+};
 use millrace_api::{Error, Props, Result, Transformation};
 
 use crate::each_value::{refuse_all, stretches};
@@ -128,6 +131,19 @@ impl Insertion {
         }
     }
 
+    /// What all records get as JSON numbers; none when a record has no number.
+    fn numbers(&self, records: &Records) -> Option<StringViewArray> {
+        let mut numbers = StringViewBuilder::with_capacity(records.len());
+        let mut text = Vec::new();
+        for row in 0..records.len() {
+            let Value::Int64(number) = self.schemaless_value(records, row) else { return None };
+            text.clear();
+            append_integer(number, &mut text);
+            numbers.append_value(str::from_utf8(&text).ok()?);
+        }
+        Some(numbers.finish())
+    }
+
     /// The field of all records.
     fn array(&self, records: &Records) -> ArrayRef {
         let rows = records.len();
@@ -220,7 +236,13 @@ impl InsertField {
         let is_partition = |i: &Insertion| matches!(i.content, Content::Partition);
         let sets_partition =
             records.partition.is_some() && self.insertions.iter().any(is_partition);
-        match self.side.column(records) {
+        if let Column::Objects(objects) = self.side.column(records)
+            && !sets_partition
+            && let Some(inserted) = self.insert_in_objects(records, objects)
+        {
+            return Ok(Column::Objects(inserted));
+        }
+        match &*self.side.column(records).with_texts() {
             Column::Json(texts) if !sets_partition => self.insert_in_texts(records, texts, refused),
             column => {
                 let mut rows = column.rows()?.into_owned();
@@ -254,6 +276,24 @@ impl InsertField {
             }
         }
         Ok(())
+    }
+
+    /// None when some records do not have what is to be inserted, or must not.
+    fn insert_in_objects(&self, records: &Records, objects: &JsonObjects) -> Option<JsonObjects> {
+        self.check_offset(records).ok()?;
+        let mut members = objects.members().to_vec();
+        for insertion in &self.insertions {
+            let name = Arc::clone(&insertion.name);
+            let made = match insertion.constant(records) {
+                Some(text) => JsonMember::same(name, json_object::quoted(text)),
+                None => JsonMember::own(name, insertion.numbers(records)?),
+            };
+            match members.iter_mut().find(|member| *member.name() == insertion.name) {
+                Some(member) => *member = made,
+                None => members.push(made),
+            }
+        }
+        Some(objects.with_members(members))
     }
 
     fn insert_in_texts(

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::StringViewBuilder;
 use millrace_api::Error;
-use millrace_api::data::json::Reader;
+use millrace_api::data::json::{JsonMember, JsonObjects, Reader};
 use millrace_api::data::{Value, java_double};
 
 use crate::json_scan::Scan;
@@ -161,6 +162,87 @@ pub(crate) fn change<'n>(
     }
     out.push('}');
     Ok(can_be_written)
+}
+
+/// What a JSON value becomes.
+#[derive(Debug)]
+pub(crate) enum Change<'a> {
+    /// It stays as it is.
+    Not,
+    To(Cow<'a, str>),
+    /// It cannot be written, or is refused.
+    Never,
+}
+
+impl Change<'_> {
+    /// What was made of it, if it could be.
+    pub(crate) fn made(text: Option<String>) -> Self {
+        text.map_or(Self::Never, |text| Self::To(Cow::Owned(text)))
+    }
+}
+
+/// The objects with the members of these names changed, and with null for those that are not
+/// there. None when a change gives no text.
+pub(crate) fn change_members<'n, 'o>(
+    objects: &'o JsonObjects,
+    names: impl Iterator<Item = &'n Arc<str>>,
+    mut change: impl FnMut(&str, &'o str) -> Change<'o>,
+) -> Option<JsonObjects> {
+    let mut members = objects.members().to_vec();
+    for name in names {
+        let Some(place) = members.iter().position(|member| member.name() == name) else {
+            members.push(JsonMember::same(Arc::clone(name), "null"));
+            continue;
+        };
+        // Names that come again would be changed twice.
+        let Some(member) = objects.members().get(place) else { continue };
+        members[place] = changed(objects, member, |text| change(name, text))?;
+    }
+    Some(objects.with_members(members))
+}
+
+fn changed<'o>(
+    objects: &'o JsonObjects,
+    member: &'o JsonMember,
+    mut change: impl FnMut(&'o str) -> Change<'o>,
+) -> Option<JsonMember> {
+    if let Some(text) = member.constant() {
+        return match change(text) {
+            Change::Not => Some(member.clone()),
+            Change::To(text) => Some(JsonMember::same(Arc::clone(member.name()), &*text)),
+            Change::Never => None,
+        };
+    }
+    let mut texts = StringViewBuilder::with_capacity(objects.len());
+    let mut is_as_before = true;
+    for row in 0..objects.len() {
+        let change = match objects.text(member, row) {
+            _ if objects.is_null(row) => Change::Not,
+            Some(text) => change(text),
+            None => Change::To("null".into()),
+        };
+        if is_as_before {
+            if matches!(change, Change::Not) {
+                continue;
+            }
+            is_as_before = false;
+            (0..row).for_each(|row| texts.append_option(objects.text(member, row)));
+        }
+        match change {
+            Change::Not => texts.append_option(objects.text(member, row)),
+            Change::To(text) => texts.append_value(&*text),
+            Change::Never => return None,
+        }
+    }
+    if is_as_before {
+        return Some(member.clone());
+    }
+    Some(JsonMember::own(Arc::clone(member.name()), texts.finish()))
+}
+
+/// The member with null where it is not there.
+pub(crate) fn or_null(objects: &JsonObjects, member: &JsonMember) -> JsonMember {
+    changed(objects, member, |_| Change::Not).expect("nothing is changed but what is not there")
 }
 
 /// Looks at the names of the object's own members; all else stays the text it is.

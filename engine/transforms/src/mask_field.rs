@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::take;
 use millrace_api::config::Config;
 use millrace_api::config::validators::{non_empty_list, non_empty_string};
-use millrace_api::data::json::{self, Reader};
+use millrace_api::data::json::{self, JsonObjects, Reader};
 use millrace_api::data::{
     Column, Decimal, Field, SchemaRef, Struct, Value, in_hash_map_order, java_string_hash,
 };
@@ -15,7 +15,7 @@ use millrace_api::{Error, Props, Result, Transformation};
 
 use crate::each_value::{Each, EachValue, Nulls, Written};
 use crate::java_number::{big_decimal, double_value, long_value};
-use crate::json_object;
+use crate::json_object::{self, Change};
 use crate::null_defaults::NullDefaults;
 use crate::picked::not_of_its_schema;
 use crate::refused::{Refused, check_null};
@@ -106,11 +106,50 @@ fn replaced(value: &Value, text: &Arc<str>, number: Option<&Decimal>) -> Result<
     })
 }
 
+/// What JSON values become by their type; none when that cannot be written, or is refused.
+struct MaskTexts {
+    boolean: Option<String>,
+    string: Option<String>,
+    integer: Option<String>,
+    floating: Option<String>,
+    array: Option<String>,
+    object: Option<String>,
+}
+
+impl MaskTexts {
+    fn of_mask(mask: &Mask) -> Self {
+        let text = |value: Value| json_object::written(&mask.of(&value).ok()?);
+        Self {
+            boolean: text(Value::Boolean(true)),
+            string: text("".into()),
+            integer: text(Value::Int64(0)),
+            floating: text(Value::Float64(0.0)),
+            array: text(Value::Array(Vec::new())),
+            object: text(Value::Map(Vec::new())),
+        }
+    }
+
+    /// What a JSON value becomes.
+    fn of(&self, text: &str) -> Option<&str> {
+        match text.as_bytes().first()? {
+            b'n' => return Some("null"),
+            b't' | b'f' => &self.boolean,
+            b'"' => &self.string,
+            b'[' => &self.array,
+            b'{' => &self.object,
+            _ if Reader::new(text).take_number().ok()?.is_integer() => &self.integer,
+            _ => &self.floating,
+        }
+        .as_deref()
+    }
+}
+
 pub(crate) struct MaskField {
     /// In the order in which Java goes through them.
     fields: Vec<Arc<str>>,
     names: HashSet<Arc<str>>,
     mask: Mask,
+    texts: MaskTexts,
     defaults: NullDefaults,
 }
 
@@ -118,14 +157,16 @@ impl MaskField {
     pub(crate) fn open(side: Side, props: &Props) -> Result<Box<dyn Transformation>> {
         let config = MaskFieldConfig::parse(props)?;
         let fields: Vec<Arc<str>> = config.fields.into_iter().map(Arc::from).collect();
+        let mask = match config.replacement {
+            Some(text) => Mask::Replacement(text.as_str().into(), big_decimal(&text)),
+            None => Mask::Nothing,
+        };
         let ordered = in_hash_map_order(&fields, |name| Some(java_string_hash(name)));
         let of = Self {
             fields: ordered.into_iter().cloned().collect(),
             names: fields.iter().cloned().collect(),
-            mask: match config.replacement {
-                Some(text) => Mask::Replacement(text.as_str().into(), big_decimal(&text)),
-                None => Mask::Nothing,
-            },
+            texts: MaskTexts::of_mask(&mask),
+            mask,
             defaults: NullDefaults(config.replace_null_with_default),
         };
         Ok(Box::new(Each::new(side, of)))
@@ -160,20 +201,6 @@ impl MaskField {
                 Ok(Some(column))
             }
         }
-    }
-
-    /// What a JSON value becomes; none when that cannot be written, or is refused.
-    fn masked_text(&self, text: &str) -> Option<String> {
-        let value = match text.as_bytes().first()? {
-            b'n' => return Some("null".to_owned()),
-            b't' | b'f' => Value::Boolean(true),
-            b'"' => "".into(),
-            b'[' => Value::Array(Vec::new()),
-            b'{' => Value::Map(Vec::new()),
-            _ if Reader::new(text).take_number().ok()?.is_integer() => Value::Int64(0),
-            _ => Value::Float64(0.0),
-        };
-        json_object::written(&self.mask.of(&value).ok()?)
     }
 }
 
@@ -240,9 +267,19 @@ impl EachValue for MaskField {
         Ok(Value::Map(entries))
     }
 
+    fn members(&self, objects: &JsonObjects) -> Result<Option<Column>> {
+        let change = |_: &str, text: &str| match self.texts.of(text) {
+            Some(mask) => Change::To(mask.into()),
+            None => Change::Never,
+        };
+        let changed = json_object::change_members(objects, self.fields.iter(), change);
+        Ok(changed.map(Column::Objects))
+    }
+
     fn object(&self, text: &str, out: &mut String) -> Result<Written> {
         let names = self.fields.iter();
-        if json_object::change(text, names, out, |_, text| self.masked_text(text))? {
+        if json_object::change(text, names, out, |_, text| self.texts.of(text).map(str::to_owned))?
+        {
             return Ok(Written::Text);
         }
         self.schemaless(json::parse(text)?).map(|_| Written::Not)

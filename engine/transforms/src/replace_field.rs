@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use millrace_api::config::validators::unique_list;
 use millrace_api::config::{Config, Validator};
+use millrace_api::data::json::{JsonMember, JsonObjects};
 use millrace_api::data::{
-    Field, Schema, SchemaRef, Struct, Value, in_hash_map_order, java_string_hash,
+    Column, Field, Schema, SchemaRef, Struct, Value, in_hash_map_order, java_string_hash,
 };
 use millrace_api::{Error, Props, Result, Transformation};
 
@@ -205,6 +206,19 @@ impl EachValue for ReplaceField {
             }
         }
         Ok(Value::Map(kept))
+    }
+
+    fn members(&self, objects: &JsonObjects) -> Result<Option<Column>> {
+        let mut members: Vec<JsonMember> = Vec::with_capacity(objects.members().len());
+        for member in objects.members().iter().filter(|member| self.keeps(member.name())) {
+            let new = self.renamed(member.name());
+            // Which of two members wins is decided a row at a time.
+            if members.iter().any(|member| *member.name() == new) {
+                return Ok(None);
+            }
+            members.push(member.renamed(new));
+        }
+        Ok(Some(Column::Objects(objects.with_members(members))))
     }
 
     fn object(&self, text: &str, out: &mut String) -> Result<Written> {

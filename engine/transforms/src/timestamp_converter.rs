@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use millrace_api::config::{Config, ConfigEnum};
+use millrace_api::data::json::JsonObjects;
 use millrace_api::data::{Column, Kind, SchemaRef, Struct, Value, json};
 use millrace_api::{Error, Props, Result, Transformation};
 
 use crate::each_value::{Each, EachValue, Nulls, Written};
-use crate::json_object;
+use crate::json_object::{self, Change};
 use crate::null_defaults::NullDefaults;
 use crate::picked::not_of_its_schema;
 use crate::refused::{Refused, check_null};
@@ -142,6 +143,17 @@ impl TimestampConverter {
         let made = self.moments.schema(from.is_optional());
         Ok(Column::Rows { schema: Some(made), values }.to_array().unwrap_or(None))
     }
+
+    /// Whether JSON text has a type for what is made.
+    fn makes_text(&self) -> bool {
+        matches!(self.moments.target, Form::Text | Form::Unix)
+    }
+
+    /// What a JSON value becomes; none when that cannot be written, or is refused.
+    fn converted_text(&self, text: &str) -> Option<String> {
+        let converted = self.moments.convert(None, &json::parse(text).ok()?);
+        json_object::written(&converted.ok()?)
+    }
 }
 
 /// What is converted.
@@ -233,15 +245,21 @@ impl EachValue for TimestampConverter {
         Ok(Value::Map(entries))
     }
 
+    fn members(&self, objects: &JsonObjects) -> Result<Option<Column>> {
+        if !self.makes_text() {
+            return Ok(None);
+        }
+        let change = |_: &str, text: &str| Change::made(self.converted_text(text));
+        let changed = json_object::change_members(objects, self.field.iter(), change);
+        Ok(changed.map(Column::Objects))
+    }
+
     fn object(&self, text: &str, out: &mut String) -> Result<Written> {
-        // JSON text has no type for the others.
-        if !matches!(self.moments.target, Form::Text | Form::Unix) {
+        if !self.makes_text() {
             return Ok(Written::Not);
         }
-        let written = json_object::change(text, self.field.iter(), out, |_, text| {
-            let converted = self.moments.convert(None, &json::parse(text).ok()?);
-            json_object::written(&converted.ok()?)
-        })?;
+        let change = |_: &str, text: &str| self.converted_text(text);
+        let written = json_object::change(text, self.field.iter(), out, change)?;
         if written {
             return Ok(Written::Text);
         }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use millrace_api::config::Config;
 use millrace_api::config::validators::non_empty_list;
-use millrace_api::data::{SchemaRef, Value};
+use millrace_api::data::json::{JsonMember, JsonObjects};
+use millrace_api::data::{Column, SchemaRef, Value};
 use millrace_api::{Error, Props, Result, Transformation};
 
 use crate::each_value::{Each, EachValue, Nulls, Written};
@@ -93,6 +94,20 @@ impl EachValue for ValueToKey {
             (Value::String(Arc::clone(name)), value)
         };
         Ok(Value::Map(self.fields.iter().map(entry).collect()))
+    }
+
+    fn members(&self, objects: &JsonObjects) -> Result<Option<Column>> {
+        let mut key: Vec<JsonMember> = Vec::with_capacity(self.fields.len());
+        for name in &self.fields {
+            if key.iter().any(|member| member.name() == name) {
+                continue;
+            }
+            key.push(match objects.member(name) {
+                Some(member) => json_object::or_null(objects, member),
+                None => JsonMember::same(Arc::clone(name), "null"),
+            });
+        }
+        Ok(Some(Column::Objects(objects.with_members(key))))
     }
 
     fn object(&self, text: &str, out: &mut String) -> Result<Written> {

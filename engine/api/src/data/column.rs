@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray, StringViewArray};
 use arrow::compute;
 
 use crate::Result;
+use crate::data::json::JsonObjects;
 use crate::data::{Printer, SchemaRef, Value, cells, json};
 
 /// Below so many rows a value a row is cheaper than Arrow (measured: even near 16).
@@ -28,6 +29,8 @@ pub enum Column {
     /// Without a schema, and still JSON text. Every row is one valid JSON text (the converter has
     /// checked it) or null for no value at all.
     Json(StringViewArray),
+    /// Without a schema, and still JSON text: objects that have the same members, or some of them.
+    Objects(JsonObjects),
     /// A value a row: schemaless data that was looked at, data Arrow cannot hold, and runs too
     /// short for Arrow to pay.
     Rows {
@@ -67,11 +70,20 @@ impl Column {
         }
     }
 
+    /// The column with a text a row where it has JSON by member, for those who only know texts.
+    pub fn with_texts(&self) -> Cow<'_, Self> {
+        match self {
+            Self::Objects(objects) => Cow::Owned(Self::Json(objects.texts())),
+            column => Cow::Borrowed(column),
+        }
+    }
+
     /// How many rows.
     pub fn len(&self) -> usize {
         match self {
             Self::Typed { array, .. } => array.len(),
             Self::Json(texts) => texts.len(),
+            Self::Objects(objects) => objects.len(),
             Self::Rows { values, .. } => values.len(),
         }
     }
@@ -85,7 +97,7 @@ impl Column {
     pub fn schema(&self) -> Option<&SchemaRef> {
         match self {
             Self::Typed { schema, .. } => Some(schema),
-            Self::Json(_) => None,
+            Self::Json(_) | Self::Objects(_) => None,
             Self::Rows { schema, .. } => schema.as_ref(),
         }
     }
@@ -95,6 +107,7 @@ impl Column {
         match self {
             Self::Typed { array, .. } => array.is_null(row),
             Self::Json(texts) => texts.is_null(row) || texts.value(row).trim_ascii() == "null",
+            Self::Objects(objects) => objects.is_null(row),
             Self::Rows { values, .. } => values[row].is_null(),
         }
     }
@@ -105,6 +118,7 @@ impl Column {
             Self::Typed { schema, array } => cells::value_at(schema, array, row),
             Self::Json(texts) if texts.is_null(row) => Ok(Value::Null),
             Self::Json(texts) => json::parse(texts.value(row)),
+            Self::Objects(objects) => objects.value(row),
             Self::Rows { values, .. } => Ok(values[row].clone()),
         }
     }
@@ -114,7 +128,7 @@ impl Column {
         match self {
             Self::Rows { values, .. } => Ok(Cow::Borrowed(values)),
             Self::Typed { schema, array } => cells::values(schema, array).map(Cow::Owned),
-            Self::Json(_) => {
+            Self::Json(_) | Self::Objects(_) => {
                 (0..self.len()).map(|row| self.value(row)).collect::<Result<_>>().map(Cow::Owned)
             }
         }
@@ -125,6 +139,7 @@ impl Column {
         match self {
             Self::Typed { schema, array } => Printer::typed(schema, array),
             Self::Json(texts) => Ok(Printer::json(texts)),
+            Self::Objects(objects) => Ok(Printer::objects(objects)),
             Self::Rows { values, .. } => Ok(Printer::values(values)),
         }
     }
@@ -142,6 +157,7 @@ impl Column {
                 let kept = compute::filter(texts, mask).expect("lengths are equal");
                 Self::Json(StringViewArray::from(kept.to_data()))
             }
+            Self::Objects(objects) => Self::Objects(objects.filter(mask)),
             Self::Rows { schema, values } => {
                 Self::Rows { schema: schema.clone(), values: keep(values, mask) }
             }
@@ -156,6 +172,7 @@ impl Column {
                 Self::Typed { schema: Arc::clone(schema), array: array.slice(offset, len) }
             }
             Self::Json(texts) => Self::Json(texts.slice(offset, len)),
+            Self::Objects(objects) => Self::Objects(objects.slice(offset, len)),
             Self::Rows { schema, values } => {
                 Self::Rows { schema: schema.clone(), values: values[offset..offset + len].to_vec() }
             }

@@ -12,6 +12,7 @@ use arrow::datatypes::{
 use super::cells;
 use super::display::{append_integer, append_java_date, append_java_double, append_java_single};
 use crate::Result;
+use crate::data::json::JsonObjects;
 use crate::data::{MILLIS_A_DAY, SchemaRef, Value, json};
 
 /// Prints the rows of one column; [`Column::printer`](crate::data::Column::printer) makes it.
@@ -20,6 +21,7 @@ pub struct Printer<'a>(Rows<'a>);
 enum Rows<'a> {
     Typed(Cells<'a>),
     Json(&'a StringViewArray),
+    Objects(&'a JsonObjects),
     Values(&'a [Value]),
 }
 
@@ -34,6 +36,10 @@ impl<'a> Printer<'a> {
         Self(Rows::Json(texts))
     }
 
+    pub(super) fn objects(objects: &'a JsonObjects) -> Self {
+        Self(Rows::Objects(objects))
+    }
+
     pub(super) fn values(values: &'a [Value]) -> Self {
         Self(Rows::Values(values))
     }
@@ -45,6 +51,7 @@ impl<'a> Printer<'a> {
             Rows::Typed(cells) => cells.append(row, out),
             Rows::Json(texts) if texts.is_null(row) => out.extend_from_slice(b"null"),
             Rows::Json(texts) => append_value(&json::parse(texts.value(row))?, out),
+            Rows::Objects(objects) => append_value(&objects.value(row)?, out),
             Rows::Values(values) => append_value(&values[row], out),
         }
         Ok(())

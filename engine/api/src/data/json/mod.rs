@@ -1,12 +1,14 @@
 //! Reads JSON text without a schema into values, by Java's rules for schemaless JSON.
 
 mod number;
+mod objects;
 mod reader;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use number::Number;
+pub use objects::{JsonMember, JsonObjects};
 pub use reader::{Checked, Reader, SyntaxError, Token, WrittenName, check};
 
 use crate::data::Value;

@@ -131,6 +131,11 @@ impl<'a> Reader<'a> {
         Self { depth: 1, ..Self::new(text) }
     }
 
+    /// Whether a number so far had zeros before its digits, which Java takes and JSON does not.
+    pub fn saw_leading_zeros(&self) -> bool {
+        self.saw_leading_zeros
+    }
+
     /// How many bytes lie behind.
     pub fn position(&self) -> usize {
         self.at
@@ -474,7 +479,15 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a value without looking at it, checking its syntax.
+    #[inline]
     pub fn skip(&mut self) -> Result<()> {
+        match self.peek()? {
+            Token::Array | Token::Object => self.skip_container(),
+            scalar => self.skip_scalar(scalar),
+        }
+    }
+
+    fn skip_container(&mut self) -> Result<()> {
         // A bit a level: whether it is an object. No recursion, so depth costs no stack.
         let mut objects = [0u64; Self::MAX_DEPTH.div_ceil(64)];
         let mut level = 0;
