@@ -238,7 +238,10 @@ impl Decoder {
         let Some(schema) = &run.schema else {
             let payloads = run.payloads.iter().map(|p| p.map(Payload::checked).transpose());
             let payloads = payloads.collect::<Result<Vec<_>, _>>()?;
-            let pieces = payloads.iter().map(|p| p.and_then(strict));
+            let pieces = payloads.iter().map(|payload| {
+                let payload = (*payload)?;
+                strict(payload, check(payload).ok()?)
+            });
             return Ok(Column::Json(assemble(rows, run.first, pieces)));
         };
         let Self { options, columns_from, .. } = *self;
@@ -447,15 +450,15 @@ fn split_envelope(text: &str) -> Result<Envelope<'_>, Fault> {
 }
 
 /// Text that is JSON for all, from text that Java takes for it; none when it is blank.
-fn strict(text: &str) -> Option<Cow<'_, str>> {
-    match check(text) {
-        Ok(Checked::Strict) => Some(Cow::Borrowed(text)),
-        Ok(Checked::Lenient) => {
+fn strict(text: &str, checked: Checked) -> Option<Cow<'_, str>> {
+    match checked {
+        Checked::Strict => Some(Cow::Borrowed(text)),
+        Checked::Lenient => {
             let mut out = Vec::new();
             append_canonical(text, &mut out).ok()?;
             String::from_utf8(out).ok().map(Cow::Owned)
         }
-        Ok(Checked::Blank) | Err(_) => None,
+        Checked::Blank => None,
     }
 }
 
@@ -489,7 +492,7 @@ fn schemaless(rows: &Serialized, texts: Texts<'_>, failed: &mut Failures<'_>) ->
             }
             let text = text.strip_prefix('\u{feff}').unwrap_or(text);
             match check(text) {
-                Ok(_) => strict(text),
+                Ok(checked) => strict(text, checked),
                 Err(error) => {
                     failed.push(row, error.into());
                     None

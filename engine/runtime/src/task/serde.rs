@@ -1,5 +1,6 @@
 //! The three converters of a task: headers, key and value between Connect's and Kafka's form.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, BinaryViewArray};
@@ -158,6 +159,7 @@ impl Converters {
 #[derive(Default)]
 struct Failed {
     stages: Vec<ConverterFailures>,
+    rows: HashSet<usize>,
 }
 
 impl Failed {
@@ -169,8 +171,7 @@ impl Failed {
     ) -> Result<T> {
         let mut rows = Vec::new();
         let converted = convert(&mut rows)?;
-        let known = |row: usize| self.stages.iter().flat_map(|s| &s.rows).any(|f| f.row == row);
-        rows.retain(|failure| !known(failure.row));
+        rows.retain(|failure| self.rows.insert(failure.row));
         if !rows.is_empty() {
             self.stages.push(ConverterFailures { stage, class, rows });
         }

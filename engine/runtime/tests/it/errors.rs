@@ -25,18 +25,24 @@ pub(crate) fn letters<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)
 
 /// All records of a partition.
 pub(crate) async fn read(fixture: &Fixture, topic: &str) -> Vec<Fetched> {
+    let mut runs = Vec::new();
+    each_run(fixture, topic, |run| runs.push(run)).await;
+    runs
+}
+
+/// Has each run of a partition looked at.
+pub(crate) async fn each_run(fixture: &Fixture, topic: &str, mut look: impl FnMut(Fetched)) {
     let end = fixture.end_offset(topic).await;
     let mut consumer = fixture.cluster.consumer(&BTreeMap::new()).await.unwrap();
     consumer.assign(&[(TopicPartition::new(topic, 0), 0)]).await.unwrap();
-    let (mut runs, mut next) = (Vec::new(), 0);
+    let mut next = 0;
     while next < end {
         let Polled::Records(read) = consumer.poll(Duration::from_secs(1)).await.unwrap() else {
             continue;
         };
         next = read.last().and_then(|run| run.offsets.last()).map_or(next, |last| last + 1);
-        runs.extend(read);
+        read.into_iter().for_each(&mut look);
     }
-    runs
 }
 
 /// The values of a topic as texts.

@@ -14,7 +14,7 @@ use crate::clusters::{Gate, Queue};
 use crate::errors::{letters, read};
 use crate::fixture::{Fixture, until};
 use crate::plugins::{Event, Fault, lock, shared};
-use crate::poison::{ALL, Poison, fill};
+use crate::poison::{Poison, Topic, fill};
 use crate::sink::second_member;
 
 /// A sink over ten records, of which the sixth is poison.
@@ -46,14 +46,15 @@ impl SinkDrill {
         let soon = [("offset.flush.timeout.ms", "100")];
         let fixture = Fixture::start_on(cluster, &[&soon, worker].concat()).await;
         fixture.create_topic("poisoned", partition.partition + 1).await;
-        assert_eq!(fill(&fixture, poison, partition.partition, 10, 10).await, 1);
+        let topic = Topic { name: "poisoned", poison, count: 10, every: 10 };
+        fill(&fixture, topic, partition.partition, 0).await;
         let drill = Self { fixture, gate, poison, name: format!("{what}-{poison:?}"), partition };
         drill.sink().await;
         drill
     }
 
     async fn sink(&self) {
-        let config = [self.poison.config(), letters(&[])].concat();
+        let config = [self.poison.config(""), letters(&[])].concat();
         self.fixture.sink(&self.name, "poisoned", &config).await;
     }
 
@@ -112,7 +113,7 @@ impl SinkDrill {
 
 #[tokio::test]
 async fn a_sink_that_runs_on_or_is_paused_commits_nothing_past_a_letter_under_way() {
-    for poison in ALL {
+    for poison in Poison::OF_EACH_STAGE {
         let drill = SinkDrill::begin("late", poison, Queue::Silent, &[]).await;
         drill.is_held().await;
         drill.commits_nothing().await;
@@ -128,7 +129,9 @@ async fn a_sink_that_runs_on_or_is_paused_commits_nothing_past_a_letter_under_wa
 
 #[tokio::test]
 async fn a_sink_that_is_stopped_or_dies_commits_nothing_past_a_letter_under_way() {
-    for (poison, is_crash) in ALL.into_iter().flat_map(|poison| [(poison, false), (poison, true)]) {
+    for (poison, is_crash) in
+        Poison::OF_EACH_STAGE.into_iter().flat_map(|poison| [(poison, false), (poison, true)])
+    {
         let what = if is_crash { "dies" } else { "ends" };
         let mut drill = SinkDrill::begin(what, poison, Queue::Silent, &[]).await;
         drill.is_held().await;
@@ -148,15 +151,17 @@ async fn a_sink_that_is_stopped_or_dies_commits_nothing_past_a_letter_under_way(
 
 #[tokio::test]
 async fn a_sink_task_that_fails_commits_nothing_past_a_letter_under_way() {
-    for (poison, fault) in
-        ALL.into_iter().flat_map(|poison| [(poison, Fault::Fatal), (poison, Fault::Panic)])
+    for (poison, fault) in Poison::OF_EACH_STAGE
+        .into_iter()
+        .flat_map(|poison| [(poison, Fault::Fatal), (poison, Fault::Panic)])
     {
         let what = format!("fails-{fault:?}");
         let drill = SinkDrill::begin(&what, poison, Queue::Silent, &[]).await;
         drill.is_held().await;
         drill.commits_nothing().await;
         lock(&shared(&drill.name)).faults.insert("put", (1, fault));
-        fill(&drill.fixture, poison, 0, 1, 0).await;
+        let more = Topic { name: "poisoned", poison, count: 1, every: 0 };
+        fill(&drill.fixture, more, 0, 0).await;
         drill.restart_task().await;
         drill.ends(COUNT + 1).await;
     }
@@ -164,7 +169,7 @@ async fn a_sink_task_that_fails_commits_nothing_past_a_letter_under_way() {
 
 #[tokio::test]
 async fn a_partition_with_a_letter_under_way_goes_to_somebody_else_as_it_was() {
-    for poison in ALL {
+    for poison in Poison::OF_EACH_STAGE {
         let lent = TopicPartition::new("poisoned", 1);
         let silent = Queue::Silent;
         let drill = SinkDrill::begin_on(lent.clone(), "lends", poison, silent, &[]).await;
@@ -181,8 +186,9 @@ async fn a_partition_with_a_letter_under_way_goes_to_somebody_else_as_it_was() {
 /// Whether it is not written at all, or reported as lost afterwards.
 #[tokio::test]
 async fn a_sink_task_whose_letter_is_lost_fails_and_commits_nothing_past_it() {
-    for (poison, queue) in
-        ALL.into_iter().flat_map(|poison| [(poison, Queue::Broken), (poison, Queue::Silent)])
+    for (poison, queue) in Poison::OF_EACH_STAGE
+        .into_iter()
+        .flat_map(|poison| [(poison, Queue::Broken), (poison, Queue::Silent)])
     {
         let drill = SinkDrill::begin(&format!("loses-{queue:?}"), poison, queue, &[]).await;
         if queue == Queue::Silent {
@@ -206,7 +212,7 @@ async fn stops_soon(fixture: &mut Fixture, what: &str) {
 
 #[tokio::test]
 async fn a_sink_that_waits_for_room_for_its_letters_can_be_stopped() {
-    for poison in ALL {
+    for poison in Poison::OF_EACH_STAGE {
         let mut drill = SinkDrill::begin("no-room", poison, Queue::Full, &[PATIENT]).await;
         until("a letter", async || drill.gate.waits() == 1).await;
         stops_soon(&mut drill.fixture, &drill.name).await;

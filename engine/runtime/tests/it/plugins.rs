@@ -616,6 +616,7 @@ fn asking(props: &Props, role: ConverterRole) -> Result<Box<dyn Converter>> {
 /// Every plugin of these tests, with the real converters.
 pub(crate) fn plugins() -> Vec<Plugin> {
     let mut plugins = millrace_converters::plugins();
+    plugins.extend(millrace_transforms::plugins());
     plugins.push(Plugin::source::<CountingSource>());
     plugins.push(Plugin::sink::<RecordingSink>());
     plugins.push(Plugin::sink::<CountingSink>());
