@@ -82,7 +82,7 @@ pub trait SinkTask: Send {
 
     /// Whether a `put` that ended with [`ErrorKind::Data`](crate::ErrorKind::Data) has taken over
     /// none of its records, and may be called again with a part of them. The worker then finds the
-    /// records at fault by halves, for a task that cannot tell.
+    /// records at fault by ever smaller parts, for a task that cannot tell.
     fn puts_all_or_nothing(&self) -> bool {
         false
     }

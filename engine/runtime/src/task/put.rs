@@ -20,6 +20,10 @@ const LONGEST_SEARCH: Duration = Duration::from_secs(1);
 /// What it then has for that.
 const MOMENT: Duration = Duration::from_millis(10);
 
+/// A part of the batch that fails is put again in so many. Halves need hardly fewer puts where one
+/// record in a hundred is at fault, and have each record put nearly twice as often.
+const PIECES: usize = 8;
+
 impl SinkTaskLoop {
     /// Offers the batch to the task. After a retriable error nothing more is fetched, and the same
     /// batch is offered again by the next round; after records were refused for a passing reason,
@@ -142,7 +146,7 @@ impl SinkTaskLoop {
             && self.pipeline.errors.tolerates_all()
     }
 
-    /// Puts halves of halves of the batch, which failed as a whole, until each record that is at
+    /// Puts parts of parts of the batch, which failed as a whole, until each record that is at
     /// fault stands alone. What it has not come to when something else is due is put again.
     async fn isolate(&mut self) -> Result<()> {
         let mut parts: Vec<SinkRecords> = std::mem::take(&mut self.state.batch);
@@ -176,8 +180,10 @@ impl SinkTaskLoop {
                     self.pipeline.errors.bury(vec![Refused { record: part, error }]).await?;
                 }
                 Err(_) => {
-                    let (rows, half) = (part.records.len(), part.records.len() / 2);
-                    parts.extend([part.slice(half, rows - half), part.slice(0, half)]);
+                    let rows = part.records.len();
+                    let piece = rows.div_ceil(PIECES);
+                    let starts = (0..rows).step_by(piece).rev();
+                    parts.extend(starts.map(|at| part.slice(at, piece.min(rows - at))));
                 }
             }
         }

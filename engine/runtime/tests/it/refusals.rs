@@ -161,7 +161,7 @@ async fn what_is_refused_by_a_commit_that_fails_is_judged_once() {
     assert_eq!(values(&fixture, "letters").await, ["all-0-3"]);
 }
 
-/// The batch fails with 7; the half before it is put, and refuses 5; then 8 has to wait.
+/// The batch fails with 7; the part before it is put, and refuses 5; then 8 has to wait.
 #[tokio::test]
 async fn what_a_part_of_a_batch_has_refused_is_not_forgotten_with_the_others() {
     let name = "refuses-a-part";
