@@ -43,10 +43,7 @@ impl RunningConnector {
         let (started, outcome) = oneshot::channel();
         let job = plugins.spawn(Whose::Connector(name.into()), live(open, started, inbox));
         let mut running = Self { calls, job, redaction };
-        if let Some(refusal) = running.job.refusal() {
-            return Err(refusal);
-        }
-        outcome.await.map_err(|_| gone())?.map_err(|e| running.hide(e))?;
+        running.answer(outcome).await?;
         Ok(running)
     }
 
@@ -56,7 +53,7 @@ impl RunningConnector {
     }
 
     /// Stops the connector; one that takes too long is given up.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         match timeout(STOP_TIMEOUT, self.call(|reply| Call::Stop { reply })).await {
             Ok(Ok(())) => {}
             Ok(Err(e)) => tracing::error!("stopping the connector failed: {e}"),
@@ -64,10 +61,22 @@ impl RunningConnector {
         }
     }
 
-    async fn call<T>(&self, call: impl FnOnce(oneshot::Sender<Result<T>>) -> Call) -> Result<T> {
+    async fn call<T>(
+        &mut self,
+        call: impl FnOnce(oneshot::Sender<Result<T>>) -> Call,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.calls.send(call(reply)).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?.map_err(|e| self.hide(e))
+        self.answer(answer).await
+    }
+
+    /// What the connector answers, unless it comes to its end before.
+    async fn answer<T>(&mut self, answer: oneshot::Receiver<Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            Ok(answer) = answer => answer.map_err(|e| self.redaction.error(e)),
+            ended = &mut self.job => Err(ended.err().unwrap_or_else(gone)),
+        }
     }
 
     /// An error of the connector, without the values of its configuration's variables.

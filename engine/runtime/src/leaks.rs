@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use crate::memory::resident;
 use crate::plugin_runtime::{Jobs, Running};
 use crate::processor::faults;
-use crate::status::StatusStore;
+use crate::watchdog::restrain;
 
 /// Who touches less new memory than this between two looks takes part in what all do.
 const LEAST_PAGES: u64 = 1024;
@@ -22,9 +22,11 @@ const GRACE: u32 = 5;
 /// So many looks nobody else is blamed, should it neither end nor want memory.
 const LONGEST: u32 = 50;
 
+/// What runs, and its number.
+type Listed = (u64, Arc<Running>);
+
 /// Watches the memory of the process.
 pub(crate) struct Leaks {
-    statuses: Arc<StatusStore>,
     /// How many bytes the process may have before somebody has to go; none: nobody looks.
     limit: Option<usize>,
     /// What is held by threads that stand still cannot be had back: the limit from there on.
@@ -44,9 +46,9 @@ struct GivenUp {
 
 impl Leaks {
     /// `limit` in bytes. Called within a runtime.
-    pub(crate) fn new(statuses: Arc<StatusStore>, limit: Option<usize>) -> Self {
+    pub(crate) fn new(limit: Option<usize>) -> Self {
         let (before, given_up) = (BTreeMap::new(), BTreeMap::new());
-        Self { statuses, limit, floor: 0, before, given_up, handle: Handle::current() }
+        Self { limit, floor: 0, before, given_up, handle: Handle::current() }
     }
 
     /// Looks whether there is too much, and who takes it.
@@ -69,49 +71,59 @@ impl Leaks {
             return;
         }
         if resident > limit.max(self.floor)
-            && let Some((number, job)) = self.greediest(&all)
+            && let Some(((number, job), pages)) = self.greediest(&all)
         {
-            self.give_up(*number, job, (resident, limit));
+            let error =
+                Error::fatal("it takes more and more memory, and is given up for the others")
+                    .context("callback", callback(job))
+                    .context("pages since the last look", pages)
+                    .context("bytes of the process", resident)
+                    .context("plugin.memory.limit.bytes", limit)
+                    .context(
+                        "remedy",
+                        "find out what it keeps; fewer tasks or smaller batches help",
+                    );
+            self.give_up(*number, job, error);
             // The next is not blamed for what this one has.
             self.floor = resident + limit / 16;
             self.before.clear();
         }
     }
 
-    /// Who has touched most new memory since the last look: what it allocates and does not use is
-    /// no memory yet.
-    fn greediest<'a>(&mut self, all: &'a [(u64, Arc<Running>)]) -> Option<&'a (u64, Arc<Running>)> {
+    /// Who has touched most new memory since the last look, and how many pages: what it allocates
+    /// and does not use is no memory yet.
+    fn greediest<'a>(&mut self, all: &'a [Listed]) -> Option<(&'a Listed, u64)> {
         let touched = all.iter().map(|(number, job)| (*number, faults(job.thread())));
         let now: BTreeMap<u64, u64> = touched.collect();
-        let grown = |(number, job): &(u64, Arc<Running>)| {
-            let before = self.before.get(number).filter(|_| !job.activity.fence.is_closed());
+        let grown = |(number, job): &Listed| {
+            let before = self.before.get(number).filter(|_| !job.stands());
             before.map_or(0, |before| now[number].saturating_sub(*before))
         };
-        let most = all.iter().max_by_key(|job| grown(job));
-        let most = most.filter(|job| grown(job) >= LEAST_PAGES);
+        let most = all.iter().map(|job| (job, grown(job))).max_by_key(|(_, grown)| *grown);
+        let most = most.filter(|(_, grown)| *grown >= LEAST_PAGES);
         self.before = now;
         most
     }
 
-    fn give_up(&mut self, number: u64, job: &Running, (resident, limit): (usize, usize)) {
-        let error = Error::fatal("it takes more and more memory, and is given up for the others")
-            .context("bytes of the process", resident)
-            .context("plugin.memory.limit.bytes", limit)
-            .context("remedy", "find out what it keeps; fewer tasks or smaller batches need less");
+    fn give_up(&mut self, number: u64, job: &Running, error: Error) {
         let whose = &job.activity.whose;
         tracing::error!("{whose}: {error}");
-        job.give_up();
+        // One that was given up before, as it did not stop, is nobody's any more.
+        if !job.activity.fence.is_closed() {
+            job.activity.fence.close();
+            // Before it ends, which whoever waits for it hears of as well.
+            job.fail(error);
+            job.give_up();
+        }
+        restrain(job, job.thread());
         let fence = job.activity.fence.clone();
         self.handle.spawn(async move { fence.settled().await });
-        if !job.fail(&error) {
-            self.statuses.fail(whose.connector(), whose.task(), error.trace());
-        }
         self.given_up.insert(number, GivenUp::default());
     }
 
     /// One that does not come to an await stands still where it wants more; not in the worker's own
     /// code, which may hold what others wait for.
-    fn hold(&mut self, all: &[(u64, Arc<Running>)]) {
+    fn hold(&mut self, all: &[Listed]) {
         let now = Instant::now();
         self.given_up.retain(|number, given_up| {
             let Some((_, job)) = all.iter().find(|(n, _)| n == number) else { return false };
@@ -125,4 +137,10 @@ impl Leaks {
             !job.stands() && given_up.looks < LONGEST
         });
     }
+}
+
+/// Where it is now.
+fn callback(job: &Running) -> String {
+    let call = job.activity.seen(Instant::now()).call;
+    call.map_or_else(|| "none: the worker's own code".to_owned(), |call| call.to_string())
 }

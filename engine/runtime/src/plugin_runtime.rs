@@ -66,12 +66,13 @@ pub(crate) struct Running {
     thread: AtomicU32,
     /// By which its thread can be made to stand still.
     place: Option<Place>,
-    /// Who hears when it is made to fail from outside.
+    /// Who hears when it is made to fail from outside; else whoever waits for it.
     failing: OnceLock<Failing>,
+    failed: Mutex<Option<oneshot::Sender<Error>>>,
 }
 
 impl Running {
-    fn new(whose: Whose, abort: AbortHandle) -> Self {
+    fn new(whose: Whose, abort: AbortHandle, failed: oneshot::Sender<Error>) -> Self {
         Self {
             activity: Activity::new(whose),
             abort,
@@ -79,6 +80,7 @@ impl Running {
             thread: AtomicU32::default(),
             place: Place::take(),
             failing: OnceLock::new(),
+            failed: Mutex::new(Some(failed)),
         }
     }
 
@@ -92,9 +94,14 @@ impl Running {
         self.abort.abort();
     }
 
-    /// Says that it has failed, where it cannot say so itself. False: nobody hears.
-    pub(crate) fn fail(&self, error: &Error) -> bool {
-        self.failing.get().map(|failing| failing(error)).is_some()
+    /// Says that it has failed, where it cannot say so itself.
+    pub(crate) fn fail(&self, error: Error) {
+        if let Some(failing) = self.failing.get() {
+            return failing(&error);
+        }
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Nobody hears when nobody waits.
+        let _ = failed.map(|failed| failed.send(error));
     }
 
     /// Its thread stands still once it wants memory.
@@ -164,8 +171,23 @@ impl Drop for Listed {
 
 /// The outcome of what runs. Dropped before, what runs is given up: it ends at its next await.
 pub(crate) struct Job<T> {
-    outcome: Result<oneshot::Receiver<T>, Option<Error>>,
+    outcome: Result<Awaited<T>, Option<Error>>,
     running: Option<Arc<Running>>,
+}
+
+/// What is heard of what runs: its outcome, or why it was made to fail.
+struct Awaited<T> {
+    outcome: oneshot::Receiver<T>,
+    failed: oneshot::Receiver<Error>,
+}
+
+impl<T> Awaited<T> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<T, Option<Error>>> {
+        if let Poll::Ready(Ok(error)) = Pin::new(&mut self.failed).poll(context) {
+            return Poll::Ready(Err(Some(error)));
+        }
+        Pin::new(&mut self.outcome).poll(context).map_err(|_| None)
+    }
 }
 
 impl<T> Job<T> {
@@ -192,10 +214,15 @@ impl<T> Future for Job<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let given_up = || Error::fatal("it was given up before it had ended");
-        Poll::Ready(match &mut self.outcome {
-            Ok(outcome) => ready!(Pin::new(outcome).poll(context)).map_err(|_| given_up()),
-            Err(refusal) => Err(refusal.take().unwrap_or_else(given_up)),
-        })
+        let why = match &mut self.outcome {
+            Ok(awaited) => match ready!(awaited.poll(context)) {
+                Ok(outcome) => return Poll::Ready(Ok(outcome)),
+                Err(why) => why,
+            },
+            Err(refusal) => refusal.take(),
+        };
+        self.outcome = Err(None);
+        Poll::Ready(Err(why.unwrap_or_else(given_up)))
     }
 }
 
@@ -229,6 +256,7 @@ impl PluginRuntime {
         F: Future<Output: Send + 'static> + Send + 'static,
     {
         let (sender, outcome) = oneshot::channel();
+        let (failing, failed) = oneshot::channel();
         let (abort, registration) = AbortHandle::new_pair();
         let telling = async move {
             let _ = sender.send(future.await);
@@ -237,7 +265,7 @@ impl PluginRuntime {
         let future = Box::pin(async move {
             let _ = future.await;
         });
-        let running = Arc::new(Running::new(whose, abort));
+        let running = Arc::new(Running::new(whose, abort, failing));
         let begun = self.jobs.add(Arc::clone(&running)).and_then(|number| {
             let _entry = Listed(Arc::clone(&self.jobs), number);
             let life = Life { future, running: Arc::clone(&running), _entry };
@@ -246,7 +274,8 @@ impl PluginRuntime {
                 Err((e, _)) => Err(Error::fatal("cannot start a thread").with_source(e)),
             }
         });
-        Job { outcome: begun.map(|()| outcome).map_err(Some), running: Some(running) }
+        let awaited = Awaited { outcome, failed };
+        Job { outcome: begun.map(|()| awaited).map_err(Some), running: Some(running) }
     }
 }
 
@@ -350,6 +379,17 @@ mod tests {
         assert!(outcome.is_err());
     }
 
+    /// Who waits hears why it was made to fail, whether its thread comes back or not.
+    #[tokio::test]
+    async fn what_is_made_to_fail_is_waited_for_no_more() {
+        let plugins = PluginRuntime::start().unwrap();
+        let mut job = plugins.spawn(whose(), std::future::pending::<()>());
+        plugins.jobs().all()[0].1.fail(Error::fatal("it takes too much"));
+        let failed = (&mut job).await.unwrap_err();
+        assert_eq!(failed.to_string(), "it takes too much");
+        assert!(job.await.is_err(), "it can be asked again");
+    }
+
     /// One that was slowed goes on with a thread that is not.
     #[tokio::test]
     async fn a_slowed_thread_is_replaced() {
@@ -375,7 +415,7 @@ mod tests {
         let plugins = PluginRuntime::start().unwrap();
         for _ in 0..MOST_STUCK {
             let (abort, _) = AbortHandle::new_pair();
-            let running = Running::new(whose(), abort);
+            let running = Running::new(whose(), abort, oneshot::channel().0);
             running.give_up();
             plugins.jobs.add(Arc::new(running)).unwrap();
         }

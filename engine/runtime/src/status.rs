@@ -112,20 +112,6 @@ impl StatusStore {
         }
     }
 
-    /// Says of one that works that it has failed, where it cannot say so itself.
-    pub(crate) fn fail(&self, connector: &str, task: Option<usize>, trace: String) {
-        self.remark(connector, task, Some(trace));
-        let mut all = self.lock();
-        let Some(statuses) = all.get_mut(connector) else { return };
-        let status = match task {
-            Some(task) => statuses.tasks.get_mut(&task),
-            None => statuses.connector.as_mut(),
-        };
-        if let Some(status) = status {
-            status.state = State::Failed;
-        }
-    }
-
     /// Forgets tasks numbered from `first` on.
     pub(crate) fn forget_tasks(&self, connector: &str, first: usize) {
         if let Some(statuses) = self.lock().get_mut(connector) {

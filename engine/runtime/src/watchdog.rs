@@ -92,7 +92,7 @@ pub(crate) fn watch(
     memory: Option<usize>,
 ) -> Result<()> {
     let jobs = Arc::downgrade(jobs);
-    let mut leaks = Leaks::new(Arc::clone(&statuses), memory);
+    let mut leaks = Leaks::new(memory);
     let mut watchdog = Watchdog { statuses, report_after, told: BTreeMap::new() };
     let often = LOOK.min(report_after / 4);
     let mut last = Instant::now();
@@ -127,7 +127,8 @@ impl Watchdog {
             let seen = job.activity.seen(now);
             let silence = seen.silence(now);
             if let Some((thread, held)) = seen.held
-                && held >= self.report_after / 3
+                && (held >= self.report_after / 3 || job.activity.fence.is_closed())
+                && doing(thread) == Doing::Computes
             {
                 restrain(&job, thread);
             }
@@ -163,11 +164,11 @@ impl Watchdog {
     }
 }
 
-/// A thread that has computed for long without a pause gets only what others leave.
-fn restrain(job: &Running, thread: u32) {
-    if !job.is_slowed() && doing(thread) == Doing::Computes && slow_down(thread) {
+/// A thread gets only what others leave: one that has computed for long without a pause, or that
+/// was given up.
+pub(crate) fn restrain(job: &Running, thread: u32) {
+    if !job.is_slowed() && slow_down(thread) {
         job.slowed();
-        let whose = &job.activity.whose;
-        tracing::warn!("{whose} computes without a pause: its thread gets the lowest priority");
+        tracing::warn!("{}: its thread gets the lowest priority", job.activity.whose);
     }
 }

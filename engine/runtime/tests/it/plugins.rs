@@ -15,6 +15,9 @@ use millrace_api::{
     Verdict,
 };
 
+pub(crate) use crate::faults::Fault;
+use crate::faults::{fails_now, may_fail};
+
 /// What happened to a sink, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event {
@@ -60,24 +63,14 @@ pub(crate) struct Shared {
     pub(crate) altered: Vec<String>,
     /// Whether what blocks and loops goes on.
     pub(crate) is_released: bool,
+    /// Whether what loops sleeps instead, for now.
+    pub(crate) rests: bool,
     /// What is never given back.
     pub(crate) kept: Vec<Vec<u8>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Fault {
-    Retriable,
-    Fatal,
-    Panic,
-    Hang,
-    /// Blocks its thread until it is released.
-    Block,
-    /// Computes until it is released.
-    Loop,
-    /// Takes memory for ever, a megabyte a millisecond.
-    Leak,
-    /// Takes a few megabytes, each time.
-    Keep,
+    /// How many records a source's polls bring from now on; none: as its configuration says.
+    pub(crate) run: Option<i64>,
+    /// Runs that a counting sink was given at another offset than they were counted for.
+    pub(crate) misplaced: usize,
 }
 
 impl Shared {
@@ -108,56 +101,6 @@ pub(crate) fn shared(connector: &str) -> Arc<Mutex<Shared>> {
 
 pub(crate) fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn commit_fault(shared: &Mutex<Shared>, call: &str) -> Result<()> {
-    let fault = lock(shared).fault(call);
-    match fault {
-        Some(Fault::Hang) => std::future::pending().await,
-        fault => commit_now(shared, call, fault),
-    }
-}
-
-/// A fault of a call that cannot wait.
-fn fault_now(shared: &Mutex<Shared>, call: &str) -> Result<()> {
-    let fault = lock(shared).fault(call);
-    commit_now(shared, call, fault)
-}
-
-#[allow(clippy::disallowed_methods, reason = "it stands for a plugin that does this")]
-fn commit_now(shared: &Mutex<Shared>, call: &str, fault: Option<Fault>) -> Result<()> {
-    let is_held = || !lock(shared).is_released;
-    match fault {
-        None | Some(Fault::Hang) => Ok(()),
-        Some(Fault::Retriable) => Err(Error::retriable(format!("{call} is out of luck"))),
-        Some(Fault::Fatal) => Err(Error::fatal(format!("{call} cannot go on"))),
-        Some(Fault::Panic) => panic!("{call} panics"),
-        Some(Fault::Block) => {
-            while is_held() {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            Ok(())
-        }
-        Some(Fault::Leak) => {
-            let mut kept = Vec::new();
-            while kept.len() < 100_000 {
-                kept.push(std::hint::black_box(vec![1u8; 1 << 20]));
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            Ok(())
-        }
-        Some(Fault::Keep) => {
-            lock(shared).kept.push(std::hint::black_box(vec![1u8; 4 << 20]));
-            std::thread::sleep(Duration::from_millis(4));
-            Ok(())
-        }
-        Some(Fault::Loop) => {
-            while is_held() {
-                (0..100_000).for_each(|n| _ = std::hint::black_box(n));
-            }
-            Ok(())
-        }
-    }
 }
 
 /// Keys of both test connectors.
@@ -204,7 +147,7 @@ pub(crate) struct Splitter {
 #[async_trait]
 impl Connector for Splitter {
     async fn task_configs(&mut self, tasks_max: usize) -> Result<Vec<Props>> {
-        commit_fault(&self.shared, "task_configs").await?;
+        may_fail(&self.shared, "task_configs").await?;
         let wanted = lock(&self.shared).tasks.max(1);
         let tasks = if self.sink { tasks_max } else { wanted.min(tasks_max) };
         let (bare, topics) = {
@@ -224,7 +167,7 @@ impl Connector for Splitter {
     }
 
     async fn stop(&mut self) -> Result<()> {
-        commit_fault(&self.shared, "connector-stop").await
+        may_fail(&self.shared, "connector-stop").await
     }
 }
 
@@ -242,7 +185,7 @@ impl Source for CountingSource {
         context: ConnectorContext,
     ) -> Result<Box<dyn Connector>> {
         let shared = shared(&config.name);
-        commit_fault(&shared, "connector").await?;
+        may_fail(&shared, "connector").await?;
         lock(&shared).starts += 1;
         lock(&shared).context = Some(context);
         Ok(Box::new(Splitter { props, shared, sink: false }))
@@ -254,19 +197,19 @@ impl Source for CountingSource {
         let stored = context.offsets().offsets(std::slice::from_ref(&partition)).await?;
         let next = stored[0].as_ref().map_or(0, |offset| offset["next"].as_i64().unwrap());
         let shared = shared(&config.name);
-        commit_fault(&shared, "start").await?;
+        may_fail(&shared, "start").await?;
         lock(&shared).task_starts.push(config.task);
         Ok(Box::new(CountingTask { config, shared, partition: Arc::new(partition), next }))
     }
 
     fn validate(config: &TestConfig) -> Vec<ConfigError> {
-        let heard = fault_now(&shared(&config.name), "validate");
+        let heard = fails_now(&shared(&config.name), "validate");
         let error = |e: Error| ConfigError { key: "topic".to_owned(), message: e.to_string() };
         heard.err().map(error).into_iter().collect()
     }
 
     async fn verify(config: TestConfig, _props: &Props) -> Verdict {
-        let heard = commit_fault(&shared(&config.name), "verify").await;
+        let heard = may_fail(&shared(&config.name), "verify").await;
         let error = |e: Error| ConfigError { key: "topic".to_owned(), message: e.to_string() };
         Verdict {
             errors: heard.err().map(error).into_iter().collect(),
@@ -281,7 +224,7 @@ impl Source for CountingSource {
 
 async fn alter(connector: &str, offsets: String) -> Result<OffsetControl> {
     let shared = shared(connector);
-    commit_fault(&shared, "alter").await?;
+    may_fail(&shared, "alter").await?;
     let mut shared = lock(&shared);
     shared.altered.push(offsets);
     Ok(shared.control.unwrap_or(OffsetControl::Complete))
@@ -308,10 +251,11 @@ impl CountingTask {
 #[async_trait]
 impl SourceTask for CountingTask {
     async fn poll(&mut self) -> Result<Vec<SourceRecords>> {
-        commit_fault(&self.shared, "poll").await?;
+        may_fail(&self.shared, "poll").await?;
         self.block();
         tokio::time::sleep(Duration::from_millis(self.config.poll_ms.try_into().unwrap())).await;
-        let end = self.config.count.min(self.next + self.config.run);
+        let run = lock(&self.shared).run.unwrap_or(self.config.run);
+        let end = self.config.count.min(self.next + run);
         if self.next >= end {
             tokio::time::sleep(Duration::from_millis(5)).await;
             return Ok(Vec::new());
@@ -333,11 +277,11 @@ impl SourceTask for CountingTask {
 
     async fn commit(&mut self) -> Result<()> {
         lock(&self.shared).commits += 1;
-        commit_fault(&self.shared, "commit").await
+        may_fail(&self.shared, "commit").await
     }
 
     async fn stop(&mut self) -> Result<()> {
-        commit_fault(&self.shared, "stop").await
+        may_fail(&self.shared, "stop").await
     }
 }
 
@@ -361,7 +305,7 @@ impl Sink for RecordingSink {
     async fn task(props: Props, context: SinkContext) -> Result<Box<dyn SinkTask>> {
         let config = TestConfig::parse(&props)?;
         let shared = shared(&config.name);
-        commit_fault(&shared, "start").await?;
+        may_fail(&shared, "start").await?;
         let task = usize::try_from(config.task).unwrap();
         let poison = config.poison.map(|end| (end, config.poison_by));
         Ok(Box::new(RecordingTask { shared, context, task, poison }))
@@ -385,7 +329,8 @@ impl Sink for RecordingSink {
     }
 }
 
-/// Counts what it is given, and keeps nothing.
+/// Counts what it is given, and keeps nothing. Each partition is that of one counting task, whose
+/// numbers are the offsets as long as nothing is lost and nothing comes twice.
 pub(crate) struct CountingSink;
 
 #[async_trait]
@@ -413,7 +358,16 @@ struct EatingTask(Arc<Mutex<Shared>>);
 #[async_trait]
 impl SinkTask for EatingTask {
     async fn put(&mut self, records: &[SinkRecords]) -> Result<()> {
-        lock(&self.0).commits += records.iter().map(|run| run.offsets().len()).sum::<usize>();
+        let rows = records.iter().map(|run| run.offsets().len()).sum::<usize>();
+        let mut misplaced = 0;
+        for run in records.iter().filter(|run| !run.offsets().is_empty()) {
+            let first = run.records.value.value(0)?.to_string();
+            let number = first.rsplit('-').next().and_then(|number| number.parse().ok());
+            misplaced += usize::from(number != Some(run.offsets()[0]));
+        }
+        let mut shared = lock(&self.0);
+        shared.commits += rows;
+        shared.misplaced += misplaced;
         Ok(())
     }
 
@@ -460,7 +414,7 @@ impl RecordingTask {
 impl SinkTask for RecordingTask {
     async fn open(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         lock(&self.shared).events.push(Event::Open(partitions.to_vec()));
-        commit_fault(&self.shared, "open").await
+        may_fail(&self.shared, "open").await
     }
 
     async fn put(&mut self, records: &[SinkRecords]) -> Result<()> {
@@ -469,7 +423,7 @@ impl SinkTask for RecordingTask {
             if let Some(timeout) = lock(&self.shared).timeout {
                 self.context.set_timeout(timeout);
             }
-            commit_fault(&self.shared, "put").await?;
+            may_fail(&self.shared, "put").await?;
         }
         let mut put = Vec::new();
         for run in records {
@@ -496,7 +450,7 @@ impl SinkTask for RecordingTask {
     }
 
     async fn pre_commit(&mut self, consumed: &Offsets) -> Result<Offsets> {
-        commit_fault(&self.shared, "pre_commit").await?;
+        may_fail(&self.shared, "pre_commit").await?;
         let mut shared = lock(&self.shared);
         let mut offsets = consumed.clone();
         if let Some(held) = shared.hold_back {
@@ -512,12 +466,12 @@ impl SinkTask for RecordingTask {
 
     async fn close(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         lock(&self.shared).events.push(Event::Close(partitions.to_vec()));
-        commit_fault(&self.shared, "close").await
+        may_fail(&self.shared, "close").await
     }
 
     async fn stop(&mut self) -> Result<()> {
         lock(&self.shared).events.push(Event::Stop);
-        commit_fault(&self.shared, "stop").await
+        may_fail(&self.shared, "stop").await
     }
 }
 
@@ -548,13 +502,13 @@ struct Faulty(Arc<Mutex<Shared>>);
 
 impl Transformation for Faulty {
     fn apply(&mut self, records: Records, _failed: &mut Vec<RowError>) -> Result<Vec<Records>> {
-        fault_now(&self.0, "apply").map(|()| vec![records])
+        fails_now(&self.0, "apply").map(|()| vec![records])
     }
 }
 
 impl Predicate for Faulty {
     fn test(&mut self, records: &Records) -> Result<BooleanArray> {
-        fault_now(&self.0, "test").map(|()| vec![true; records.len()].into())
+        fails_now(&self.0, "test").map(|()| vec![true; records.len()].into())
     }
 }
 
@@ -567,7 +521,7 @@ struct Asking {
 #[async_trait]
 impl Converter for Asking {
     async fn prepare_from(&mut self, _topic: &str, _column: &Column) -> Result<()> {
-        commit_fault(&self.shared, "prepare").await
+        may_fail(&self.shared, "prepare").await
     }
 
     fn from_connect_data(
@@ -576,7 +530,7 @@ impl Converter for Asking {
         column: &Column,
         failed: &mut Vec<RowError>,
     ) -> Result<Serialized> {
-        fault_now(&self.shared, "convert")?;
+        fails_now(&self.shared, "convert")?;
         self.strings.from_connect_data(topic, column, failed)
     }
 
@@ -586,8 +540,8 @@ impl Converter for Asking {
         _rows: &Serialized,
         _headers: &[RawHeaders],
     ) -> Result<()> {
-        commit_fault(&self.shared, topic).await?;
-        commit_fault(&self.shared, "prepare").await
+        may_fail(&self.shared, topic).await?;
+        may_fail(&self.shared, "prepare").await
     }
 
     fn to_connect_data(
@@ -597,7 +551,7 @@ impl Converter for Asking {
         headers: &[RawHeaders],
         failed: &mut Vec<RowError>,
     ) -> Result<Vec<Column>> {
-        fault_now(&self.shared, "convert")?;
+        fails_now(&self.shared, "convert")?;
         self.strings.to_connect_data(topic, rows, headers, failed)
     }
 }

@@ -1,143 +1,285 @@
-//! Measurements that take minutes: what others lose beside plugins that misbehave, and whether
-//! memory grows. `cargo test --release -p millrace-runtime --test it -- --ignored --nocapture soak`
+//! Whether memory grows and records get lost under load, with poison among them and tasks that
+//! crash. Half an hour of it:
+//!
+//! `cargo test --release -p millrace-runtime --test it -- --ignored --nocapture --exact
+//! soak::half_an_hour_at_sixty_percent`
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millrace_kafka::embedded::{EmbeddedCluster, Settings};
-use millrace_runtime::{Herder, State};
+use millrace_runtime::{Herder, TargetState};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::fixture::{Fixture, props, until};
 use crate::plugins::{Fault, lock, shared};
 
 /// A number of the environment.
-fn number(name: &str, default: u64) -> u64 {
+pub(crate) fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn resident() -> f64 {
+fn resident_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     resident.trim().strip_suffix(" kB").unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
-/// Records a second of the good one.
-async fn rate(fixture: &Fixture, time: Duration) -> f64 {
-    let (before, begun) = (fixture.end_offset("good").await, Instant::now());
-    tokio::time::sleep(time).await;
-    let records = fixture.end_offset("good").await - before;
-    f64::from(i32::try_from(records).unwrap()) / begun.elapsed().as_secs_f64()
+/// Processor time that this process has used, in seconds.
+fn processor_seconds() -> f64 {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(used).unwrap().as_secs_f64()
 }
 
-/// Each fault in turn, beside a source that has a pace of its own; a rate takes `SOAK_SECONDS`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "it measures, for a minute and a half"]
-async fn what_others_lose() {
-    let time = Duration::from_secs(number("SOAK_SECONDS", 10));
-    let keys =
-        [("task.shutdown.graceful.timeout.ms", "300"), ("plugin.memory.limit.bytes", "1200000000")];
-    let directory = tempfile::tempdir().unwrap();
-    let cluster = EmbeddedCluster::open(directory.path(), Settings::default()).unwrap();
-    let fixture = Fixture::start_on(Arc::new(cluster), &keys).await;
-    fixture.source("good", "good", i64::MAX / 2, &[("run", "500"), ("poll.ms", "5")]).await;
-    fixture.wait_for_task("good", 0, State::Running).await;
-    rate(&fixture, Duration::from_secs(3)).await;
-    for fault in [Fault::Panic, Fault::Block, Fault::Hang, Fault::Loop, Fault::Leak] {
-        let alone = rate(&fixture, time).await;
-        let name = format!("soak-{fault:?}");
-        lock(&shared(&name)).faults.insert("poll", (1_000_000, fault));
+/// What a soak is to be.
+struct Plan {
+    /// Distinguishes its connectors from another's.
+    name: &'static str,
+    time: Duration,
+    /// How often a task crashes.
+    crash: Duration,
+    /// So many processors are loaded, by a source and a sink each.
+    cores: usize,
+    /// Which part of them is to be used.
+    load: f64,
+}
+
+/// What was seen, once a second.
+struct Sample {
+    minute: f64,
+    resident_mb: f64,
+    /// Since the last.
+    load: f64,
+}
+
+/// The most and the fewest records that a poll brings.
+const RUN: (i64, i64) = (1, 20_000);
+
+/// Sources and sinks, a pair for each processor, and the pace that is kept.
+struct Soak {
+    plan: Plan,
+    fixture: Fixture,
+    run: f64,
+    crashes: usize,
+}
+
+#[allow(clippy::print_stdout, reason = "it tells whoever measures how it goes")]
+impl Soak {
+    async fn start(plan: Plan, cluster: EmbeddedCluster) -> Self {
+        let fixture = Fixture::start_on(Arc::new(cluster), &[]).await;
+        let soak = Self { plan, fixture, run: 10.0, crashes: 0 };
         let always = [
+            ("poll.ms", "5"),
+            ("producer.override.compression.type", "gzip"),
             ("errors.restart.policy", "always"),
-            ("errors.restart.backoff.ms", "1000"),
-            ("errors.restart.backoff.max.ms", "1000"),
+            ("errors.restart.backoff.ms", "100"),
+            ("errors.restart.backoff.max.ms", "100"),
+            ("errors.restart.max.per.hour", "100000"),
         ];
-        fixture.source(&name, "bad", 10, &always).await;
-        // A loop has a third of the reporting time before it is slowed.
-        tokio::time::sleep(Duration::from_secs(12)).await;
-        let beside = rate(&fixture, time).await;
-        let loss = 100.0 * (1.0 - beside / alone);
-        println!("{fault:?}: {alone:.0} records/s alone, {beside:.0} beside it: {loss:.1} % less");
-        let begun = Instant::now();
-        fixture.worker().connectors().await.unwrap();
-        fixture.worker().status(&name).await.unwrap();
-        println!("  answers within {:?}", begun.elapsed());
-        lock(&shared(&name)).is_released = true;
-        fixture.worker().delete_connector(&name).await.unwrap();
+        for pair in 0..soak.plan.cores {
+            let source = soak.source(pair);
+            lock(&shared(&source)).run = Some(10);
+            soak.fixture.source(&source, &source, i64::MAX / 2, &always).await;
+            let (sink, letters) = (soak.sink(pair), soak.letters(pair));
+            let eating = props(&[
+                ("name", sink.as_str()),
+                ("connector.class", "CountingSink"),
+                ("topics", source.as_str()),
+                ("consumer.override.metadata.max.age.ms", "1000"),
+                ("errors.tolerance", "all"),
+                ("errors.deadletterqueue.topic.name", letters.as_str()),
+                ("errors.deadletterqueue.topic.replication.factor", "1"),
+                ("errors.deadletterqueue.context.headers.enable", "true"),
+                ("transforms", "poison"),
+                ("transforms.poison.type", "test.DropEndingIn"),
+                ("transforms.poison.marker", "nothing"),
+                ("transforms.poison.poison", "777"),
+            ]);
+            soak.fixture.worker().put_connector(&sink, eating, None, false).await.unwrap();
+        }
+        soak
+    }
+
+    fn source(&self, pair: usize) -> String {
+        format!("{}-source-{pair}", self.plan.name)
+    }
+
+    fn sink(&self, pair: usize) -> String {
+        format!("{}-sink-{pair}", self.plan.name)
+    }
+
+    fn letters(&self, pair: usize) -> String {
+        format!("{}-letters-{pair}", self.plan.name)
+    }
+
+    /// The next source fails at its next poll.
+    fn crash(&mut self) {
+        let kinds = [Fault::Fatal, Fault::Panic];
+        let source = self.source(self.crashes % self.plan.cores);
+        let kind = kinds[self.crashes / self.plan.cores % kinds.len()];
+        lock(&shared(&source)).faults.insert("poll", (1, kind));
+        self.crashes += 1;
+    }
+
+    /// Brings the load half the way to what it should be.
+    fn pace(&mut self, load: f64) {
+        let ratio = (self.plan.load / load.max(0.01)).clamp(0.5, 2.0);
+        let (least, most) = (RUN.0 as f64, RUN.1 as f64);
+        self.run = (self.run * (1.0 + 0.5 * (ratio - 1.0))).clamp(least, most);
+        for pair in 0..self.plan.cores {
+            lock(&shared(&self.source(pair))).run = Some(self.run.round() as i64);
+        }
+    }
+
+    async fn sent(&self) -> i64 {
+        let mut sent = 0;
+        for pair in 0..self.plan.cores {
+            sent += self.fixture.end_offset(&self.source(pair)).await;
+        }
+        sent
+    }
+
+    async fn letters_sent(&self) -> i64 {
+        let mut letters = 0;
+        for pair in 0..self.plan.cores {
+            letters += self.fixture.end_offset(&self.letters(pair)).await;
+        }
+        letters
+    }
+
+    /// Keeps the pace, crashes tasks, and says each minute how it goes.
+    async fn run(&mut self) -> Vec<Sample> {
+        let (begun, mut next_crash) = (Instant::now(), self.plan.crash);
+        let mut samples = Vec::<Sample>::new();
+        let (mut last, mut used) = (begun, processor_seconds());
+        let (mut minute, mut sent) = (1, 0);
+        while begun.elapsed() < self.plan.time {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let (now, now_used) = (Instant::now(), processor_seconds());
+            let cores = self.plan.cores as f64;
+            let load = (now_used - used) / (now - last).as_secs_f64() / cores;
+            (last, used) = (now, now_used);
+            let elapsed = now - begun;
+            if elapsed >= next_crash {
+                next_crash += self.plan.crash;
+                self.crash();
+            }
+            self.pace(load);
+            let resident_mb = resident_mb();
+            samples.push(Sample { minute: elapsed.as_secs_f64() / 60.0, resident_mb, load });
+            if elapsed >= Duration::from_secs(60) * minute {
+                let sent_before = std::mem::replace(&mut sent, self.sent().await);
+                let this_minute = samples.iter().filter(|s| s.minute > f64::from(minute) - 1.0);
+                println!(
+                    "minute {minute}: load {:.0} %, {} records/s, {resident_mb:.1} MB, {} letters",
+                    100.0 * mean(this_minute.map(|sample| sample.load)),
+                    (sent - sent_before) / 60,
+                    self.letters_sent().await,
+                );
+                minute += 1;
+            }
+        }
+        samples
+    }
+
+    /// What was polled is what was sent, and what was sent is what was put or is a letter.
+    async fn account(&self) {
+        let worker = self.fixture.worker();
+        for pair in 0..self.plan.cores {
+            let (source, sink) = (self.source(pair), self.sink(pair));
+            worker.set_target_state(&source, TargetState::Stopped).await.unwrap();
+            let sent = self.fixture.end_offset(&source).await;
+            let group = format!("connect-{sink}");
+            until("the sink to have all", async || {
+                self.fixture.committed(&group, &source).await == Some(sent)
+            })
+            .await;
+            let offsets = worker.offsets(&source).await.unwrap();
+            let polled = offsets[0].offset.as_ref().unwrap()["next"].as_i64();
+            let letters = self.fixture.end_offset(&self.letters(pair)).await;
+            let eaten = shared(&sink);
+            let put = lock(&eaten).commits;
+            let misplaced = lock(&eaten).misplaced;
+            println!("{source}: {sent} sent, {put} put, {letters} in the dead letter queue");
+            assert!(letters > 0, "there was no poison");
+            assert_eq!(polled, Some(sent), "what was polled was sent");
+            assert_eq!(i64::try_from(put).unwrap() + letters, sent, "none is lost or comes twice");
+            assert_eq!(misplaced, 0, "each is where it belongs");
+        }
+    }
+
+    /// How often tasks were restarted, as the supervisor counts within an hour.
+    async fn restarts(&self) -> usize {
+        let mut restarts = 0;
+        for pair in 0..self.plan.cores {
+            let history = self.fixture.worker().restarts(&self.source(pair)).await.unwrap();
+            restarts += history.parts.iter().map(|p| p.restarts_in_last_hour).sum::<usize>();
+        }
+        restarts
     }
 }
 
-/// For `SOAK_SECONDS`: records in and out, one in a thousand poisoned, and a source's task that
-/// crashes every `SOAK_CRASH_MS` and restarts by itself. What was sent is what was put or is in the
-/// dead letter queue; memory is printed, and its slope after a third of the time.
+/// For `SOAK_SECONDS`, on `SOAK_CORES` of the machine's processors: records in and out at
+/// `SOAK_LOAD` percent of them, one in a thousand poisoned, and a task that crashes every
+/// `SOAK_CRASH_MS` and restarts by itself.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "it takes minutes"]
-async fn memory_stays_with_poison_and_crashes() {
-    let time = Duration::from_secs(number("SOAK_SECONDS", 180));
-    let crash = Duration::from_millis(number("SOAK_CRASH_MS", 10_000));
+#[ignore = "it takes half an hour, and the machine for itself"]
+async fn half_an_hour_at_sixty_percent() {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let plan = Plan {
+        name: "soak",
+        time: Duration::from_secs(number("SOAK_SECONDS", 1800)),
+        crash: Duration::from_millis(number("SOAK_CRASH_MS", 10_000)),
+        cores: usize::try_from(number("SOAK_CORES", cores as u64)).unwrap(),
+        load: number("SOAK_LOAD", 60) as f64 / 100.0,
+    };
     let directory = tempfile::tempdir().unwrap();
     let cluster = EmbeddedCluster::open(directory.path(), Settings::default()).unwrap();
-    let fixture = Fixture::start_on(Arc::new(cluster), &[]).await;
-    let worker = fixture.worker();
-    let count = i64::try_from(number("SOAK_RECORDS", 100_000_000)).unwrap();
-    let always = [
-        ("run", "100"),
-        ("poll.ms", "5"),
-        ("errors.restart.policy", "always"),
-        ("errors.restart.backoff.ms", "100"),
-        ("errors.restart.backoff.max.ms", "100"),
-        ("errors.restart.max.per.hour", "100000"),
-    ];
-    fixture.source("crashing", "soak", count, &always).await;
-    let mut sink = props(&[
-        ("name", "eating"),
-        ("connector.class", "CountingSink"),
-        ("topics", "soak"),
-        ("errors.tolerance", "all"),
-        ("errors.deadletterqueue.topic.name", "soak-letters"),
-        ("errors.deadletterqueue.topic.replication.factor", "1"),
-        ("errors.deadletterqueue.context.headers.enable", "true"),
-        ("transforms", "poison"),
-        ("transforms.poison.type", "test.DropEndingIn"),
-        ("transforms.poison.marker", "nothing"),
-        ("transforms.poison.poison", "777"),
-    ]);
-    sink.extend(props(&[("consumer.override.metadata.max.age.ms", "1000")]));
-    worker.put_connector("eating", sink, None, false).await.unwrap();
-    let (begun, mut next_crash, mut samples) = (Instant::now(), crash, Vec::new());
-    while begun.elapsed() < time {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let elapsed = begun.elapsed();
-        if elapsed >= next_crash {
-            next_crash += crash;
-            let kinds = [Fault::Fatal, Fault::Panic, Fault::Retriable];
-            let kind = kinds[samples.len() % kinds.len()];
-            lock(&shared("crashing")).faults.insert("poll", (1, kind));
-        }
-        samples.push((elapsed.as_secs_f64() / 60.0, resident()));
-    }
-    let crashes = worker.restarts("crashing").await.unwrap();
-    println!("restarts within the hour: {}", crashes.parts[0].restarts_in_last_hour);
+    let mut soak = Soak::start(plan, cluster).await;
+    let samples = soak.run().await;
     let warm = &samples[samples.len() / 3..];
-    println!("memory: {:.1} MB to {:.1} MB", warm[0].1, warm[warm.len() - 1].1);
-    println!("slope after a third of the time: {:.2} MB/min", slope(warm));
-    worker.delete_connector("crashing").await.unwrap();
-    let sent = fixture.end_offset("soak").await;
-    until("the sink to have all", async || {
-        fixture.committed("connect-eating", "soak").await == Some(sent)
-    })
-    .await;
-    let letters = fixture.end_offset("soak-letters").await;
-    let put = lock(&shared("eating")).commits;
-    println!("{sent} sent, {put} put, {letters} in the dead letter queue");
-    assert_eq!(i64::try_from(put).unwrap() + letters, sent, "none is lost, none comes twice");
+    let load = mean(warm.iter().map(|sample| sample.load));
+    let slope = slope(warm);
+    println!("load after a third of the time: {:.1} % of {} cores", 100.0 * load, soak.plan.cores);
+    println!(
+        "memory: {:.1} MB to {:.1} MB",
+        warm[0].resident_mb,
+        samples.last().unwrap().resident_mb
+    );
+    println!("slope after a third of the time: {slope:.3} MB/min");
+    println!("{} crashes, {} restarts in the last hour", soak.crashes, soak.restarts().await);
+    soak.account().await;
+    let wanted = soak.plan.load;
+    assert!((wanted - 0.05..=wanted + 0.05).contains(&load), "the load was {load:.3}");
+    assert!(slope < 1.0, "memory grows by {slope:.3} MB a minute");
 }
 
-/// Least squares.
-fn slope(samples: &[(f64, f64)]) -> f64 {
-    let count = f64::from(u32::try_from(samples.len()).unwrap());
-    let mean = |of: fn(&(f64, f64)) -> f64| samples.iter().map(of).sum::<f64>() / count;
-    let (x, y) = (mean(|s| s.0), mean(|s| s.1));
-    let above: f64 = samples.iter().map(|s| (s.0 - x) * (s.1 - y)).sum();
-    let below: f64 = samples.iter().map(|s| (s.0 - x) * (s.0 - x)).sum();
+/// The same for a few seconds beside other tests, whose load and memory are theirs as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn crashes_and_poison_lose_nothing() {
+    let plan = Plan {
+        name: "short-soak",
+        time: Duration::from_secs(6),
+        crash: Duration::from_millis(1500),
+        cores: 2,
+        load: 0.2,
+    };
+    let mut soak = Soak::start(plan, EmbeddedCluster::in_memory()).await;
+    soak.run().await;
+    assert!(soak.crashes >= 2 && soak.restarts().await >= soak.crashes - 1);
+    soak.account().await;
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (count, sum) = values.fold((0.0, 0.0), |(count, sum), value| (count + 1.0, sum + value));
+    sum / count
+}
+
+/// Of memory over minutes, by least squares.
+fn slope(samples: &[Sample]) -> f64 {
+    let of = |sample: &Sample| (sample.minute, sample.resident_mb);
+    let (x, y) = (mean(samples.iter().map(|s| of(s).0)), mean(samples.iter().map(|s| of(s).1)));
+    let above: f64 = samples.iter().map(of).map(|(sx, sy)| (sx - x) * (sy - y)).sum();
+    let below: f64 = samples.iter().map(of).map(|(sx, _)| (sx - x) * (sx - x)).sum();
     above / below
 }

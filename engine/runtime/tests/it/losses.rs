@@ -1,0 +1,312 @@
+//! What others lose beside a plugin that panics, blocks, loops or leaks, for each callback. It
+//! takes minutes, and wants a machine for itself:
+//!
+//! `cargo test --release -p millrace-runtime --test it -- --ignored --nocapture --exact
+//! losses::others_lose_little_beside_any_callback_that_fails`
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millrace_kafka::embedded::{EmbeddedCluster, Settings};
+use millrace_runtime::{Herder, State, TargetState};
+
+use crate::containment::{CALLBACKS, Callback, MANY, bad, resident};
+use crate::fixture::{Fixture, props, until};
+use crate::plugins::{Fault, lock, shared};
+use crate::soak::number;
+
+const WAYS: [Fault; 4] = [Fault::Panic, Fault::Block, Fault::Loop, Fault::Leak];
+
+/// So many times is measured with the bad one and without, in turns.
+const PAIRS: usize = 7;
+
+/// So many, where those do not show that little is lost.
+const MOST_PAIRS: usize = 21;
+
+/// What others may lose.
+const MOST: f64 = 0.05;
+
+/// How fast the others are.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// Records in a second.
+    wall: f64,
+    /// Records in a second of their threads' processor time.
+    processor: f64,
+}
+
+/// Sources and sinks of the others: as many pairs as there are processors, which leave none idle.
+struct Others {
+    fixture: Fixture,
+    pairs: usize,
+    phase: Duration,
+}
+
+impl Others {
+    async fn start(cluster: EmbeddedCluster, keys: &[(&str, &str)]) -> Self {
+        let fixture = Fixture::start_on(Arc::new(cluster), keys).await;
+        let pairs = std::thread::available_parallelism().unwrap().get();
+        let heavy = [("run", "10000"), ("producer.override.compression.type", "zstd")];
+        for pair in 0..pairs {
+            let (good, eater) = (format!("good{pair}"), format!("eater{pair}"));
+            fixture.source(&good, &good, i64::MAX / 2, &heavy).await;
+            fixture.wait_for_task(&good, 0, State::Running).await;
+            let eats = [("connector.class", "CountingSink")];
+            fixture.sink(&eater, &good, &eats).await;
+            until("it to eat", async || lock(&shared(&eater)).commits > 0).await;
+        }
+        fixture.source("cook", "food", i64::MAX / 2, &[("poll.ms", "20")]).await;
+        fixture.wait_for_task("cook", 0, State::Running).await;
+        let phase = Duration::from_millis(number("LOSSES_PHASE_MS", 200));
+        tokio::time::sleep(5 * phase).await;
+        Self { fixture, pairs, phase }
+    }
+
+    /// Records that were sent, and those that were put.
+    async fn records(&self) -> f64 {
+        let mut records = 0;
+        for pair in 0..self.pairs {
+            records += self.fixture.end_offset(&format!("good{pair}")).await;
+            records += i64::try_from(lock(&shared(&format!("eater{pair}"))).commits).unwrap();
+        }
+        records as f64
+    }
+
+    /// How fast they are while this lasts.
+    async fn during(&self, what: impl Future<Output = ()>) -> Pace {
+        let (begun, records, used) = (Instant::now(), self.records().await, processor_seconds());
+        what.await;
+        let (wall, records) = (begun.elapsed().as_secs_f64(), self.records().await - records);
+        Pace { wall: records / wall, processor: records / (processor_seconds() - used) }
+    }
+
+    async fn pace(&self) -> Pace {
+        self.during(tokio::time::sleep(self.phase)).await
+    }
+}
+
+/// Processor time of the others' threads.
+fn processor_seconds() -> f64 {
+    let mut nanoseconds = 0.0;
+    for thread in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
+        let read = |name| std::fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        let name = read("comm");
+        if name.starts_with("good") || name.starts_with("eater") {
+            let used = read("schedstat").split(' ').next().and_then(|used| used.parse().ok());
+            nanoseconds += used.unwrap_or(0.0);
+        }
+    }
+    nanoseconds / 1e9
+}
+
+/// A plugin that misbehaves in one callback.
+struct Bad<'a> {
+    others: &'a Others,
+    /// Its own: what stands of earlier ones is seen under theirs.
+    name: String,
+    how: Fault,
+    callback: Callback,
+}
+
+impl Bad<'_> {
+    /// Has the callback called for as long as anybody waits for this.
+    async fn misbehave(&self) {
+        let (worker, (kind, call, _)) = (self.others.fixture.worker(), self.callback);
+        {
+            let state = shared(&self.name);
+            let mut state = lock(&state);
+            (state.is_released, state.rests) = (false, false);
+            state.faults.insert(call, (MANY, self.how));
+        }
+        let mut config = bad(kind, &self.name);
+        config.extend(props(&[
+            ("poll.ms", "20"),
+            ("errors.restart.policy", "always"),
+            ("errors.restart.backoff.ms", "100"),
+            ("errors.restart.backoff.max.ms", "100"),
+            ("errors.restart.max.per.hour", "100000"),
+        ]));
+        loop {
+            // What is wrong with it is why it is here.
+            let _ = worker.put_connector(&self.name, config.clone(), None, true).await;
+            match call {
+                "validate" | "verify" => {}
+                "stop" | "close" | "connector-stop" => {
+                    until("it to run", async || {
+                        self.others.fixture.state(&self.name).await == Some(State::Running)
+                    })
+                    .await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    let _ = worker.set_target_state(&self.name, TargetState::Stopped).await;
+                    let _ = worker.set_target_state(&self.name, TargetState::Started).await;
+                }
+                // Whatever panics is restarted by itself.
+                _ => std::future::pending().await,
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn is_hit(&self) {
+        let (state, call) = (shared(&self.name), self.callback.1);
+        let is_hit = async || lock(&state).faults.get(call).is_some_and(|left| left.0 < MANY);
+        until(&format!("{} to be hit", self.name), is_hit).await;
+    }
+
+    /// Its thread is reported as one that does this.
+    async fn is_seen(&self, thread: &str) {
+        until(&format!("{} to be seen", self.name), async || {
+            let hung = self.others.fixture.worker().hung().await.unwrap();
+            hung.iter().any(|h| h.connector == self.name && h.thread == thread)
+        })
+        .await;
+    }
+
+    /// It is gone, but for threads that stand.
+    async fn end(&self) {
+        let worker = self.others.fixture.worker();
+        {
+            let state = shared(&self.name);
+            let mut state = lock(&state);
+            state.is_released = true;
+            state.faults.clear();
+            state.kept.clear();
+        }
+        let _ = worker.delete_connector(&self.name).await;
+        until(&format!("{} to end", self.name), async || {
+            let hung = worker.hung().await.unwrap();
+            hung.iter().all(|h| h.connector != self.name || h.thread == "stands")
+        })
+        .await;
+    }
+
+    /// While it misbehaves: from when the callback has failed or does not return; a leak from its
+    /// first byte until its thread stands.
+    async fn beside(&self) -> Pace {
+        let seen = async {
+            match self.how {
+                Fault::Leak => self.others.during(self.is_seen("stands")).await,
+                _ => {
+                    self.is_hit().await;
+                    self.others.pace().await
+                }
+            }
+        };
+        tokio::select! {
+            () = self.misbehave() => unreachable!("it does so for ever"),
+            pace = seen => pace,
+        }
+    }
+}
+
+/// What others lose, of both their paces.
+struct Loss {
+    wall: f64,
+    processor: f64,
+    pairs: usize,
+}
+
+impl Loss {
+    /// The median of what each bad phase has lost of the two good ones around it.
+    fn of(alone: &[Pace], beside: &[Pace]) -> Self {
+        let lost = |pace: fn(&Pace) -> f64| {
+            let around = alone.windows(2).map(|two| (pace(&two[0]) + pace(&two[1])) / 2.0);
+            let mut lost: Vec<f64> =
+                around.zip(beside).map(|(around, beside)| 1.0 - pace(beside) / around).collect();
+            lost.sort_by(f64::total_cmp);
+            lost[lost.len() / 2]
+        };
+        let (wall, processor) = (lost(|pace| pace.wall), lost(|pace| pace.processor));
+        Self { wall, processor, pairs: beside.len() }
+    }
+}
+
+/// Phases with and without a plugin that fails like this, in turns.
+async fn loss(others: &Others, how: Fault, callback: Callback) -> Loss {
+    let (mut alone, mut beside) = (vec![others.pace().await], Vec::new());
+    let bad = |n: usize| {
+        let name = format!("{how:?}-{}-{}-{n}", callback.0, callback.1);
+        Bad { others, name, how, callback }
+    };
+    let is_enough = |alone: &[Pace], beside: &[Pace]| {
+        let shows_little = || Loss::of(alone, beside).wall <= MOST;
+        beside.len() >= MOST_PAIRS || (beside.len() >= PAIRS && shows_little())
+    };
+    if how == Fault::Loop {
+        // One for all: it has its share of the processors until it has been seen to loop.
+        let bad = bad(0);
+        let turns = async {
+            bad.is_seen("computes").await;
+            while !is_enough(&alone, &beside) {
+                beside.push(others.pace().await);
+                lock(&shared(&bad.name)).rests = true;
+                alone.push(others.pace().await);
+                lock(&shared(&bad.name)).rests = false;
+            }
+        };
+        tokio::select! {
+            () = bad.misbehave() => unreachable!("it does so for ever"),
+            () = turns => {}
+        }
+        bad.end().await;
+    }
+    while !is_enough(&alone, &beside) {
+        let bad = bad(beside.len());
+        beside.push(bad.beside().await);
+        bad.end().await;
+        alone.push(others.pace().await);
+    }
+    Loss::of(&alone, &beside)
+}
+
+/// What all of them panic with is no news.
+fn hush() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let is_meant = panic.payload_as_str().is_some_and(|words| words.ends_with(" panics"));
+        if !is_meant {
+            usual(panic);
+        }
+    }));
+}
+
+/// Each pair of phases takes twice `LOSSES_PHASE_MS`, and longer where threads have to be held.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it takes minutes, and the machine for itself"]
+async fn others_lose_little_beside_any_callback_that_fails() {
+    hush();
+    let begun = Instant::now();
+    let mut table = vec![[0.0; WAYS.len()]; CALLBACKS.len()];
+    for (way, how) in WAYS.into_iter().enumerate() {
+        // All grow by less, and a leak passes it within half a second.
+        let limit = (resident() + (400 << 20)).to_string();
+        let limit = if how == Fault::Leak { limit.as_str() } else { "-1" };
+        let keys = [
+            ("task.shutdown.graceful.timeout.ms", "100"),
+            ("plugin.hang.report.ms", "900"),
+            ("plugin.memory.limit.bytes", limit),
+        ];
+        let directory = tempfile::tempdir().unwrap();
+        let cluster = EmbeddedCluster::open(directory.path(), Settings::default()).unwrap();
+        let mut others = Others::start(cluster, &keys).await;
+        println!("{how:?}: others lose, and lose of each second of their processor time");
+        for (row, callback) in CALLBACKS.into_iter().enumerate() {
+            let Loss { wall, processor, pairs } = loss(&others, how, callback).await;
+            let (kind, call, _) = callback;
+            let (wall_percent, processor) = (100.0 * wall, 100.0 * processor);
+            println!(
+                "  {kind:6} {call:14} {wall_percent:6.1} % {processor:6.1} % of {pairs} pairs"
+            );
+            table[row][way] = wall;
+        }
+        others.fixture.stop_worker().await;
+    }
+    println!("what others lose, in percent ({:?})", begun.elapsed());
+    println!("{:22} {:>8} {:>8} {:>8} {:>8}", "callback", "panic", "block", "loop", "leak");
+    for ((kind, call, _), row) in CALLBACKS.into_iter().zip(&table) {
+        let row = row.map(|loss| format!("{:8.1}", 100.0 * loss)).join(" ");
+        println!("{kind:6} {call:15} {row}");
+    }
+    let worst = table.into_iter().flatten().max_by(f64::total_cmp).unwrap();
+    assert!(worst <= MOST, "others lose {:.1} %", 100.0 * worst);
+}
