@@ -17,6 +17,9 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The header of dead letters of which the first line is kept: the others are places in the code.
+const STACK_TRACE: &str = "__connect.errors.exception.stacktrace";
+
 /// Runs the flow and gives the file's content with the answers.
 pub(super) fn run(program: Program, directory: &Path, bootstrap: &str, file: &Value) -> Value {
     let given = &file["given"];
@@ -139,8 +142,13 @@ fn record_json(record: &Record) -> Value {
     object.insert("key".to_owned(), bytes_json(record.key.as_deref()));
     object.insert("value".to_owned(), bytes_json(record.value.as_deref()));
     if !record.headers.is_empty() {
-        let headers =
-            record.headers.iter().map(|(key, value)| json!([key, bytes_json(value.as_deref())]));
+        let headers = record.headers.iter().map(|(key, value)| {
+            let mut value = bytes_json(value.as_deref());
+            if let (STACK_TRACE, Value::String(trace)) = (&**key, &mut value) {
+                trace.truncate(trace.find('\n').unwrap_or(trace.len()));
+            }
+            json!([key, value])
+        });
         object.insert("headers".to_owned(), headers.collect());
     }
     Value::Object(object)

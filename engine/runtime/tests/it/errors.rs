@@ -261,6 +261,9 @@ async fn records_that_a_source_cannot_transform_become_letters() {
         ]
     );
     assert_eq!(context[3].1, "TRANSFORMATION");
+    // Java's first line, and what we know beyond it.
+    let trace = "org.apache.kafka.connect.errors.DataException: poison\n\t(marker: 3)";
+    assert_eq!(context[7].1, trace);
     assert_eq!((&*context[8].1, &*context[9].1), (r#"{"task":0}"#, r#"{"next":14}"#));
     let runs = read(&fixture, "letters").await;
     assert!(runs.iter().all(|run| run.keys.null_count() == run.keys.len()));

@@ -282,7 +282,16 @@ impl<'a> Context<'a> {
         // Java's message: what we know beyond it stands in the trace.
         let message = Some(error.message()).filter(|message| !message.is_empty());
         add(8, message.and_then(text));
-        add(9, text(&error.trace()));
+        add(9, text(&trace(error)));
+    }
+}
+
+/// The trace with Java's first line: what we know beyond its message is a line of its own.
+fn trace(error: &Error) -> String {
+    let (first, trace) = (format!("{}: {}", error.java_class(), error.message()), error.trace());
+    match trace.strip_prefix(&first).and_then(|rest| rest.strip_prefix(" (")) {
+        Some(rest) => format!("{first}\n\t({rest}"),
+        None => trace,
     }
 }
 
