@@ -1,9 +1,10 @@
 //! Poison at every stage: each record that was sent is delivered or a dead letter, never both, and
 //! never neither; and what that costs.
 //!
-//! Every test run has the short form, two thousand records of each kind. The long form has a million
-//! of each (or `MILLRACE_POISON`), on a log in a directory, prints what poison costs, and fails where
-//! that is too much. It wants a machine with nothing else to do and four gigabytes of disk:
+//! Every test run has the short form, two thousand records of each kind. The long form has a
+//! million of each (or `MILLRACE_POISON`), on a log in a directory, prints what poison costs, and
+//! fails where that is too much. It wants a machine with nothing else to do and four gigabytes of
+//! disk:
 //!
 //! ```sh
 //! cargo test --release -p millrace-runtime --test it -- --ignored --exact --nocapture \
