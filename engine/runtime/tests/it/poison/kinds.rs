@@ -115,7 +115,7 @@ impl Poison {
             | Self::CutAvro
             | Self::LongAvro
             | Self::TrailingAvro => avro(registry::TEXT, &sized(&text)),
-            // Objects have a form of their own, which a bad one among them must not cost the others.
+            // Objects have a form of their own, which a bad one must not cost the others.
             Self::CutJson | Self::Tombstone => format!("{{\"n\":{number}}}").into_bytes(),
             _ => format!("\"{number}\"").into_bytes(),
         };
