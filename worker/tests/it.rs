@@ -261,6 +261,7 @@ cases: 4, as expected: 1, failed: 3
 fn a_suite_that_is_wrong_is_refused() {
     for (tests, words) in [
         ("connector: gone.json\ncases: []", "gone.json"),
+        ("connector: c.json\ncases: []", "there are no cases"),
         ("connector: c.json\ncase: []", "unknown field `case`"),
         ("connector: 5\ncases: []", "connector is a file's path"),
         ("connector: c.json\ncases:\n  - name: x\n   input: 1", "line: "),
@@ -275,6 +276,34 @@ fn a_suite_that_is_wrong_is_refused() {
         assert_eq!(code, Some(2), "{tests}: {stderr}");
         assert!(stderr.contains(words) && stderr.contains("t.yaml"), "{words}: {stderr}");
     }
+}
+
+#[test]
+fn what_has_no_effect_is_told() {
+    let connector = r#"{"name": "c", "errors.tolerence": "all", "transforms": "r,e",
+        "transforms.r.type": "org.apache.kafka.connect.transforms.ReplaceField$Value",
+        "transforms.r.blacklist": "secret",
+        "transforms.e.type": "io.debezium.transforms.ExtractNewRecordState"}"#;
+    let unclear = r#"{"name": "c", "transforms": "i",
+        "transforms.i.type": "org.apache.kafka.connect.transforms.InsertField"}"#;
+    let tests =
+        "connector: c.json\ncases: [{name: n, input: {value: {a: 1}}, expect: {}, partial: true}]";
+    let directory = directory(&[("c.json", connector), ("u.json", unclear), ("t.yaml", tests)]);
+    let run = |arguments: &[&str], input: &str| told(&millrace(directory.path(), arguments, input));
+    let (code, stdout, stderr) =
+        run(&["transform", "-f", "c.json", "--values"], r#"{"secret": 1}"#);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("nothing changed\n     (it is for change events"), "{stdout}");
+    let (_, _, of_unit) = run(&["unit", "t.yaml"], "");
+    for stderr in [stderr, of_unit] {
+        assert!(stderr.contains("errors.tolerence; did you mean errors.tolerance?"), "{stderr}");
+        assert!(stderr.contains("did you mean transforms.r.exclude?"), "{stderr}");
+    }
+    let (code, _, stderr) = run(&["transform", "-f", "c.json"], "");
+    assert!(code == Some(2) && stderr.contains("there are no records"), "{code:?} {stderr}");
+    let (code, _, stderr) = run(&["transform", "-f", "u.json"], "{}");
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("InsertField$Key") && stderr.contains("InsertField$Value"), "{stderr}");
 }
 
 #[test]

@@ -115,11 +115,12 @@ impl Catalog {
 
     /// The plugin of a kind that a user means by `name`, the value of `key`.
     pub fn plugin(&self, kind: PluginKind, key: &str, name: &str) -> Result<&Plugin> {
-        self.find(&[kind], name).ok_or_else(|| {
-            Error::config(format!(
-                "Invalid value {name} for configuration {key}: Class {name} could not be found."
-            ))
-        })
+        let complaint = match self.class(kind, name) {
+            Class::Found(plugin) => return Ok(plugin),
+            Class::Unfit { complaint, .. } => complaint,
+            Class::Missing => format!("Class {name} could not be found."),
+        };
+        Err(Error::config(format!("Invalid value {name} for configuration {key}: {complaint}")))
     }
 
     /// Complains, in Java's words, if a plugin has no version that a requirement admits.

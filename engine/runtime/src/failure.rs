@@ -79,27 +79,34 @@ fn class(error: &Error) -> ErrorClass {
         if let Some(error) = cause.downcast_ref::<Error>() {
             return Some(ErrorClass::of(error)).filter(|class| *class != ErrorClass::Bug);
         }
-        cause.downcast_ref().filter(|e| is_passing(e)).map(|_| ErrorClass::Transient)
+        cause.downcast_ref().and_then(class_of_io)
     });
     told.unwrap_or(ErrorClass::Bug)
 }
 
-/// The other side is away.
-fn is_passing(error: &io::Error) -> bool {
+/// The other side is away or the disk is full; or a path is not what somebody believes it to be.
+fn class_of_io(error: &io::Error) -> Option<ErrorClass> {
     use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
+    match error.kind() {
         Kind::BrokenPipe
-            | Kind::ConnectionAborted
-            | Kind::ConnectionRefused
-            | Kind::ConnectionReset
-            | Kind::HostUnreachable
-            | Kind::NetworkDown
-            | Kind::NetworkUnreachable
-            | Kind::NotConnected
-            | Kind::TimedOut
-            | Kind::UnexpectedEof
-    )
+        | Kind::ConnectionAborted
+        | Kind::ConnectionRefused
+        | Kind::ConnectionReset
+        | Kind::HostUnreachable
+        | Kind::NetworkDown
+        | Kind::NetworkUnreachable
+        | Kind::NotConnected
+        | Kind::QuotaExceeded
+        | Kind::StorageFull
+        | Kind::TimedOut
+        | Kind::UnexpectedEof => Some(ErrorClass::Transient),
+        Kind::IsADirectory
+        | Kind::NotADirectory
+        | Kind::NotFound
+        | Kind::PermissionDenied
+        | Kind::ReadOnlyFilesystem => Some(ErrorClass::Config),
+        _ => None,
+    }
 }
 
 /// What is known of a failure.
@@ -133,7 +140,9 @@ mod tests {
                 Error::fatal("in vain").with_source(io(io::ErrorKind::ConnectionRefused)),
                 ErrorClass::Transient,
             ),
-            (Error::fatal("no file").with_source(io(io::ErrorKind::NotFound)), ErrorClass::Bug),
+            (Error::fatal("no file").with_source(io(io::ErrorKind::NotFound)), ErrorClass::Config),
+            (Error::fatal("x").with_source(io(io::ErrorKind::StorageFull)), ErrorClass::Transient),
+            (Error::fatal("x").with_source(io(io::ErrorKind::InvalidData)), ErrorClass::Bug),
             (Error::fatal("the plugin panicked"), ErrorClass::Bug),
             (Error::data("poison").with_source(Error::retriable("x")), ErrorClass::Data),
             (Error::fatal("Tolerance exceeded").with_source(Error::data("x")), ErrorClass::Data),

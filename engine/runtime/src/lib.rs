@@ -16,6 +16,7 @@ mod plugin_runtime;
 mod preview;
 mod processor;
 mod rehearsal;
+mod release;
 pub mod rest;
 mod secrets;
 mod status;

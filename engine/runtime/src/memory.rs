@@ -5,6 +5,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::SystemTime;
 
 use millrace_kafka::Footprint;
 use serde::Serialize;
@@ -56,6 +57,7 @@ pub(crate) struct TaskClient {
     /// `client.id`
     pub(crate) id: String,
     pub(crate) footprint: Arc<Footprint>,
+    pub(crate) start: SystemTime,
 }
 
 /// What all tasks may hold together.
@@ -347,7 +349,7 @@ mod tests {
     }
 
     fn client(kind: ClientKind) -> TaskClient {
-        TaskClient { kind, id: "c".to_owned(), footprint: Arc::default() }
+        TaskClient { kind, id: "c".to_owned(), footprint: Arc::default(), start: SystemTime::now() }
     }
 
     #[test]

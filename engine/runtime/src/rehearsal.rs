@@ -6,7 +6,8 @@ use millrace_api::data::Records;
 use millrace_api::{Error, Props, Result};
 
 use crate::catalog::Catalog;
-use crate::config::connector::CommonConfig;
+use crate::config::connector::{CommonConfig, ERROR_KEYS, error_keys};
+use crate::config::meant::unknown_keys;
 use crate::config::plugins;
 use crate::config::redaction::Redaction;
 use crate::config::variables::Resolved;
@@ -61,6 +62,15 @@ impl Rehearsal {
         let Resolved { props, redaction } = worker.variables.resolve_aside(raw).await?;
         let steps = contain(async { opened(catalog, &props) }).await;
         Ok(Self { steps: steps.map_err(|e| redaction.error(e))?, redaction })
+    }
+
+    /// What there is to say of keys that have no effect where others were meant.
+    pub fn unknown_keys(catalog: &Catalog, props: &Props) -> Vec<String> {
+        let mut known = plugins::chain_keys(catalog, props);
+        known.extend(error_keys());
+        let ours = ["transforms.", "predicates.", ERROR_KEYS];
+        let keys = props.keys().filter(|key| ours.iter().any(|prefix| key.starts_with(prefix)));
+        unknown_keys(&known, keys)
     }
 
     /// Whether there is no transformation at all.

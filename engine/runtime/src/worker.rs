@@ -1,7 +1,7 @@
 //! Starts and stops connectors and tasks in this process.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use millrace_api::{
     ConnectorContext, ConnectorRequests, Error, OffsetReader, Open, Plugin, PluginKind, Props,
@@ -31,6 +31,7 @@ use crate::status::{State, Status, StatusStore, StatusWriter};
 use crate::store::offsets::{ConnectorOffsets, OffsetStore};
 use crate::task::converted::Originals;
 use crate::task::errors::ErrorPolicy;
+use crate::task::errors::last::LastLetters;
 use crate::task::errors::letters::DeadLetters;
 use crate::task::offsets::SubmittedRecords;
 use crate::task::sink::{SinkPipeline, SinkState, SinkTaskLoop};
@@ -67,6 +68,8 @@ pub(crate) struct TaskConfig {
     pub(crate) topics: Option<Arc<ActiveTopics>>,
     /// The records that it leaves out.
     pub(crate) skips: Arc<Skips>,
+    /// What they have written as they failed.
+    pub(crate) last_letters: Arc<LastLetters>,
     /// Told when the task has failed.
     pub(crate) failures: Arc<Notify>,
 }
@@ -224,7 +227,7 @@ impl Worker {
 
     async fn run_task(
         &self,
-        TaskConfig { id, connector, task, topics, skips, .. }: TaskConfig,
+        TaskConfig { id, connector, task, topics, skips, last_letters, .. }: TaskConfig,
         redaction: &Redaction,
         receiver: watch::Receiver<Wanted>,
         status: &StatusWriter,
@@ -244,6 +247,7 @@ impl Worker {
             }
         }
         let letters = self.dead_letters(id, &config, &wishes, metrics).await?;
+        let letters = letters.map(|letters| letters.after(last_letters));
         let (policy, redaction) = (config.errors(), redaction.clone());
         let errors = ErrorPolicy::new(id.clone(), policy, redaction, letters, metrics);
         match plugin.open() {
@@ -374,7 +378,7 @@ impl Worker {
 
 fn task_client(kind: ClientKind, properties: &Properties, footprint: Arc<Footprint>) -> TaskClient {
     let id = properties.get("client.id").cloned().unwrap_or_default();
-    TaskClient { kind, id, footprint }
+    TaskClient { kind, id, footprint, start: SystemTime::now() }
 }
 
 /// A task as its constructor makes it, which is `start` in Java.
@@ -399,12 +403,24 @@ async fn create_dead_letter_queue(
     };
     match cluster.create_topic(&topic).await {
         Err(e) if e.kind() != millrace_api::ErrorKind::Conflict => {
-            Err(Error::fatal("Could not initialize dead letter queue topic")
-                .context("topic", topic.name)
-                .with_source(e))
+            let error = Error::fatal("Could not initialize dead letter queue topic")
+                .context("topic", topic.name);
+            let remedied = match replication_factor > 1 && is_of_replication(&e) {
+                true => error.context("remedy", MANY_REPLICAS),
+                false => error,
+            };
+            Err(remedied.with_source(e))
         }
         _ => Ok(()),
     }
+}
+
+const MANY_REPLICAS: &str = "set errors.deadletterqueue.topic.replication.factor, by default 3, to \
+                             no more than there are brokers: 1 for a single one";
+
+/// Kafka's words are in the error, or the name of its code.
+fn is_of_replication(error: &Error) -> bool {
+    error.copied().to_string().to_lowercase().replace([' ', '_'], "").contains("replicationfactor")
 }
 
 fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use millrace_api::data::Records;
-use millrace_api::{Error, Result};
+use millrace_api::{Error, Props, Result};
 use millrace_runtime::{Rehearsal, StepOutcome, StepTaken};
 
 use super::connector_file::settings;
@@ -66,7 +66,7 @@ Examples:
 Exit codes:
   0  every record came through or was dropped
   1  wrong arguments, or a step failed
-  2  a file is wrong"#;
+  2  a file is wrong, or there are no records"#;
 
 /// Prints what became of each record.
 pub async fn run(arguments: Arguments) -> ExitCode {
@@ -91,6 +91,7 @@ async fn shown(arguments: &Arguments) -> Result<usize> {
     let located = |e: Error| e.context("file", arguments.file.display());
     let worker = worker(arguments.worker.as_deref())?;
     let mut chain = Rehearsal::open(&worker, &catalog(), &props).await.map_err(located)?;
+    warn_of_unknown_keys(&arguments.file, &props);
     if chain.is_empty() {
         tracing::warn!("there are no transformations: {}", arguments.file.display());
     }
@@ -111,10 +112,22 @@ async fn shown(arguments: &Arguments) -> Result<usize> {
             false => told.print()?,
         }
     }
+    if totals.records == 0 {
+        return Err(Error::config("there are no records")
+            .context("file", arguments.records.display())
+            .context("remedy", "name a file of them, or write them to standard input (-)"));
+    }
     if !arguments.json {
         print_line(&totals.to_string());
     }
     Ok(totals.failed)
+}
+
+/// Warns of a connector's keys that have no effect on what is tried here.
+pub(super) fn warn_of_unknown_keys(file: &Path, props: &Props) {
+    for told in Rehearsal::unknown_keys(&catalog(), props) {
+        tracing::warn!("{}: {told}", file.display());
+    }
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -235,13 +248,28 @@ impl Told<'_> {
                     print_line(&format!("     {}", styled(RED, &told)));
                 }
                 StepOutcome::Changed(records) => {
-                    before = print_changes(&before, records)?;
+                    let after = print_changes(&before, records)?;
+                    if after == before && is_for_events(step.class) && has_no_schema(records) {
+                        print_line(NO_EVENT);
+                    }
+                    before = after;
                 }
             }
         }
         print_line("");
         Ok(())
     }
+}
+
+const NO_EVENT: &str = "     (it is for change events, which the names of their schemas tell: \
+                        this value has no schema)";
+
+fn is_for_events(class: &str) -> bool {
+    class.starts_with("io.debezium.")
+}
+
+fn has_no_schema(records: &[Records]) -> bool {
+    records.iter().all(|record| !record.value.is_null(0) && record.value.schema().is_none())
 }
 
 /// What came out of the last step that let anything through: nothing if one dropped or refused it.

@@ -74,8 +74,9 @@ impl Directory {
             Ok(()) => Ok(Self { path: path.into(), _lock: Arc::new(lock) }),
             Err(TryLockError::WouldBlock) => Err(Error::fatal(
                 "the embedded cluster's directory is in use, and only one process may open it, \
-                 once: stop the other one, give this one another directory, or run both \
-                 against a Kafka cluster",
+                 once: stop the other one, give this one another directory, or have `millrace \
+                 broker --dir DIRECTORY` serve it to both, whose bootstrap.servers is then the \
+                 address that it prints",
             )
             .context("directory", path.display())),
             Err(TryLockError::Error(e)) => {

@@ -1,6 +1,8 @@
 //! The framework's keys of a connector (`ConnectorConfig`, `SourceConnectorConfig` and
 //! `SinkConnectorConfig` in Java), and the checks that reach past single keys.
 
+use std::collections::BTreeSet;
+
 use millrace_api::config::validators::{
     Validator, all_of, at_least, non_empty_string, non_empty_string_without_control_chars,
     non_null, one_of, one_of_ignore_case, regex, unique_list,
@@ -10,6 +12,7 @@ use millrace_api::{Config, ConfigDef, Error, Plugin, PluginKind, Props, Result};
 use millrace_kafka::Subscription;
 use regex::Regex;
 
+use super::restart::RestartKeys;
 use super::versions;
 use crate::task::errors::ErrorConfig;
 use crate::task::errors::retries::Retries;
@@ -20,6 +23,9 @@ const ERRORS: &str = "Error Handling";
 const EXACTLY_ONCE: &str = "Exactly Once Support";
 
 const RETRY_TIMEOUT: &str = "errors.retry.timeout";
+
+/// What a connector's keys of what becomes of errors begin with.
+pub(crate) const ERROR_KEYS: &str = "errors.";
 
 /// What a connector's keys of its topics' creation begin with.
 pub(crate) const TOPIC_CREATION: &str = "topic.creation.";
@@ -193,6 +199,15 @@ fn unique_aliases() -> Validator {
         }
     });
     all_of([non_null(), unique])
+}
+
+/// The framework's keys of what becomes of errors, those included that Java has for sinks alone or
+/// not at all.
+pub(crate) fn error_keys() -> BTreeSet<String> {
+    let defs =
+        [CommonConfig::config_def(), DeadLetterKeys::config_def(), RestartKeys::config_def()];
+    let names = defs.iter().flat_map(|def| def.keys()).map(|key| &key.name);
+    names.filter(|name| name.starts_with(ERROR_KEYS)).cloned().collect()
 }
 
 /// The keys of every connector; by default this one has its latest version.

@@ -8,8 +8,10 @@ use millrace_api::config::{ClassName, ConfigKey, Password, Setting, Type, neares
 use millrace_api::{Config, ConfigDef, Props};
 
 use super::client_keys::{self, Client};
+use super::connector::{self, ERROR_KEYS};
 use super::meant::meant;
 use super::rest::RestKeys;
+use super::restart::RestartKeys;
 use super::variables::ProviderKeys;
 
 #[derive(Clone, Debug, Config)]
@@ -97,6 +99,9 @@ pub(crate) struct Keys {
     /// Whether users may have the topics that a connector has used forgotten.
     #[config(key = "topic.tracking.allow.reset", importance = Low, default = true)]
     pub(crate) topic_tracking_allow_reset: bool,
+    /// Of connectors that do not say it themselves.
+    #[config(nested)]
+    restarts: RestartKeys,
     #[config(nested)]
     pub(crate) rest: RestKeys,
 }
@@ -289,6 +294,10 @@ pub(crate) fn warn(def: &ConfigDef, props: &Props) {
             Some(meant) => {
                 tracing::warn!("unknown worker configuration {key}; did you mean {meant}?");
             }
+            None if key.starts_with(ERROR_KEYS) => tracing::warn!(
+                "worker configuration {key} has no effect: set it in connectors; a worker has \
+                 defaults for errors.restart.* alone"
+            ),
             None => tracing::debug!("worker configuration {key} is passed on to plugins"),
         }
     }
@@ -322,7 +331,11 @@ fn unknown(def: &ConfigDef, props: &Props) -> Vec<(String, Option<String>)> {
     let known: Vec<&str> = defined.chain(ELSEWHERE.iter().copied()).collect();
     let is_known =
         |key: &str| known.contains(&key) || PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+    let of_connectors = connector::error_keys();
     let with_meant = |key: &String| {
+        if of_connectors.contains(key) {
+            return (key.clone(), None);
+        }
         let near = nearest(key, known.iter().copied()).map(str::to_owned);
         (key.clone(), near.or_else(|| nearest_prefix(key)))
     };
@@ -396,6 +409,7 @@ mod tests {
             ("listeners.https.ssl.keystore.location", ""),
             ("metrics.context.x", ""),
             ("config.providers.file.class", ""),
+            ("errors.restart.policy", "off"),
         ]);
         assert_eq!(unknown(&def, &known), []);
         for (key, meant) in [
@@ -407,6 +421,11 @@ mod tests {
             ("producer.lingr.ms", Some("producer.linger.ms")),
             ("consumer.linger.ms", Some("producer.linger.ms")),
             ("admin.client.idd", Some("admin.client.id")),
+            ("errors.restart.polcy", Some("errors.restart.policy")),
+            // A connector's.
+            ("errors.tolerance", None),
+            ("errors.retry.timeout", None),
+            ("errors.deadletterqueue.topic.name", None),
             ("key.convertor", Some("key.converter")),
             ("key.convertor.schemas.enable", Some("key.converter.schemas.enable")),
             ("valu.converter.schema.registry.url", Some("value.converter.schema.registry.url")),

@@ -10,6 +10,7 @@ pub(crate) mod policy;
 mod providers;
 pub(crate) mod redaction;
 pub(crate) mod rest;
+pub(crate) mod restart;
 mod shown;
 pub(crate) mod variables;
 pub(crate) mod versions;

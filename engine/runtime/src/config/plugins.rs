@@ -228,6 +228,24 @@ pub(crate) fn parts(
     })
 }
 
+/// The keys that the transformations and predicates of a configuration have, as far as their
+/// classes are known.
+pub(crate) fn chain_keys(catalog: &Catalog, connector: &Props) -> BTreeSet<String> {
+    let of_class = |(key, class): (&String, &String)| {
+        let prefix = key.strip_suffix("type")?;
+        let kind = match prefix.split_once('.')? {
+            ("transforms", _) => PluginKind::Transformation,
+            ("predicates", _) => PluginKind::Predicate,
+            _ => return None,
+        };
+        let def = catalog.find(&[kind], class.trim())?.config_def();
+        let own = def.keys().iter().map(|key| key.name.clone());
+        let all = own.chain(FRAMEWORK_KEYS.map(str::to_owned));
+        Some(all.map(|key| format!("{prefix}{key}")).collect::<Vec<_>>())
+    };
+    connector.iter().filter_map(of_class).flatten().collect()
+}
+
 /// Keys of a transformation that belong to the framework.
 const FRAMEWORK_KEYS: [&str; 4] = ["type", "plugin.version", "predicate", "negate"];
 

@@ -8,14 +8,16 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::inbox::Inbox;
-use super::supervisor::{PartId, RestartPolicy, Supervisor};
+use super::supervisor::{PartId, Supervisor};
 use super::validate::check_new;
 use super::{ConnectorOffset, Patch, TargetState, offsets};
 use crate::config::connector::ConnectorConfig;
+use crate::config::restart::RestartPolicy;
 use crate::config::variables::{Resolved, put_back};
 use crate::connector::{Requests, RunningConnector};
 use crate::failure::{Failure, RecordPlace};
 use crate::status::{State, Status};
+use crate::task::errors::last::LastLetters;
 use crate::task::skipped::Skips;
 use crate::task::{TaskId, Wanted};
 use crate::topics::ActiveTopics;
@@ -87,6 +89,8 @@ pub(crate) struct ConnectorActor {
     supervisor: Arc<Mutex<Supervisor>>,
     /// What its tasks leave out.
     skips: Arc<Skips>,
+    /// What these have written to the dead letter queue as they failed.
+    last_letters: Arc<LastLetters>,
     /// Told when a task has failed.
     failures: Arc<Notify>,
     inbox: Inbox,
@@ -110,6 +114,7 @@ impl ConnectorActor {
             topics,
             supervisor,
             skips: Arc::default(),
+            last_letters: Arc::default(),
             failures: Arc::default(),
             inbox,
             requests: Arc::default(),
@@ -205,16 +210,18 @@ impl ConnectorActor {
         let policy = self.restart_policy(&config).await;
         self.supervisor().configure(policy);
         self.skips.clear();
+        self.last_letters.clear();
         self.snapshot().config = config;
         self.start_and_configure().await
     }
 
     /// Where variables cannot be resolved the start fails, and says so.
     async fn restart_policy(&mut self, config: &Props) -> RestartPolicy {
+        let of_worker = &self.worker.config.props;
         let resolving = self.worker.config.variables.resolve_aside(config);
         let resolved = self.inbox.unless_replaced(&self.name, resolving).await;
-        let policy = resolved.and_then(|resolved| RestartPolicy::parse(&resolved.props));
-        policy.unwrap_or_default()
+        let policy = resolved.and_then(|own| RestartPolicy::of(&own.props, of_worker));
+        policy.or_else(|_| RestartPolicy::of(&Props::new(), of_worker)).unwrap_or_default()
     }
 
     /// Somebody restarts a part.
@@ -384,7 +391,8 @@ impl ConnectorActor {
         let (config, state) = {
             let Snapshot { config, tasks, state } = &*self.snapshot();
             let (connector, task) = (config.clone(), tasks[task].clone());
-            (TaskConfig { id, connector, task, topics, skips, failures }, *state)
+            let last_letters = Arc::clone(&self.last_letters);
+            (TaskConfig { id, connector, task, topics, skips, last_letters, failures }, *state)
         };
         self.tasks.insert(task, self.worker.start_task(config, wanted(state)));
     }

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use millrace_api::config::ConfigError;
-use millrace_api::config::validators::{at_least, one_of};
-use millrace_api::{Config, Error, ErrorKind, Props, Result};
+use millrace_api::{Error, ErrorKind, Result};
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::config::restart::{RestartPolicy, Which};
 use crate::failure::{Failure, RecordPlace};
 use crate::metrics::ErrorClass;
 
@@ -16,78 +15,6 @@ use crate::metrics::ErrorClass;
 const HOUR: Duration = Duration::from_secs(3600);
 /// Failures that are remembered of a connector or task.
 const HISTORY: usize = 20;
-
-#[derive(Clone, Debug, Config)]
-struct RestartKeys {
-    /// Which failures are followed by a restart: none (off, as in Java), those that may go away by themselves (transient), or all (always).
-    #[config(key = "errors.restart.policy", default = "transient")]
-    #[config(validate = one_of(["off", "transient", "always"]))]
-    policy: String,
-    /// How long to wait before the first restart, in milliseconds; before each that follows soon, twice as long.
-    #[config(key = "errors.restart.backoff.ms", default = 10000, validate = at_least(1i64))]
-    backoff_ms: i64,
-    /// The longest wait before a restart, in milliseconds.
-    #[config(key = "errors.restart.backoff.max.ms", default = 300000, validate = at_least(1i64))]
-    backoff_max_ms: i64,
-    /// How often a task, or the connector itself, may be restarted by itself within an hour.
-    #[config(key = "errors.restart.max.per.hour", default = 10, validate = at_least(1))]
-    max_per_hour: i32,
-}
-
-/// When to restart, by a connector's configuration.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct RestartPolicy {
-    which: Which,
-    backoff: Duration,
-    longest: Duration,
-    per_hour: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Which {
-    Off,
-    Transient,
-    Always,
-}
-
-impl Default for RestartPolicy {
-    fn default() -> Self {
-        Self::parse(&Props::new()).expect("the defaults are valid")
-    }
-}
-
-impl RestartPolicy {
-    pub(crate) fn parse(props: &Props) -> Result<Self> {
-        let keys = RestartKeys::parse(props)?;
-        let millis = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(1));
-        Ok(Self {
-            which: match keys.policy.as_str() {
-                "off" => Which::Off,
-                "always" => Which::Always,
-                _ => Which::Transient,
-            },
-            backoff: millis(keys.backoff_ms),
-            longest: millis(keys.backoff_max_ms),
-            per_hour: usize::try_from(keys.max_per_hour).unwrap_or(1),
-        })
-    }
-}
-
-/// What is wrong with these keys of a connector. Java has none of them, and lists none.
-pub(crate) fn check(props: &Props) -> Vec<ConfigError> {
-    let values = RestartKeys::config_def().validate(props).into_iter();
-    let errors = values.flat_map(|value| {
-        let error = |message| ConfigError { key: value.name.clone(), message };
-        value.errors.clone().into_iter().map(error).collect::<Vec<_>>()
-    });
-    errors.collect()
-}
-
-/// The keys, for those who look for misspelt ones.
-pub(crate) fn keys() -> impl Iterator<Item = String> {
-    let def = RestartKeys::config_def();
-    def.keys().iter().map(|key| key.name.clone()).collect::<Vec<_>>().into_iter()
-}
 
 /// One failure, as it is remembered.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -328,6 +255,17 @@ impl Supervisor {
                 self.policy.per_hour,
                 self.policy.name()
             ));
+            if known.attempts.len() >= self.policy.per_hour {
+                let path = match part {
+                    Some(task) => format!("tasks/{task}/restart"),
+                    None => "restart".to_owned(),
+                };
+                lines.push(format!(
+                    "It was restarted as often as errors.restart.max.per.hour allows: mend the \
+                     cause, then POST /connectors/{}/{path} restarts it at once",
+                    self.name
+                ));
+            }
         }
         if let (Some(task), Some(Obstacle { record, failures })) = (part, &known.obstacle)
             && *failures > 1
@@ -367,16 +305,6 @@ impl Supervisor {
             policy: self.policy.name(),
             max_per_hour: self.policy.per_hour,
             parts: self.parts.iter().map(part).collect(),
-        }
-    }
-}
-
-impl RestartPolicy {
-    fn name(&self) -> &'static str {
-        match self.which {
-            Which::Off => "off",
-            Which::Transient => "transient",
-            Which::Always => "always",
         }
     }
 }

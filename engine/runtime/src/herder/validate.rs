@@ -22,11 +22,11 @@ use crate::catalog::{Catalog, Class};
 use crate::config::clients::below;
 use crate::config::connector::{check_sink, common_definition};
 use crate::config::plugins::unusable;
+use crate::config::restart;
 use crate::config::variables::Resolved;
 use crate::config::versions;
 use crate::config::worker::WorkerConfig;
 use crate::contain::contain;
-use crate::herder::supervisor;
 use crate::worker::Worker;
 use framework::{CONVERTERS, Framework, framework};
 
@@ -211,7 +211,7 @@ fn framework_values(
             complain(&mut values, error);
         }
     }
-    for error in supervisor::check(asked.props) {
+    for error in restart::check(asked.props) {
         complain(&mut values, error);
     }
     complain_of_nulls(asked, &mut values);

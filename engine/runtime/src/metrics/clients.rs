@@ -1,10 +1,13 @@
 //! What Java's Kafka clients tell of themselves, as far as dashboards for Connect ask for it.
 
+use std::time::SystemTime;
+
 use millrace_kafka::Footprint;
 
 use super::connect::TaskView;
-use super::exposition::{Exposition, Kind, Metric};
+use super::exposition::{APP_INFO, Exposition, Kind, Metric};
 use crate::memory::{ClientKind, TaskClient};
+use crate::release::{COMMIT, KAFKA_VERSION};
 
 /// What a kind of client is called: domain, and the group of what all of them tell.
 struct Names {
@@ -15,6 +18,26 @@ struct Names {
 const CONSUMER: Names = Names { domain: "kafka.consumer", group: "consumer-metrics" };
 const PRODUCER: Names = Names { domain: "kafka.producer", group: "producer-metrics" };
 const ADMIN: Names = Names { domain: "kafka.admin.client", group: "admin-client-metrics" };
+
+/// The worker itself, which Java registers among clients.
+const WORKER: &str = "kafka.connect";
+
+/// `app-info`: version, commit, and since when.
+fn app_info(domain: &'static str) -> [Metric; 3] {
+    let metric = |name, kind, help| Metric::java(domain, APP_INFO, name, kind, help);
+    [
+        metric("version", Kind::Word, "The release of Kafka it is like."),
+        metric("commit-id", Kind::Word, "What it is built from: Millrace, and its version."),
+        metric("start-time-ms", Kind::Gauge, "Since when it is there; here in seconds since 1970."),
+    ]
+}
+
+fn add_app_info(text: &mut Exposition, domain: &'static str, id: &str, start: SystemTime) {
+    let ([version, commit, since], labels) = (app_info(domain), [("client-id", id)]);
+    text.add_word(&version, &labels, KAFKA_VERSION);
+    text.add_word(&commit, &labels, COMMIT);
+    text.add_start(&since, &labels, start);
+}
 
 type NetworkNumber = (&'static str, Kind, &'static str, fn(&Footprint) -> u64);
 
@@ -89,6 +112,7 @@ pub(super) fn add_of_task(text: &mut Exposition, view: &TaskView<'_>, client: &T
         ClientKind::Producer if !view.is_of_source() => (PRODUCER, &[]),
         ClientKind::Producer => (PRODUCER, &OF_PRODUCERS),
     };
+    add_app_info(text, names.domain, &client.id, client.start);
     add_network(text, &names, &client.id, &client.footprint);
     let labels = [("client-id", client.id.as_str())];
     text.add(&BUFFERED, &labels, client.footprint.held() as f64);
@@ -105,8 +129,15 @@ pub(super) fn add_of_task(text: &mut Exposition, view: &TaskView<'_>, client: &T
     }
 }
 
-/// The worker's own client.
-pub(super) fn add_admin(text: &mut Exposition, id: &str, footprint: &Footprint) {
+/// The worker, and its own client.
+pub(super) fn add_worker(
+    text: &mut Exposition,
+    id: &str,
+    footprint: &Footprint,
+    start: SystemTime,
+) {
+    add_app_info(text, WORKER, id, start);
+    add_app_info(text, ADMIN.domain, id, start);
     add_network(text, &ADMIN, id, footprint);
 }
 
@@ -120,8 +151,9 @@ fn add_network(text: &mut Exposition, names: &Names, id: &str, footprint: &Footp
 /// All of them, for people.
 #[cfg(test)]
 pub(super) fn all() -> Vec<Metric> {
-    let mut all = Vec::new();
+    let mut all = Vec::from(app_info(WORKER));
     for names in [CONSUMER, PRODUCER, ADMIN] {
+        all.extend(app_info(names.domain));
         let network = NETWORK.iter();
         all.extend(network.map(|(name, kind, help, _)| {
             Metric::java(names.domain, names.group, name, *kind, help)

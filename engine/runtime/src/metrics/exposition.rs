@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Which of two families of dashboards is served. Both take Java's metrics from JMX.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,9 @@ impl MetricNames {
         }
     }
 }
+
+/// The group of what a client or worker is.
+pub(super) const APP_INFO: &str = "app-info";
 
 /// Where a metric comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +79,12 @@ impl Metric {
     pub(super) fn exposed_as(&self, names: MetricNames) -> String {
         let name = match (self.place, names) {
             (Place::Own, _) => self.name.to_owned(),
+            // In seconds, as Prometheus counts.
+            (Place::Java { domain, group: APP_INFO }, MetricNames::Rules) => {
+                let info = if self.kind == Kind::Word { "_info" } else { "" };
+                let name = self.name.replace("time-ms", "time-seconds");
+                format!("{domain}_{name}{info}")
+            }
             (Place::Java { domain, group }, MetricNames::Rules) => {
                 let group = group.strip_suffix("-metrics").unwrap_or(group);
                 match domain {
@@ -127,6 +137,16 @@ impl Exposition {
     /// A value of a metric.
     pub(super) fn add(&mut self, metric: &Metric, labels: Labels<'_>, value: f64) {
         self.series(metric, "", labels, value);
+    }
+
+    /// Since when a client or worker is there.
+    pub(super) fn add_start(&mut self, metric: &Metric, labels: Labels<'_>, start: SystemTime) {
+        let since = start.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let value = match self.names {
+            MetricNames::Rules => since.as_secs_f64(),
+            MetricNames::Reporter => since.as_millis() as f64,
+        };
+        self.add(metric, labels, value);
     }
 
     /// A word: a label of its attribute's name, and the value 1.
@@ -231,6 +251,16 @@ mod tests {
                 java("kafka.admin.client", "admin-client-metrics", "connection-count", Kind::Gauge),
                 "kafka_admin_client_connection_count",
                 "kafka_admin_client_admin_client_metrics_connection_count",
+            ),
+            (
+                java("kafka.connect", APP_INFO, "commit-id", Kind::Word),
+                "kafka_connect_commit_id_info",
+                "kafka_connect_app_info_commit_id_info",
+            ),
+            (
+                java("kafka.admin.client", APP_INFO, "start-time-ms", Kind::Gauge),
+                "kafka_admin_client_start_time_seconds",
+                "kafka_admin_client_app_info_start_time_ms",
             ),
             (Metric::own("millrace_x_total", counter, ""), "millrace_x_total", "millrace_x_total"),
         ] {

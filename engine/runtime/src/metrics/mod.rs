@@ -16,6 +16,7 @@ mod task;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 use millrace_kafka::Footprint;
 use tokio::time::Instant;
@@ -63,6 +64,7 @@ impl Startups {
 /// The metrics of a worker.
 pub(crate) struct Metrics {
     clock: Clock,
+    start: SystemTime,
     windows: Windows,
     startups: Arc<Startups>,
     budget: Arc<Budget>,
@@ -95,6 +97,7 @@ impl Metrics {
         let results = Mutex::new((Sensor::new(windows), Sensor::new(windows)));
         Self {
             clock,
+            start: SystemTime::now(),
             windows,
             startups: Arc::new(Startups { clock, results }),
             budget,
@@ -154,7 +157,7 @@ impl Metrics {
             }
         }
         if let Some((id, footprint)) = self.admin.get() {
-            clients::add_admin(&mut text, id, footprint);
+            clients::add_worker(&mut text, id, footprint, self.start);
         }
         own::add_memory(&mut text, &self.budget);
         own::add_restarts(&mut text, self);

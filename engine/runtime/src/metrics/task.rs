@@ -98,7 +98,7 @@ pub(crate) struct Part {
 /// The counters of one run of a task, from its start until it is stopped or replaced. A task that
 /// has failed keeps them.
 pub(crate) struct TaskMetrics {
-    pub(super) id: TaskId,
+    pub(crate) id: TaskId,
     clock: Clock,
     startups: Arc<Startups>,
     share: Arc<Share>,

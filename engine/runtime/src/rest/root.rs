@@ -9,12 +9,7 @@ use tokio::time::timeout;
 
 use super::Rest;
 use super::operation::Operation;
-
-/// The release of Apache Kafka whose Connect this worker behaves like. Tools read it to know what
-/// they may ask for.
-const KAFKA_VERSION: &str = "4.3.1";
-/// Java's is a commit of Kafka; ours says which program answers.
-const COMMIT: &str = concat!("millrace-", env!("CARGO_PKG_VERSION"));
+use crate::release::{COMMIT, KAFKA_VERSION};
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![

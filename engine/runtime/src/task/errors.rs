@@ -1,6 +1,7 @@
 //! Decides what becomes of a record that cannot be processed: `errors.tolerance`, the log, and the
 //! dead letter queue (KIP-298).
 
+pub(crate) mod last;
 pub(crate) mod letters;
 pub(crate) mod retries;
 mod source;
@@ -72,6 +73,16 @@ pub(crate) struct ErrorConfig {
     pub(crate) log_messages: bool,
 }
 
+/// What becomes of rows that failed.
+struct Judged {
+    /// What is to be written to the dead letter queue.
+    letters: Option<Outgoing>,
+    /// The record at which the task is about to fail.
+    last: Option<u64>,
+    /// Whether the task may go on.
+    verdict: Result<()>,
+}
+
 /// One task's error policy.
 pub(crate) struct ErrorPolicy {
     id: TaskId,
@@ -130,9 +141,9 @@ impl ErrorPolicy {
         origin: Origin<'_>,
         place: impl Fn(usize) -> Option<usize>,
     ) -> Result<()> {
-        let (letters, verdict) = self.judge(&failures, origin, place);
+        let Judged { letters, last, verdict } = self.judge(&failures, origin, place);
         if let (Some(queue), Some(letters)) = (&self.letters, letters) {
-            queue.send(&letters).await?;
+            queue.send(&letters, last).await?;
         }
         verdict
     }
@@ -145,9 +156,9 @@ impl ErrorPolicy {
         origin: Origin<'_>,
         place: impl Fn(usize) -> Option<usize>,
     ) -> Result<Option<Outgoing>> {
-        let (letters, verdict) = self.judge(&failures, origin, place);
+        let Judged { letters, last, verdict } = self.judge(&failures, origin, place);
         if let (Err(_), Some(queue), Some(letters)) = (&verdict, &self.letters, &letters) {
-            queue.send(letters).await?;
+            queue.send(letters, last).await?;
             match queue.settle(None).await {
                 Err(e) if e.is_retriable() => tracing::warn!("the task fails without waiting: {e}"),
                 settled => settled?,
@@ -170,8 +181,10 @@ impl ErrorPolicy {
         failures: &Failures<'_>,
         origin: Origin<'_>,
         place: impl Fn(usize) -> Option<usize>,
-    ) -> (Option<Outgoing>, Result<()>) {
-        let Some(first) = failures.rows.first() else { return (None, Ok(())) };
+    ) -> Judged {
+        let Some(first) = failures.rows.first() else {
+            return Judged { letters: None, last: None, verdict: Ok(()) };
+        };
         // A task that fails with the first has not come to the others.
         let rows = match self.config.tolerate_all {
             true => failures.rows,
@@ -184,13 +197,15 @@ impl ErrorPolicy {
             true => Ok(()),
             false => Err(exceeded(failures, first, origin, place(first.row))),
         };
+        let last = verdict.is_err().then(|| last::identity(origin, place(first.row)?)).flatten();
         match letters {
-            Ok(letters) => (letters, verdict),
-            Err(error) => (None, verdict.and(Err(error))),
+            Ok(letters) => Judged { letters, last, verdict },
+            Err(error) => Judged { letters: None, last, verdict: verdict.and(Err(error)) },
         }
     }
 
-    /// None without a queue. Fails where nobody knows what the record was: it would be nowhere.
+    /// None without a queue, or where the letter is there already. Fails where nobody knows what
+    /// the record was: it would be nowhere.
     fn letters_of(
         &self,
         failures: &Failures<'_>,
@@ -216,6 +231,11 @@ impl ErrorPolicy {
             class: failures.class,
             redaction: &self.redaction,
         };
+        if let ([(row, _)], false) = (&dead[..], self.config.tolerate_all)
+            && last::identity(origin, *row).is_some_and(|record| queue.has_last(record))
+        {
+            return Ok(None);
+        }
         Ok(if dead.is_empty() { None } else { queue.letters(&cause, origin, &dead) })
     }
 
@@ -223,12 +243,12 @@ impl ErrorPolicy {
     /// one, whatever is tolerated; [`settle`](Self::settle) tells when it is there. `why` is what
     /// kept the task from getting past it.
     pub(crate) async fn skip(&self, run: &Fetched, row: usize, why: String) -> Result<()> {
-        let error = Error::data("skipped by request").with_source(Error::fatal(why));
+        let error = Error::data(format!("skipped by request; the task had failed there: {why}"));
         let rows = [RowError { row, error }];
         let failures = Failures { stage: Stage::TaskPut, class: SINK_TASK, rows: &rows };
         self.metrics.skipped(1);
         match (&self.letters, self.letters_of(&failures, &rows, Origin::Kafka(run), Some)?) {
-            (Some(queue), Some(letters)) => queue.send(&letters).await,
+            (Some(queue), Some(letters)) => queue.send(&letters, None).await,
             _ => Ok(()),
         }
     }
@@ -260,17 +280,22 @@ impl ErrorPolicy {
             return;
         }
         self.metrics.logged(rows.len());
-        let (stage, class) = (failures.stage.name(), failures.class);
         for RowError { row, error } in rows {
             let record = place(*row).filter(|_| self.config.log_messages);
             let record = record.map_or_else(String::new, |row| shown(origin, row));
-            tracing::error!(
-                "Error encountered in task {}. Executing stage '{stage}' with class \
-                 '{class}'{record}. {}",
-                self.id,
-                self.redaction.text(&error.to_string())
-            );
+            tracing::error!("{}", self.line(failures, &record, error));
         }
+    }
+
+    /// As Java's, with the causes below it.
+    fn line(&self, failures: &Failures<'_>, record: &str, error: &Error) -> String {
+        let (stage, class) = (failures.stage.name(), failures.class);
+        format!(
+            "Error encountered in task {}. Executing stage '{stage}' with class \
+             '{class}'{record}.\n{}",
+            self.id,
+            self.redaction.text(&error.trace())
+        )
     }
 }
 
@@ -376,5 +401,40 @@ impl ErrorPolicy {
             }
             _ => self.handle(failures, Origin::Unknown, |_| None).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millrace_api::TopicPartition;
+
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_log_has_the_record_and_the_causes() {
+        let config = ErrorConfig { tolerate_all: true, log: true, log_messages: true };
+        let id = TaskId { connector: "orders".into(), task: 1 };
+        let redaction = Redaction::default();
+        let policy = ErrorPolicy::new(id, config, redaction, None, &TaskMetrics::apart());
+        let run = Fetched {
+            topic_partition: TopicPartition::new("t", 2),
+            offsets: vec![7].into(),
+            timestamps: vec![5].into(),
+            keys: vec![None::<&[u8]>].into_iter().collect(),
+            values: vec![Some(&b"{"[..])].into_iter().collect(),
+            headers: Vec::new(),
+        };
+        let cause = std::io::Error::other("it ends too early");
+        let error = Error::data("Converting failed").with_source(cause);
+        let failures = Failures { stage: Stage::ValueConverter, class: "x.Y", rows: &[] };
+        let record = shown(Origin::Kafka(&run), 0);
+        assert_eq!(
+            policy.line(&failures, &record, &error),
+            "Error encountered in task orders-1. Executing stage 'VALUE_CONVERTER' with class \
+             'x.Y', where consumed record is {topic='t', partition=2, offset=7, timestamp=5, \
+             timestampType=CreateTime}.\n\
+             org.apache.kafka.connect.errors.DataException: Converting failed\n\
+             Caused by: it ends too early"
+        );
     }
 }

@@ -270,7 +270,7 @@ async fn records_that_cannot_be_sent_are_counted_as_java_counts_them() {
 
 /// The metrics of the expressions on Strimzi's dashboard for Kafka Connect, and the labels by which
 /// they are grouped or joined. (One more, `container_cpu_usage_seconds_total`, is of the kubelet.)
-const DASHBOARD: [(&str, &[&str]); 26] = [
+const DASHBOARD: [(&str, &[&str]); 31] = [
     ("kafka_connect_worker_connector_count", &[]),
     ("kafka_connect_worker_task_count", &[]),
     ("kafka_consumer_connection_count", &[]),
@@ -297,6 +297,12 @@ const DASHBOARD: [(&str, &[&str]); 26] = [
     ("jvm_threads_current", &[]),
     ("process_cpu_seconds_total", &[]),
     ("process_resident_memory_bytes", &[]),
+    // Of the rules for app-info, for whoever asks.
+    ("kafka_connect_version_info", &["clientid", "version"]),
+    ("kafka_connect_commit_id_info", &["clientid", "commit_id"]),
+    ("kafka_connect_start_time_seconds", &["clientid"]),
+    ("kafka_producer_version_info", &["clientid", "version"]),
+    ("kafka_consumer_start_time_seconds", &["clientid"]),
 ];
 
 /// The same of its dashboard for workers with Strimzi's Metrics Reporter, but for one: what a

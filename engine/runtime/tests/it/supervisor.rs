@@ -174,7 +174,7 @@ async fn a_record_that_stands_in_the_way_is_skipped_when_it_is_named() {
     let unknown = worker.skip("poisoned", 1, at("poisoned", 5)).await.unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::NotFound);
     assert!(!lock(&shared("poisoned")).put_values().iter().any(|v| v.ends_with("-6")));
-    let letters = fixture.end_offset("skipped-letters").await;
+    assert_eq!(fixture.end_offset("skipped-letters").await, 1, "a restart adds no letter");
     worker.skip("poisoned", 0, at("poisoned", 5)).await.unwrap();
     until("the others", async || lock(&shared("poisoned")).put_values().len() == 19).await;
     let put = lock(&shared("poisoned")).put_values();
@@ -183,7 +183,7 @@ async fn a_record_that_stands_in_the_way_is_skipped_when_it_is_named() {
         fixture.committed("connect-poisoned", "poisoned").await == Some(20)
     })
     .await;
-    assert_eq!(fixture.end_offset("skipped-letters").await, letters + 1);
+    assert_eq!(fixture.end_offset("skipped-letters").await, 1, "and a skip none, if it is there");
 }
 
 /// Nothing may come after it that moves the offset.

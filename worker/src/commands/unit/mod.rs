@@ -20,7 +20,7 @@ use super::connector_file::{settings, settings_in};
 use super::preview::worker;
 use super::print_line;
 use super::sample::{Given, Samples, Side, is_envelope};
-use super::transform::{GREEN, RED, output, styled, words};
+use super::transform::{GREEN, RED, output, styled, warn_of_unknown_keys, words};
 use crate::catalog::catalog;
 
 /// Test a connector's transformations: hold what comes out of them against what is expected.
@@ -65,7 +65,7 @@ Examples:
 Exit codes:
   0  all is as expected
   1  wrong arguments, or something else came out
-  2  a file is wrong"#;
+  2  a file is wrong, or has no cases"#;
 
 /// Prints what was not as expected.
 pub async fn run(arguments: Arguments) -> ExitCode {
@@ -120,6 +120,11 @@ struct ExpectedError {
 async fn tested(file: &Path, arguments: &Arguments, totals: &mut (usize, usize)) -> Result<()> {
     let suite = suite(file)?;
     let props = connector(&suite.connector, file)?;
+    if suite.cases.is_empty() {
+        return Err(Error::config("there are no cases")
+            .context("remedy", "`millrace unit --help` has examples"));
+    }
+    warn_of_unknown_keys(file, &props);
     let side = suite.side.unwrap_or_else(|| Side::of(&props));
     let topic = suite.topic.unwrap_or_else(|| "topic".to_owned());
     let mut bench = Bench {

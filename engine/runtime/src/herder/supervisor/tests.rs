@@ -1,11 +1,14 @@
 //! Failures at chosen times, and what becomes of them.
 
+use millrace_api::Props;
+
 use super::*;
+use crate::config::restart::check;
 
 fn supervisor(pairs: &[(&str, &str)]) -> Supervisor {
     let props = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let mut supervisor = Supervisor::new("orders");
-    supervisor.configure(RestartPolicy::parse(&props).unwrap());
+    supervisor.configure(RestartPolicy::of(&props, &Props::new()).unwrap());
     supervisor
 }
 
@@ -30,8 +33,11 @@ async fn waits_double_up_to_a_limit_and_an_hour_has_a_budget() {
     ]);
     let begun = Instant::now();
     let mut waits = Vec::new();
-    for _ in 0..6 {
+    for number in 0..6 {
         assert!(supervisor.failed(Some(0), away(), Instant::now()));
+        let told = supervisor.remark(Some(0), Instant::now()).unwrap();
+        let what_to_do = "then POST /connectors/orders/tasks/0/restart restarts it at once";
+        assert_eq!(told.ends_with(what_to_do), number == 5, "{told}");
         let due = supervisor.next().unwrap();
         waits.push(due.duration_since(Instant::now()).as_secs_f64());
         tokio::time::sleep_until(due).await;

@@ -9,8 +9,8 @@ use millrace_api::{PluginKind, Props};
 use super::framework::{CONVERTERS, class_kind};
 use crate::catalog::Catalog;
 use crate::config::client_keys;
-use crate::config::meant::{is_of_the_other_role, meant};
-use crate::herder::supervisor;
+use crate::config::connector::error_keys;
+use crate::config::meant::{self, is_of_the_other_role, meant};
 
 /// Warns of classes that are not there, and of keys that nobody knows but that look like others.
 /// `infos` is what the validation found, if it found the connector.
@@ -26,8 +26,8 @@ pub(super) fn warn(catalog: &Catalog, props: &Props, infos: Option<&ConfigInfos>
         );
     }
     let Some(infos) = infos else { return };
-    for (key, meant) in unknown_keys(props, infos) {
-        tracing::warn!("connector {name}: unknown key {key}; did you mean {meant}?");
+    for told in unknown_keys(props, infos) {
+        tracing::warn!("connector {name}: {told}");
     }
 }
 
@@ -98,11 +98,11 @@ fn short(class: &str) -> &str {
     simple.strip_suffix("Converter").filter(|rest| !rest.is_empty()).unwrap_or(simple)
 }
 
-/// The keys that nobody defines, where something like them is defined.
-fn unknown_keys(props: &Props, infos: &ConfigInfos) -> Vec<(String, String)> {
+/// What there is to say of the keys that nobody defines.
+fn unknown_keys(props: &Props, infos: &ConfigInfos) -> Vec<String> {
     let defined = infos.configs.iter().filter_map(|config| config.definition.as_ref());
     let names = defined.map(|definition| definition.name.clone());
-    let ours = client_keys::override_keys().chain(supervisor::keys());
+    let ours = client_keys::override_keys().chain(error_keys());
     let mut known: BTreeSet<String> = names.chain(ours).collect();
     let does_nothing = |key: &str| {
         CONVERTERS.iter().any(|(converter, _)| {
@@ -119,8 +119,7 @@ fn unknown_keys(props: &Props, infos: &ConfigInfos) -> Vec<(String, String)> {
         };
         key.starts_with("topic.creation.") || key == "name" || CONVERTERS.iter().any(of_converter)
     };
-    let strange = props.keys().filter(|key| !known.contains(*key) && !elsewhere(key));
-    strange.filter_map(|key| Some((key.clone(), meant(&known, key)?))).collect()
+    meant::unknown_keys(&known, props.keys().filter(|key| !elsewhere(key)))
 }
 
 #[cfg(test)]
@@ -143,7 +142,8 @@ mod tests {
         for wrong in ["subject.name.strategy", "key.subject.name.strategy"] {
             let wrong = format!("value.converter.{wrong}");
             let given = props(&[("value.converter", "c"), (&wrong, "x")]);
-            assert_eq!(unknown_keys(&given, &infos), [(wrong, names[1].clone())]);
+            let told = format!("unknown key {wrong}; did you mean {}?", names[1]);
+            assert_eq!(unknown_keys(&given, &infos), [told]);
         }
     }
 
@@ -158,6 +158,7 @@ mod tests {
             ("batch.size", "1"),
             ("batch.siz", "1"),
             ("error.tolerance", "all"),
+            ("errors.deadletterqueue.topic", "dlq"),
             ("transforms.a.feld", "f"),
             ("producer.override.lingr.ms", "1"),
             ("producer.override.linger.ms", "1"),
@@ -166,17 +167,15 @@ mod tests {
             ("transforms.a.other", "x"),
             ("for.the.plugin", "x"),
         ]);
-        let told = unknown_keys(&given, &infos);
-        let told: Vec<_> = told.iter().map(|(key, meant)| (&key[..], &meant[..])).collect();
-        assert_eq!(
-            told,
-            [
-                ("batch.siz", "batch.size"),
-                ("error.tolerance", "errors.tolerance"),
-                ("producer.override.lingr.ms", "producer.override.linger.ms"),
-                ("transforms.a.feld", "transforms.a.field"),
-            ]
-        );
+        let expected = [
+            ("batch.siz", "batch.size"),
+            ("error.tolerance", "errors.tolerance"),
+            ("errors.deadletterqueue.topic", "errors.deadletterqueue.topic.name"),
+            ("producer.override.lingr.ms", "producer.override.linger.ms"),
+            ("transforms.a.feld", "transforms.a.field"),
+        ];
+        let told = expected.map(|(key, meant)| format!("unknown key {key}; did you mean {meant}?"));
+        assert_eq!(unknown_keys(&given, &infos), told);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use millrace_api::{Error, RawHeaders, Result};
 use millrace_kafka::{Acknowledge, Outgoing, Producer};
 use tokio::sync::Mutex as AsyncMutex;
 
+use super::last::{LastLetters, Remember};
 use super::{Origin, Stage, source};
 use crate::config::redaction::Redaction;
 use crate::metrics::TaskMetrics;
@@ -56,6 +57,8 @@ pub(crate) struct DeadLetters {
     producer: AsyncMutex<Box<dyn Producer>>,
     receipt: Arc<Receipt>,
     wishes: Wishes,
+    /// Those of tasks that failed, and which task this is.
+    last: (Arc<LastLetters>, usize),
 }
 
 /// Why letters are written.
@@ -80,7 +83,19 @@ impl DeadLetters {
         wishes: Wishes,
     ) -> Self {
         let (producer, receipt) = (AsyncMutex::new(producer), Arc::new(Receipt::new(metrics)));
-        Self { topic: topic.into(), has_context, producer, receipt, wishes }
+        let last = (Arc::default(), metrics.id.task);
+        Self { topic: topic.into(), has_context, producer, receipt, wishes, last }
+    }
+
+    /// The same, with what tasks before this one have written as they failed.
+    pub(crate) fn after(mut self, last: Arc<LastLetters>) -> Self {
+        self.last.0 = last;
+        self
+    }
+
+    /// Whether the last letter, written as the task failed, is of this record.
+    pub(super) fn has_last(&self, record: u64) -> bool {
+        self.last.0.has(self.last.1, record)
     }
 
     /// The letters of some records of a run; none where it is not known.
@@ -165,11 +180,16 @@ impl DeadLetters {
     /// Sends letters, and waits for no more than room in the producer's buffer. Once they have
     /// arrived, `settle` knows. Those that have found no room when the task is told to stop are
     /// given up, and then no offset may be committed: their records are read again.
-    pub(super) async fn send(&self, letters: &Outgoing) -> Result<()> {
+    /// `last` is the record at which the task fails.
+    pub(super) async fn send(&self, letters: &Outgoing, last: Option<u64>) -> Result<()> {
         let count = letters.values.len();
         self.receipt.metrics.dead_letters(count);
         self.receipt.expected.fetch_add(count, Ordering::AcqRel);
-        let receipt = Arc::clone(&self.receipt) as Arc<dyn Acknowledge>;
+        let mut receipt = Arc::clone(&self.receipt) as Arc<dyn Acknowledge>;
+        if let Some(record) = last {
+            let (letters, task) = (Arc::clone(&self.last.0), self.last.1);
+            receipt = Arc::new(Remember { letters, task, record, then: receipt });
+        }
         let mut sending = pin!(async { self.producer.lock().await.send(letters, receipt).await });
         let sent = tokio::select! {
             biased;

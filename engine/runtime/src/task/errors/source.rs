@@ -32,14 +32,27 @@ pub(super) fn key_text(run: &SourceRecords, row: usize) -> Option<Vec<u8>> {
     (!key.is_null(row)).then(|| text(&cell(key, row)).into_bytes())
 }
 
+/// What tells a record from others when it is polled again: not the time, nor the end of the batch
+/// that it is in.
+pub(super) fn identity_text(run: &SourceRecords, row: usize) -> String {
+    let mut record = record(run, row);
+    record["timestamp"].take();
+    record["sourceOffset"].take();
+    text(&record)
+}
+
 /// The value of a dead letter: the whole record as it was polled.
 pub(super) fn record_text(run: &SourceRecords, row: usize) -> Vec<u8> {
+    text(&record(run, row)).into_bytes()
+}
+
+fn record(run: &SourceRecords, row: usize) -> Json {
     let records = &run.records;
     let headers = records.headers.row(row).iter().map(|header| {
         let Header { key, schema, value } = header;
         json!({ "key": &**key, "schema": schema_json(schema.as_ref()), "value": json_of(value) })
     });
-    let record = json!({
+    json!({
         "topic": &*records.topic,
         "partition": records.partition,
         "timestamp": records.timestamp(row),
@@ -50,8 +63,7 @@ pub(super) fn record_text(run: &SourceRecords, row: usize) -> Vec<u8> {
         "headers": headers.collect::<Vec<_>>(),
         "sourcePartition": &*run.source_partition,
         "sourceOffset": offset(run),
-    });
-    text(&record).into_bytes()
+    })
 }
 
 /// A cell that cannot be read is shown by what is wrong with it: the record has failed anyway.

@@ -82,8 +82,8 @@ impl Consumer for Scripted {
     }
 }
 
-/// Has room for a letter when it may send, and counts them.
-struct Narrow(Arc<Semaphore>, Arc<Mutex<usize>>);
+/// Has room for a letter when it may send, and keeps them.
+struct Narrow(Arc<Semaphore>, Arc<Mutex<Vec<Outgoing>>>);
 
 struct Unsent<'a>(&'a Arc<dyn Acknowledge>, bool);
 
@@ -97,11 +97,11 @@ impl Drop for Unsent<'_> {
 
 #[async_trait]
 impl Producer for Narrow {
-    async fn send(&mut self, _records: &Outgoing, ack: Arc<dyn Acknowledge>) -> Result<()> {
+    async fn send(&mut self, records: &Outgoing, ack: Arc<dyn Acknowledge>) -> Result<()> {
         let mut unsent = Unsent(&ack, false);
         self.0.acquire().await.unwrap().forget();
         unsent.1 = true;
-        *self.1.lock().unwrap() += 1;
+        self.1.lock().unwrap().push(records.clone());
         let ack = Arc::clone(&ack);
         tokio::spawn(async move {
             tokio::time::sleep(3 * SOON).await;
@@ -122,7 +122,7 @@ struct Drill {
     may_commit: Arc<Semaphore>,
     commits: Arc<Mutex<Vec<i64>>>,
     may_send: Arc<Semaphore>,
-    letters: Arc<Mutex<usize>>,
+    letters: Arc<Mutex<Vec<Outgoing>>>,
     /// Without it the task is told to stop.
     _wanted: watch::Sender<Wanted>,
 }
@@ -139,7 +139,7 @@ async fn drill(then: std::ops::Range<i64>) -> Drill {
     let metrics = TaskMetrics::apart();
     let narrow = Box::new(Narrow(Arc::clone(&may_send), Arc::clone(&letters)));
     let (_wanted, wishes) = watch::channel(Wanted::Run);
-    let queue = DeadLetters::new("letters", false, narrow, &metrics, Wishes::new(wishes));
+    let queue = DeadLetters::new("letters", true, narrow, &metrics, Wishes::new(wishes));
     let config = ErrorConfig { tolerate_all: false, log: false, log_messages: false };
     let id = TaskId { connector: "c".into(), task: 0 };
     let errors = ErrorPolicy::new(id, config, Redaction::default(), Some(queue), &metrics);
@@ -172,7 +172,11 @@ async fn a_poll_that_is_dropped_loses_nothing() {
     drill.may_commit.add_permits(10);
     assert_eq!(poll(&mut drill, 50 * SOON).await.unwrap().unwrap(), [6, 7]);
     assert_eq!(*drill.commits.lock().unwrap(), [6]);
-    assert_eq!(*drill.letters.lock().unwrap(), 1);
+    let letters = drill.letters.lock().unwrap();
+    assert_eq!(letters.len(), 1);
+    let message = letters[0].headers[0].iter().find(|(name, _)| name.ends_with("message"));
+    let why = &b"skipped by request; the task had failed there: it is poison"[..];
+    assert_eq!(message.unwrap().1.as_deref(), Some(why));
 }
 
 #[tokio::test]
@@ -189,7 +193,7 @@ async fn a_letter_without_room_survives_a_dropped_poll() {
         }
     };
     assert_eq!(records, [6, 7]);
-    assert_eq!(*drill.letters.lock().unwrap(), 1, "it is sent once");
+    assert_eq!(drill.letters.lock().unwrap().len(), 1, "it is sent once");
 }
 
 /// What was committed past is skipped no more: all is read again, or the topic is another.
