@@ -74,7 +74,7 @@ pub(crate) fn judge(error: SqlError, doing: Doing<'_>) -> Error {
         message.push_str(remedy);
     }
     let ours = if passing { Error::retriable(message) } else { Error::fatal(message) };
-    match &error {
+    let ours = match &error {
         SqlError::Database(database) => {
             let code = database.code().unwrap_or_default();
             let text = database.message().to_owned();
@@ -85,8 +85,12 @@ pub(crate) fn judge(error: SqlError, doing: Doing<'_>) -> Error {
             }
         }
         other => ours.context("error", other),
+    };
+    // Where it is known what to mend before a connection, that is what somebody has set up.
+    match doing == Doing::Connecting && !passing && remedy.is_some() {
+        true => ours.with_source(Error::config(error.to_string())),
+        false => ours.with_source(error),
     }
-    .with_source(error)
 }
 
 const TLS: &str =
@@ -205,7 +209,20 @@ fn sqlite(code: &str, message: &str) -> (bool, Option<&'static str>) {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
     use super::*;
+
+    #[test]
+    fn what_keeps_from_connecting_for_a_known_reason_is_a_configuration() {
+        let kind = |doing| {
+            let error = judge(SqlError::Tls("no".into()), doing);
+            let cause = error.source().and_then(|cause| cause.downcast_ref::<Error>());
+            (error.kind(), cause.map(Error::kind))
+        };
+        assert_eq!(kind(Doing::Connecting), (ErrorKind::Fatal, Some(ErrorKind::Config)));
+        assert_eq!(kind(Doing::Reading("t")), (ErrorKind::Fatal, None));
+    }
 
     #[test]
     fn states_that_are_none_do_not_pass() {

@@ -121,8 +121,20 @@ impl<'a> Letter<'a> {
             stage: context("stage"),
             class: context("class.name"),
             exception: context("exception.class.name"),
-            words: without_numbers(&context("exception.message")),
+            words: without_numbers(&self.words().unwrap_or_else(|| "-".to_owned())),
         }
+    }
+
+    /// The message of the error. One that breaks off before its cause, as those of converters do,
+    /// goes on with the last one in the trace.
+    fn words(&self) -> Option<String> {
+        let message = self.context("exception.message")?;
+        let trace = self.context("exception.stacktrace").unwrap_or_default();
+        let cause = trace.lines().filter_map(|line| line.strip_prefix("Caused by: ")).last();
+        Some(match cause.filter(|_| message.trim_end().ends_with(':')) {
+            Some(cause) => format!("{} {cause}", message.trim_end()),
+            None => message,
+        })
     }
 
     pub(super) fn passes(&self, filter: &Filter) -> bool {
@@ -235,6 +247,18 @@ mod tests {
         assert_eq!(causes[0], causes[1]);
         assert_ne!(causes[0], causes[2]);
         assert_eq!((&*causes[0].words, &*causes[0].exception), ("at # of #", "-"));
+    }
+
+    #[test]
+    fn words_that_break_off_go_on_with_the_cause() {
+        let mut run = letters(&["Converting failed due to: ", "whole"]);
+        for headers in &mut run.headers {
+            let trace = "X: m\nCaused by: Y: n\n\tat z\nCaused by: no end";
+            let name = format!("{CONTEXT}exception.stacktrace");
+            headers.push((name.into(), Some(bytes::Bytes::from(trace))));
+        }
+        let words: Vec<_> = Letter::all_of(&run).map(|letter| letter.cause().words).collect();
+        assert_eq!(words, ["Converting failed due to: no end", "whole"]);
     }
 
     #[test]
