@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, StructArray};
+use arrow::array::{AsArray, StructArray};
 use arrow::datatypes::DataType;
 use millrace_api::data::{Column, Schema, SchemaRef, Struct, Value};
 use millrace_api::{Error, Result};

@@ -130,7 +130,7 @@ impl<'a> Letter<'a> {
     fn words(&self) -> Option<String> {
         let message = self.context("exception.message")?;
         let trace = self.context("exception.stacktrace").unwrap_or_default();
-        let cause = trace.lines().filter_map(|line| line.strip_prefix("Caused by: ")).last();
+        let cause = trace.lines().filter_map(|line| line.strip_prefix("Caused by: ")).next_back();
         Some(match cause.filter(|_| message.trim_end().ends_with(':')) {
             Some(cause) => format!("{} {cause}", message.trim_end()),
             None => message,
