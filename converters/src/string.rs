@@ -14,7 +14,7 @@ use millrace_api::{
 use crate::charset::Charset;
 use crate::role::{RoleConfig, with_role};
 use crate::row_buffer::RowBuffer;
-use crate::texts::{Texts, assemble};
+use crate::texts::assemble;
 
 pub(crate) const CLASS: &str = "org.apache.kafka.connect.storage.StringConverter";
 
@@ -64,11 +64,9 @@ impl StringConverter {
     }
 
     fn texts(&self, rows: &Serialized) -> StringViewArray {
-        let texts = match self.charset {
-            Charset::Utf8 => Texts::of(rows),
-            _ => Texts::Some(rows),
-        };
-        if let Texts::All(texts) = texts {
+        if self.charset == Charset::Utf8
+            && let Ok(texts) = rows.clone().to_string_view()
+        {
             return texts;
         }
         let piece = |row| {

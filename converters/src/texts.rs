@@ -2,35 +2,9 @@
 
 use std::borrow::Cow;
 
-use arrow::array::{Array, ByteView, StringViewArray, make_view};
+use arrow::array::{ByteView, StringViewArray, make_view};
 use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use millrace_api::Serialized;
-
-/// Serialized rows seen as text.
-pub(crate) enum Texts<'a> {
-    /// All rows are UTF-8.
-    All(StringViewArray),
-    /// Some are not.
-    Some(&'a Serialized),
-}
-
-impl<'a> Texts<'a> {
-    /// Looks whether all rows are UTF-8.
-    pub(crate) fn of(rows: &'a Serialized) -> Self {
-        rows.clone().to_string_view().map_or(Self::Some(rows), Self::All)
-    }
-
-    /// A row; none when it is null, the bytes when they are not UTF-8.
-    pub(crate) fn row(&self, row: usize) -> Option<Result<&str, &[u8]>> {
-        match self {
-            Self::All(texts) => texts.is_valid(row).then(|| Ok(texts.value(row))),
-            Self::Some(rows) => rows.is_valid(row).then(|| {
-                let bytes = rows.value(row);
-                std::str::from_utf8(bytes).map_err(|_| bytes)
-            }),
-        }
-    }
-}
 
 /// What becomes of a row. Borrowed text lies within the row's own bytes.
 pub(crate) type Piece<'a> = Option<Cow<'a, str>>;
@@ -78,15 +52,15 @@ fn view_within(rows: &Serialized, row: usize, text: &str) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::Array;
+
     use super::*;
 
     #[test]
     fn pieces_stay_where_they_are() {
         let long = "a row that is too long for a view".as_bytes();
         let rows = Serialized::from_iter([Some(long), Some(b"short"), None, Some(b"\xff")]);
-        let texts = Texts::of(&rows);
-        assert!(matches!(texts.row(3), Some(Err(b"\xff"))));
-        let Some(Ok(text)) = texts.row(0) else { panic!("the first row is text") };
+        let text = std::str::from_utf8(rows.value(0)).unwrap();
         let pieces = [
             Some(Cow::Borrowed(&text[6..])),
             Some(Cow::Borrowed("short")),

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::Array;
-use millrace_api::data::json::{Checked, JsonObjects, Reader, Token, check, parse};
+use arrow::array::StringViewArray;
+use millrace_api::data::json::{Checked, JsonObjects, Reader, SyntaxError, Token, check, parse};
 use millrace_api::data::{Column, RowError, SchemaRef, Value};
 use millrace_api::{Error, Serialized};
 
@@ -19,7 +19,7 @@ use crate::json::read::to_value;
 use crate::json::schema::read_schema;
 use crate::json::unfold;
 use crate::room::{Room, too_wide};
-use crate::texts::{Piece, Texts, assemble};
+use crate::texts::{Piece, assemble};
 
 const NO_ENVELOPE: &str = "JsonConverter with schemas.enable requires \"schema\" and \"payload\" \
     fields and may not contain additional fields. If you are trying to deserialize plain JSON \
@@ -147,7 +147,10 @@ impl Decoder {
     /// Reads all rows. As many rows come out, those null that fail.
     pub(crate) fn columns(&mut self, rows: &Serialized, failed: &mut Failures<'_>) -> Vec<Column> {
         if matches!(self.schemas, Schemas::None) {
-            return vec![schemaless(rows, Texts::of(rows), failed)];
+            let failed_before = failed.rows.len();
+            let column = schemaless(rows, failed);
+            failed.rows[failed_before..].sort_by_key(|failed| failed.row);
+            return vec![column];
         }
         let failed_before = failed.rows.len();
         if let Ok(columns) = self.read(rows, Self::guess, failed) {
@@ -462,36 +465,23 @@ fn strict(text: &str, checked: Checked) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The texts themselves, where every row is strict JSON, by member where they have the same; else
-/// the others are put right.
-fn schemaless(rows: &Serialized, texts: Texts<'_>, failed: &mut Failures<'_>) -> Column {
-    let first_unread = match &texts {
-        Texts::All(texts) => match JsonObjects::read(texts) {
-            Ok(objects) => return Column::Objects(objects),
-            Err(row) => row,
-        },
-        Texts::Some(_) => 0,
-    };
-    let is_strict = |row: usize| match texts.row(row) {
-        None => true,
-        Some(text) => text.is_ok_and(|text| matches!(check(text), Ok(Checked::Strict))),
-    };
-    let first_odd = (first_unread..rows.len()).find(|row| !is_strict(*row));
-    let first_odd = match (first_odd, texts) {
-        (None, Texts::All(texts)) => return Column::Json(texts),
-        // Only the bytes of null rows are no text.
-        (None, Texts::Some(_)) => rows.len(),
-        (Some(row), _) => row,
-    };
-    let pieces: Vec<Piece<'_>> = (0..rows.len())
-        .map(|row| {
-            let bytes = rows.is_valid(row).then(|| rows.value(row))?;
-            let text = utf8(bytes).map_err(|fault| failed.push(row, fault)).ok()?;
-            if row < first_odd {
-                return Some(Cow::Borrowed(text));
-            }
-            let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-            match check(text) {
+/// The texts by member where they are objects that have the same, else themselves where every row
+/// is strict JSON, else with the others put right.
+fn schemaless(rows: &Serialized, failed: &mut Failures<'_>) -> Column {
+    let texts = only_texts(rows, failed);
+    let failed_before = failed.rows.len();
+    let refuse = |row: usize, error: SyntaxError| failed.push(row, error.into());
+    if let Some(objects) = JsonObjects::read(&texts, refuse) {
+        return Column::Objects(objects);
+    }
+    failed.rows.truncate(failed_before);
+    let mut is_strict = true;
+    let pieces: Vec<Piece<'_>> = (texts.iter().enumerate())
+        .map(|(row, text)| {
+            let (whole, text) = (text?, without_mark(text?));
+            let checked = check(text);
+            is_strict &= checked == Ok(Checked::Strict) && text.len() == whole.len();
+            match checked {
                 Ok(checked) => strict(text, checked),
                 Err(error) => {
                     failed.push(row, error.into());
@@ -500,5 +490,25 @@ fn schemaless(rows: &Serialized, texts: Texts<'_>, failed: &mut Failures<'_>) ->
             }
         })
         .collect();
+    if is_strict {
+        return Column::Json(texts);
+    }
     Column::Json(assemble(rows, 0, pieces.into_iter()))
+}
+
+/// The rows as texts; those that are none are null, and reported.
+fn only_texts(rows: &Serialized, failed: &mut Failures<'_>) -> StringViewArray {
+    if let Ok(texts) = rows.clone().to_string_view() {
+        return texts;
+    }
+    let pieces: Vec<Piece<'_>> = (rows.iter().enumerate())
+        .map(|(row, bytes)| match utf8(bytes?) {
+            Ok(text) => Some(Cow::Borrowed(text)),
+            Err(fault) => {
+                failed.push(row, fault);
+                None
+            }
+        })
+        .collect();
+    assemble(rows, 0, pieces.into_iter())
 }

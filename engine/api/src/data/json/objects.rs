@@ -10,7 +10,7 @@ use arrow::compute;
 use crate::Result;
 use crate::data::Value;
 use crate::data::column::keep;
-use crate::data::json::{Reader, Token, WrittenName, parse};
+use crate::data::json::{Reader, SyntaxError, Token, WrittenName, check, parse};
 
 /// Objects without schema, a column of JSON texts a member.
 ///
@@ -79,13 +79,22 @@ impl JsonObjects {
     const MAX_NAMES: usize = 256;
 
     /// Reads texts that are strict JSON objects whose members come in one order, though not every
-    /// row has each. Other texts are refused with the first row that is otherwise or no JSON at
-    /// all; those before it are strict JSON.
-    pub fn read(texts: &StringViewArray) -> std::result::Result<Self, usize> {
+    /// row has each. Rows that are no JSON at all are refused, and null. None where a row is
+    /// otherwise: all of it had better stay text.
+    pub fn read(
+        texts: &StringViewArray,
+        mut refuse: impl FnMut(usize, SyntaxError),
+    ) -> Option<Self> {
         let mut shape = Shape { names: Vec::new(), rows: texts.len() };
+        let mut refused = Vec::new();
         for (row, text) in texts.iter().enumerate() {
-            if let Some(text) = text {
-                shape.read(row, text).ok_or(row)?;
+            let Some(text) = text else { continue };
+            if shape.read(row, text).is_none() {
+                // A byte order mark is no JSON, and allowed all the same.
+                let error = check(text).err().filter(|_| !text.starts_with('\u{feff}'))?;
+                shape.forget(row);
+                refuse(row, error);
+                refused.push(row);
             }
         }
         let member = |known: Known| JsonMember {
@@ -93,7 +102,7 @@ impl JsonObjects {
             values: Values::Within(ScalarBuffer::from(known.parts)),
         };
         let members = shape.names.into_iter().map(member).collect();
-        Ok(Self { texts: texts.clone(), members, is_as_it_came: true })
+        Some(Self { texts: without(texts, &refused), members, is_as_it_came: true })
     }
 
     /// How many rows.
@@ -243,6 +252,19 @@ impl JsonObjects {
     }
 }
 
+/// The texts with null in these rows.
+fn without(texts: &StringViewArray, rows: &[usize]) -> StringViewArray {
+    if rows.is_empty() {
+        return texts.clone();
+    }
+    let mut mask = vec![false; texts.len()];
+    for row in rows {
+        mask[*row] = true;
+    }
+    let left = compute::nullif(texts, &mask.into()).expect("lengths are equal");
+    StringViewArray::from(left.to_data())
+}
+
 /// Start and end of a part, in one number.
 fn packed(part: Range<usize>) -> Option<u64> {
     let (start, end) = (u32::try_from(part.start).ok()?, u32::try_from(part.end).ok()?);
@@ -291,6 +313,13 @@ impl Shape {
         (!goes_on && !reader.saw_leading_zeros()).then_some(())
     }
 
+    /// A row has no members after all.
+    fn forget(&mut self, row: usize) {
+        for known in &mut self.names {
+            known.parts[row] = 0;
+        }
+    }
+
     /// Where a name belongs whose row has none of those from `next` on so far; none when it stands
     /// before.
     fn place(&mut self, name: &str, next: usize) -> Option<usize> {
@@ -310,8 +339,9 @@ impl Shape {
 mod tests {
     use super::*;
 
-    fn read(texts: &[Option<&str>]) -> std::result::Result<JsonObjects, usize> {
-        JsonObjects::read(&texts.iter().copied().collect())
+    fn read(texts: &[Option<&str>]) -> Option<JsonObjects> {
+        let texts = texts.iter().copied().collect();
+        JsonObjects::read(&texts, |row, error| panic!("row {row} is refused: {error}"))
     }
 
     fn names(objects: &JsonObjects) -> Vec<&str> {
@@ -340,24 +370,47 @@ mod tests {
     }
 
     #[test]
-    fn what_is_otherwise_is_refused_by_its_row() {
+    fn what_is_otherwise_stays_text() {
         let good = Some(r#"{"a":1,"b":2}"#);
-        for bad in [
+        for other in [
             r#"{"b":1,"a":2}"#,
             r#"{"a":1,"a":2}"#,
             r#"{"a":01}"#,
             r#"{"a":1}x"#,
-            r#"{"a":1"#,
-            r#"{"a":tru}"#,
+            "\u{feff}{}",
             "[1]",
             "null",
             "",
         ] {
-            assert_eq!(read(&[good, None, Some(bad), good]).unwrap_err(), 2, "{bad}");
+            assert!(read(&[good, None, Some(other), good]).is_none(), "{other}");
         }
         let many: Vec<String> =
             (0..=JsonObjects::MAX_NAMES).map(|i| format!("\"{i}\":1")).collect();
-        assert_eq!(read(&[Some(&format!("{{{}}}", many.join(",")))]).unwrap_err(), 0);
+        assert!(read(&[Some(&format!("{{{}}}", many.join(",")))]).is_none());
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_alone() {
+        let texts: StringViewArray =
+            [Some(r#"{"a":1}"#), Some(r#"{"a":2,"b":3"#), None, Some("{tru"), Some(r#"{"b":4}"#)]
+                .into_iter()
+                .collect();
+        let mut refused = Vec::new();
+        let objects =
+            JsonObjects::read(&texts, |row, error| refused.push((row, error.to_string())));
+        let expected = [
+            (1, "array or object without end at byte 12".to_owned()),
+            (3, "expected a name in quotes at byte 1".to_owned()),
+        ];
+        assert_eq!(refused, expected);
+        let objects = objects.unwrap();
+        let of = |name| {
+            let member = objects.member(name).unwrap();
+            (0..5).map(|row| objects.text(member, row)).collect::<Vec<_>>()
+        };
+        assert_eq!(of("a"), [Some("1"), None, None, None, None]);
+        assert_eq!(of("b"), [None, None, None, None, Some("4")]);
+        assert!((1..4).all(|row| objects.is_null(row)));
     }
 
     #[test]
