@@ -148,7 +148,7 @@ impl Decoder {
     pub(crate) fn columns(&mut self, rows: &Serialized, failed: &mut Failures<'_>) -> Vec<Column> {
         if matches!(self.schemas, Schemas::None) {
             let failed_before = failed.rows.len();
-            let column = schemaless(rows, failed);
+            let column = schemaless(rows, self.columns_from, failed);
             failed.rows[failed_before..].sort_by_key(|failed| failed.row);
             return vec![column];
         }
@@ -465,13 +465,15 @@ fn strict(text: &str, checked: Checked) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The texts by member where they are objects that have the same, else themselves where every row
+/// The texts by member where they are many objects that have the same, else themselves where every row
 /// is strict JSON, else with the others put right.
-fn schemaless(rows: &Serialized, failed: &mut Failures<'_>) -> Column {
+fn schemaless(rows: &Serialized, columns_from: usize, failed: &mut Failures<'_>) -> Column {
     let texts = only_texts(rows, failed);
     let failed_before = failed.rows.len();
     let refuse = |row: usize, error: SyntaxError| failed.push(row, error.into());
-    if let Some(objects) = JsonObjects::read(&texts, refuse) {
+    if texts.views().len() >= columns_from
+        && let Some(objects) = JsonObjects::read(&texts, refuse)
+    {
         return Column::Objects(objects);
     }
     failed.rows.truncate(failed_before);

@@ -180,13 +180,6 @@ impl JsonWriter {
         Self { encoders: Encoders::new(options.into(), 100) }
     }
 
-    /// Appends one row. Nothing is appended when it fails.
-    pub fn append_row(&mut self, column: &Column, row: usize, out: &mut Vec<u8>) -> Result<()> {
-        let compiled = self.encoders.of(column);
-        let rows = self.encoders.bind(column, compiled.as_deref())?;
-        append_whole(&rows, row, out)
-    }
-
     /// Appends each row and a line feed. Rows that fail are left out and reported.
     pub fn append_lines(
         &mut self,

@@ -374,11 +374,23 @@ fn spelled(value: serde_json::Value) -> BoxedStrategy<String> {
         .boxed()
 }
 
-/// Columns of JSON text, 0 to 39 rows; one row in six has no value at all.
+/// Columns of JSON text, 0 to 39 rows; one row in six has no value at all. In half of them all rows
+/// are objects, with their members in the order of the names.
 pub fn json_columns(texts: BoxedStrategy<String>) -> BoxedStrategy<Column> {
-    vec(option::weighted(0.84, texts), ROWS)
-        .prop_map(|rows| Column::Json(rows.into_iter().collect::<StringViewArray>()))
+    (vec(option::weighted(0.84, texts), ROWS), any::<bool>())
+        .prop_map(|(rows, in_order)| {
+            let row = |row: Option<String>| if in_order { ordered(&row?) } else { row };
+            Column::Json(rows.into_iter().map(row).collect::<StringViewArray>())
+        })
         .boxed()
+}
+
+/// An object with its members in the order of their names; none of what is no object.
+fn ordered(text: &str) -> Option<String> {
+    let mut members: Vec<_> =
+        serde_json::from_str::<serde_json::Map<_, _>>(text).ok()?.into_iter().collect();
+    members.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Some(serde_json::Value::Object(members.into_iter().collect()).to_string())
 }
 
 /// Columns of schemaless rows, 0 to 39 of them.

@@ -91,8 +91,12 @@ pub fn every_form(column: &Column) -> Vec<Column> {
         }
         _ => None,
     };
-    all.extend(texts.map(Column::Json));
-    all.extend(all.last().and_then(by_member));
+    if let Some(texts) = texts {
+        // By member, null has but one form.
+        let none = texts.iter().map(|text| text.filter(|text| *text != "null"));
+        all.extend(by_member(&Column::Json(none.collect())));
+        all.push(Column::Json(texts));
+    }
     all
 }
 

@@ -71,7 +71,8 @@ pub(crate) trait EachValue: Send {
     fn schemaless(&self, value: Value) -> Result<Value>;
 
     /// Makes the new values of objects by member, if that can be done; equals
-    /// [`EachValue::schemaless`]. Null is among the objects unless it fails.
+    /// [`EachValue::schemaless`]. Null is among the objects unless it fails. Never called where any
+    /// value is fine.
     fn members(&self, _objects: &JsonObjects) -> Result<Option<Column>> {
         Ok(None)
     }
@@ -103,6 +104,7 @@ impl<T: EachValue> Each<T> {
 
     fn schemaless(&self, column: &Column, refused: &mut Refused) -> Result<Column> {
         if let Column::Objects(objects) = column
+            && self.of.purpose().is_some()
             && (self.of.nulls() != Nulls::Fail || !objects.has_nulls())
             && let Some(made) = self.of.members(objects)?
         {
@@ -114,13 +116,13 @@ impl<T: EachValue> Each<T> {
         {
             return Ok(Column::Json(made));
         }
-        let mut values = column.rows()?.into_owned();
-        for (row, place) in values.iter_mut().enumerate() {
-            let value = std::mem::take(place);
-            match self.schemaless_value(value) {
-                Ok(made) => *place = made,
-                Err(error) => refused.push(row, error),
-            }
+        let mut values = Vec::with_capacity(column.len());
+        for row in 0..column.len() {
+            let made = column.value(row).and_then(|value| self.schemaless_value(value));
+            values.push(made.unwrap_or_else(|error| {
+                refused.push(row, error);
+                Value::Null
+            }));
         }
         Ok(Column::Rows { schema: None, values })
     }

@@ -188,7 +188,7 @@ impl HeaderFrom {
     }
 
     fn schemaless(&self, column: &Column, refused: &mut Refused) -> Result<(Column, Vec<Taken>)> {
-        let column = &*column.with_texts();
+        let (given, column) = (column, &*column.with_texts());
         let taken = || Taken { schema: None, values: vec![Value::Null; column.len()] };
         let mut taken: Vec<Taken> = self.fields.iter().map(|_| taken()).collect();
         let mut left: Vec<Option<String>> = Vec::new();
@@ -217,7 +217,11 @@ impl HeaderFrom {
             }
         }
         Ok(match column {
-            column if !self.moves => (column.clone(), taken),
+            _ if !self.moves => (given.clone(), taken),
+            _ if let Column::Objects(objects) = given => {
+                let left = objects.members().iter().filter(|m| !self.is_moved(m.name()));
+                (Column::Objects(objects.with_members(left.cloned().collect())), taken)
+            }
             // Texts that are no objects were refused.
             Column::Json(_) => (Column::Json(left.into_iter().collect()), taken),
             _ => (Column::Rows { schema: None, values: rows }, taken),

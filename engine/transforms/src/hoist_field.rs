@@ -57,11 +57,16 @@ impl HoistField {
     fn hoist(&mut self, column: &Column) -> Result<Column> {
         Ok(match column {
             Column::Json(texts) => Column::Json(hoist_texts(&self.field, texts)),
-            Column::Objects(objects) if !objects.has_nulls() => {
-                let member = JsonMember::own(Arc::clone(&self.field), objects.texts());
-                Column::Objects(objects.with_members(vec![member]))
+            Column::Objects(objects) => {
+                let texts = objects.texts();
+                match objects.has_nulls() || texts.iter().flatten().any(has_blanks) {
+                    true => Column::Json(hoist_texts(&self.field, &texts)),
+                    false => {
+                        let member = JsonMember::own(Arc::clone(&self.field), texts);
+                        Column::Objects(objects.with_members(vec![member]))
+                    }
+                }
             }
-            Column::Objects(objects) => Column::Json(hoist_texts(&self.field, &objects.texts())),
             Column::Rows { schema: None, values } => {
                 let name = Value::String(Arc::clone(&self.field));
                 let hoist = |value: &Value| Value::Map(vec![(name.clone(), value.clone())]);
@@ -104,6 +109,11 @@ impl Transformation for HoistField {
 fn hoist_array(name: &str, array: &ArrayRef) -> ArrayRef {
     let field = ArrowField::new(name, array.data_type().clone(), true);
     Arc::new(StructArray::new(vec![field].into(), vec![Arc::clone(array)], None))
+}
+
+/// Whether an object has blanks around it, which the text of a member has not.
+fn has_blanks(object: &str) -> bool {
+    !object.starts_with('{') || !object.ends_with('}')
 }
 
 /// No value at all becomes `null`.

@@ -278,7 +278,8 @@ impl InsertField {
         Ok(())
     }
 
-    /// None when some records do not have what is to be inserted, or must not.
+    /// None when some records do not have what is to be inserted, or must not, or already have it
+    /// and others not.
     fn insert_in_objects(&self, records: &Records, objects: &JsonObjects) -> Option<JsonObjects> {
         self.check_offset(records).ok()?;
         let mut members = objects.members().to_vec();
@@ -289,6 +290,8 @@ impl InsertField {
                 None => JsonMember::own(name, insertion.numbers(records)?),
             };
             match members.iter_mut().find(|member| *member.name() == insertion.name) {
+                // Elsewhere it comes last, whatever its place in the run.
+                Some(member) if !objects.is_everywhere(member) => return None,
                 Some(member) => *member = made,
                 None => members.push(made),
             }

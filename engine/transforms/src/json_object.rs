@@ -181,8 +181,9 @@ impl Change<'_> {
     }
 }
 
-/// The objects with the members of these names changed, and with null for those that are not
-/// there. None when a change gives no text.
+/// The objects with the members of these names, which are distinct, changed, and with null for those
+/// that are not there. None when a change gives no text, or some objects have a member and others
+/// not: null comes last in the others, whatever its place in the run.
 pub(crate) fn change_members<'n, 'o>(
     objects: &'o JsonObjects,
     names: impl Iterator<Item = &'n Arc<str>>,
@@ -194,9 +195,10 @@ pub(crate) fn change_members<'n, 'o>(
             members.push(JsonMember::same(Arc::clone(name), "null"));
             continue;
         };
-        // Names that come again would be changed twice.
-        let Some(member) = objects.members().get(place) else { continue };
-        members[place] = changed(objects, member, |text| change(name, text))?;
+        if !objects.is_everywhere(&members[place]) {
+            return None;
+        }
+        members[place] = changed(objects, &objects.members()[place], |text| change(name, text))?;
     }
     Some(objects.with_members(members))
 }

@@ -99,9 +99,6 @@ impl EachValue for ValueToKey {
     fn members(&self, objects: &JsonObjects) -> Result<Option<Column>> {
         let mut key: Vec<JsonMember> = Vec::with_capacity(self.fields.len());
         for name in &self.fields {
-            if key.iter().any(|member| member.name() == name) {
-                continue;
-            }
             key.push(match objects.member(name) {
                 Some(member) => json_object::or_null(objects, member),
                 None => JsonMember::same(Arc::clone(name), "null"),

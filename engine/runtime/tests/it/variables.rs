@@ -127,5 +127,5 @@ async fn dead_letters_do_not_show_values() {
     })
     .await;
     let shown = format!("{letters:?}");
-    assert!(shown.contains("poison (marker: ${f:") && !shown.contains("canary"), "{shown}");
+    assert!(shown.contains(r"poison\n\t(marker: ${f:") && !shown.contains("canary"), "{shown}");
 }

@@ -78,6 +78,10 @@ impl JsonObjects {
     /// From so many names on a run stays text: looking through them would cost more than it spares.
     const MAX_NAMES: usize = 256;
 
+    /// So many parts a run may have beyond one for two bytes of text: where every row has other
+    /// names, parts would take more room than text.
+    const FREE_PARTS: usize = 16 << 10;
+
     /// Reads texts that are strict JSON objects whose members come in one order, though not every
     /// row has each. Rows that are no JSON at all are refused, and null. None where a row is
     /// otherwise: all of it had better stay text.
@@ -85,7 +89,7 @@ impl JsonObjects {
         texts: &StringViewArray,
         mut refuse: impl FnMut(usize, SyntaxError),
     ) -> Option<Self> {
-        let mut shape = Shape { names: Vec::new(), rows: texts.len() };
+        let mut shape = Shape::of(texts);
         let mut refused = Vec::new();
         for (row, text) in texts.iter().enumerate() {
             let Some(text) = text else { continue };
@@ -150,9 +154,25 @@ impl JsonObjects {
         }
     }
 
+    /// Whether every row that is not null has a member.
+    pub fn is_everywhere(&self, member: &JsonMember) -> bool {
+        matches!(member.values, Values::Same(_))
+            || (0..self.len()).all(|row| self.is_null(row) || self.text(member, row).is_some())
+    }
+
     /// The rows with other members, of distinct names: some of these, renamed ones, new ones.
+    ///
+    /// # Panics
+    ///
+    /// When a member has more or fewer rows.
     #[must_use]
     pub fn with_members(&self, members: Vec<JsonMember>) -> Self {
+        let is_of_all = |member: &JsonMember| match &member.values {
+            Values::Within(parts) => parts.len() == self.len(),
+            Values::Own(texts) => texts.len() == self.len(),
+            Values::Same(_) => true,
+        };
+        assert!(members.iter().all(is_of_all), "a text a row");
         Self { texts: self.texts.clone(), members, is_as_it_came: false }
     }
 
@@ -279,6 +299,7 @@ fn range(packed: u64) -> Range<usize> {
 struct Shape {
     names: Vec<Known>,
     rows: usize,
+    max_names: usize,
 }
 
 struct Known {
@@ -289,6 +310,14 @@ struct Known {
 }
 
 impl Shape {
+    fn of(texts: &StringViewArray) -> Self {
+        // The low half of a view is its length.
+        let bytes: usize = texts.views().iter().map(|view| *view as u32 as usize).sum();
+        let parts = JsonObjects::FREE_PARTS + bytes / 2;
+        let max_names = JsonObjects::MAX_NAMES.min(parts / texts.len().max(1));
+        Self { names: Vec::new(), rows: texts.len(), max_names }
+    }
+
     /// None when the text is no strict JSON object, or its members come in another order.
     fn read(&mut self, row: usize, text: &str) -> Option<()> {
         let mut reader = Reader::new(text);
@@ -323,10 +352,12 @@ impl Shape {
     /// Where a name belongs whose row has none of those from `next` on so far; none when it stands
     /// before.
     fn place(&mut self, name: &str, next: usize) -> Option<usize> {
-        if let Some(place) = self.names.iter().position(|known| *known.name == *name) {
-            return (place >= next).then_some(place);
+        let (before, behind) = self.names.split_at(next);
+        let is_it = |known: &Known| *known.name == *name;
+        if let Some(place) = behind.iter().position(is_it) {
+            return Some(next + place);
         }
-        if self.names.len() == JsonObjects::MAX_NAMES {
+        if before.iter().any(is_it) || self.names.len() == self.max_names {
             return None;
         }
         let written = WrittenName::of(name);
