@@ -203,6 +203,7 @@ pub(crate) fn change_members<'n, 'o>(
     Some(objects.with_members(members))
 }
 
+/// The member changed; rows without it stay without.
 fn changed<'o>(
     objects: &'o JsonObjects,
     member: &'o JsonMember,
@@ -215,36 +216,37 @@ fn changed<'o>(
             Change::Never => None,
         };
     }
-    let mut texts = StringViewBuilder::with_capacity(objects.len());
-    let mut is_as_before = true;
-    for row in 0..objects.len() {
-        let change = match objects.text(member, row) {
-            _ if objects.is_null(row) => Change::Not,
-            Some(text) => change(text),
-            None => Change::To("null".into()),
-        };
-        if is_as_before {
-            if matches!(change, Change::Not) {
-                continue;
+    let changed = |row: usize| match objects.text(member, row).map(&mut change) {
+        None | Some(Change::Not) => Some(None),
+        Some(Change::To(text)) => Some(Some(text)),
+        Some(Change::Never) => None,
+    };
+    let changes: Vec<Option<Cow<'o, str>>> =
+        (0..objects.len()).map(changed).collect::<Option<_>>()?;
+    let name = Arc::clone(member.name());
+    Some(match changes.first() {
+        _ if changes.iter().all(Option::is_none) => member.clone(),
+        Some(Some(first)) if changes.iter().all(|change| change.as_ref() == Some(first)) => {
+            JsonMember::same(name, &**first)
+        }
+        _ => {
+            let mut texts = StringViewBuilder::with_capacity(changes.len());
+            for (row, change) in changes.iter().enumerate() {
+                texts.append_option(change.as_deref().or_else(|| objects.text(member, row)));
             }
-            is_as_before = false;
-            (0..row).for_each(|row| texts.append_option(objects.text(member, row)));
+            JsonMember::own(name, texts.finish())
         }
-        match change {
-            Change::Not => texts.append_option(objects.text(member, row)),
-            Change::To(text) => texts.append_value(&*text),
-            Change::Never => return None,
-        }
-    }
-    if is_as_before {
-        return Some(member.clone());
-    }
-    Some(JsonMember::own(Arc::clone(member.name()), texts.finish()))
+    })
 }
 
 /// The member with null where it is not there.
 pub(crate) fn or_null(objects: &JsonObjects, member: &JsonMember) -> JsonMember {
-    changed(objects, member, |_| Change::Not).expect("nothing is changed but what is not there")
+    if objects.is_everywhere(member) {
+        return member.clone();
+    }
+    let text = |row| Some(objects.text(member, row).unwrap_or("null"));
+    let texts = (0..objects.len()).map(text).collect();
+    JsonMember::own(Arc::clone(member.name()), texts)
 }
 
 /// Looks at the names of the object's own members; all else stays the text it is.

@@ -35,7 +35,7 @@ pub struct JsonMember {
 
 #[derive(Clone, Debug)]
 enum Values {
-    /// Parts of the rows' texts. The empty part stands for none: no value is empty.
+    /// Parts of the rows' texts.
     Within(ScalarBuffer<u64>),
     /// Texts of their own; null for none.
     Own(StringViewArray),
@@ -156,8 +156,12 @@ impl JsonObjects {
 
     /// Whether every row that is not null has a member.
     pub fn is_everywhere(&self, member: &JsonMember) -> bool {
-        matches!(member.values, Values::Same(_))
-            || (0..self.len()).all(|row| self.is_null(row) || self.text(member, row).is_some())
+        let has_it = |row: usize| self.is_null(row) || self.text(member, row).is_some();
+        match &member.values {
+            Values::Same(_) => true,
+            Values::Within(parts) if !self.has_nulls() => parts.iter().all(|part| *part != ABSENT),
+            _ => (0..self.len()).all(has_it),
+        }
     }
 
     /// The rows with other members, of distinct names: some of these, renamed ones, new ones.
@@ -180,13 +184,7 @@ impl JsonObjects {
     pub fn column(&self, member: &JsonMember) -> StringViewArray {
         match &member.values {
             Values::Own(texts) if !self.has_nulls() => texts.clone(),
-            _ => {
-                let mut column = StringViewBuilder::with_capacity(self.len());
-                for row in 0..self.len() {
-                    column.append_option(self.text(member, row));
-                }
-                column.finish()
-            }
+            _ => (0..self.len()).map(|row| self.text(member, row)).collect(),
         }
     }
 
@@ -285,6 +283,9 @@ fn without(texts: &StringViewArray, rows: &[usize]) -> StringViewArray {
     StringViewArray::from(left.to_data())
 }
 
+/// The empty part, where a row does not have the member.
+const ABSENT: u64 = 0;
+
 /// Start and end of a part, in one number.
 fn packed(part: Range<usize>) -> Option<u64> {
     let (start, end) = (u32::try_from(part.start).ok()?, u32::try_from(part.end).ok()?);
@@ -345,7 +346,7 @@ impl Shape {
     /// A row has no members after all.
     fn forget(&mut self, row: usize) {
         for known in &mut self.names {
-            known.parts[row] = 0;
+            known.parts[row] = ABSENT;
         }
     }
 
@@ -361,7 +362,8 @@ impl Shape {
             return None;
         }
         let written = WrittenName::of(name);
-        self.names.insert(next, Known { name: name.into(), written, parts: vec![0; self.rows] });
+        self.names
+            .insert(next, Known { name: name.into(), written, parts: vec![ABSENT; self.rows] });
         Some(next)
     }
 }
