@@ -91,6 +91,17 @@ impl Batch {
         self.since
     }
 
+    /// Takes note that a row was rejected.
+    pub(super) fn reject(&mut self, (table, at): Row) {
+        let run = &mut self.tables[table].1[at.run];
+        let (_, number) = at.find(run);
+        run.rejected.insert(number);
+    }
+
+    pub(super) fn has_rejected(&self) -> bool {
+        self.runs().any(|run| !run.rejected.is_empty())
+    }
+
     /// The tables, each with its runs.
     pub(super) fn tables(&self) -> impl Iterator<Item = &[Run]> {
         self.tables.iter().map(|(_, runs)| runs.as_slice())
@@ -154,11 +165,22 @@ pub(super) struct At {
 impl At {
     /// The record it was.
     pub(super) fn record(self, runs: &[Run]) -> (&Arc<SinkRecords>, usize) {
+        self.find(&runs[self.run])
+    }
+
+    pub(super) fn is_rejected(self, runs: &[Run]) -> bool {
         let run = &runs[self.run];
+        !run.rejected.is_empty() && run.rejected.contains(&self.find(run).1)
+    }
+
+    fn find(self, run: &Run) -> (&Arc<SinkRecords>, usize) {
         let rows = run.part(self.deletes).expect("the row was found there");
         (&run.records, rows.numbers[self.row])
     }
 }
+
+/// A row of a batch: its table's place there, and its own in the table's runs.
+pub(super) type Row = (usize, At);
 
 /// Rows of one shape that are written in one go.
 pub(super) struct Group {

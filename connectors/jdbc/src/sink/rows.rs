@@ -1,6 +1,7 @@
 //! Turns runs of records into rows of tables, as Arrow arrays, and finds the records that cannot
 //! become one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -36,6 +37,9 @@ pub(super) struct Run {
     pub(super) records: Arc<SinkRecords>,
     pub(super) writes: Option<Rows>,
     pub(super) deletes: Option<Rows>,
+    /// Of these records the rows were rejected, and are not tried again: however often writing the
+    /// others fails, each is reported once.
+    pub(super) rejected: BTreeSet<usize>,
 }
 
 /// A record that cannot be written.
@@ -105,7 +109,7 @@ impl Converter {
         };
         let writes = self.rows(&records, of_kind(false), false, refused)?;
         let deletes = self.rows(&records, of_kind(true), true, refused)?;
-        Ok(Run { records, writes, deletes })
+        Ok(Run { records, writes, deletes, rejected: BTreeSet::new() })
     }
 
     /// The rows of these numbers, all with a value or all without.

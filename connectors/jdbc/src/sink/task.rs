@@ -153,27 +153,51 @@ impl JdbcSinkTask {
     async fn flush(&mut self, all: bool) -> Result<()> {
         self.wait_out_trouble()?;
         while !self.batches.is_empty() && (all || self.is_due()) {
-            let reported = self.context.clone();
-            let rejects = Reporter(&reported);
-            if self.ledger.is_some() {
-                // What was rejected when it was taken: the ledger passes over it.
-                rejects.settle().await.map_err(|error| self.failed(error, false))?;
+            self.settle().await?;
+            match self.write_oldest().await {
+                Err((error, is_connecting)) => return Err(self.failed(error, is_connecting)),
+                Ok(false) => {}
+                Ok(true) => {
+                    self.batches.pop_front();
+                    self.trouble = None;
+                }
             }
-            let written = self.write_oldest(&rejects).await;
-            if let Err((error, is_connecting)) = written {
-                return Err(self.failed(error, is_connecting));
-            }
-            self.batches.pop_front();
-            self.trouble = None;
         }
         Ok(())
     }
 
-    /// Writes a batch. With an error comes whether it was about connecting.
-    async fn write_oldest(&mut self, rejects: &dyn Rejects) -> Result<(), (Error, bool)> {
-        let Some(batch) = self.batches.front_mut().filter(|batch| !batch.is_empty()) else {
+    /// Waits for what was rejected, where the ledger would pass over it. The worker's offsets wait
+    /// by themselves.
+    async fn settle(&mut self) -> Result<()> {
+        let (Some(_), Some(reporter)) = (&self.ledger, self.context.errant_record_reporter())
+        else {
             return Ok(());
         };
+        match reporter.settle().await {
+            Err(error) if error.is_retriable() => {
+                // It says nothing about the database: the connection stays, and no retry is counted.
+                self.context.set_timeout(self.config.retry_backoff());
+                let message = "records that cannot be written are not in the dead letter queue \
+                               yet, and with exactly.once=transactional rows wait for them; \
+                               nothing is wrong with the database, see whether the queue's topic \
+                               takes records";
+                Err(Error::retriable(message).with_source(error))
+            }
+            Err(error) => {
+                self.broken = Some(error.copied());
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Writes a batch; false: rows were rejected instead. With an error comes whether it was about
+    /// connecting.
+    async fn write_oldest(&mut self) -> Result<bool, (Error, bool)> {
+        let Some(batch) = self.batches.front_mut().filter(|batch| !batch.is_empty()) else {
+            return Ok(true);
+        };
+        let rejects = &Reporter(&self.context);
         let was_connected = self.writer.is_connected();
         self.writer.connect().await.map_err(|e| (e, true))?;
         batch.seal();
@@ -359,13 +383,6 @@ impl Rejects for Reporter<'_> {
                  errors.deadletterqueue.topic.name pass over such records",
             )
             .with_source(error)),
-        }
-    }
-
-    async fn settle(&self) -> Result<()> {
-        match self.0.errant_record_reporter() {
-            Some(reporter) => reporter.settle().await,
-            None => Ok(()),
         }
     }
 }

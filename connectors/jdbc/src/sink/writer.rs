@@ -1,6 +1,5 @@
 //! Writes a batch in one transaction, and finds the rows that the database does not take.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -10,7 +9,7 @@ use millrace_api::{Error, ErrorKind, Result};
 use crate::calendar::Calendar;
 use crate::dialect::Dialect;
 use crate::dialect::target::{Action, Target, Write};
-use crate::sink::batch::{At, Batch, Group, plan};
+use crate::sink::batch::{At, Batch, Group, Row, plan};
 use crate::sink::config::SinkConfig;
 use crate::sink::ledger::Ledger;
 use crate::sink::rows::{Refused, Run};
@@ -23,9 +22,6 @@ use crate::table::Quoting;
 #[async_trait::async_trait]
 pub(super) trait Rejects: Send + Sync {
     async fn reject(&self, refused: Refused) -> Result<()>;
-
-    /// Waits until all of them are where they are kept.
-    async fn settle(&self) -> Result<()>;
 }
 
 /// What writes.
@@ -90,7 +86,9 @@ impl Writer {
     }
 
     /// Writes a batch, and its offsets into the ledger if there is one: all or nothing. Rows that
-    /// cannot be written are rejected one by one, and kept before the ledger passes over them.
+    /// cannot be written are rejected one by one, once each; then it gives false, and nothing is
+    /// written: they have to be kept before the ledger passes over them. The next call leaves them
+    /// out.
     ///
     /// # Errors
     ///
@@ -98,10 +96,10 @@ impl Writer {
     /// as anybody knows.
     pub(super) async fn write(
         &mut self,
-        batch: &Batch,
+        batch: &mut Batch,
         ledger: Option<&mut Ledger>,
         rejects: &dyn Rejects,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut target = self.take_connection()?;
         let written = self.write_through(&mut *target, batch, ledger, rejects).await;
         // After a passing error nobody knows what the server thinks of the connection.
@@ -115,24 +113,26 @@ impl Writer {
     async fn write_through(
         &mut self,
         target: &mut dyn Target,
-        batch: &Batch,
+        batch: &mut Batch,
         mut ledger: Option<&mut Ledger>,
         rejects: &dyn Rejects,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut is_second_try = false;
-        let mut rejected = HashSet::new();
         loop {
             let fits = self.fit(target, batch).await?;
-            let quick = Transaction { manner: &self.manner, fits: &fits, without: None };
-            let mut written = match fits.refused.is_empty() && rejected.is_empty() {
-                true => quick.run(target, batch, ledger.as_deref_mut()).await.map(|_| ()),
+            let quick = Transaction { manner: &self.manner, fits: &fits, is_careful: false };
+            let mut written = match fits.refused.is_empty() && !batch.has_rejected() {
+                true => quick.run(target, batch, ledger.as_deref_mut()).await,
                 false => Err(Error::data("some rows have no place")),
             };
             if written.as_ref().is_err_and(|error| error.kind() == ErrorKind::Data) {
-                let mut careful = Careful { fits: &fits, rejects, rejected: &mut rejected };
-                written = careful.write(&self.manner, target, batch, ledger.as_deref_mut()).await;
+                let careful = Transaction { is_careful: true, ..quick };
+                written = careful.run(target, batch, ledger.as_deref_mut()).await;
             }
-            let Err(error) = written.map_err(no_longer_data) else { return Ok(()) };
+            let error = match written.map_err(no_longer_data) {
+                Ok(at_fault) => return reject(at_fault, batch, rejects).await,
+                Err(error) => error,
+            };
             if error.is_retriable() || is_second_try || !self.any_changed(target, &fits).await? {
                 self.tables.forget();
                 return Err(error);
@@ -174,52 +174,27 @@ impl Writer {
     }
 }
 
-/// Writes what of a batch can be written. Rows that are at fault are found in a transaction that is
-/// given up, rejected while none is open, and left out of the next.
-struct Careful<'a> {
-    fits: &'a Fits,
-    rejects: &'a dyn Rejects,
-    /// These are not tried again.
-    rejected: &'a mut HashSet<Row>,
-}
-
-impl Careful<'_> {
-    async fn write(
-        &mut self,
-        manner: &Manner,
-        target: &mut dyn Target,
-        batch: &Batch,
-        mut ledger: Option<&mut Ledger>,
-    ) -> Result<()> {
-        loop {
-            let without = Some(&*self.rejected);
-            let transaction = Transaction { manner, fits: self.fits, without };
-            let at_fault = transaction.run(target, batch, ledger.as_deref_mut()).await?;
-            if at_fault.is_empty() {
-                return Ok(());
-            }
-            for (row, refused) in at_fault {
-                self.rejects.reject(refused).await?;
-                self.rejected.insert(row);
-            }
-            if ledger.is_some() {
-                // The worker's offsets wait for them by themselves; the ledger's do not.
-                self.rejects.settle().await?;
-            }
-        }
+/// Rejects rows, while no transaction is open. Whether there were none.
+async fn reject(
+    at_fault: Vec<(Row, Refused)>,
+    batch: &mut Batch,
+    rejects: &dyn Rejects,
+) -> Result<bool> {
+    let is_written = at_fault.is_empty();
+    for (row, refused) in at_fault {
+        rejects.reject(refused).await?;
+        batch.reject(row);
     }
+    Ok(is_written)
 }
 
-/// A row of a batch: its table's place there, and its own in the table's runs.
-type Row = (usize, At);
-
-/// One way to write a batch: `without` these rows, of the others each that is at fault is looked
-/// for; else one ends the transaction.
+/// One way to write a batch: a careful one leaves out the rows that were rejected, and looks for
+/// each other that is at fault; else such a row ends the transaction.
 #[derive(Clone, Copy)]
 struct Transaction<'a> {
     manner: &'a Manner,
     fits: &'a Fits,
-    without: Option<&'a HashSet<Row>>,
+    is_careful: bool,
 }
 
 impl Transaction<'_> {
@@ -256,7 +231,7 @@ impl Transaction<'_> {
         }
         let mut at_fault = Vec::new();
         for (table, runs) in batch.tables().enumerate() {
-            for group in plan(runs, self.manner.action, self.without.is_none())? {
+            for group in plan(runs, self.manner.action, !self.is_careful)? {
                 at_fault.extend(self.write_group(target, table, runs, &group).await?);
             }
         }
@@ -283,14 +258,14 @@ impl Transaction<'_> {
         group: &Group,
     ) -> Result<Vec<(Row, Refused)>> {
         let mut rows = group.rows();
-        rows.retain(|at| self.without.is_none_or(|without| !without.contains(&(table, *at))));
+        rows.retain(|at| !at.is_rejected(runs));
         let mut at_fault = Vec::new();
         let mut refuse = |at, error| at_fault.push(((table, at), refused(at, runs, error)));
-        let fitting = match (self.fits.get(&group.shape), self.without) {
+        let fitting = match (self.fits.get(&group.shape), self.is_careful) {
             (Ok(Some(fitting)), _) => fitting,
             (Ok(None), _) => return Ok(at_fault),
-            (Err(error), None) => return Err(error),
-            (Err(error), Some(_)) => {
+            (Err(error), false) => return Err(error),
+            (Err(error), true) => {
                 rows.into_iter().for_each(|at| refuse(at, error.copied()));
                 return Ok(at_fault);
             }
@@ -299,7 +274,7 @@ impl Transaction<'_> {
             return Ok(at_fault);
         }
         let arrays = group.arrays(runs, &rows)?;
-        if self.without.is_none() {
+        if !self.is_careful {
             let written = target.write(&self.manner.write(group, fitting, &arrays)).await;
             return written.map(|()| at_fault);
         }

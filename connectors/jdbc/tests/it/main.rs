@@ -23,6 +23,7 @@ mod sink_config;
 mod sink_debezium;
 mod sink_faults;
 mod sink_host;
+mod sink_letters;
 mod sink_mariadb;
 mod sink_names;
 mod sink_once;
