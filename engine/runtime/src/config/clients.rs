@@ -26,7 +26,7 @@ pub(crate) fn producer(
     producer_named(worker, connector, format!("connector-producer-{id}"))
 }
 
-/// A sink task's producer of dead letters.
+/// The producer of a task's dead letters.
 pub(crate) fn dead_letter_producer(
     worker: &WorkerConfig,
     connector: &Props,
