@@ -17,11 +17,8 @@ use crate::soak::number;
 
 const WAYS: [Fault; 4] = [Fault::Panic, Fault::Block, Fault::Loop, Fault::Leak];
 
-/// So many times is measured with the bad one and without, in turns.
-const PAIRS: usize = 7;
-
-/// So many, where those do not show that little is lost.
-const MOST_PAIRS: usize = 21;
+/// So many times is measured with the bad one and without, in turns, whatever comes out.
+const PAIRS: usize = 9;
 
 /// What others may lose.
 const MOST: f64 = 0.05;
@@ -203,7 +200,6 @@ impl Bad<'_> {
 struct Loss {
     wall: f64,
     processor: f64,
-    pairs: usize,
 }
 
 impl Loss {
@@ -216,8 +212,7 @@ impl Loss {
             lost.sort_by(f64::total_cmp);
             lost[lost.len() / 2]
         };
-        let (wall, processor) = (lost(|pace| pace.wall), lost(|pace| pace.processor));
-        Self { wall, processor, pairs: beside.len() }
+        Self { wall: lost(|pace| pace.wall), processor: lost(|pace| pace.processor) }
     }
 }
 
@@ -228,16 +223,12 @@ async fn loss(others: &Others, how: Fault, callback: Callback) -> Loss {
         let name = format!("{how:?}-{}-{}-{n}", callback.0, callback.1);
         Bad { others, name, how, callback }
     };
-    let is_enough = |alone: &[Pace], beside: &[Pace]| {
-        let shows_little = || Loss::of(alone, beside).wall <= MOST;
-        beside.len() >= MOST_PAIRS || (beside.len() >= PAIRS && shows_little())
-    };
     if how == Fault::Loop {
         // One for all: it has its share of the processors until it has been seen to loop.
         let bad = bad(0);
         let turns = async {
             bad.is_seen("computes").await;
-            while !is_enough(&alone, &beside) {
+            while beside.len() < PAIRS {
                 beside.push(others.pace().await);
                 lock(&shared(&bad.name)).rests = true;
                 alone.push(others.pace().await);
@@ -250,7 +241,7 @@ async fn loss(others: &Others, how: Fault, callback: Callback) -> Loss {
         }
         bad.end().await;
     }
-    while !is_enough(&alone, &beside) {
+    while beside.len() < PAIRS {
         let bad = bad(beside.len());
         beside.push(bad.beside().await);
         bad.end().await;
@@ -291,11 +282,12 @@ async fn others_lose_little_beside_any_callback_that_fails() {
         let mut others = Others::start(cluster, &keys).await;
         println!("{how:?}: others lose, and lose of each second of their processor time");
         for (row, callback) in CALLBACKS.into_iter().enumerate() {
-            let Loss { wall, processor, pairs } = loss(&others, how, callback).await;
+            let Loss { wall, processor } = loss(&others, how, callback).await;
             let (kind, call, _) = callback;
             let (wall_percent, processor) = (100.0 * wall, 100.0 * processor);
             println!(
-                "  {kind:6} {call:14} {wall_percent:6.1} % {processor:6.1} % of {pairs} pairs"
+                "{:4} s {kind:6} {call:14} {wall_percent:6.1} % {processor:6.1} %",
+                begun.elapsed().as_secs()
             );
             table[row][way] = wall;
         }
