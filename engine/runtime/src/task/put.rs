@@ -24,6 +24,15 @@ const MOMENT: Duration = Duration::from_millis(10);
 /// record in a hundred is at fault, and have each record put nearly twice as often.
 const PIECES: usize = 8;
 
+/// Where records are that the task has refused and nobody has dealt with.
+#[derive(Default)]
+pub(super) struct Unjudged {
+    /// The first offset of each partition.
+    pub(super) first: Offsets,
+    /// Whether the task has failed: then nobody will, and only the last commit is left.
+    pub(super) is_final: bool,
+}
+
 impl SinkTaskLoop {
     /// Offers the batch to the task. After a retriable error nothing more is fetched, and the same
     /// batch is offered again by the next round; after records were refused for a passing reason,
@@ -46,7 +55,8 @@ impl SinkTaskLoop {
             }
             Err(e) => {
                 // They come again with the others, or the task ends.
-                self.context.wishes().refused.clear();
+                let batch = &self.state.batch;
+                self.context.wishes().refused.retain(|refused| !is_of(refused, batch));
                 if e.is_retriable() {
                     tracing::warn!("put failed and is repeated: {e}");
                     self.metrics.retried(Step::Put);
@@ -74,8 +84,24 @@ impl SinkTaskLoop {
     /// Deals with what the task has refused. When nothing is to be put again, what was put is done
     /// with.
     pub(super) async fn judge_refused(&mut self) -> Result<()> {
-        let refused = std::mem::take(&mut self.context.wishes().refused);
+        let refused = self.take_refused();
         self.judge(refused).await
+    }
+
+    /// Takes what the task has refused. Until all of it is judged no offset passes it, also where
+    /// the task fails before.
+    fn take_refused(&mut self) -> Vec<Refused> {
+        let refused = std::mem::take(&mut self.context.wishes().refused);
+        if self.state.unjudged.is_final {
+            // The last commit: it is not made where these cannot be judged.
+            return refused;
+        }
+        for Refused { record, .. } in &refused {
+            let (first, offset) = (&mut self.state.unjudged.first, record.offsets()[0]);
+            let first = first.entry(record.topic_partition.clone()).or_insert(offset);
+            *first = offset.min(*first);
+        }
+        refused
     }
 
     async fn judge(&mut self, refused: Vec<Refused>) -> Result<()> {
@@ -88,6 +114,10 @@ impl SinkTaskLoop {
         if !self.put_again(passing).await? && !self.state.redelivery {
             self.state.again = None;
             self.state.current.append(&mut self.state.batch_end);
+        }
+        // What is put again is in the batch.
+        if !self.state.unjudged.is_final {
+            self.state.unjudged.first.clear();
         }
         Ok(())
     }
@@ -121,8 +151,10 @@ impl SinkTaskLoop {
         }
     }
 
-    /// The same, but hears what else is wanted meanwhile: then a later commit asks again.
-    pub(super) async fn are_buried_meanwhile(&mut self) -> Result<bool> {
+    /// The same once what is refused is judged, but hears what else is wanted meanwhile: then a
+    /// later commit asks again.
+    pub(super) async fn are_refused_buried(&mut self) -> Result<bool> {
+        self.judge_refused().await?;
         let mut wishes = self.wishes.clone();
         let known = wishes.now();
         tokio::select! {
@@ -141,7 +173,9 @@ impl SinkTaskLoop {
     }
 
     fn may_isolate(&self, error: &Error) -> bool {
+        // An error without a record is none of a record's.
         error.kind() == ErrorKind::Data
+            && self.state.batch.iter().any(|run| !run.records.is_empty())
             && self.task.puts_all_or_nothing()
             && self.pipeline.errors.tolerates_all()
     }
@@ -163,12 +197,13 @@ impl SinkTaskLoop {
                 return Ok(());
             }
             let put = self.task.put(std::slice::from_ref(&part)).await;
-            let of_part = std::mem::take(&mut self.context.wishes().refused);
+            if put.is_err() {
+                let part = std::slice::from_ref(&part);
+                self.context.wishes().refused.retain(|refused| !is_of(refused, part));
+            }
+            refused.extend(self.take_refused());
             match put {
-                Ok(()) => {
-                    self.metrics.put(part.records.len(), began.elapsed());
-                    refused.extend(of_part);
-                }
+                Ok(()) => self.metrics.put(part.records.len(), began.elapsed()),
                 Err(e) if e.is_retriable() => {
                     tracing::warn!("put failed and is repeated: {e}");
                     self.metrics.retried(Step::Put);
@@ -207,10 +242,11 @@ impl SinkTaskLoop {
 }
 
 impl SinkState {
-    /// The first offset of a partition that is to be put again.
+    /// The first offset of a partition that is to be put again, or judged.
     pub(super) fn first_held(&self, partition: &TopicPartition) -> i64 {
         let runs = self.batch.iter().filter(|run| run.topic_partition == *partition);
-        runs.filter_map(|run| run.offsets().first()).copied().min().unwrap_or(i64::MAX)
+        let put_again = runs.filter_map(|run| run.offsets().first());
+        put_again.chain(self.unjudged.first.get(partition)).copied().min().unwrap_or(i64::MAX)
     }
 }
 
@@ -230,6 +266,15 @@ impl ErrorPolicy {
         }
         Ok(())
     }
+}
+
+/// Whether it is one of these records; else it was put earlier.
+fn is_of(refused: &Refused, batch: &[SinkRecords]) -> bool {
+    let Refused { record, .. } = refused;
+    batch.iter().any(|run| {
+        run.topic_partition == record.topic_partition
+            && run.offsets().contains(&record.offsets()[0])
+    })
 }
 
 fn unrecoverable(error: Error) -> Error {

@@ -17,6 +17,7 @@ use crate::task::converted::{Originals, any_passing, check_offsets};
 use crate::task::errors::retries::{Attempts, Retries};
 use crate::task::errors::{ErrorPolicy, Failures, Origin, Stage};
 use crate::task::patience::Patience;
+use crate::task::put::Unjudged;
 use crate::task::serde::{ConverterFailures, Converters};
 use crate::task::{Wanted, Wishes};
 use crate::topics::TopicUses;
@@ -82,6 +83,7 @@ pub(crate) struct SinkState {
     pub(super) batch_bytes: usize,
     /// The timestamp of its oldest record, give or take those that are out of order.
     pub(super) batch_oldest: Option<i64>,
+    pub(super) unjudged: Unjudged,
     /// Whether the batch, or what is left of it, is to be put again.
     pub(super) redelivery: bool,
     /// Attempts at records that the task refused for a passing reason.
@@ -123,6 +125,7 @@ impl SinkState {
             batch_end: Offsets::new(),
             batch_bytes: 0,
             batch_oldest: None,
+            unjudged: Unjudged::default(),
             redelivery: false,
             again: None,
             put_retries,
@@ -136,6 +139,7 @@ impl SinkState {
         self.waiting.retain(|partition| !gone(partition));
         self.batch.retain(|run| !gone(&run.topic_partition));
         self.batch_end.retain(|partition, _| !gone(partition));
+        self.unjudged.first.retain(|partition, _| !gone(partition));
     }
 }
 
@@ -145,6 +149,7 @@ impl SinkTaskLoop {
     pub(crate) async fn run(mut self) -> Result<()> {
         self.status.write(State::Running);
         let moved = self.move_records().await;
+        self.state.unjudged.is_final = moved.is_err();
         let all: Vec<_> = self.state.current.keys().cloned().collect();
         let closed = match all.as_slice() {
             [] => Ok(()),
@@ -358,12 +363,12 @@ impl SinkTaskLoop {
         let began = self.begin_commit();
         match self.pre_commit(&consumed).await {
             Ok(offsets) => {
-                self.judge_refused().await?;
-                let offsets = self.committable(offsets, &consumed);
-                if self.are_buried_meanwhile().await? {
-                    self.commit(offsets, began).await;
+                let buried = self.are_refused_buried().await;
+                match buried {
+                    Ok(true) => self.commit(self.committable(offsets, &consumed), began).await,
+                    _ => self.metrics.commit_failed(),
                 }
-                Ok(())
+                buried.map(|_| ())
             }
             Err(e) => {
                 tracing::error!("pre-commit failed, going back to the last committed offsets: {e}");
@@ -471,10 +476,11 @@ impl SinkTaskLoop {
         let offsets = offsets.map(|offsets| self.committable(offsets, &consumed));
         let closed = self.forget(partitions, false).await;
         // Where a record is nowhere, nothing is committed.
-        let buried = self.are_buried().await;
-        let buried = judged.and(buried);
-        if let (Ok(offsets), Ok(true)) = (offsets, &buried) {
-            self.commit(offsets, began).await;
+        let buried = judged.and(self.are_buried().await);
+        match (offsets, &buried) {
+            (Ok(offsets), Ok(true)) => self.commit(offsets, began).await,
+            (Ok(_), _) => self.metrics.commit_failed(),
+            (Err(_), _) => {} // It is counted.
         }
         self.state.last_committed.retain(|p, _| !partitions.contains(p));
         closed.and(buried.map(|_| ()))

@@ -10,6 +10,7 @@ use millrace_api::data::SinkRecords;
 use millrace_api::{
     Connector, ConnectorContext, Error, Offsets, Props, Result, Sink, SinkContext, SinkTask,
 };
+use millrace_runtime::State;
 
 use crate::errors::{letters, values};
 use crate::fixture::{Fixture, until};
@@ -22,6 +23,8 @@ use crate::plugins::{Event, Fault, Shared, Splitter, TestConfig, lock, shared};
 /// - 5: refuses it, with a put that is else successful.
 /// - 7: cannot be written; the whole put fails.
 /// - 8: the whole put fails for a passing reason, for as long as `put` faults are left.
+///
+/// A put of nothing fails for as long as `empty` faults are left.
 ///
 /// A put takes a tenth of a second for as long as `slow` faults are left.
 pub(crate) struct WaveringSink;
@@ -58,6 +61,9 @@ impl SinkTask for WaveringTask {
         let is_slow = !records.is_empty() && lock(&self.shared).fault("slow").is_some();
         if is_slow {
             tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        if records.is_empty() && lock(&self.shared).fault("empty").is_some() {
+            return Err(Error::data("the file cannot be written"));
         }
         let mut put = Vec::new();
         let (mut fails, mut kept) = (None, Vec::new());
@@ -159,6 +165,30 @@ async fn what_is_refused_by_a_commit_that_fails_is_judged_once() {
     start(&fixture, name, 5).await;
     wait_for_commit(&fixture, name, 5).await;
     assert_eq!(values(&fixture, "letters").await, ["all-0-3"]);
+}
+
+/// Nobody has a record that the task fails with, so that it is read again.
+#[tokio::test]
+async fn what_is_refused_and_not_tolerated_is_not_passed() {
+    let name = "refuses-untolerated";
+    let fixture = Fixture::start().await;
+    lock(&shared(name)).faults.insert("late", (1, Fault::Fatal));
+    fixture.source("all", "all", 5, &[]).await;
+    until("all", async || fixture.end_offset("all").await == 5).await;
+    fixture.sink(name, "all", &[("connector.class", "WaveringSink")]).await;
+    fixture.wait_for_task(name, 0, State::Failed).await;
+    let group = format!("connect-{name}");
+    until("an end", async || fixture.committed(&group, "all").await.is_some()).await;
+    assert_eq!(fixture.committed(&group, "all").await, Some(3));
+}
+
+#[tokio::test]
+async fn the_failure_of_a_put_of_nothing_is_no_records_fault() {
+    let name = "fails-empty";
+    let fixture = Fixture::start().await;
+    lock(&shared(name)).faults.insert("empty", (1, Fault::Fatal));
+    start(&fixture, name, 5).await;
+    fixture.wait_for_task(name, 0, State::Failed).await;
 }
 
 /// The batch fails with 7; the part before it is put, and refuses 5; then 8 has to wait.
