@@ -158,8 +158,15 @@ impl SubmittedRecords {
         }
     }
 
+    /// Looks, once something has changed, whether the task is to fail: as
+    /// [`take_failure`](Self::take_failure), where there may be long to wait for something else.
+    pub(crate) async fn failed(&self) -> Result<()> {
+        self.settled().await;
+        self.take_failure()
+    }
+
     /// Returns when something has changed about what is in flight.
-    pub(crate) async fn settled(&self) {
+    async fn settled(&self) {
         self.outcome.settled.notified().await;
     }
 

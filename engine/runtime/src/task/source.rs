@@ -116,7 +116,7 @@ impl SourceTaskLoop {
 
     /// The task's next records; none when something else is wanted or the poll is to be repeated.
     async fn poll(&mut self) -> Result<Vec<SourceRecords>> {
-        if !self.has_buried().await {
+        if !self.has_buried().await? {
             return Ok(Vec::new());
         }
         self.committer.submitted.take_failure()?;
@@ -150,14 +150,15 @@ impl SourceTaskLoop {
         }
     }
 
-    /// Waits until what the producer has given up is dealt with: before, there is not to be more of
-    /// it. False when something else is wanted. Commits go on.
-    async fn has_buried(&mut self) -> bool {
+    /// Waits until what the producer has given up is dealt with. False when something else is
+    /// wanted. Commits go on.
+    async fn has_buried(&mut self) -> Result<bool> {
         loop {
             tokio::select! {
                 biased;
-                _ = self.wishes.other_than(Wanted::Run) => return false,
-                () = self.pipeline.errors.unsent.none() => return true,
+                _ = self.wishes.other_than(Wanted::Run) => return Ok(false),
+                () = self.pipeline.errors.unsent.none() => return Ok(true),
+                failed = self.committer.submitted.failed() => failed?,
                 () = self.committer.due() => self.committer.commit(&mut *self.task).await,
             }
         }
@@ -202,7 +203,7 @@ impl SourceTaskLoop {
         let errors = Arc::clone(&self.pipeline.errors);
         if let Some(queue) = errors.letters() {
             for letters in &converted.letters {
-                let sending = queue.send_for(letters, letters_of(submitted));
+                let sending = queue.send_for(letters, letters_of(submitted, &self.metrics));
                 let Self { committer, task, wishes, .. } = self;
                 if !found_room(sending, submitted, committer, &mut **task, wishes).await? {
                     return Ok(false);
@@ -458,6 +459,7 @@ async fn found_room(
                 unsent.0 = None;
                 return sent.map(|()| true);
             }
+            failed = committer.submitted.failed() => failed?,
             () = committer.due() => committer.commit(task).await,
             wanted = wishes.other_than(known) => match wanted {
                 Wanted::Stop => return Ok(false),
@@ -527,8 +529,7 @@ impl Committer {
         self.tell(task).await;
     }
 
-    /// Stores what is committable. Never waits for records in flight. A failure is logged; the
-    /// offsets are stored with the next commit.
+    /// Stores what is committable. Never waits for records in flight. A failure is only logged.
     async fn commit(&mut self, task: &mut dyn SourceTask) {
         self.store_alone().await;
         self.tell(task).await;

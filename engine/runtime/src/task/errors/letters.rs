@@ -13,6 +13,7 @@ use millrace_api::data::{Fetched, SourceRecords};
 use millrace_api::{Error, RawHeaders, Result};
 use millrace_kafka::{Acknowledge, Outgoing, Producer};
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::last::{LastLetters, Remember};
 use super::{Origin, Stage, source};
@@ -24,7 +25,10 @@ use crate::task::{TaskId, Wishes};
 /// itself goes on.
 const LONGEST_WAY: Duration = Duration::from_secs(120);
 
-/// The same once the task is told to stop.
+/// How long letters may wait for room before somebody should look into it.
+const LONG_WAIT: Duration = Duration::from_secs(30);
+
+/// How long letters may be under way once the task is told to stop.
 const LAST_WAY: Duration = Duration::from_secs(1);
 
 /// The names of the context headers, in Java's order.
@@ -184,13 +188,18 @@ impl DeadLetters {
     pub(super) async fn send(&self, letters: &Outgoing, last: Option<u64>) -> Result<()> {
         let count = letters.values.len();
         self.receipt.metrics.dead_letters(count);
-        self.receipt.expected.fetch_add(count, Ordering::AcqRel);
+        let mut expected = Expected::new(&self.receipt, count);
         let mut receipt = Arc::clone(&self.receipt) as Arc<dyn Acknowledge>;
         if let Some(record) = last {
             let (letters, task) = (Arc::clone(&self.last.0), self.last.1);
             receipt = Arc::new(Remember { letters, task, record, then: receipt });
         }
-        let mut sending = pin!(async { self.producer.lock().await.send(letters, receipt).await });
+        let mut sending = pin!(async {
+            let mut producer = self.producer.lock().await;
+            // From here on the receipt hears of each of them.
+            expected.count = 0;
+            self.with_patience(producer.send(letters, receipt)).await
+        });
         let sent = tokio::select! {
             biased;
             sent = &mut sending => sent,
@@ -201,7 +210,8 @@ impl DeadLetters {
             }
         };
         sent.map_err(|e| {
-            self.receipt.expected.fetch_sub(count, Ordering::AcqRel);
+            // Of letters that are not taken over it hears nothing.
+            self.receipt.failed(count, &e);
             self.not_written(e)
         })
     }
@@ -212,13 +222,38 @@ impl DeadLetters {
         letters: &Outgoing,
         ack: Arc<dyn Acknowledge>,
     ) -> Result<()> {
-        self.receipt.metrics.dead_letters(letters.values.len());
-        let sent = self.producer.lock().await.send(letters, ack).await;
-        sent.map_err(|e| self.not_written(e))
+        let count = letters.values.len();
+        self.receipt.metrics.dead_letters(count);
+        let mut producer = self.producer.lock().await;
+        let sent = self.with_patience(producer.send(letters, ack)).await;
+        sent.map_err(|e| {
+            self.receipt.metrics.dead_letters_failed(count);
+            self.not_written(e)
+        })
     }
 
-    /// Waits until all letters sent by [`send`](Self::send) are in the queue; without a time-out,
-    /// no longer than a moment once the task is told to stop. It costs nothing when they are.
+    /// Says so when there is no room for long: the task does nothing else meanwhile.
+    async fn with_patience<T>(&self, sending: impl Future<Output = T>) -> T {
+        let mut sending = pin!(sending);
+        if let Ok(sent) = timeout(LONG_WAIT, &mut sending).await {
+            return sent;
+        }
+        tracing::warn!(
+            "dead letters for {} have waited {} s for room in the producer's buffer, and the task \
+             waits for them: see whether the topic can be written to",
+            self.topic,
+            LONG_WAIT.as_secs()
+        );
+        sending.await
+    }
+
+    /// Returns once the task is told to stop.
+    pub(super) async fn stopped(&self) {
+        self.wishes.stopped().await;
+    }
+
+    /// Waits until all letters sent by [`send`](Self::send) are in the queue; no longer than a
+    /// moment once the task is told to stop. It costs nothing when they are.
     ///
     /// # Errors
     ///
@@ -226,30 +261,41 @@ impl DeadLetters {
     /// and from then on.
     pub(super) async fn settle(&self, timeout: Option<Duration>) -> Result<()> {
         if !self.receipt.is_complete() {
-            let settled = match timeout {
-                Some(timeout) => self.flush(timeout).await,
-                None => tokio::select! {
-                    biased;
-                    settled = self.flush(LONGEST_WAY) => settled,
-                    () = self.wishes.stopped() => self.flush(LAST_WAY).await,
-                },
+            let timeout = timeout.unwrap_or(LONGEST_WAY);
+            let settled = tokio::select! {
+                biased;
+                settled = self.flush(timeout) => settled,
+                () = self.wishes.stopped() => self.flush(timeout.min(LAST_WAY)).await,
             };
             settled.map_err(|e| match e.is_retriable() {
-                true => Error::retriable("dead letters are still under way")
-                    .context("topic", &self.topic)
-                    .with_source(e),
+                true => self.under_way(e),
                 false => self.not_written(e),
             })?;
         }
         let lost = self.receipt.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        lost.as_ref().map_or(Ok(()), |lost| Err(self.not_written(lost.copied())))
+        lost.as_ref().map_or(Ok(()), |lost| Err(self.not_written(lost.copied())))?;
+        drop(lost);
+        // Whatever the producer knows of: what never came to it is in no queue.
+        self.receipt.is_whole().map_err(|e| self.under_way(e))
     }
 
+    /// Somebody who waits for room in the producer's buffer may hold the producer for as long.
     async fn flush(&self, timeout: Duration) -> Result<()> {
+        let end = Instant::now() + timeout;
+        let Ok(mut producer) = timeout_at(end, self.producer.lock()).await else {
+            return Err(Error::retriable("others wait for room"));
+        };
         if self.receipt.is_given_up.load(Ordering::Acquire) {
-            return Err(Error::retriable("some are given up, as the task is told to stop"));
+            // Waiting for the others does not help.
+            return Ok(());
         }
-        self.producer.lock().await.flush(timeout).await
+        producer.flush(end.saturating_duration_since(Instant::now())).await
+    }
+
+    fn under_way(&self, error: Error) -> Error {
+        Error::retriable("dead letters are still under way")
+            .context("topic", &self.topic)
+            .with_source(error)
     }
 
     pub(crate) fn not_written(&self, error: Error) -> Error {
@@ -337,8 +383,39 @@ impl Receipt {
         }
     }
 
+    /// Whether nothing is missing.
+    fn is_whole(&self) -> Result<()> {
+        if self.is_given_up.load(Ordering::Acquire) {
+            return Err(Error::retriable("some are given up, as the task is told to stop"));
+        }
+        match self.is_complete() {
+            true => Ok(()),
+            false => Err(Error::retriable("some have not been answered")),
+        }
+    }
+
     fn is_complete(&self) -> bool {
         self.settled.load(Ordering::Acquire) == self.expected.load(Ordering::Acquire)
+    }
+}
+
+/// Letters that the receipt waits for, until the producer takes them over.
+struct Expected<'a> {
+    receipt: &'a Receipt,
+    count: usize,
+}
+
+impl<'a> Expected<'a> {
+    fn new(receipt: &'a Receipt, count: usize) -> Self {
+        receipt.expected.fetch_add(count, Ordering::AcqRel);
+        Self { receipt, count }
+    }
+}
+
+impl Drop for Expected<'_> {
+    /// Nobody will tell of letters that never came to the producer.
+    fn drop(&mut self) {
+        self.receipt.expected.fetch_sub(self.count, Ordering::AcqRel);
     }
 }
 

@@ -14,6 +14,7 @@ use millrace_kafka::Acknowledge;
 use tokio::sync::watch;
 
 use super::{ErrorPolicy, Failures, Origin, Stage};
+use crate::metrics::TaskMetrics;
 use crate::task::offsets::{AbandonedUnlessSent, Submitted};
 
 /// The class that Java names at stage KAFKA_PRODUCE.
@@ -97,26 +98,27 @@ const NAMELESS: &str = "some records of a batch could not be sent, and which is 
                         they cannot go to the dead letter queue";
 
 /// A dead letter on its way, which its record's offset waits for.
-struct Letter(Arc<Submitted>);
+struct Letter(Arc<Submitted>, Arc<TaskMetrics>);
 
 impl Acknowledge for Letter {
     fn acknowledged(&self, records: usize) {
         self.0.done(records);
     }
 
-    fn failed(&self, _records: usize, error: &Error) {
+    fn failed(&self, records: usize, error: &Error) {
         if self.0.is_lost() {
             // The send was given up, or the task knows of a failure.
             return;
         }
+        self.1.dead_letters_failed(records);
         let message = "cannot write to the dead letter queue";
         self.0.fail(&Error::fatal(message).with_source(error.copied()));
     }
 }
 
 /// Hears of the dead letters of a run.
-pub(crate) fn letters_of(run: &Arc<Submitted>) -> Arc<dyn Acknowledge> {
-    Arc::new(Letter(Arc::clone(run)))
+pub(crate) fn letters_of(run: &Arc<Submitted>, metrics: &Arc<TaskMetrics>) -> Arc<dyn Acknowledge> {
+    Arc::new(Letter(Arc::clone(run), Arc::clone(metrics)))
 }
 
 impl UnsentRecords {
@@ -125,7 +127,9 @@ impl UnsentRecords {
     }
 
     fn push(&self, unsent: Unsent) {
-        self.lock().push_back(unsent);
+        let mut waiting = self.lock();
+        waiting.push_back(unsent);
+        // Before anybody can take it and count it down.
         self.left.send_modify(|left| *left += 1);
     }
 
@@ -174,9 +178,15 @@ impl ErrorPolicy {
             submitted.done(rows.len());
             return Ok(());
         };
-        let sending = pin!(queue.send_for(&letters, letters_of(&submitted)));
+        let ack = letters_of(&submitted, &self.metrics);
+        let mut sending = pin!(queue.send_for(&letters, ack));
         let mut unless_sent = AbandonedUnlessSent(Some(&submitted));
-        sending.await?;
+        tokio::select! {
+            biased;
+            sent = &mut sending => sent?,
+            // These records are read again, as others that found no room.
+            () = queue.stopped() => return Ok(()),
+        }
         unless_sent.0 = None;
         Ok(())
     }
