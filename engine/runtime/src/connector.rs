@@ -43,7 +43,7 @@ impl RunningConnector {
         let (started, outcome) = oneshot::channel();
         let job = plugins.spawn(Whose::Connector(name.into()), live(open, started, inbox));
         let mut running = Self { calls, job, redaction };
-        running.answer(outcome).await?;
+        running.answer(async { outcome.await.ok() }).await?;
         Ok(running)
     }
 
@@ -66,15 +66,20 @@ impl RunningConnector {
         call: impl FnOnce(oneshot::Sender<Result<T>>) -> Call,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.calls.send(call(reply)).await.map_err(|_| gone())?;
-        self.answer(answer).await
+        let calls = self.calls.clone();
+        // One that does not return from its calls leaves no room for others.
+        let answered = async move {
+            calls.send(call(reply)).await.ok()?;
+            answer.await.ok()
+        };
+        self.answer(answered).await
     }
 
     /// What the connector answers, unless it comes to its end before.
-    async fn answer<T>(&mut self, answer: oneshot::Receiver<Result<T>>) -> Result<T> {
+    async fn answer<T>(&mut self, answer: impl Future<Output = Option<Result<T>>>) -> Result<T> {
         tokio::select! {
             biased;
-            Ok(answer) = answer => answer.map_err(|e| self.redaction.error(e)),
+            Some(answer) = answer => answer.map_err(|e| self.redaction.error(e)),
             ended = &mut self.job => Err(ended.err().unwrap_or_else(gone)),
         }
     }
@@ -140,5 +145,33 @@ impl ConnectorRequests for Requests {
     fn raise_error(&self, error: Error) {
         self.raised.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.news.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its thread does not come back.
+    struct Silent;
+
+    #[async_trait::async_trait]
+    impl Connector for Silent {
+        async fn task_configs(&mut self, _tasks_max: usize) -> Result<Vec<Props>> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connector_that_was_made_to_fail_is_waited_for_no_more_however_often_it_is_asked() {
+        let plugins = PluginRuntime::start().unwrap();
+        let open = async { Ok(Box::new(Silent) as Box<dyn Connector>) };
+        let running = RunningConnector::start((&plugins, "c"), Redaction::default(), open).await;
+        let mut running = running.unwrap();
+        plugins.jobs().all()[0].1.fail(Error::fatal("it takes too much"));
+        for _ in 0..5 {
+            let asked = timeout(Duration::from_secs(20), running.task_configs(1)).await;
+            assert!(asked.expect("it is not waited for").is_err());
+        }
     }
 }
