@@ -175,7 +175,7 @@ impl JdbcSinkTask {
         };
         match reporter.settle().await {
             Err(error) if error.is_retriable() => {
-                // It says nothing about the database: the connection stays, and no retry is counted.
+                // That says nothing of the database: the connection stays, and no retry is counted.
                 self.context.set_timeout(self.config.retry_backoff());
                 let message = "records that cannot be written are not in the dead letter queue \
                                yet, and with exactly.once=transactional rows wait for them; \
