@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::thread::{self, available_parallelism};
 
@@ -54,7 +54,7 @@ impl Drop for Driver {
 #[derive(Default)]
 pub(crate) struct Jobs(Mutex<(u64, BTreeMap<u64, Arc<Running>>)>);
 
-type Failing = Box<dyn Fn(&Error) + Send + Sync>;
+type Failing = Arc<dyn Fn(&Error) + Send + Sync>;
 
 /// One connector or task that runs.
 pub(crate) struct Running {
@@ -66,8 +66,9 @@ pub(crate) struct Running {
     thread: AtomicU32,
     /// By which its thread can be made to stand still.
     place: Option<Place>,
-    /// Who hears when it is made to fail from outside; else whoever waits for it.
-    failing: OnceLock<Failing>,
+    /// Who hears when it is made to fail from outside, until that is known to have ended;
+    /// else whoever waits for it.
+    failing: Mutex<Option<Failing>>,
     failed: Mutex<Option<oneshot::Sender<Error>>>,
 }
 
@@ -79,7 +80,7 @@ impl Running {
             slowed: AtomicBool::default(),
             thread: AtomicU32::default(),
             place: Place::take(),
-            failing: OnceLock::new(),
+            failing: Mutex::default(),
             failed: Mutex::new(Some(failed)),
         }
     }
@@ -94,9 +95,13 @@ impl Running {
         self.abort.abort();
     }
 
+    fn failing(&self) -> MutexGuard<'_, Option<Failing>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Says that it has failed, where it cannot say so itself.
     pub(crate) fn fail(&self, error: Error) {
-        if let Some(failing) = self.failing.get() {
+        if let Some(failing) = self.failing().clone() {
             return failing(&error);
         }
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -199,7 +204,7 @@ impl<T> Job<T> {
     /// Whom to tell when it is made to fail from outside.
     pub(crate) fn on_failure(&self, failing: impl Fn(&Error) + Send + Sync + 'static) {
         if let Some(running) = &self.running {
-            let _ = running.failing.set(Box::new(failing));
+            *running.failing() = Some(Arc::new(failing));
         }
     }
 
@@ -216,7 +221,11 @@ impl<T> Future for Job<T> {
         let given_up = || Error::fatal("it was given up before it had ended");
         let why = match &mut self.outcome {
             Ok(awaited) => match ready!(awaited.poll(context)) {
-                Ok(outcome) => return Poll::Ready(Ok(outcome)),
+                Ok(outcome) => {
+                    // Its thread keeps it for a moment; nothing may be left that others see.
+                    self.running.iter().for_each(|running| drop(running.failing().take()));
+                    return Poll::Ready(Ok(outcome));
+                }
                 Err(why) => why,
             },
             Err(refusal) => refusal.take(),
@@ -388,6 +397,22 @@ mod tests {
         let failed = (&mut job).await.unwrap_err();
         assert_eq!(failed.to_string(), "it takes too much");
         assert!(job.await.is_err(), "it can be asked again");
+    }
+
+    /// Else metrics would show a task for a moment after it was deleted.
+    #[tokio::test]
+    async fn nothing_is_left_of_what_has_ended() {
+        let plugins = PluginRuntime::start().unwrap();
+        for _ in 0..1000 {
+            let told = Arc::new(());
+            let hears = Arc::clone(&told);
+            let (begin, begun) = oneshot::channel::<()>();
+            let mut job = plugins.spawn(whose(), async { begun.await.is_ok() });
+            job.on_failure(move |_| drop(Arc::clone(&hears)));
+            begin.send(()).unwrap();
+            assert!((&mut job).await.unwrap());
+            assert_eq!(Arc::strong_count(&told), 1);
+        }
     }
 
     /// One that was slowed goes on with a thread that is not.
