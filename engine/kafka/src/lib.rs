@@ -12,6 +12,7 @@ use std::time::Duration;
 use arrow::array::{Array, BinaryViewArray};
 use arrow::buffer::ScalarBuffer;
 use async_trait::async_trait;
+use millrace_api::data::byte_length;
 use millrace_api::{Error, Result, TopicPartition};
 
 mod admin;
@@ -73,16 +74,10 @@ pub struct Outgoing {
     pub headers: Vec<RawHeaders>,
 }
 
-/// How many bytes the cells of a column have, as far as they are not null.
-fn cell_bytes(cells: &BinaryViewArray) -> usize {
-    // The low half of a view is its length, and a null's is 0.
-    cells.views().iter().map(|view| *view as u32 as usize).sum()
-}
-
 impl Outgoing {
     /// How many bytes keys and values have. Headers do not count.
     pub fn bytes(&self) -> usize {
-        cell_bytes(&self.keys) + cell_bytes(&self.values)
+        byte_length(&self.keys) + byte_length(&self.values)
     }
 
     /// Refuses columns that do not fit each other.

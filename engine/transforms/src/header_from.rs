@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray};
 use millrace_api::config::validators::one_of;
 use millrace_api::config::{Config, Validator};
+use millrace_api::data::json::{JsonMember, JsonObjects};
 use millrace_api::data::{
     Column, Header, Headers, Kind, Records, RowError, Schema, SchemaRef, Value, json,
 };
@@ -188,7 +189,9 @@ impl HeaderFrom {
     }
 
     fn schemaless(&self, column: &Column, refused: &mut Refused) -> Result<(Column, Vec<Taken>)> {
-        let (given, column) = (column, &*column.with_texts());
+        if let Column::Objects(objects) = column {
+            return Ok(self.objects(objects, refused));
+        }
         let taken = || Taken { schema: None, values: vec![Value::Null; column.len()] };
         let mut taken: Vec<Taken> = self.fields.iter().map(|_| taken()).collect();
         let mut left: Vec<Option<String>> = Vec::new();
@@ -217,15 +220,37 @@ impl HeaderFrom {
             }
         }
         Ok(match column {
-            _ if !self.moves => (given.clone(), taken),
-            _ if let Column::Objects(objects) = given => {
-                let left = objects.members().iter().filter(|m| !self.is_moved(m.name()));
-                (Column::Objects(objects.with_members(left.cloned().collect())), taken)
-            }
+            column if !self.moves => (column.clone(), taken),
             // Texts that are no objects were refused.
             Column::Json(_) => (Column::Json(left.into_iter().collect()), taken),
             _ => (Column::Rows { schema: None, values: rows }, taken),
         })
+    }
+
+    /// Takes the members of all objects.
+    fn objects(&self, objects: &JsonObjects, refused: &mut Refused) -> (Column, Vec<Taken>) {
+        for row in (0..objects.len()).filter(|row| objects.is_null(*row)) {
+            refused.push(row, no_map(self.purpose, &Value::Null));
+        }
+        let mut value = |member: &JsonMember, row: usize| {
+            let parsed = objects.text(member, row).map(json::parse).transpose();
+            parsed.map(Option::unwrap_or_default).unwrap_or_else(|error| {
+                refused.push(row, Error::data("value is not JSON").with_source(error));
+                Value::Null
+            })
+        };
+        let mut values = |name: &String| match objects.member(name) {
+            Some(member) => (0..objects.len()).map(|row| value(member, row)).collect(),
+            None => vec![Value::Null; objects.len()],
+        };
+        let taken = self.fields.iter().map(|name| Taken { schema: None, values: values(name) });
+        let taken = taken.collect();
+        let left = objects.members().iter().filter(|member| !self.is_moved(member.name()));
+        let left = match self.moves {
+            true => objects.with_members(left.cloned().collect()),
+            false => objects.clone(),
+        };
+        (Column::Objects(left), taken)
     }
 
     /// Takes the fields of a map: the definition.

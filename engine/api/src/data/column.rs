@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, StringViewArray};
+use arrow::array::{Array, ArrayRef, BooleanArray, GenericByteViewArray, StringViewArray};
 use arrow::compute;
+use arrow::datatypes::ByteViewType;
 
 use crate::Result;
 use crate::data::json::JsonObjects;
@@ -153,10 +154,7 @@ impl Column {
                 schema: Arc::clone(schema),
                 array: compute::filter(array, mask).expect("lengths are equal"),
             },
-            Self::Json(texts) => {
-                let kept = compute::filter(texts, mask).expect("lengths are equal");
-                Self::Json(StringViewArray::from(kept.to_data()))
-            }
+            Self::Json(texts) => Self::Json(keep_texts(texts, mask)),
             Self::Objects(objects) => Self::Objects(objects.filter(mask)),
             Self::Rows { schema, values } => {
                 Self::Rows { schema: schema.clone(), values: keep(values, mask) }
@@ -178,6 +176,19 @@ impl Column {
             }
         }
     }
+}
+
+/// How many bytes the texts or bytes of a column have together. A null counts as what its view says,
+/// which is nothing unless it was nulled later.
+pub fn byte_length<T: ByteViewType + ?Sized>(cells: &GenericByteViewArray<T>) -> usize {
+    // The low half of a view is its length.
+    cells.views().iter().map(|view| *view as u32 as usize).sum()
+}
+
+/// The texts where the mask is true.
+pub(super) fn keep_texts(texts: &StringViewArray, mask: &BooleanArray) -> StringViewArray {
+    let kept = compute::filter(texts, mask).expect("lengths are equal");
+    StringViewArray::from(kept.to_data())
 }
 
 /// The items where the mask is true.

@@ -16,7 +16,7 @@ pub use calendar::{
     FIRST_GREGORIAN_DAY, MILLIS_A_DAY, TIME_MILLIS, civil_from_days, days_from_civil,
     days_from_java_date, days_from_julian, java_date_from_days, julian_from_days,
 };
-pub use column::Column;
+pub use column::{Column, byte_length};
 pub use display::{
     append_integer, append_java_double, append_java_single, java_double, java_single,
 };

@@ -8,7 +8,7 @@ use arrow::array::BooleanArray;
 use arrow::buffer::ScalarBuffer;
 
 use crate::converter::{RawHeaders, Serialized};
-use crate::data::column::keep;
+use crate::data::column::{byte_length, keep};
 use crate::data::{Column, SchemaRef, Value};
 use crate::{Error, TopicPartition};
 
@@ -224,11 +224,7 @@ pub struct Fetched {
 impl Fetched {
     /// How many bytes keys and values have. Headers do not count.
     pub fn bytes(&self) -> usize {
-        // The low half of a view is its length, and a null's is 0.
-        let cells = |cells: &Serialized| -> usize {
-            cells.views().iter().map(|view| *view as u32 as usize).sum()
-        };
-        cells(&self.keys) + cells(&self.values)
+        byte_length(&self.keys) + byte_length(&self.values)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::Array;
 use millrace_api::TopicPartition;
-use millrace_kafka::{Fetched, NewTopic, Polled};
+use millrace_kafka::{Fetched, Polled};
 use millrace_runtime::{Herder, State};
 
 use crate::fixture::{Fixture, until};
@@ -181,13 +181,7 @@ async fn a_record_refused_for_a_passing_reason_alone_is_put_again() {
 #[tokio::test]
 async fn records_that_a_source_cannot_send_become_letters() {
     let fixture = Fixture::start().await;
-    let compacted = NewTopic {
-        name: "keys-only".into(),
-        partitions: Some(1),
-        replication_factor: None,
-        configs: BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]),
-    };
-    fixture.cluster.create_topic(&compacted).await.unwrap();
+    fixture.create_compacted_topic("keys-only").await;
     fixture.source("keyless", "keys-only", 100, &letters(&[("run", "7")])).await;
     until("letters", async || fixture.end_offset("letters").await == 100).await;
     until("a commit", async || offsets(&fixture, "keyless").await.contains("100")).await;

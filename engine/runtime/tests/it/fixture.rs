@@ -120,11 +120,26 @@ impl Fixture {
     }
 
     pub(crate) async fn create_topic(&self, name: &str, partitions: i32) {
+        self.create_topic_with(name, partitions, BTreeMap::new()).await;
+    }
+
+    /// Such a topic takes no record without a key.
+    pub(crate) async fn create_compacted_topic(&self, name: &str) {
+        let compact = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+        self.create_topic_with(name, 1, compact).await;
+    }
+
+    async fn create_topic_with(
+        &self,
+        name: &str,
+        partitions: i32,
+        configs: BTreeMap<String, String>,
+    ) {
         let topic = NewTopic {
             name: name.into(),
             partitions: Some(partitions),
             replication_factor: None,
-            configs: BTreeMap::new(),
+            configs,
         };
         self.cluster.create_topic(&topic).await.unwrap();
     }

@@ -2,12 +2,11 @@
 //! letter has arrived, whatever happens to the task meanwhile, and no wait for it keeps one from
 //! being stopped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use arrow::array::Array;
 use millrace_api::TopicPartition;
-use millrace_kafka::NewTopic;
 use millrace_runtime::{Herder, State, TargetState};
 
 use crate::clusters::{Gate, Queue};
@@ -25,6 +24,11 @@ struct SinkDrill {
     name: String,
     /// Where the records are, of this topic.
     partition: TopicPartition,
+}
+
+/// How many letters are in the queue.
+async fn count(fixture: &Fixture) -> usize {
+    read(fixture, "letters").await.iter().map(|run| run.values.len()).sum()
 }
 
 const COUNT: i64 = 10;
@@ -95,7 +99,7 @@ impl SinkDrill {
     }
 
     async fn letters(&self) -> usize {
-        read(&self.fixture, "letters").await.iter().map(|run| run.values.len()).sum()
+        count(&self.fixture).await
     }
 
     async fn restart_task(&self) {
@@ -290,14 +294,7 @@ impl SourceDrill {
         let (gate, cluster) = Gate::cluster(queue);
         let soon = [("offset.flush.timeout.ms", "100")];
         let fixture = Fixture::start_on(cluster, &[&soon, worker].concat()).await;
-        // It takes no record without a key.
-        let compacted = NewTopic {
-            name: "keys-only".into(),
-            partitions: Some(1),
-            replication_factor: None,
-            configs: BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]),
-        };
-        fixture.cluster.create_topic(&compacted).await.unwrap();
+        fixture.create_compacted_topic("keys-only").await;
         let drill = Self { fixture, gate, stage, name: format!("{what}-{stage:?}") };
         drill.source().await;
         drill
@@ -352,8 +349,7 @@ impl SourceDrill {
 
     async fn ends(&self) {
         until("the last commit", async || self.next().await == Some(POLLED)).await;
-        let letters: usize =
-            read(&self.fixture, "letters").await.iter().map(|run| run.values.len()).sum();
+        let letters = count(&self.fixture).await;
         assert!(letters >= self.bad(), "{}: {letters}", self.name);
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use millrace_kafka::NewTopic;
 use millrace_runtime::{Herder, MetricNames, State};
 
 use crate::errors::letters;
@@ -229,13 +228,7 @@ async fn bad_records_are_counted_by_what_becomes_of_them() {
 #[tokio::test]
 async fn records_that_cannot_be_sent_are_counted_as_java_counts_them() {
     let fixture = Fixture::start().await;
-    let compacted = NewTopic {
-        name: "keyed".into(),
-        partitions: Some(1),
-        replication_factor: None,
-        configs: BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]),
-    };
-    fixture.cluster.create_topic(&compacted).await.unwrap();
+    fixture.create_compacted_topic("keyed").await;
     let counted = [
         "task_error_total_record_failures",
         "task_error_total_record_errors",

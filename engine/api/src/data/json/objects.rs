@@ -9,7 +9,7 @@ use arrow::compute;
 
 use crate::Result;
 use crate::data::Value;
-use crate::data::column::keep;
+use crate::data::column::{byte_length, keep, keep_texts};
 use crate::data::json::{Reader, SyntaxError, Token, WrittenName, check, parse};
 
 /// Objects without schema, a column of JSON texts a member.
@@ -237,12 +237,8 @@ impl JsonObjects {
 
     /// The rows where the mask is true.
     pub(crate) fn filter(&self, mask: &BooleanArray) -> Self {
-        let texts = |texts: &StringViewArray| {
-            let kept = compute::filter(texts, mask).expect("lengths are equal");
-            StringViewArray::from(kept.to_data())
-        };
         let parts = |parts: &ScalarBuffer<u64>| ScalarBuffer::from(keep(parts, mask));
-        self.each(texts, parts)
+        self.each(|texts| keep_texts(texts, mask), parts)
     }
 
     /// Rows `offset..offset + len`; shares the buffers.
@@ -312,9 +308,7 @@ struct Known {
 
 impl Shape {
     fn of(texts: &StringViewArray) -> Self {
-        // The low half of a view is its length.
-        let bytes: usize = texts.views().iter().map(|view| *view as u32 as usize).sum();
-        let parts = JsonObjects::FREE_PARTS + bytes / 2;
+        let parts = JsonObjects::FREE_PARTS + byte_length(texts) / 2;
         let max_names = JsonObjects::MAX_NAMES.min(parts / texts.len().max(1));
         Self { names: Vec::new(), rows: texts.len(), max_names }
     }
