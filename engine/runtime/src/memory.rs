@@ -112,12 +112,17 @@ impl Budget {
         share
     }
 
+    fn all(&self) -> Vec<Arc<Share>> {
+        let mut shares = self.lock();
+        shares.retain(|share| share.strong_count() > 0);
+        shares.iter().filter_map(Weak::upgrade).collect()
+    }
+
     /// The shares of all tasks that hold something or may: one that was given up, and hangs, is
     /// among them.
     pub(crate) fn shares(&self) -> Vec<Arc<Share>> {
-        let mut shares = self.lock();
-        shares.retain(|share| share.strong_count() > 0);
-        let mut shares: Vec<_> = shares.iter().filter_map(Weak::upgrade).collect();
+        let mut shares = self.all();
+        shares.retain(|share| !share.has_ended());
         shares.sort_by(|a, b| a.id.cmp(&b.id));
         shares
     }
@@ -127,7 +132,7 @@ impl Budget {
         let all: Vec<Arc<Share>>;
         let shares = self.lock();
         all = shares.iter().filter_map(Weak::upgrade).collect();
-        let running = || all.iter().filter(|share| !share.has_ended.load(Ordering::Acquire));
+        let running = || all.iter().filter(|share| !share.has_ended());
         let each = self.bytes / running().count().max(1);
         running().for_each(|share| share.allow(each));
     }
@@ -170,6 +175,10 @@ impl Share {
 
     pub(crate) fn clients(&self) -> Vec<TaskClient> {
         self.clients_mut().clone()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
     }
 
     /// The task runs no more: what it could have is the others'.
@@ -368,6 +377,17 @@ mod tests {
         assert_eq!(allowed(), (600, 300));
         third.end();
         assert_eq!(allowed(), (1200, 600));
+    }
+
+    /// Its thread may keep it for a moment after whoever waited has heard of its end.
+    #[test]
+    fn nothing_is_told_of_a_task_that_has_ended() {
+        let budget = Budget::new(Some(1200));
+        let (ended, hung) = (budget.share(&id(0)), budget.share(&id(1)));
+        hung.set(Place::Putting, 1);
+        ended.end();
+        let told: Vec<_> = budget.report().tasks.iter().map(|task| task.task).collect();
+        assert_eq!(told, [1]);
     }
 
     #[test]

@@ -92,11 +92,12 @@ struct Outcome {
 }
 
 impl Outcome {
+    /// The status is last: who sees it may ask what is counted, or for the record to be skipped.
     fn fail(&self, error: &Error) {
-        self.status.write_failure(error);
         let failure = Failure::of(error);
         self.status.metrics().task_failed(failure.class);
         *lock(&self.failure) = Some(failure);
+        self.status.write_failure(error);
         self.failures.notify_one();
     }
 }
@@ -440,7 +441,7 @@ impl RunningTask {
     /// Waits until `deadline` for a task that was told to stop, then gives it up: it is cancelled at
     /// its next await, writes nothing any more, and leaves its group whatever it does. The answer
     /// ends when it has.
-    async fn stopped(mut self, deadline: Instant) -> Option<JoinHandle<()>> {
+    async fn stopped(&mut self, deadline: Instant) -> Option<JoinHandle<()>> {
         let mut job = self.job.take()?;
         if tokio::time::timeout_at(deadline, &mut job).await.is_err() {
             tracing::error!(
@@ -465,9 +466,12 @@ impl Drop for RunningTask {
 }
 
 /// Stops tasks: all are told first, then waited for; the time is one budget for all of them.
-pub(crate) async fn stop_tasks(tasks: impl IntoIterator<Item = RunningTask>, budget: Duration) {
+pub(crate) async fn stop_tasks<'a>(
+    tasks: impl IntoIterator<Item = &'a mut RunningTask>,
+    budget: Duration,
+) {
     let deadline = Instant::now() + budget;
-    let tasks: Vec<RunningTask> = tasks.into_iter().collect();
+    let tasks: Vec<_> = tasks.into_iter().collect();
     for task in &tasks {
         task.want(Wanted::Stop);
     }
@@ -482,4 +486,30 @@ pub(crate) async fn stop_tasks(tasks: impl IntoIterator<Item = RunningTask>, bud
         }
     };
     let _ = tokio::time::timeout(LONGEST_SETTLING, settled).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who sees it may restart the task at once, or ask for the record to be skipped.
+    #[test]
+    fn a_task_is_seen_to_have_failed_when_it_is_known_why() {
+        for _ in 0..200 {
+            let statuses = Arc::new(StatusStore::default());
+            let id = TaskId { connector: "c".into(), task: 0 };
+            let (state, worker_id) = (State::Unassigned, "w:0".to_owned());
+            let template = Status { state, worker_id, version: None, trace: None };
+            let metrics = TaskMetrics::apart();
+            let status = StatusWriter::new(id, Arc::clone(&statuses), template, metrics);
+            let outcome = Outcome { status, failure: Arc::default(), failures: Arc::default() };
+            let told = outcome.clone();
+            let failing = std::thread::spawn(move || told.fail(&Error::fatal("it is broken")));
+            while statuses.of("c").is_none() && !failing.is_finished() {
+                std::hint::spin_loop();
+            }
+            assert!(lock(&outcome.failure).is_some());
+            failing.join().unwrap();
+        }
+    }
 }

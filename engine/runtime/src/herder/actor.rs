@@ -371,13 +371,10 @@ impl ConnectorActor {
         if changed.is_empty() {
             return;
         }
-        let ending: Vec<RunningTask> =
-            changed.iter().filter_map(|task| self.tasks.remove(task)).collect();
-        stop_tasks(ending, self.worker.config.graceful_timeout).await;
         let count = tasks.len();
+        self.end_tasks(&changed, count).await;
         tracing::info!("connector {}: task(s) {changed:?} change, of {count}", self.name);
         self.worker.statuses.forget_tasks(&self.name, count);
-        self.supervisor().replaced(&changed, count);
         self.snapshot().tasks = tasks;
         self.applied = applied;
         changed.into_iter().filter(|task| *task < count).for_each(|task| self.start_task(task));
@@ -397,13 +394,29 @@ impl ConnectorActor {
         self.tasks.insert(task, self.worker.start_task(config, wanted(state)));
     }
 
+    /// Ends tasks of which others take the place; there are so many then. One that fails as it ends
+    /// has failed all the same.
+    async fn end_tasks(&mut self, tasks: &[usize], count: usize) {
+        let mut ending: Vec<(usize, RunningTask)> =
+            tasks.iter().filter_map(|task| self.tasks.remove_entry(task)).collect();
+        let running = ending.iter_mut().map(|(_, running)| running);
+        stop_tasks(running, self.worker.config.graceful_timeout).await;
+        let mut supervisor = self.supervisor();
+        for (task, ended) in &ending {
+            if let Some(failure) = ended.take_failure() {
+                supervisor.failed(Some(*task), failure, Instant::now());
+            }
+        }
+        supervisor.replaced(tasks, count);
+    }
+
     async fn restart_task(&mut self, task: usize) -> Result<()> {
-        if task >= self.snapshot().tasks.len() {
+        let count = self.snapshot().tasks.len();
+        if task >= count {
             return Err(unknown_task(&self.name, task));
         }
         self.worker.metrics.restarted(&self.name, Some(task));
-        let old = self.tasks.remove(&task);
-        stop_tasks(old, self.worker.config.graceful_timeout).await;
+        self.end_tasks(&[task], count).await;
         self.start_task(task);
         Ok(())
     }
@@ -434,11 +447,10 @@ impl ConnectorActor {
     /// Restarts what a plan names. A task that is gone meanwhile is left out.
     async fn restart(&mut self, connector: bool, mut tasks: BTreeSet<usize>) {
         tasks.retain(|task| self.tasks.contains_key(task));
-        let stopped: Vec<RunningTask> =
-            tasks.iter().filter_map(|task| self.tasks.remove(task)).collect();
+        let ending: Vec<usize> = tasks.iter().copied().collect();
+        let count = self.snapshot().tasks.len();
         let old = if connector { self.take_connector() } else { None };
-        let halted = stop_tasks(stopped, self.worker.config.graceful_timeout);
-        tokio::join!(stop(old), halted);
+        tokio::join!(stop(old), self.end_tasks(&ending, count));
         for task in &tasks {
             self.worker.statuses.restarting(&self.name, *task);
             self.worker.metrics.restarted(&self.name, Some(*task));
@@ -540,8 +552,8 @@ impl ConnectorActor {
     }
 
     async fn halt_tasks(&mut self) {
-        let tasks = std::mem::take(&mut self.tasks);
-        stop_tasks(tasks.into_values(), self.worker.config.graceful_timeout).await;
+        let mut tasks = std::mem::take(&mut self.tasks);
+        stop_tasks(tasks.values_mut(), self.worker.config.graceful_timeout).await;
     }
 }
 

@@ -4,7 +4,7 @@ use millrace_api::{ErrorKind, Props};
 use millrace_runtime::{Herder, RecordPlace, RestartRequest, State, TargetState};
 
 use crate::fixture::{Fixture, props, until};
-use crate::plugins::{Fault, lock, shared};
+use crate::plugins::{Event, Fault, lock, shared};
 
 /// Soon, so that a test need not wait.
 const QUICK: [(&str, &str); 2] =
@@ -132,6 +132,37 @@ async fn a_pause_a_stop_and_a_configuration_end_the_waiting() {
     let wrong = config("resting", &[("errors.restart.policy", "sometimes")]);
     let refused = worker.put_connector("resting", wrong, None, true).await.unwrap_err();
     assert!(refused.to_string().contains("errors.restart.policy"), "{refused}");
+}
+
+/// It is ended because somebody restarts it, and fails as it ends.
+#[tokio::test]
+async fn a_task_that_fails_as_it_ends_has_failed() {
+    let fixture = Fixture::start().await;
+    let worker = fixture.worker();
+    fixture.create_topic("farewell", 1).await;
+    let opened = || {
+        let shared = shared("farewell");
+        let is_open = |event: &&Event| matches!(event, Event::Open(_));
+        lock(&shared).events.iter().filter(is_open).count()
+    };
+    let fails = async |times: usize| {
+        until("its partition", async || opened() == times).await;
+        lock(&shared("farewell")).faults.insert("close", (1, Fault::Retriable));
+    };
+    fixture.sink("farewell", "farewell", &QUICK).await;
+    fails(1).await;
+    worker.restart_task("farewell", 0).await.unwrap();
+    fails(2).await;
+    let all = RestartRequest { include_tasks: true, only_failed: false };
+    worker.restart("farewell", all).await.unwrap();
+    fails(3).await;
+    let part = worker.restarts("farewell").await.unwrap().parts.remove(0);
+    assert!(part.failures.iter().all(|f| f.restarted_at.is_some() && !f.by_itself), "{part:?}");
+    assert_eq!((part.failures.len(), part.restarts_in_ms), (2, None), "it is restarted already");
+    // A new configuration begins anew, before it ends the old task.
+    fixture.sink("farewell", "farewell", &[]).await;
+    let part = worker.restarts("farewell").await.unwrap().parts.remove(0);
+    assert_eq!((part.failures.len(), part.restarts_in_ms), (1, None));
 }
 
 fn at(topic: &str, offset: i64) -> RecordPlace {
