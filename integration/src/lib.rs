@@ -46,9 +46,10 @@ mod wait;
 
 pub use wait::wait_until;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::TcpListener;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use tokio::runtime::Runtime;
 
 /// Runs `future` to its end on the harness's own runtime; tests themselves are plain functions.
@@ -63,10 +64,17 @@ fn runtime() -> &'static Runtime {
         .get_or_init(|| Runtime::new().expect("a runtime needs only threads and a poll descriptor"))
 }
 
-/// A port of 127.0.0.1 that nobody listens on now.
+/// A port of 127.0.0.1 that nobody listens on now. It is given out once: whoever asked for it may
+/// need a while before it listens there.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let port = listener.local_addr().expect("a bound socket has an address").port();
+        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+            return port;
+        }
+    }
 }
 
 /// The name that our containers carry in the label `millrace.test`, so that CI removes its own

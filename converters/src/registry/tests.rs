@@ -458,7 +458,7 @@ async fn rows_are_read_as_the_latest_schema_if_so_wanted() {
 async fn who_is_dropped_while_asking_asks_nothing_twice() {
     let registry = Registry::start();
     registry.add(&["one", "two"]);
-    registry.answer_after(Duration::from_millis(50));
+    registry.answer_after(Duration::from_millis(500));
     let mut converter = open(&registry, "");
     let rows = [Some(cell(1, "a")), Some(cell(99, "x")), Some(cell(2, "b"))];
     let serialized: Serialized = rows.iter().map(Option::as_deref).collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use schema_registry_client::{Client, Credentials, Error, OAuth, Proxy, Secret, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::quick;
+use super::{impatient, quick};
 use crate::server::{Asked, Reply, Server};
 
 fn authorization(asked: &Asked) -> Option<&str> {
@@ -153,7 +153,7 @@ async fn a_failed_fetch_of_a_token_is_everybodys() {
     let settings = Settings {
         credentials: Credentials::OAuth(oauth),
         max_retries: 0,
-        ..quick(&["http://127.0.0.1:1".to_owned()])
+        ..impatient(&["http://127.0.0.1:1".to_owned()])
     };
     let client = Client::new(settings).unwrap();
     let all = (0..8).map(|id| client.schema_by_id(id, None));

@@ -24,10 +24,16 @@ fn quick(urls: &[String]) -> Settings {
     Settings {
         retry_wait: Duration::from_millis(1),
         retry_max_wait: Duration::from_millis(4),
-        connect_timeout: Duration::from_millis(200),
-        read_timeout: Duration::from_millis(200),
+        connect_timeout: Duration::from_secs(10),
+        read_timeout: Duration::from_secs(10),
         ..Settings::new(urls.iter().cloned())
     }
+}
+
+/// One that waits for no answer.
+fn impatient(urls: &[String]) -> Settings {
+    let soon = Duration::from_millis(200);
+    Settings { connect_timeout: soon, read_timeout: soon, ..quick(urls) }
 }
 
 fn version(version: i32) -> String {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use schema_registry_client::{Client, Error, Schema, Settings, code};
 
-use super::{client, quick};
+use super::{client, impatient, quick};
 use crate::server::{Reply, Server};
 
 /// An address where nobody listens.
@@ -137,7 +137,7 @@ async fn who_is_no_registry_is_found_out() {
 #[tokio::test]
 async fn slow_answers_are_given_up() {
     let server = Server::start(|_| Reply::ok("[]").after(Duration::from_secs(60))).await;
-    let client = client(&[server.url()]);
+    let client = Client::new(impatient(&[server.url()])).unwrap();
     let error = client.subjects(false).await.unwrap_err();
     assert!(
         error.is_passing() && error.to_string().ends_with("no answer within 400 ms"),

@@ -27,23 +27,42 @@ async fn rest(task: &mut dyn SourceTask) -> Vec<i64> {
     found
 }
 
+/// Time since 1970.
+fn now() -> Duration {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap()
+}
+
+/// False where the second was over before its row had been looked for, as on a busy machine.
+async fn a_second_is_waited_for() -> bool {
+    let file = File::new(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY,
+            at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)",
+    )
+    .await;
+    let mut task = task(&file.props(&BY_TIME)).await.unwrap();
+    // At the beginning of a second.
+    tokio::time::sleep(Duration::from_millis(1050 - u64::from(now().subsec_millis()))).await;
+    let second = now().as_secs();
+    file.execute("INSERT INTO t (id) VALUES (1)").await;
+    let first = tokio::time::timeout(Duration::from_millis(300), task.poll()).await;
+    if now().as_secs() != second {
+        return false;
+    }
+    assert!(first.is_err(), "the second is not over");
+    file.execute("INSERT INTO t (id) VALUES (2)").await;
+    assert_eq!(ids(&read(&mut *task, 2).await), [1, 2]);
+    true
+}
+
 #[test]
 fn sqlites_current_second_is_waited_for() {
     run(async {
-        let file = File::new(
-            "CREATE TABLE t (id INTEGER PRIMARY KEY,
-                at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)",
-        )
-        .await;
-        let mut task = task(&file.props(&BY_TIME)).await.unwrap();
-        // At the beginning of a second.
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
-        tokio::time::sleep(Duration::from_millis(1050 - u64::from(now.subsec_millis()))).await;
-        file.execute("INSERT INTO t (id) VALUES (1)").await;
-        let first = tokio::time::timeout(Duration::from_millis(300), task.poll()).await;
-        assert!(first.is_err(), "the second is not over");
-        file.execute("INSERT INTO t (id) VALUES (2)").await;
-        assert_eq!(ids(&read(&mut *task, 2).await), [1, 2]);
+        for _ in 0..10 {
+            if a_second_is_waited_for().await {
+                return;
+            }
+        }
+        panic!("no second was long enough");
     });
 }
 

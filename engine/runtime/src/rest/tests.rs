@@ -166,7 +166,7 @@ async fn the_initial_state_is_taken_or_refused() {
 #[tokio::test]
 async fn connectors_that_do_not_start_keep_nobody_waiting() {
     let worker =
-        Worker::start_with(Limits { operation: Duration::from_secs(1), ..Limits::default() }).await;
+        Worker::start_with(Limits { operation: Duration::from_secs(3), ..Limits::default() }).await;
     let stubborn = |how: &str| format!(r#"{{"connector.class":"Stubborn","start":"{how}"}}"#);
     let hung = worker.ask("PUT /connectors/hung/config", &stubborn("hang")).await;
     assert_eq!(hung.status, 500);
@@ -193,8 +193,8 @@ async fn connectors_that_do_not_start_keep_nobody_waiting() {
 async fn what_clients_send_is_bounded() {
     let worker = Worker::start_with(Limits {
         body_size: 1000,
-        head: Duration::from_millis(200),
-        body: Duration::from_millis(200),
+        head: Duration::from_secs(2),
+        body: Duration::from_secs(2),
         connections: 2,
         ..Limits::default()
     })

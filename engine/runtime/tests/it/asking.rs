@@ -1,10 +1,8 @@
 //! What a task does while its converters wait for somebody who is away, such as a registry.
 
-use std::time::Duration;
-
 use millrace_runtime::{Herder, State, TargetState};
 
-use crate::fixture::{Fixture, until};
+use crate::fixture::{Fixture, GRACE, until};
 use crate::plugins::{Event, Fault, lock, shared};
 
 const FOREVER: usize = 1_000_000;
@@ -179,7 +177,7 @@ async fn a_source_that_waits_pauses_and_stops_when_told() {
 
     let begun = std::time::Instant::now();
     fixture.stop_worker().await;
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < GRACE, "{:?}", begun.elapsed());
     assert_eq!(fixture.end_offset("waits-asking").await, 0);
     fixture.start_worker().await;
     lock(&shared("waits-asking")).faults.remove("prepare");

@@ -52,6 +52,13 @@ impl OffsetStore for Mortal {
     }
 }
 
+/// How long tasks may take to stop, unless a test says otherwise: who hears at once that it is to
+/// stop needs far less, however busy the machine is.
+pub(crate) const GRACE: Duration = Duration::from_secs(30);
+
+/// For tests in which a task does not stop by itself.
+pub(crate) const SHORT_GRACE: (&str, &str) = ("task.shutdown.graceful.timeout.ms", "500");
+
 pub(crate) const STRING: &str = "org.apache.kafka.connect.storage.StringConverter";
 
 impl Fixture {
@@ -86,8 +93,8 @@ impl Fixture {
             ("header.converter", STRING),
             ("offset.storage.file.filename", &offsets.display().to_string()),
             ("offset.flush.interval.ms", "50"),
-            ("offset.flush.timeout.ms", "1000"),
-            ("task.shutdown.graceful.timeout.ms", "2000"),
+            ("offset.flush.timeout.ms", "20000"),
+            ("task.shutdown.graceful.timeout.ms", &GRACE.as_millis().to_string()),
         ]);
         props.extend(self.extra.clone());
         let config = WorkerConfig::parse(props).unwrap();
@@ -202,8 +209,17 @@ pub(crate) fn props(pairs: &[(&str, &str)]) -> Props {
 }
 
 /// Waits for a condition; a test that waits longer than this has failed.
-pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+pub(crate) async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    until_within(Duration::from_secs(20), what, condition).await;
+}
+
+/// The same for what takes long on a busy machine.
+pub(crate) async fn until_within(
+    limit: Duration,
+    what: &str,
+    mut condition: impl AsyncFnMut() -> bool,
+) {
+    let deadline = Instant::now() + limit;
     while !condition().await {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -11,7 +11,7 @@ use millrace_runtime::{Herder, State, TargetState};
 
 use crate::clusters::{Gate, Queue};
 use crate::errors::{letters, read};
-use crate::fixture::{Fixture, until};
+use crate::fixture::{Fixture, GRACE, until};
 use crate::plugins::{Event, Fault, lock, shared};
 use crate::poison::{Poison, Topic, fill};
 use crate::sink::second_member;
@@ -204,20 +204,17 @@ async fn a_sink_task_whose_letter_is_lost_fails_and_commits_nothing_past_it() {
     }
 }
 
-/// What must not be waited for: the worker would wait so long, the queue for ever.
-const WAIT: Duration = Duration::from_secs(30);
-const PATIENT: (&str, &str) = ("task.shutdown.graceful.timeout.ms", "30000");
-
+/// The worker would wait as long as a task may take, the queue for ever.
 async fn stops_soon(fixture: &mut Fixture, what: &str) {
     let begun = Instant::now();
     fixture.stop_worker().await;
-    assert!(begun.elapsed() < WAIT, "{what}: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < GRACE, "{what}: {:?}", begun.elapsed());
 }
 
 #[tokio::test]
 async fn a_sink_that_waits_for_room_for_its_letters_can_be_stopped() {
     for poison in Poison::OF_EACH_STAGE {
-        let mut drill = SinkDrill::begin("no-room", poison, Queue::Full, &[PATIENT]).await;
+        let mut drill = SinkDrill::begin("no-room", poison, Queue::Full, &[]).await;
         until("a letter", async || drill.gate.waits() == 1).await;
         stops_soon(&mut drill.fixture, &drill.name).await;
         drill.is_not_ahead().await;
@@ -233,7 +230,7 @@ async fn a_sink_that_waits_for_room_for_its_letters_can_be_stopped() {
 #[tokio::test]
 async fn a_sink_task_that_waits_for_its_letters_can_be_stopped() {
     let settles = Poison::Settled;
-    let mut drill = SinkDrill::begin("settles", settles, Queue::Silent, &[PATIENT]).await;
+    let mut drill = SinkDrill::begin("settles", settles, Queue::Silent, &[]).await;
     drill.is_held().await;
     stops_soon(&mut drill.fixture, &drill.name).await;
     drill.is_not_ahead().await;
@@ -242,7 +239,7 @@ async fn a_sink_task_that_waits_for_its_letters_can_be_stopped() {
 /// A commit waits for letters as long as `offset.flush.timeout.ms` says.
 #[tokio::test]
 async fn a_commit_that_waits_for_letters_hears_what_is_wanted() {
-    let worker = [("offset.flush.timeout.ms", "30000"), PATIENT];
+    let worker = [("offset.flush.timeout.ms", "30000")];
     let drill = SinkDrill::begin("hears", Poison::Refused, Queue::Silent, &worker).await;
     drill.is_held().await;
     for (target, state) in
@@ -250,7 +247,7 @@ async fn a_commit_that_waits_for_letters_hears_what_is_wanted() {
     {
         let begun = Instant::now();
         drill.want(target, state).await;
-        assert!(begun.elapsed() < WAIT, "{state:?}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < GRACE, "{state:?}: {:?}", begun.elapsed());
     }
     drill.is_not_ahead().await;
     drill.gate.set(Queue::Open);
@@ -261,7 +258,7 @@ async fn a_commit_that_waits_for_letters_hears_what_is_wanted() {
 #[tokio::test]
 async fn the_end_of_a_task_waits_for_letters_once() {
     let once = Duration::from_secs(5);
-    let worker = [("offset.flush.timeout.ms", "5000"), PATIENT];
+    let worker = [("offset.flush.timeout.ms", "5000")];
     let mut drill = SinkDrill::begin("once", Poison::Refused, Queue::Silent, &worker).await;
     drill.is_held().await;
     let begun = Instant::now();
@@ -434,7 +431,7 @@ async fn a_source_task_whose_letter_is_lost_fails_and_commits_nothing() {
 #[tokio::test]
 async fn a_source_that_waits_for_room_for_its_letters_can_be_stopped() {
     for stage in STAGES {
-        let mut drill = SourceDrill::begin("no-room", stage, Queue::Full, &[PATIENT]).await;
+        let mut drill = SourceDrill::begin("no-room", stage, Queue::Full, &[]).await;
         until("a letter", async || drill.gate.waits() == 1).await;
         stops_soon(&mut drill.fixture, &drill.name).await;
         drill.stores_nothing();
@@ -450,8 +447,7 @@ async fn a_source_that_waits_for_room_for_its_letters_can_be_stopped() {
 /// go their way while it is paused.
 #[tokio::test]
 async fn a_source_that_waits_for_room_for_its_letters_can_be_paused() {
-    let full = Queue::Full;
-    let drill = SourceDrill::begin("pauses", Stage::Produce, full, &[PATIENT]).await;
+    let drill = SourceDrill::begin("pauses", Stage::Produce, Queue::Full, &[]).await;
     until("a letter", async || drill.gate.waits() == 1).await;
     drill.want(TargetState::Paused, State::Paused).await;
     drill.commits_nothing().await;

@@ -118,14 +118,18 @@ async fn copied() -> Fixture {
 #[tokio::test]
 async fn a_run_is_counted_as_java_counts_it() {
     let fixture = copied().await;
-    let source = [("connector", "in"), ("task", "0")];
-    until("the source to have committed", async || {
+    let (source, sink) =
+        ([("connector", "in"), ("task", "0")], [("connector", "out"), ("task", "0")]);
+    // They are told of a commit a moment after the cluster knows of it.
+    until("both to have committed", async || {
         let all = read(&fixture).await;
+        let success = "kafka_connect_connector_task_offset_commit_success_percentage";
         value(&all, "kafka_connect_source_task_source_record_active_count", &source) == 0.0
+            && value(&all, "kafka_connect_sink_task_sink_record_active_count", &sink) == 0.0
+            && value(&all, success, &sink) == 1.0
     })
     .await;
     let all = read(&fixture).await;
-    let sink = [("connector", "out"), ("task", "0")];
     let of_source = |name: &str| value(&all, &format!("kafka_connect_{name}"), &source);
     let of_sink = |name: &str| value(&all, &format!("kafka_connect_{name}"), &sink);
     for name in ["poll_total", "write_total", "active_count_max"] {

@@ -121,9 +121,6 @@ pub(crate) struct TestConfig {
     /// How many milliseconds a poll takes.
     #[config(key = "poll.ms", default = 0)]
     poll_ms: i64,
-    /// How many milliseconds a poll blocks its thread, as no poll should.
-    #[config(key = "block.ms", default = 0)]
-    block_ms: i64,
     /// How many records a poll brings.
     #[config(key = "run", default = 10)]
     run: i64,
@@ -241,18 +238,10 @@ struct CountingTask {
     next: i64,
 }
 
-impl CountingTask {
-    #[allow(clippy::disallowed_methods, reason = "it stands for a plugin that does this")]
-    fn block(&self) {
-        std::thread::sleep(Duration::from_millis(self.config.block_ms.try_into().unwrap()));
-    }
-}
-
 #[async_trait]
 impl SourceTask for CountingTask {
     async fn poll(&mut self) -> Result<Vec<SourceRecords>> {
         may_fail(&self.shared, "poll").await?;
-        self.block();
         tokio::time::sleep(Duration::from_millis(self.config.poll_ms.try_into().unwrap())).await;
         let run = lock(&self.shared).run.unwrap_or(self.config.run);
         let end = self.config.count.min(self.next + run);

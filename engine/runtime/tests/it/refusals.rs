@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use millrace_api::config::Config;
@@ -213,10 +213,17 @@ async fn a_stop_ends_the_search_for_the_records_at_fault() {
     let mut fixture = Fixture::start().await;
     lock(&shared(name)).faults.insert("slow", (1_000, Fault::Hang));
     start(&fixture, name, 100).await;
-    until("a letter", async || fixture.end_offset("letters").await > 0).await;
-    let begun = Instant::now();
-    fixture.stop_worker().await;
-    assert!(begun.elapsed() < Duration::from_millis(800), "{:?}", begun.elapsed());
+    let shared = shared(name);
+    let left = |call: &str| lock(&shared).faults[call].0;
+    until("a few puts", async || left("slow") <= 996).await;
+    // The connector is stopped with its tasks.
+    lock(&shared).faults.insert("connector-stop", (1, Fault::Retriable));
+    let told = async {
+        until("word of the stop", async || left("connector-stop") == 0).await;
+        left("slow")
+    };
+    let (at_the_stop, ()) = tokio::join!(told, fixture.stop_worker());
+    assert!(at_the_stop - left("slow") <= 1, "{} puts after it", at_the_stop - left("slow"));
     assert_eq!(fixture.committed(&format!("connect-{name}"), "all").await.unwrap_or(0), 0);
 }
 

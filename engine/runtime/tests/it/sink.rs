@@ -53,9 +53,13 @@ async fn after_a_retriable_error_the_same_batch_comes_again() {
 async fn a_failed_pre_commit_goes_back_to_the_last_commit() {
     let fixture = Fixture::start().await;
     fixture.source("src-back", "back", 30, &[]).await;
-    lock(&shared("back")).faults.insert("pre_commit", (1, Fault::Fatal));
-    fixture.sink("back", "back", &[]).await;
     let shared = shared("back");
+    lock(&shared).hold_back = Some(0);
+    fixture.sink("back", "back", &[]).await;
+    until("all records", async || lock(&shared).put_values().len() == 30).await;
+    lock(&shared).faults.insert("pre_commit", (1, Fault::Fatal));
+    until("the way back", async || lock(&shared).faults["pre_commit"].0 == 0).await;
+    lock(&shared).hold_back = None;
     until("all records twice", async || lock(&shared).put_values().len() >= 60).await;
     let twice = [expected("src-back", 30), expected("src-back", 30)].concat();
     assert_eq!(lock(&shared).put_values(), twice);

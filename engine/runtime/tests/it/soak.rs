@@ -11,7 +11,7 @@ use millrace_kafka::embedded::{EmbeddedCluster, Settings};
 use millrace_runtime::{Herder, TargetState};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::fixture::{Fixture, props, until};
+use crate::fixture::{Fixture, props, until, until_within};
 use crate::plugins::{Fault, lock, shared};
 
 /// A number of the environment.
@@ -137,6 +137,15 @@ impl Soak {
             sent += self.fixture.end_offset(&self.source(pair)).await;
         }
         sent
+    }
+
+    /// Waits until there was poison for each sink, however slow the pace was.
+    async fn has_letters(&self) {
+        for pair in 0..self.plan.cores {
+            let letters = self.letters(pair);
+            let has_some = async || self.fixture.end_offset(&letters).await > 0;
+            until_within(Duration::from_secs(120), &format!("some in {letters}"), has_some).await;
+        }
     }
 
     async fn letters_sent(&self) -> i64 {
@@ -267,6 +276,7 @@ async fn crashes_and_poison_lose_nothing() {
     let mut soak = Soak::start(plan, EmbeddedCluster::in_memory()).await;
     soak.run().await;
     assert!(soak.crashes >= 2 && soak.restarts().await >= soak.crashes - 1);
+    soak.has_letters().await;
     soak.account().await;
 }
 

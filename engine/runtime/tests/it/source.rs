@@ -1,5 +1,8 @@
 //! What a source task does with offsets, errors and wishes.
 
+use std::sync::Arc;
+
+use millrace_kafka::embedded::EmbeddedCluster;
 use millrace_runtime::{Herder, RestartRequest, State, TargetState};
 
 use crate::fixture::{Fixture, until};
@@ -147,13 +150,15 @@ async fn a_connector_that_asks_gets_new_tasks() {
 
 #[tokio::test]
 async fn a_task_that_does_not_stop_is_given_up() {
-    let mut fixture = Fixture::start().await;
+    // Time enough for its commit.
+    let grace = [("task.shutdown.graceful.timeout.ms", "5000")];
+    let mut fixture = Fixture::start_on(Arc::new(EmbeddedCluster::in_memory()), &grace).await;
     lock(&shared("clings")).faults.insert("stop", (1, Fault::Hang));
     fixture.source("clings", "clings", 5, &[]).await;
     until("all records", async || fixture.end_offset("clings").await == 5).await;
     let begun = std::time::Instant::now();
     fixture.stop_worker().await;
-    assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
     fixture.start_worker().await;
     fixture.source("clings", "clings", 7, &[]).await;
     until("new records", async || fixture.end_offset("clings").await >= 7).await;
@@ -181,7 +186,10 @@ async fn the_last_commit_tells_the_task_too() {
 
 #[tokio::test]
 async fn tasks_commit_though_their_connector_does_not_stop() {
-    let mut fixture = Fixture::start_without_timer().await;
+    // The worker does not wait as long as a connector may take to stop.
+    let worker =
+        [("offset.flush.interval.ms", "3600000"), ("task.shutdown.graceful.timeout.ms", "3000")];
+    let mut fixture = Fixture::start_on(Arc::new(EmbeddedCluster::in_memory()), &worker).await;
     lock(&shared("stuck")).faults.insert("connector-stop", (1, Fault::Hang));
     fixture.source("stuck", "stuck", 5, &[]).await;
     until("all records", async || fixture.end_offset("stuck").await == 5).await;

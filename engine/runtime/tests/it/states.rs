@@ -154,13 +154,14 @@ async fn only_tasks_that_change_restart_when_a_connector_deals_anew() {
         let shared = shared("dealt");
         let mut shared = lock(&shared);
         shared.topics = [(1, "elsewhere")].into();
-        shared.faults.insert("stop", (1, Fault::Hang));
+        shared.faults.insert("stop", (1, Fault::Block));
     }
     again("dealt");
     until("the end of task 1", async || lock(&shared("dealt")).faults["stop"].0 == 0).await;
     let sent = fixture.end_offset("dealt").await;
     until("the others", async || fixture.end_offset("dealt").await > sent + 20).await;
     assert_eq!(fixture.end_offset("elsewhere").await, 0, "nothing starts before it has ended");
+    lock(&shared("dealt")).is_released = true;
     until("task 1", async || fixture.end_offset("elsewhere").await > 0).await;
     assert_eq!(task_starts("dealt")[3..], [1]);
 

@@ -64,8 +64,7 @@ fn full(habit: Habit, is_full: &Arc<AtomicBool>) -> Arc<dyn Cluster> {
 async fn records_that_found_no_room_are_not_committed() {
     let is_full = Arc::new(AtomicBool::new(false));
     let cluster = full(Habit::NoRoom, &is_full);
-    let patience = [("task.shutdown.graceful.timeout.ms", "30000")];
-    let mut fixture = Fixture::start_on(cluster, &patience).await;
+    let mut fixture = Fixture::start_on(cluster, &[]).await;
     fixture.source("full", "full", 10, &[("errors.tolerance", "all")]).await;
     until("the producer to be full", async || is_full.load(Ordering::SeqCst)).await;
     let stop = timeout(Duration::from_secs(10), fixture.stop_worker());
@@ -79,10 +78,10 @@ async fn a_panic_commits_nothing_of_a_run_that_found_no_room() {
     let is_full = Arc::new(AtomicBool::new(false));
     let cluster = full(Habit::NoRoom, &is_full);
     let fixture = Fixture::start_on(cluster, &[]).await;
-    lock(&shared("full-panics")).faults.insert("commit", (1, Fault::Panic));
     fixture.source("full-panics", "full", 10, &[("errors.tolerance", "all")]).await;
+    until("the producer to be full", async || is_full.load(Ordering::SeqCst)).await;
+    lock(&shared("full-panics")).faults.insert("commit", (1, Fault::Panic));
     fixture.wait_for_task("full-panics", 0, State::Failed).await;
-    assert!(is_full.load(Ordering::SeqCst), "it was sending");
     let committed = fixture.worker().offsets("full-panics").await.unwrap();
     assert!(committed.is_empty(), "nothing of the run may be committed");
 }

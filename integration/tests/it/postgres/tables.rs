@@ -15,7 +15,7 @@ const TABLES: usize = 1_000;
 const TASKS: usize = 10;
 const INTERVAL: Duration = Duration::from_secs(2);
 /// A busy machine restarts a task no faster.
-const RESTART: Duration = Duration::from_secs(10);
+const RESTART: Duration = Duration::from_secs(30);
 
 /// What the connector's sessions in the database are, by their process.
 fn sessions(server: &Postgres) -> BTreeSet<String> {
