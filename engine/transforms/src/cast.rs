@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use millrace_api::config::{Config, Validator, invalid_value};
-use millrace_api::data::json::JsonObjects;
+use millrace_api::data::json::{JsonMember, JsonObjects};
 use millrace_api::data::{
     Column, Field, Kind, Schema, SchemaBuilder, SchemaRef, Struct, Value, in_hash_map_order,
     java_string_hash, json,
@@ -149,12 +149,11 @@ impl Cast {
             _ => None,
         }
     }
+}
 
-    /// What a field's JSON value becomes; none when that cannot be written, or is refused.
-    fn cast_text(&self, name: &str, text: &str) -> Option<String> {
-        let cast = value::cast(None, &json::parse(text).ok()?, self.targets.of(name)?);
-        json_object::written(&cast.ok()?)
-    }
+/// What a JSON value becomes; none when that cannot be written, or is refused.
+fn cast_text(text: &str, target: Kind) -> Option<String> {
+    json_object::written(&value::cast(None, &json::parse(text).ok()?, target).ok()?)
 }
 
 /// Whether a JSON value is of a type beyond doubt, so that a cast to it changes nothing.
@@ -297,18 +296,21 @@ impl EachValue for Cast {
     fn members(&self, objects: &JsonObjects) -> Result<Option<Column>> {
         let Some(fields) = self.fields_of_text() else { return Ok(None) };
         let names = fields.iter().map(|(name, _)| name);
-        let change = |name: &str, text: &str| match self.targets.of(name) {
-            Some(target) if is_of_kind(text, target) => Change::Not,
-            _ => Change::made(self.cast_text(name, text)),
+        let cast = |member: &JsonMember| {
+            let target = self.targets.of(member.name())?;
+            json_object::changed(objects, member, |text| match is_of_kind(text, target) {
+                true => Change::Not,
+                false => Change::made(cast_text(text, target)),
+            })
         };
-        let changed = json_object::change_members(objects, names, change);
+        let changed = json_object::change_members(objects, names, cast);
         Ok(changed.map(Column::Objects))
     }
 
     fn object(&self, text: &str, out: &mut String) -> Result<Written> {
         let Some(fields) = self.fields_of_text() else { return Ok(Written::Not) };
         let names = fields.iter().map(|(name, _)| name);
-        let cast = |name: &str, text: &str| self.cast_text(name, text);
+        let cast = |name: &str, text: &str| cast_text(text, self.targets.of(name)?);
         let written = json_object::change(text, names, out, cast)?;
         if written {
             return Ok(Written::Text);

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
+use std::{mem, ptr};
 
 use arrow::array::StringViewBuilder;
 use millrace_api::Error;
@@ -53,7 +54,7 @@ pub(crate) fn set(object: &str, members: &[Member<'_>], out: &mut String) -> Res
 
 /// Writes a comma before all but the first.
 pub(crate) fn separate(first: &mut bool, out: &mut String) {
-    if !std::mem::take(first) {
+    if !mem::take(first) {
         out.push(',');
     }
 }
@@ -181,62 +182,65 @@ impl Change<'_> {
     }
 }
 
+impl PartialEq for Change<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            // Most are one text at one place, which need not be read.
+            (Self::To(text), Self::To(other)) => ptr::eq(&**text, &**other) || text == other,
+            _ => mem::discriminant(self) == mem::discriminant(other),
+        }
+    }
+}
+
 /// The objects with the members of these names, which are distinct, changed, and with null for those
-/// that are not there. None when a change gives no text, or some objects have a member and others
-/// not: null comes last in the others, whatever its place in the run.
-pub(crate) fn change_members<'n, 'o>(
-    objects: &'o JsonObjects,
+/// that are not there. None when a change gives none, or some objects have a member and others not:
+/// null comes last in the others, whatever its place in the run.
+pub(crate) fn change_members<'n>(
+    objects: &JsonObjects,
     names: impl Iterator<Item = &'n Arc<str>>,
-    mut change: impl FnMut(&str, &'o str) -> Change<'o>,
+    change: impl Fn(&JsonMember) -> Option<JsonMember>,
 ) -> Option<JsonObjects> {
     let mut members = objects.members().to_vec();
     for name in names {
-        let Some(place) = members.iter().position(|member| member.name() == name) else {
-            members.push(JsonMember::same(Arc::clone(name), "null"));
-            continue;
-        };
-        if !objects.is_everywhere(&members[place]) {
-            return None;
+        match members.iter_mut().find(|member| member.name() == name) {
+            None => members.push(JsonMember::same(Arc::clone(name), "null")),
+            Some(member) if objects.is_everywhere(member) => *member = change(member)?,
+            Some(_) => return None,
         }
-        members[place] = changed(objects, &objects.members()[place], |text| change(name, text))?;
     }
     Some(objects.with_members(members))
 }
 
-/// The member changed; rows without it stay without.
-fn changed<'o>(
-    objects: &'o JsonObjects,
-    member: &'o JsonMember,
-    mut change: impl FnMut(&'o str) -> Change<'o>,
+/// The member with each text changed, each alike; rows without it stay without. None when a change
+/// gives no text.
+pub(crate) fn changed<'c>(
+    objects: &JsonObjects,
+    member: &JsonMember,
+    change: impl Fn(&str) -> Change<'c>,
 ) -> Option<JsonMember> {
-    if let Some(text) = member.constant() {
-        return match change(text) {
-            Change::Not => Some(member.clone()),
-            Change::To(text) => Some(JsonMember::same(Arc::clone(member.name()), &*text)),
-            Change::Never => None,
-        };
-    }
-    let changed = |row: usize| match objects.text(member, row).map(&mut change) {
-        None | Some(Change::Not) => Some(None),
-        Some(Change::To(text)) => Some(Some(text)),
-        Some(Change::Never) => None,
+    let all = |change: Change<'_>| match change {
+        Change::Not => Some(member.clone()),
+        Change::To(text) => Some(JsonMember::same(Arc::clone(member.name()), &*text)),
+        Change::Never => None,
     };
-    let changes: Vec<Option<Cow<'o, str>>> =
-        (0..objects.len()).map(changed).collect::<Option<_>>()?;
-    let name = Arc::clone(member.name());
-    Some(match changes.first() {
-        _ if changes.iter().all(Option::is_none) => member.clone(),
-        Some(Some(first)) if changes.iter().all(|change| change.as_ref() == Some(first)) => {
-            JsonMember::same(name, &**first)
+    if let Some(text) = member.constant() {
+        return all(change(text));
+    }
+    let mut changes = (0..objects.len()).filter_map(|row| objects.text(member, row)).map(&change);
+    let first = changes.next().unwrap_or(Change::Not);
+    if changes.all(|change| change == first) {
+        return all(first);
+    }
+    let mut texts = StringViewBuilder::with_capacity(objects.len());
+    for row in 0..objects.len() {
+        match objects.text(member, row).map(|text| (text, change(text))) {
+            None => texts.append_null(),
+            Some((text, Change::Not)) => texts.append_value(text),
+            Some((_, Change::To(text))) => texts.append_value(text),
+            Some((_, Change::Never)) => return None,
         }
-        _ => {
-            let mut texts = StringViewBuilder::with_capacity(changes.len());
-            for (row, change) in changes.iter().enumerate() {
-                texts.append_option(change.as_deref().or_else(|| objects.text(member, row)));
-            }
-            JsonMember::own(name, texts.finish())
-        }
-    })
+    }
+    Some(JsonMember::own(Arc::clone(member.name()), texts.finish()))
 }
 
 /// The member with null where it is not there.
@@ -297,5 +301,30 @@ mod tests {
             set(object, std::slice::from_ref(&member), &mut out).unwrap();
             assert_eq!(out, expected);
         }
+    }
+
+    #[test]
+    fn what_all_rows_get_is_held_once() {
+        let texts = [None, Some(r#"{"a":"x","b":1}"#), Some(r#"{"a":"y","b":22}"#)];
+        let objects = JsonObjects::read(&texts.into_iter().collect(), |_, _| unreachable!());
+        let objects = objects.unwrap();
+        let change = |member: &JsonMember| {
+            changed(&objects, member, |text| match text {
+                "1" => Change::Not,
+                "22" => Change::made(Some("2".to_owned())),
+                "9" => Change::Never,
+                _ => Change::To("9".into()),
+            })
+        };
+        let name = |name: &'static str| Arc::<str>::from(name);
+        let names = ["a", "b", "c"].map(name);
+        let made = change_members(&objects, names.iter(), change).unwrap();
+        let constants: Vec<_> = made.members().iter().map(JsonMember::constant).collect();
+        assert_eq!(constants, [Some("9"), None, Some("null")]);
+        let expected = [None, Some(r#"{"a":9,"b":1,"c":null}"#), Some(r#"{"a":9,"b":2,"c":null}"#)];
+        assert_eq!(made.texts(), expected.into_iter().collect());
+        assert!(change(&made.members()[0]).is_none(), "what is never changed spoils the run");
+        let same = JsonMember::same(name("d"), "1");
+        assert_eq!(change(&same).unwrap().constant(), Some("1"));
     }
 }

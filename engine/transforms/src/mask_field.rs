@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::take;
 use millrace_api::config::Config;
 use millrace_api::config::validators::{non_empty_list, non_empty_string};
-use millrace_api::data::json::{self, JsonObjects, Reader};
+use millrace_api::data::json::{self, JsonMember, JsonObjects, Reader};
 use millrace_api::data::{
     Column, Decimal, Field, SchemaRef, Struct, Value, in_hash_map_order, java_string_hash,
 };
@@ -268,11 +268,12 @@ impl EachValue for MaskField {
     }
 
     fn members(&self, objects: &JsonObjects) -> Result<Option<Column>> {
-        let change = |_: &str, text: &str| match self.texts.of(text) {
+        let mask = |text: &str| match self.texts.of(text) {
             Some(mask) => Change::To(mask.into()),
             None => Change::Never,
         };
-        let changed = json_object::change_members(objects, self.fields.iter(), change);
+        let masked = |member: &JsonMember| json_object::changed(objects, member, mask);
+        let changed = json_object::change_members(objects, self.fields.iter(), masked);
         Ok(changed.map(Column::Objects))
     }
 

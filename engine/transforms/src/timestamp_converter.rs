@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use millrace_api::config::{Config, ConfigEnum};
-use millrace_api::data::json::JsonObjects;
+use millrace_api::data::json::{JsonMember, JsonObjects};
 use millrace_api::data::{Column, Kind, SchemaRef, Struct, Value, json};
 use millrace_api::{Error, Props, Result, Transformation};
 
@@ -249,8 +249,9 @@ impl EachValue for TimestampConverter {
         if !self.makes_text() {
             return Ok(None);
         }
-        let change = |_: &str, text: &str| Change::made(self.converted_text(text));
-        let changed = json_object::change_members(objects, self.field.iter(), change);
+        let convert = |text: &str| Change::made(self.converted_text(text));
+        let converted = |member: &JsonMember| json_object::changed(objects, member, convert);
+        let changed = json_object::change_members(objects, self.field.iter(), converted);
         Ok(changed.map(Column::Objects))
     }
 
