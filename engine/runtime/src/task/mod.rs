@@ -6,6 +6,7 @@ pub(crate) mod errors;
 pub(crate) mod offsets;
 pub(crate) mod patience;
 mod put;
+mod search;
 pub(crate) mod serde;
 pub(crate) mod sink;
 pub(crate) mod skipped;

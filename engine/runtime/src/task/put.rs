@@ -1,6 +1,7 @@
 //! Decides what becomes of a batch that is put: of the whole of it, and of single records that the
 //! sink task refuses.
 
+use std::slice;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_api::data::{Fetched, RowError, SinkRecords};
@@ -12,6 +13,7 @@ use crate::memory::Place;
 use crate::metrics::Step;
 use crate::task::Wanted;
 use crate::task::errors::ErrorPolicy;
+use crate::task::search::Search;
 use crate::task::sink::{SinkState, SinkTaskLoop};
 
 /// How long the loop looks for the records at fault before the consumer hears of its group again.
@@ -19,10 +21,6 @@ const LONGEST_SEARCH: Duration = Duration::from_secs(1);
 
 /// What it then has for that.
 const MOMENT: Duration = Duration::from_millis(10);
-
-/// A part of the batch that fails is put again in so many. Halves need hardly fewer puts where one
-/// record in a hundred is at fault, and have each record put nearly twice as often.
-const PIECES: usize = 8;
 
 /// Where records are that the task has refused and nobody has dealt with.
 #[derive(Default)]
@@ -180,46 +178,34 @@ impl SinkTaskLoop {
             && self.pipeline.errors.tolerates_all()
     }
 
-    /// Puts parts of parts of the batch, which failed as a whole, until each record that is at
-    /// fault stands alone. What it has not come to when something else is due is put again.
+    /// Puts the batch, which failed as a whole, in parts, until each record that is at fault has
+    /// failed alone. What it has not come to when something else is due is put again.
     async fn isolate(&mut self) -> Result<()> {
-        let mut parts: Vec<SinkRecords> = std::mem::take(&mut self.state.batch);
-        parts.reverse();
+        let mut runs = std::mem::take(&mut self.state.batch).into_iter();
         // Of parts that were put: these do not come again.
         let mut refused = Vec::new();
         let end = Instant::now() + LONGEST_SEARCH;
-        while let Some(part) = parts.pop() {
-            let began = Instant::now();
-            if began > end || self.wishes.now() == Wanted::Stop {
-                parts.push(part);
-                self.put_rest_again(parts, refused).await?;
-                self.context.wishes().timeout.get_or_insert(MOMENT);
+        while let Some(run) = runs.next() {
+            let mut search = Search::of(run.records.len());
+            while let Some(next) = search.next() {
+                let is_due = Instant::now() > end || self.wishes.now() == Wanted::Stop;
+                let put = match is_due {
+                    true => None,
+                    false => self.put_part(run.slice(next.start, next.len())).await?,
+                };
+                refused.extend(self.take_refused());
+                if let Some(was_put) = put {
+                    search.tell(&next, !was_put);
+                    continue;
+                }
+                let rest = run.slice(next.start, run.records.len() - next.start);
+                self.state.batch = std::iter::once(rest).chain(runs).collect();
+                self.state.redelivery = true;
+                self.judge(refused).await?;
+                if is_due {
+                    self.context.wishes().timeout.get_or_insert(MOMENT);
+                }
                 return Ok(());
-            }
-            let put = self.task.put(std::slice::from_ref(&part)).await;
-            if put.is_err() {
-                let part = std::slice::from_ref(&part);
-                self.context.wishes().refused.retain(|refused| !is_of(refused, part));
-            }
-            refused.extend(self.take_refused());
-            match put {
-                Ok(()) => self.metrics.put(part.records.len(), began.elapsed()),
-                Err(e) if e.is_retriable() => {
-                    tracing::warn!("put failed and is repeated: {e}");
-                    self.metrics.retried(Step::Put);
-                    parts.push(part);
-                    return self.put_rest_again(parts, refused).await;
-                }
-                Err(error) if error.kind() != ErrorKind::Data => return Err(unrecoverable(error)),
-                Err(error) if part.records.len() == 1 => {
-                    self.pipeline.errors.bury(vec![Refused { record: part, error }]).await?;
-                }
-                Err(_) => {
-                    let rows = part.records.len();
-                    let piece = rows.div_ceil(PIECES);
-                    let starts = (0..rows).step_by(piece).rev();
-                    parts.extend(starts.map(|at| part.slice(at, piece.min(rows - at))));
-                }
             }
         }
         self.state.batch_bytes = 0;
@@ -228,16 +214,27 @@ impl SinkTaskLoop {
         self.judge(refused).await
     }
 
-    /// Leaves parts, the last one first, to the next round; `refused` is of those that were put.
-    async fn put_rest_again(
-        &mut self,
-        mut parts: Vec<SinkRecords>,
-        refused: Vec<Refused>,
-    ) -> Result<()> {
-        parts.reverse();
-        self.state.batch = parts;
-        self.state.redelivery = true;
-        self.judge(refused).await
+    /// Puts a part of the batch; says whether it could be put, or nothing where it is to be put
+    /// again. A record that fails alone counts as refused by the task.
+    async fn put_part(&mut self, part: SinkRecords) -> Result<Option<bool>> {
+        let (began, rows) = (Instant::now(), part.records.len());
+        let Err(error) = self.task.put(slice::from_ref(&part)).await else {
+            self.metrics.put(rows, began.elapsed());
+            return Ok(Some(true));
+        };
+        let mut wishes = self.context.wishes();
+        wishes.refused.retain(|refused| !is_of(refused, slice::from_ref(&part)));
+        match error.kind() {
+            _ if error.is_retriable() => {
+                tracing::warn!("put failed and is repeated: {error}");
+                self.metrics.retried(Step::Put);
+                return Ok(None);
+            }
+            ErrorKind::Data if rows == 1 => wishes.refused.push(Refused { record: part, error }),
+            ErrorKind::Data => {}
+            _ => return Err(unrecoverable(error)),
+        }
+        Ok(Some(false))
     }
 }
 

@@ -2,9 +2,9 @@
 //! never neither; and what that costs.
 //!
 //! Every test run has the short form, two thousand records of each kind. The long form has a
-//! million of each (or `MILLRACE_POISON`), on a log in a directory, prints what poison costs, and
-//! fails where that is too much. It wants a machine with nothing else to do and four gigabytes of
-//! disk:
+//! million of each (or `MILLRACE_POISON`; of one kind alone with `MILLRACE_POISON_KIND`), on a log
+//! in a directory, prints what poison costs, and fails where that is too much. It wants a machine
+//! with nothing else to do and four gigabytes of disk:
 //!
 //! ```sh
 //! cargo test --release -p millrace-runtime --test it -- --ignored --exact --nocapture \
@@ -77,7 +77,8 @@ async fn a_million_records_with_poison_of_each_kind() {
     let tolerance = of_tolerance(count).await;
     tell("no tolerance", 0, &tolerance.swapped(), 0.0);
     tell("tolerance=all", 0, &tolerance, LEAST_TOLERANT);
-    for poison in Poison::ALL {
+    let only = std::env::var("MILLRACE_POISON_KIND").unwrap_or_default();
+    for poison in Poison::ALL.into_iter().filter(|kind| format!("{kind:?}").contains(&only)) {
         let mut scene = Scene::on_disk().await;
         for (every, rounds, least) in [(1_000, 1, 0.0), (100, ROUNDS, LEAST_SHARE), (1, 1, 0.0)] {
             let is_huge = (poison, every) == (Poison::DeepJson, 1);
