@@ -10,7 +10,7 @@ use millrace::{LogFormat, start_logging};
 
 /// A plugin that allocates without end is stopped in it.
 #[global_allocator]
-static ALLOCATOR: millrace_allocator::Allocator = millrace_allocator::Allocator;
+static ALLOCATOR: millrace_threads::Allocator = millrace_threads::Allocator;
 
 /// Kafka Connect in one binary: the same worker properties, connector configs and REST calls.
 #[derive(Parser)]

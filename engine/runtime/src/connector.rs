@@ -43,8 +43,13 @@ impl RunningConnector {
         let (started, outcome) = oneshot::channel();
         let job = plugins.spawn(Whose::Connector(name.into()), live(open, started, inbox));
         let mut running = Self { calls, job, redaction };
-        running.answer(async { outcome.await.ok() }).await?;
-        Ok(running)
+        match running.answer(async { outcome.await.ok() }).await {
+            Ok(()) => Ok(running),
+            Err(e) => {
+                running.end().await;
+                Err(e)
+            }
+        }
     }
 
     /// The task configurations the connector wants now.
@@ -55,10 +60,19 @@ impl RunningConnector {
     /// Stops the connector; one that takes too long is given up.
     pub(crate) async fn stop(mut self) {
         match timeout(STOP_TIMEOUT, self.call(|reply| Call::Stop { reply })).await {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => tracing::error!("stopping the connector failed: {e}"),
+            Ok(stopped) => {
+                if let Err(e) = stopped {
+                    tracing::error!("stopping the connector failed: {e}");
+                }
+                self.end().await;
+            }
             Err(_) => tracing::error!("the connector does not stop and is given up"),
         }
+    }
+
+    /// Waits for one that has nothing left to do: else it would be given up as one that hangs.
+    async fn end(&mut self) {
+        let _ = timeout(STOP_TIMEOUT, &mut self.job).await;
     }
 
     async fn call<T>(

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use millrace_api::Error;
+use millrace_threads::processor::faults;
 use tokio::runtime::Handle;
 
 use crate::memory::resident;
 use crate::plugin_runtime::{Jobs, Running};
-use crate::processor::faults;
-use crate::watchdog::restrain;
 
 /// Who touches less new memory than this between two looks takes part in what all do.
 const LEAST_PAGES: u64 = 1024;
@@ -115,7 +114,7 @@ impl Leaks {
             job.fail(error);
             job.give_up();
         }
-        restrain(job, job.thread());
+        job.restrain();
         let fence = job.activity.fence.clone();
         self.handle.spawn(async move { fence.settled().await });
         self.given_up.insert(number, GivenUp::default());

@@ -14,7 +14,6 @@ mod memory;
 mod metrics;
 mod plugin_runtime;
 mod preview;
-mod processor;
 mod rehearsal;
 mod release;
 pub mod rest;

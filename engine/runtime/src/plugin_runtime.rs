@@ -10,14 +10,14 @@ use std::task::{Context, Poll, ready};
 use std::thread::{self, available_parallelism};
 
 use futures_util::future::{AbortHandle, Abortable};
-use millrace_allocator::Place;
 use millrace_api::{Error, Result};
+use millrace_threads::allocator::{self, Place};
+use millrace_threads::processor::{Doing, doing, make_idle, this_thread};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
 use crate::activity::{Activity, Whose};
 use crate::fence::Fence;
-use crate::processor::this_thread;
 
 /// Fewer would let what one plugin spawns hold up the timers of all.
 const FEWEST_DRIVERS: usize = 2;
@@ -60,8 +60,8 @@ type Failing = Arc<dyn Fn(&Error) + Send + Sync>;
 pub(crate) struct Running {
     pub(crate) activity: Arc<Activity>,
     abort: AbortHandle,
-    /// Its thread has the lowest priority, for good: it goes on with another, once it lets go.
-    slowed: AtomicBool,
+    /// Its thread is idle, for good: it goes on with another, once it lets go.
+    idle: AtomicBool,
     /// The number of its thread; 0 before it has one.
     thread: AtomicU32,
     /// By which its thread can be made to stand still.
@@ -77,7 +77,7 @@ impl Running {
         Self {
             activity: Activity::new(whose),
             abort,
-            slowed: AtomicBool::default(),
+            idle: AtomicBool::default(),
             thread: AtomicU32::default(),
             place: Place::take(),
             failing: Mutex::default(),
@@ -97,6 +97,12 @@ impl Running {
 
     fn failing(&self) -> MutexGuard<'_, Option<Failing>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its thread keeps it for a moment; nothing may be left that others see, or that it may do.
+    fn has_ended(&self) {
+        self.failing().take();
+        self.activity.fence.close();
     }
 
     /// Says that it has failed, where it cannot say so itself.
@@ -121,13 +127,17 @@ impl Running {
         self.place.as_ref().is_some_and(Place::stands)
     }
 
-    /// Its thread has been given the lowest priority.
-    pub(crate) fn slowed(&self) {
-        self.slowed.store(true, Ordering::Release);
+    /// Its thread gets only what no other wants: it has computed for long without a pause, or what
+    /// it does is of no use to anybody any more.
+    pub(crate) fn restrain(&self) {
+        if !self.is_idle() && make_idle(self.thread()) {
+            self.idle.store(true, Ordering::Release);
+            tracing::warn!("{}: its thread gets only what no other wants", self.activity.whose);
+        }
     }
 
-    pub(crate) fn is_slowed(&self) -> bool {
-        self.slowed.load(Ordering::Acquire)
+    fn is_idle(&self) -> bool {
+        self.idle.load(Ordering::Acquire)
     }
 }
 
@@ -222,8 +232,8 @@ impl<T> Future for Job<T> {
         let why = match &mut self.outcome {
             Ok(awaited) => match ready!(awaited.poll(context)) {
                 Ok(outcome) => {
-                    // Its thread keeps it for a moment; nothing may be left that others see.
-                    self.running.iter().for_each(|running| drop(running.failing().take()));
+                    self.outcome = Err(None);
+                    self.running.take().iter().for_each(|running| running.has_ended());
                     return Poll::Ready(Ok(outcome));
                 }
                 Err(why) => why,
@@ -237,8 +247,10 @@ impl<T> Future for Job<T> {
 
 impl<T> Drop for Job<T> {
     fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.give_up();
+        let Some(running) = self.running.take() else { return };
+        running.give_up();
+        if doing(running.thread()) == Doing::Computes {
+            running.restrain();
         }
     }
 }
@@ -317,7 +329,7 @@ fn begin(life: Life, driver: Arc<Driver>) -> Result<(), (std::io::Error, Option<
     }
 }
 
-/// Works on a life to its end, or until it lets go after its thread was slowed.
+/// Works on a life to its end, or until it lets go after its thread was made idle.
 fn live(mut life: Option<Life>, driver: &Arc<Driver>) {
     let handle = driver.handle().clone();
     // What is dropped at the end may need it.
@@ -336,23 +348,36 @@ fn live(mut life: Option<Life>, driver: &Arc<Driver>) {
             activity.let_go();
             match polled {
                 Poll::Ready(()) => Poll::Ready(true),
-                Poll::Pending if living.running.is_slowed() => Poll::Ready(false),
+                Poll::Pending if living.running.is_idle() => Poll::Ready(false),
                 Poll::Pending => Poll::Pending,
             }
         }));
-        millrace_allocator::leave();
+        allocator::leave();
         if ended {
             return;
         }
-        living.running.slowed.store(false, Ordering::Release);
+        living.running.idle.store(false, Ordering::Release);
         // Without another thread it goes on with this one.
-        life = begin(living, Arc::clone(driver)).err().and_then(|(_, life)| life);
+        life = begin_anew(living, driver);
     }
+}
+
+/// Starts a thread for a life whose own is idle; the life comes back if there is none.
+fn begin_anew(life: Life, driver: &Arc<Driver>) -> Option<Life> {
+    let (back, came_back) = std::sync::mpsc::sync_channel(1);
+    let next = Arc::clone(driver);
+    // A thread is idle if the one that starts it is.
+    driver.handle().spawn(async move {
+        let _ = back.send(begin(life, next).err().and_then(|(_, life)| life));
+    });
+    came_back.recv().ok().flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use millrace_threads::processor::is_idle;
 
     use super::*;
 
@@ -415,24 +440,29 @@ mod tests {
         }
     }
 
-    /// One that was slowed goes on with a thread that is not.
+    /// One whose thread was made idle goes on with a thread that is not.
     #[tokio::test]
-    async fn a_slowed_thread_is_replaced() {
+    async fn an_idle_thread_is_replaced() {
         let plugins = PluginRuntime::start().unwrap();
         let job = plugins.spawn(whose(), async {
             let first = this_thread();
-            // It changes when it waits, after it was slowed.
+            // It changes when it waits, after it was made idle.
             for _ in 0..1000 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 if this_thread() != first {
                     break;
                 }
             }
-            (first, this_thread())
+            (first, this_thread(), is_idle(this_thread()))
         });
-        plugins.jobs().all()[0].1.slowed();
-        let (first, second) = job.await.unwrap();
+        let running = Arc::clone(&plugins.jobs().all()[0].1);
+        while running.thread() == 0 {
+            tokio::task::yield_now().await;
+        }
+        running.restrain();
+        let (first, second, idle) = job.await.unwrap();
         assert_ne!(first, second);
+        assert!(!idle);
     }
 
     #[tokio::test]

@@ -7,12 +7,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use millrace_api::{Error, Result};
+use millrace_threads::processor::{Doing, doing};
 use serde::Serialize;
 
 use crate::activity::Seen;
 use crate::leaks::Leaks;
 use crate::plugin_runtime::{Jobs, Running};
-use crate::processor::{Doing, doing, slow_down};
 use crate::status::StatusStore;
 
 /// How often is looked.
@@ -64,7 +64,7 @@ impl fmt::Display for Hung {
         let place = self.callback.as_deref().unwrap_or("the worker's own code");
         write!(f, "has not returned from {place} for {} s: ", self.seconds)?;
         f.write_str(match self.thread {
-            "computes" => "its thread computes, at the lowest priority",
+            "computes" => "its thread computes, where no other wants to",
             "stands" => "its thread is held, since it wanted too much memory",
             "waits" => "it waits for something, and can be stopped",
             _ => "its thread is blocked",
@@ -130,7 +130,7 @@ impl Watchdog {
                 && (held >= self.report_after / 3 || job.activity.fence.is_closed())
                 && doing(thread) == Doing::Computes
             {
-                restrain(&job, thread);
+                job.restrain();
             }
             if silence >= self.report_after {
                 self.tell(number, &job, Hung::new(&job, &seen, now), silence);
@@ -161,14 +161,5 @@ impl Watchdog {
         if !job.activity.fence.is_closed() {
             self.statuses.remark(whose.connector(), whose.task(), trace);
         }
-    }
-}
-
-/// A thread gets only what others leave: one that has computed for long without a pause, or that
-/// was given up.
-pub(crate) fn restrain(job: &Running, thread: u32) {
-    if !job.is_slowed() && slow_down(thread) {
-        job.slowed();
-        tracing::warn!("{}: its thread gets the lowest priority", job.activity.whose);
     }
 }

@@ -19,7 +19,7 @@ fn allowed(package: &Value) -> &'static [&'static str] {
         "millrace-tls" => &["millrace-api"],
         "millrace-kafka" => &["millrace-api", "millrace-tls"],
         "millrace-runtime" => {
-            &["millrace-allocator", "millrace-api", "millrace-kafka", "millrace-tls"]
+            &["millrace-api", "millrace-kafka", "millrace-threads", "millrace-tls"]
         }
         "millrace-testkit" => &["millrace-api", "millrace-runtime"],
         // Formats and their schema maps are written once.

@@ -205,7 +205,7 @@ async fn a_thread_blocked_in_any_callback_harms_nobody_else() {
 #[tokio::test]
 async fn a_loop_in_any_callback_harms_nobody_else() {
     let _alone = ALONE.lock().await;
-    // More than there are processors would be a test of the machine: until they are slowed, each
+    // More than there are processors would be a test of the machine: until they are made idle, each
     // takes as much as any other test.
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     for some in CALLBACKS.chunks(processors) {
@@ -327,7 +327,7 @@ async fn a_hung_task_is_named_in_its_status() {
     until("a word on it", async || trace().await.is_some()).await;
     let told = trace().await.unwrap();
     assert!(told.starts_with("task named-0 has not returned from poll() for"), "{told}");
-    assert!(told.ends_with("its thread computes, at the lowest priority"), "{told}");
+    assert!(told.ends_with("its thread computes, where no other wants to"), "{told}");
     fixture.wait_for_task("named", 0, State::Running).await;
     lock(&state).is_released = true;
     until_within(IDLE, "it to go on", async || trace().await.is_none()).await;

@@ -18,10 +18,14 @@ use crate::soak::number;
 const WAYS: [Fault; 4] = [Fault::Panic, Fault::Block, Fault::Loop, Fault::Leak];
 
 /// So many times is measured with the bad one and without, in turns, whatever comes out.
-const PAIRS: usize = 9;
+const PAIRS: usize = 15;
 
-/// What others may lose.
+/// What others may lose while a callback fails like this.
 const MOST: f64 = 0.05;
+
+/// What they may lose besides to a leak from its first byte until its thread stands, in seconds of
+/// their work.
+const MOST_ONCE: f64 = 0.5;
 
 /// How fast the others are.
 #[derive(Clone, Copy)]
@@ -30,6 +34,8 @@ struct Pace {
     wall: f64,
     /// Records in a second of their threads' processor time.
     processor: f64,
+    /// So many seconds were looked at.
+    seconds: f64,
 }
 
 /// Sources and sinks of the others: as many pairs as there are processors, which leave none idle.
@@ -73,8 +79,9 @@ impl Others {
     async fn during(&self, what: impl Future<Output = ()>) -> Pace {
         let (begun, records, used) = (Instant::now(), self.records().await, processor_seconds());
         what.await;
-        let (wall, records) = (begun.elapsed().as_secs_f64(), self.records().await - records);
-        Pace { wall: records / wall, processor: records / (processor_seconds() - used) }
+        let (seconds, records) = (begun.elapsed().as_secs_f64(), self.records().await - records);
+        let processor = records / (processor_seconds() - used);
+        Pace { wall: records / seconds, processor, seconds }
     }
 
     async fn pace(&self) -> Pace {
@@ -140,6 +147,10 @@ impl Bad<'_> {
                 // Whatever panics is restarted by itself.
                 _ => std::future::pending().await,
             }
+            if self.how == Fault::Loop {
+                // It does not end: others beside it would be another measurement.
+                std::future::pending::<()>().await;
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -177,21 +188,22 @@ impl Bad<'_> {
         .await;
     }
 
-    /// While it misbehaves: from when the callback has failed or does not return; a leak from its
-    /// first byte until its thread stands.
-    async fn beside(&self) -> Pace {
+    /// While it misbehaves: from when the callback has failed or does not return, or stands with
+    /// what it has taken. With what it takes until it stands.
+    async fn beside(&self) -> (Option<Pace>, Pace) {
         let seen = async {
-            match self.how {
-                Fault::Leak => self.others.during(self.is_seen("stands")).await,
+            let taking = match self.how {
+                Fault::Leak => Some(self.others.during(self.is_seen("stands")).await),
                 _ => {
                     self.is_hit().await;
-                    self.others.pace().await
+                    None
                 }
-            }
+            };
+            (taking, self.others.pace().await)
         };
         tokio::select! {
             () = self.misbehave() => unreachable!("it does so for ever"),
-            pace = seen => pace,
+            paces = seen => paces,
         }
     }
 }
@@ -199,26 +211,42 @@ impl Bad<'_> {
 /// What others lose, of both their paces.
 struct Loss {
     wall: f64,
+    /// By how much `wall` may be wrong: twice its standard error, from the median deviation.
+    noise: f64,
     processor: f64,
+    /// Before that, in seconds of their work.
+    once: f64,
 }
 
 impl Loss {
     /// The median of what each bad phase has lost of the two good ones around it.
-    fn of(alone: &[Pace], beside: &[Pace]) -> Self {
+    fn of(alone: &[Pace], beside: &[Pace], taking: &[Pace]) -> Self {
         let lost = |pace: fn(&Pace) -> f64| {
             let around = alone.windows(2).map(|two| (pace(&two[0]) + pace(&two[1])) / 2.0);
-            let mut lost: Vec<f64> =
-                around.zip(beside).map(|(around, beside)| 1.0 - pace(beside) / around).collect();
-            lost.sort_by(f64::total_cmp);
-            lost[lost.len() / 2]
+            let lost = around.zip(beside).map(|(around, beside)| 1.0 - pace(beside) / around);
+            lost.collect::<Vec<f64>>()
         };
-        Self { wall: lost(|pace| pace.wall), processor: lost(|pace| pace.processor) }
+        let walls = lost(|pace| pace.wall);
+        let wall = median(walls.clone());
+        let deviation = median(walls.iter().map(|lost| (lost - wall).abs()).collect());
+        let noise = 2.0 * 1.4826 * 1.2533 * deviation / (walls.len() as f64).sqrt();
+        let once =
+            |(alone, taking): (&Pace, &Pace)| (1.0 - taking.wall / alone.wall) * taking.seconds;
+        let once = median(alone.iter().zip(taking).map(once).collect());
+        Self { wall, noise, processor: median(lost(|pace| pace.processor)), once }
     }
+}
+
+/// 0 of nothing.
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of.get(of.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// Phases with and without a plugin that fails like this, in turns.
 async fn loss(others: &Others, how: Fault, callback: Callback) -> Loss {
     let (mut alone, mut beside) = (vec![others.pace().await], Vec::new());
+    let mut taking = Vec::new();
     let bad = |n: usize| {
         let name = format!("{how:?}-{}-{}-{n}", callback.0, callback.1);
         Bad { others, name, how, callback }
@@ -243,11 +271,13 @@ async fn loss(others: &Others, how: Fault, callback: Callback) -> Loss {
     }
     while beside.len() < PAIRS {
         let bad = bad(beside.len());
-        beside.push(bad.beside().await);
+        let (taken, pace) = bad.beside().await;
+        taking.extend(taken);
+        beside.push(pace);
         bad.end().await;
         alone.push(others.pace().await);
     }
-    Loss::of(&alone, &beside)
+    Loss::of(&alone, &beside, &taking)
 }
 
 /// What all of them panic with is no news.
@@ -267,6 +297,7 @@ fn hush() {
 async fn others_lose_little_beside_any_callback_that_fails() {
     hush();
     let begun = Instant::now();
+    let mut too_much = Vec::new();
     let mut table = vec![[0.0; WAYS.len()]; CALLBACKS.len()];
     for (way, how) in WAYS.into_iter().enumerate() {
         // All grow by less, and a leak passes it within half a second.
@@ -280,15 +311,20 @@ async fn others_lose_little_beside_any_callback_that_fails() {
         let directory = tempfile::tempdir().unwrap();
         let cluster = EmbeddedCluster::open(directory.path(), Settings::default()).unwrap();
         let mut others = Others::start(cluster, &keys).await;
-        println!("{how:?}: others lose, and lose of each second of their processor time");
+        println!("{how:?}: others lose, lose of each second of their processor time, and once");
         for (row, callback) in CALLBACKS.into_iter().enumerate() {
-            let Loss { wall, processor } = loss(&others, how, callback).await;
+            let Loss { wall, noise, processor, once } = loss(&others, how, callback).await;
             let (kind, call, _) = callback;
-            let (wall_percent, processor) = (100.0 * wall, 100.0 * processor);
-            println!(
-                "{:4} s {kind:6} {call:14} {wall_percent:6.1} % {processor:6.1} %",
-                begun.elapsed().as_secs()
+            let told = format!(
+                "{how:?} in {kind} {call}: {:.1} % (+- {:.1}), {:.1} %, {once:.3} s",
+                100.0 * wall,
+                100.0 * noise,
+                100.0 * processor,
             );
+            println!("{:4} s {told}", begun.elapsed().as_secs());
+            if wall - noise > MOST || once > MOST_ONCE {
+                too_much.push(told);
+            }
             table[row][way] = wall;
         }
         others.fixture.stop_worker().await;
@@ -299,6 +335,10 @@ async fn others_lose_little_beside_any_callback_that_fails() {
         let row = row.map(|loss| format!("{:8.1}", 100.0 * loss)).join(" ");
         println!("{kind:6} {call:15} {row}");
     }
-    let worst = table.into_iter().flatten().max_by(f64::total_cmp).unwrap();
-    assert!(worst <= MOST, "others lose {:.1} %", 100.0 * worst);
+    assert!(too_much.is_empty(), "others lose too much: {too_much:#?}");
+    for (way, how) in WAYS.into_iter().enumerate() {
+        let loss = median(table.iter().map(|row| row[way]).collect());
+        println!("{how:?}: {:.1} % (median)", 100.0 * loss);
+        assert!(loss <= MOST, "others lose too much");
+    }
 }

@@ -3,7 +3,7 @@
 
 /// As in the binary.
 #[global_allocator]
-static ALLOCATOR: millrace_allocator::Allocator = millrace_allocator::Allocator;
+static ALLOCATOR: millrace_threads::Allocator = millrace_threads::Allocator;
 
 mod asking;
 mod blocking;

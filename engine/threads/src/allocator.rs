@@ -2,7 +2,7 @@
 //! plugin that allocates in a loop and never lets go.
 //!
 //! A thread that stands still keeps what it has, until the process ends. It holds no lock of the
-//! allocator; one of its own it would never give back. See `docs/design/0019-containment.md`.
+//! allocator; one of its own it would never give back.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,8 +1,8 @@
-//! What the system says of this process and its threads, and how one gives way to the others.
+//! What the system says of this process and its threads, and how one makes room for the others.
 
 /// What a thread that is held does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Doing {
+pub enum Doing {
     /// It waits inside of the system, such as for a lock, a sleep or a file.
     Sleeps,
     /// It uses a processor.
@@ -12,14 +12,14 @@ pub(crate) enum Doing {
 }
 
 /// The number of this thread; 0 where the system does not say.
-pub(crate) fn this_thread() -> u32 {
+pub fn this_thread() -> u32 {
     let link = std::fs::read_link("/proc/thread-self").ok();
     let name = link.as_ref().and_then(|path| path.file_name()?.to_str());
     name.and_then(|name| name.parse().ok()).unwrap_or(0)
 }
 
 /// What a thread of this process does now.
-pub(crate) fn doing(thread: u32) -> Doing {
+pub fn doing(thread: u32) -> Doing {
     let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
     // The name before may hold anything.
     let state = stat.ok().and_then(|stat| stat.rsplit(") ").next()?.chars().next());
@@ -32,21 +32,43 @@ pub(crate) fn doing(thread: u32) -> Doing {
 
 /// How often a thread of this process has touched memory for the first time since it was given it:
 /// how much it takes.
-pub(crate) fn faults(thread: u32) -> u64 {
+pub fn faults(thread: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
     let faults =
         stat.ok().and_then(|stat| stat.rsplit(") ").next()?.split(' ').nth(7)?.parse().ok());
     faults.unwrap_or(0)
 }
 
-/// Gives a thread what no other thread wants: without rights it is not to be had back.
-pub(crate) fn slow_down(thread: u32) -> bool {
-    let pid = i32::try_from(thread).ok().and_then(rustix::process::Pid::from_raw);
-    // For Linux a process is a thread here.
-    pid.is_some_and(|pid| rustix::process::setpriority_process(Some(pid), LOWEST).is_ok())
+/// Puts a thread of this process into Linux's idle class (sched(7)), and whatever it starts from
+/// then on: it runs where no other wants to, and makes room at once for one that does. There is no
+/// way back without rights. Answers whether the system did so.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "no crate has this call but for the calling thread")]
+pub fn make_idle(thread: u32) -> bool {
+    let Ok(thread) = libc::pid_t::try_from(thread) else { return false };
+    if thread == 0 {
+        // That would be the caller.
+        return false;
+    }
+    let no_priority = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the call only reads the parameter, which outlives it. A number that is no thread's
+    // any more is refused by the system.
+    unsafe { libc::sched_setscheduler(thread, libc::SCHED_IDLE, &no_priority) == 0 }
 }
 
-const LOWEST: i32 = 19;
+/// Other systems have no such class.
+#[cfg(not(target_os = "linux"))]
+pub fn make_idle(_thread: u32) -> bool {
+    false
+}
+
+/// Whether a thread of this process is in the idle class.
+pub fn is_idle(thread: u32) -> bool {
+    const IDLE: &str = "5";
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
+    let policy = stat.ok().and_then(|s| Some(s.rsplit(") ").next()?.split(' ').nth(38)? == IDLE));
+    policy.unwrap_or(false)
+}
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
@@ -56,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_is_seen_and_slowed() {
+    fn a_thread_is_seen_and_made_idle() {
         static END: AtomicBool = AtomicBool::new(false);
         let (sender, receiver) = sync_channel(1);
         let computes = std::thread::spawn(move || {
@@ -68,13 +90,10 @@ mod tests {
         let thread = receiver.recv().unwrap();
         assert_ne!(thread, this_thread());
         assert_eq!(doing(thread), Doing::Computes);
-        assert!(slow_down(thread));
-        let nice = |thread| {
-            let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap();
-            stat.rsplit(") ").next().unwrap().split(' ').nth(16).unwrap().to_owned()
-        };
-        assert_eq!(nice(thread), "19");
-        assert_ne!(nice(this_thread()), "19");
+        assert!(!is_idle(thread));
+        assert!(make_idle(thread));
+        assert!(is_idle(thread) && !is_idle(this_thread()));
+        assert!(!make_idle(0), "that is the one who asks");
         END.store(true, Ordering::Relaxed);
         computes.join().unwrap();
         assert_eq!(doing(thread), Doing::Unknown);
