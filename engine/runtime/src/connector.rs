@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use millrace_api::{Connector, ConnectorRequests, Error, Props, Result};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::activity::Whose;
 use crate::config::redaction::Redaction;
@@ -46,7 +46,7 @@ impl RunningConnector {
         match running.answer(async { outcome.await.ok() }).await {
             Ok(()) => Ok(running),
             Err(e) => {
-                running.end().await;
+                running.end(Instant::now() + STOP_TIMEOUT).await;
                 Err(e)
             }
         }
@@ -59,20 +59,21 @@ impl RunningConnector {
 
     /// Stops the connector; one that takes too long is given up.
     pub(crate) async fn stop(mut self) {
-        match timeout(STOP_TIMEOUT, self.call(|reply| Call::Stop { reply })).await {
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        match timeout_at(deadline, self.call(|reply| Call::Stop { reply })).await {
             Ok(stopped) => {
                 if let Err(e) = stopped {
                     tracing::error!("stopping the connector failed: {e}");
                 }
-                self.end().await;
+                self.end(deadline).await;
             }
             Err(_) => tracing::error!("the connector does not stop and is given up"),
         }
     }
 
     /// Waits for one that has nothing left to do: else it would be given up as one that hangs.
-    async fn end(&mut self) {
-        let _ = timeout(STOP_TIMEOUT, &mut self.job).await;
+    async fn end(&mut self, deadline: Instant) {
+        let _ = timeout_at(deadline, &mut self.job).await;
     }
 
     async fn call<T>(
@@ -184,7 +185,8 @@ mod tests {
         let mut running = running.unwrap();
         plugins.jobs().all()[0].1.fail(Error::fatal("it takes too much"));
         for _ in 0..5 {
-            let asked = timeout(Duration::from_secs(20), running.task_configs(1)).await;
+            let asked =
+                tokio::time::timeout(Duration::from_secs(20), running.task_configs(1)).await;
             assert!(asked.expect("it is not waited for").is_err());
         }
     }

@@ -118,8 +118,8 @@ impl Budget {
         shares.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// The shares of all tasks that hold something or may: one that was given up, and hangs, is
-    /// among them.
+    /// The shares of all tasks that hold something or may: one that did not stop, was given up and
+    /// hangs is among them. What the thread of one that has failed keeps is nobody's.
     pub(crate) fn shares(&self) -> Vec<Arc<Share>> {
         let mut shares = self.all();
         shares.retain(|share| !share.has_ended());

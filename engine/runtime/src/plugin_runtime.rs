@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::thread::{self, available_parallelism};
+use std::time::Instant;
 
 use futures_util::future::{AbortHandle, Abortable};
 use millrace_api::{Error, Result};
@@ -172,10 +173,9 @@ impl Jobs {
 struct Life {
     future: Pin<Box<dyn Future<Output = ()> + Send>>,
     running: Arc<Running>,
-    /// Forgets that it runs, when it is dropped.
-    _entry: Listed,
 }
 
+/// Forgets that something runs, when it is dropped.
 struct Listed(Arc<Jobs>, u64);
 
 impl Drop for Listed {
@@ -241,6 +241,7 @@ impl<T> Future for Job<T> {
             Err(refusal) => refusal.take(),
         };
         self.outcome = Err(None);
+        self.running.take().iter().for_each(|running| running.give_up());
         Poll::Ready(Err(why.unwrap_or_else(given_up)))
     }
 }
@@ -249,7 +250,9 @@ impl<T> Drop for Job<T> {
     fn drop(&mut self) {
         let Some(running) = self.running.take() else { return };
         running.give_up();
-        if doing(running.thread()) == Doing::Computes {
+        // In the worker's own code others may wait for it.
+        let is_in_plugin = running.activity.seen(Instant::now()).call.is_some();
+        if is_in_plugin && doing(running.thread()) == Doing::Computes {
             running.restrain();
         }
     }
@@ -279,17 +282,20 @@ impl PluginRuntime {
         let (sender, outcome) = oneshot::channel();
         let (failing, failed) = oneshot::channel();
         let (abort, registration) = AbortHandle::new_pair();
-        let telling = async move {
-            let _ = sender.send(future.await);
-        };
-        let future = Abortable::new(telling, registration);
-        let future = Box::pin(async move {
-            let _ = future.await;
-        });
         let running = Arc::new(Running::new(whose, abort, failing));
         let begun = self.jobs.add(Arc::clone(&running)).and_then(|number| {
-            let _entry = Listed(Arc::clone(&self.jobs), number);
-            let life = Life { future, running: Arc::clone(&running), _entry };
+            let entry = Listed(Arc::clone(&self.jobs), number);
+            let telling = async move {
+                let outcome = future.await;
+                // Whoever hears of its end finds it among those that run no more.
+                drop(entry);
+                let _ = sender.send(outcome);
+            };
+            let telling = Abortable::new(telling, registration);
+            let future = Box::pin(async move {
+                let _ = telling.await;
+            });
+            let life = Life { future, running: Arc::clone(&running) };
             match begin(life, Arc::clone(&self.driver)) {
                 Ok(()) => Ok(()),
                 Err((e, _)) => Err(Error::fatal("cannot start a thread").with_source(e)),
@@ -353,6 +359,8 @@ fn live(mut life: Option<Life>, driver: &Arc<Driver>) {
             }
         }));
         allocator::leave();
+        // The number may be another thread's from here on.
+        living.running.thread.store(0, Ordering::Release);
         if ended {
             return;
         }
@@ -437,6 +445,7 @@ mod tests {
             begin.send(()).unwrap();
             assert!((&mut job).await.unwrap());
             assert_eq!(Arc::strong_count(&told), 1);
+            assert!(plugins.jobs().all().is_empty());
         }
     }
 

@@ -50,10 +50,13 @@ pub fn make_idle(thread: u32) -> bool {
         // That would be the caller.
         return false;
     }
-    let no_priority = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the call only reads the parameter, which outlives it. A number that is no thread's
-    // any more is refused by the system.
-    unsafe { libc::sched_setscheduler(thread, libc::SCHED_IDLE, &no_priority) == 0 }
+    // Linux's `sched_param`, which has no more than this. musl's function of the name refuses.
+    let priority: libc::c_int = 0;
+    // SAFETY: the system only reads the parameter, which outlives the call.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_sched_setscheduler, thread, libc::SCHED_IDLE, &raw const priority)
+    };
+    answer == 0
 }
 
 /// Other systems have no such class.

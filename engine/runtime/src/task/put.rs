@@ -42,13 +42,8 @@ impl SinkTaskLoop {
             Ok(()) => {
                 let records = self.state.batch.iter().map(|run| run.records.len()).sum();
                 self.metrics.put(records, began.elapsed());
-                if let Some(oldest) = self.state.batch_oldest.take() {
-                    self.metrics.delivered(age(oldest));
-                }
                 self.state.batch.clear();
-                self.state.batch_bytes = 0;
-                self.tell_memory();
-                self.state.redelivery = false;
+                self.batch_is_put();
                 self.judge_refused().await
             }
             Err(e) => {
@@ -198,8 +193,8 @@ impl SinkTaskLoop {
                     search.tell(&next, !was_put);
                     continue;
                 }
-                let rest = run.slice(next.start, run.records.len() - next.start);
-                self.state.batch = std::iter::once(rest).chain(runs).collect();
+                let rest = search.rest().map(|part| run.slice(part.start, part.len()));
+                self.state.batch = rest.chain(runs).collect();
                 self.state.redelivery = true;
                 self.judge(refused).await?;
                 if is_due {
@@ -208,10 +203,17 @@ impl SinkTaskLoop {
                 return Ok(());
             }
         }
+        self.batch_is_put();
+        self.judge(refused).await
+    }
+
+    fn batch_is_put(&mut self) {
+        if let Some(oldest) = self.state.batch_oldest.take() {
+            self.metrics.delivered(age(oldest));
+        }
         self.state.batch_bytes = 0;
         self.tell_memory();
         self.state.redelivery = false;
-        self.judge(refused).await
     }
 
     /// Puts a part of the batch; says whether it could be put, or nothing where it is to be put

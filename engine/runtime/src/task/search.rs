@@ -30,9 +30,16 @@ impl Search {
         let left = self.rows - self.at;
         let next = match self.suspects {
             0 => self.part.min(left),
-            suspects => suspects.div_ceil(2).min(suspects - 1).max(1),
+            suspects => suspects.div_ceil(2),
         };
         (left > 0).then(|| self.at..self.at + next)
+    }
+
+    /// What has not been put: what is suspected apart, so that nobody who goes on with it later
+    /// begins anew.
+    pub(super) fn rest(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let middle = self.at + self.suspects;
+        [self.at..middle, middle..self.rows].into_iter().filter(|part| !part.is_empty())
     }
 
     /// What became of `next`, true: it has failed. One row that fails is at fault.
@@ -63,16 +70,13 @@ impl Search {
 mod tests {
     use super::*;
 
-    /// Puts, rows of these, rows that were put well and rows at fault.
-    fn search(
-        rows: usize,
-        is_bad: impl Fn(usize) -> bool,
-    ) -> (usize, usize, Vec<usize>, Vec<usize>) {
-        let (mut search, mut puts, mut all) = (Search::of(rows), 0, 0);
+    /// How many puts it took, the rows that were put well, and those at fault.
+    fn search(rows: usize, is_bad: impl Fn(usize) -> bool) -> (usize, Vec<usize>, Vec<usize>) {
+        let (mut search, mut puts) = (Search::of(rows), 0);
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         while let Some(next) = search.next() {
             let has_failed = next.clone().any(&is_bad);
-            (puts, all) = (puts + 1, all + next.len());
+            puts += 1;
             match has_failed {
                 false => good.extend(next.clone()),
                 true if next.len() == 1 => bad.push(next.start),
@@ -80,7 +84,7 @@ mod tests {
             }
             search.tell(&next, has_failed);
         }
-        (puts, all, good, bad)
+        (puts, good, bad)
     }
 
     #[test]
@@ -89,7 +93,7 @@ mod tests {
             for every in 1..=rows {
                 for first in 0..every {
                     let is_bad = |row: usize| row % every == first;
-                    let (_, _, good, bad) = search(rows, is_bad);
+                    let (_, good, bad) = search(rows, is_bad);
                     assert_eq!(good, (0..rows).filter(|row| !is_bad(*row)).collect::<Vec<_>>());
                     assert_eq!(bad, (0..rows).filter(|row| is_bad(*row)).collect::<Vec<_>>());
                 }
@@ -102,6 +106,31 @@ mod tests {
     fn few_puts_find_few_rows() {
         let puts = |every: usize| search(500, |row| row % every == every / 2).0;
         assert_eq!([500, 100, 10, 1].map(puts), [14, 49, 351, 521]);
+    }
+
+    /// However slow puts are: here there is time for one of a run.
+    #[test]
+    fn a_search_that_is_interrupted_comes_to_its_end() {
+        let mut runs: Vec<Range<usize>> = std::iter::once(0..500).collect();
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for _ in 0..100 {
+            let Some(run) = runs.pop() else { break };
+            let mut search = Search::of(run.len());
+            let next = search.next().unwrap();
+            let rows = run.start + next.start..run.start + next.end;
+            let has_failed = rows.contains(&10) || rows.contains(&300);
+            match has_failed {
+                false => good.extend(rows),
+                true if next.len() == 1 => bad.push(rows.start),
+                true => {}
+            }
+            search.tell(&next, has_failed);
+            let rest = search.rest().map(|part| run.start + part.start..run.start + part.end);
+            let rest: Vec<_> = rest.collect();
+            runs.extend(rest.into_iter().rev());
+        }
+        assert_eq!(bad, [10, 300]);
+        assert_eq!(good, (0..500).filter(|row| !bad.contains(row)).collect::<Vec<_>>());
     }
 
     /// One that fails together with others only is not at fault.

@@ -18,7 +18,7 @@ use crate::plugins::{Event, Fault, lock, shared};
 
 const SOON: Duration = Duration::from_secs(1);
 
-/// What computes has the lowest priority until it lets go: beside others it gets little to do so.
+/// What computes is in the idle class until it lets go: beside others it gets little to do so.
 const IDLE: Duration = Duration::from_secs(120);
 
 /// Tests that use up a processor, or watch the memory of the process, run one after the other.
@@ -88,7 +88,7 @@ async fn answers(fixture: &Fixture) {
         worker.validate(&config, &[]).await?;
         Ok::<_, Error>(())
     };
-    for _ in 0..5 {
+    for _ in 0..3 {
         if let Ok(answered) = timeout(SOON, ask()).await {
             return answered.unwrap();
         }
