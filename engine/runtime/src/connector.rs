@@ -165,6 +165,8 @@ impl ConnectorRequests for Requests {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     /// Its thread does not come back.
@@ -185,8 +187,7 @@ mod tests {
         let mut running = running.unwrap();
         plugins.jobs().all()[0].1.fail(Error::fatal("it takes too much"));
         for _ in 0..5 {
-            let asked =
-                tokio::time::timeout(Duration::from_secs(20), running.task_configs(1)).await;
+            let asked = timeout(Duration::from_secs(20), running.task_configs(1)).await;
             assert!(asked.expect("it is not waited for").is_err());
         }
     }

@@ -112,6 +112,7 @@ impl Budget {
         share
     }
 
+    /// Collected first: a share that ends where the lock is held would wait for it.
     fn all(&self) -> Vec<Arc<Share>> {
         let mut shares = self.lock();
         shares.retain(|share| share.strong_count() > 0);

@@ -18,14 +18,24 @@ pub fn this_thread() -> u32 {
     name.and_then(|name| name.parse().ok()).unwrap_or(0)
 }
 
+/// Fields of a thread's `stat`, by their numbers in proc(5).
+const STATE: usize = 3;
+const MINOR_FAULTS: usize = 10;
+const POLICY: usize = 41;
+
+/// What the system says of a thread of this process in one of these fields.
+fn stat(thread: u32, field: usize) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).ok()?;
+    // The name before may hold anything.
+    let mut fields = stat.rsplit(") ").next()?.split(' ');
+    fields.nth(field - STATE).map(str::to_owned)
+}
+
 /// What a thread of this process does now.
 pub fn doing(thread: u32) -> Doing {
-    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
-    // The name before may hold anything.
-    let state = stat.ok().and_then(|stat| stat.rsplit(") ").next()?.chars().next());
-    match state {
-        Some('R') => Doing::Computes,
-        Some('S' | 'D') => Doing::Sleeps,
+    match stat(thread, STATE).as_deref() {
+        Some("R") => Doing::Computes,
+        Some("S" | "D") => Doing::Sleeps,
         _ => Doing::Unknown,
     }
 }
@@ -33,10 +43,7 @@ pub fn doing(thread: u32) -> Doing {
 /// How often a thread of this process has touched memory for the first time since it was given it:
 /// how much it takes.
 pub fn faults(thread: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
-    let faults =
-        stat.ok().and_then(|stat| stat.rsplit(") ").next()?.split(' ').nth(7)?.parse().ok());
-    faults.unwrap_or(0)
+    stat(thread, MINOR_FAULTS).and_then(|faults| faults.parse().ok()).unwrap_or(0)
 }
 
 /// Puts a thread of this process into Linux's idle class (sched(7)), and whatever it starts from
@@ -68,9 +75,7 @@ pub fn make_idle(_thread: u32) -> bool {
 /// Whether a thread of this process is in the idle class.
 pub fn is_idle(thread: u32) -> bool {
     const IDLE: &str = "5";
-    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
-    let policy = stat.ok().and_then(|s| Some(s.rsplit(") ").next()?.split(' ').nth(38)? == IDLE));
-    policy.unwrap_or(false)
+    stat(thread, POLICY).as_deref() == Some(IDLE)
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -42,17 +42,11 @@ impl SinkTaskLoop {
             Ok(()) => {
                 let records = self.state.batch.iter().map(|run| run.records.len()).sum();
                 self.metrics.put(records, began.elapsed());
-                self.state.batch.clear();
                 self.batch_is_put();
                 self.judge_refused().await
             }
             Err(e) => {
-                // They come again with the others, or the task ends.
-                let batch = &self.state.batch;
-                self.context.wishes().refused.retain(|refused| !is_of(refused, batch));
-                if e.is_retriable() {
-                    tracing::warn!("put failed and is repeated: {e}");
-                    self.metrics.retried(Step::Put);
+                if self.is_repeated(&self.state.batch, &e) {
                     self.state.redelivery = true;
                     return Ok(());
                 }
@@ -211,9 +205,21 @@ impl SinkTaskLoop {
         if let Some(oldest) = self.state.batch_oldest.take() {
             self.metrics.delivered(age(oldest));
         }
+        self.state.batch.clear();
         self.state.batch_bytes = 0;
         self.tell_memory();
         self.state.redelivery = false;
+    }
+
+    /// Whether records that could not be put are put again. What the task has refused of them comes
+    /// again with the others, or the task ends.
+    fn is_repeated(&self, records: &[SinkRecords], error: &Error) -> bool {
+        self.context.wishes().refused.retain(|refused| !is_of(refused, records));
+        if error.is_retriable() {
+            tracing::warn!("put failed and is repeated: {error}");
+            self.metrics.retried(Step::Put);
+        }
+        error.is_retriable()
     }
 
     /// Puts a part of the batch; says whether it could be put, or nothing where it is to be put
@@ -224,17 +230,14 @@ impl SinkTaskLoop {
             self.metrics.put(rows, began.elapsed());
             return Ok(Some(true));
         };
-        let mut wishes = self.context.wishes();
-        wishes.refused.retain(|refused| !is_of(refused, slice::from_ref(&part)));
-        match error.kind() {
-            _ if error.is_retriable() => {
-                tracing::warn!("put failed and is repeated: {error}");
-                self.metrics.retried(Step::Put);
-                return Ok(None);
-            }
-            ErrorKind::Data if rows == 1 => wishes.refused.push(Refused { record: part, error }),
-            ErrorKind::Data => {}
-            _ => return Err(unrecoverable(error)),
+        if self.is_repeated(slice::from_ref(&part), &error) {
+            return Ok(None);
+        }
+        if error.kind() != ErrorKind::Data {
+            return Err(unrecoverable(error));
+        }
+        if rows == 1 {
+            self.context.wishes().refused.push(Refused { record: part, error });
         }
         Ok(Some(false))
     }

@@ -13,6 +13,7 @@ use millrace_runtime::{Herder, State, TargetState};
 use crate::containment::{CALLBACKS, Callback, MANY, bad, resident};
 use crate::fixture::{Fixture, props, until};
 use crate::plugins::{Fault, lock, shared};
+use crate::poison::median;
 use crate::soak::number;
 
 const WAYS: [Fault; 4] = [Fault::Panic, Fault::Block, Fault::Loop, Fault::Leak];
@@ -232,15 +233,12 @@ impl Loss {
         let noise = 2.0 * 1.4826 * 1.2533 * deviation / (walls.len() as f64).sqrt();
         let once =
             |(alone, taking): (&Pace, &Pace)| (1.0 - taking.wall / alone.wall) * taking.seconds;
-        let once = median(alone.iter().zip(taking).map(once).collect());
+        let once = match taking.is_empty() {
+            true => 0.0,
+            false => median(alone.iter().zip(taking).map(once).collect()),
+        };
         Self { wall, noise, processor: median(lost(|pace| pace.processor)), once }
     }
-}
-
-/// 0 of nothing.
-fn median(mut of: Vec<f64>) -> f64 {
-    of.sort_by(f64::total_cmp);
-    of.get(of.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// Phases with and without a plugin that fails like this, in turns.
