@@ -293,12 +293,12 @@ impl EachValue for Cast {
         Ok(Value::Map(entries))
     }
 
-    fn members(&self, objects: &JsonObjects) -> Result<Option<Column>> {
+    fn members(&self, objects: &JsonObjects, odd: &mut Vec<usize>) -> Result<Option<Column>> {
         let Some(fields) = self.fields_of_text() else { return Ok(None) };
         let names = fields.iter().map(|(name, _)| name);
         let cast = |member: &JsonMember| {
             let target = self.targets.of(member.name())?;
-            json_object::changed(objects, member, |text| match is_of_kind(text, target) {
+            json_object::changed(objects, member, odd, |text| match is_of_kind(text, target) {
                 true => Change::Not,
                 false => Change::made(cast_text(text, target)),
             })

@@ -71,9 +71,9 @@ pub(crate) trait EachValue: Send {
     fn schemaless(&self, value: Value) -> Result<Value>;
 
     /// Makes the new values of objects by member, if that can be done; equals
-    /// [`EachValue::schemaless`]. Null is among the objects unless it fails. Never called where any
-    /// value is fine.
-    fn members(&self, _objects: &JsonObjects) -> Result<Option<Column>> {
+    /// [`EachValue::schemaless`], but for the rows it adds to `odd`, which may become anything.
+    /// Null is among the objects, and is odd where it fails. Never called where any value is fine.
+    fn members(&self, _objects: &JsonObjects, _odd: &mut Vec<usize>) -> Result<Option<Column>> {
         Ok(None)
     }
 
@@ -105,10 +105,13 @@ impl<T: EachValue> Each<T> {
     fn schemaless(&self, column: &Column, refused: &mut Refused) -> Result<Column> {
         if let Column::Objects(objects) = column
             && self.of.purpose().is_some()
-            && (self.of.nulls() != Nulls::Fail || !objects.has_nulls())
-            && let Some(made) = self.of.members(objects)?
         {
-            return Ok(made);
+            let mut odd = Vec::new();
+            if let Some(made) = self.of.members(objects, &mut odd)?
+                && self.refuses(objects, odd, refused)
+            {
+                return Ok(made);
+            }
         }
         let column = &*column.with_texts();
         if let Column::Json(texts) = column
@@ -125,6 +128,18 @@ impl<T: EachValue> Each<T> {
             }));
         }
         Ok(Column::Rows { schema: None, values })
+    }
+
+    /// Refuses the odd rows of objects, and those that are null where that fails. False when one is
+    /// none to be refused: then what could not be written as a member has to be a value.
+    fn refuses(&self, objects: &JsonObjects, mut odd: Vec<usize>, refused: &mut Refused) -> bool {
+        if self.of.nulls() == Nulls::Fail && objects.has_nulls() {
+            odd.extend((0..objects.len()).filter(|row| objects.is_null(*row)));
+        }
+        odd.into_iter().all(|row| {
+            let made = objects.value(row).and_then(|value| self.schemaless_value(value));
+            made.map_err(|error| refused.push(row, error)).is_err()
+        })
     }
 
     fn schemaless_value(&self, value: Value) -> Result<Value> {

@@ -122,7 +122,7 @@ impl EachValue for ExtractField {
         self.path.take(value)
     }
 
-    fn members(&self, objects: &JsonObjects) -> Result<Option<Column>> {
+    fn members(&self, objects: &JsonObjects, _odd: &mut Vec<usize>) -> Result<Option<Column>> {
         let Some(name) = self.path.name() else { return Ok(None) };
         Ok(Some(match objects.member(name) {
             Some(member) => Column::Json(objects.column(member)),

@@ -198,7 +198,7 @@ impl PartialEq for Change<'_> {
 pub(crate) fn change_members<'n>(
     objects: &JsonObjects,
     names: impl Iterator<Item = &'n Arc<str>>,
-    change: impl Fn(&JsonMember) -> Option<JsonMember>,
+    mut change: impl FnMut(&JsonMember) -> Option<JsonMember>,
 ) -> Option<JsonObjects> {
     let mut members = objects.members().to_vec();
     for name in names {
@@ -211,11 +211,12 @@ pub(crate) fn change_members<'n>(
     Some(objects.with_members(members))
 }
 
-/// The member with each text changed, each alike; rows without it stay without. None when a change
-/// gives no text.
+/// The member with each text changed, each alike; rows without it stay without, and where a change
+/// gives no text the row is odd. None when none gives one.
 pub(crate) fn changed<'c>(
     objects: &JsonObjects,
     member: &JsonMember,
+    odd: &mut Vec<usize>,
     change: impl Fn(&str) -> Change<'c>,
 ) -> Option<JsonMember> {
     let all = |change: Change<'_>| match change {
@@ -237,7 +238,10 @@ pub(crate) fn changed<'c>(
             None => texts.append_null(),
             Some((text, Change::Not)) => texts.append_value(text),
             Some((_, Change::To(text))) => texts.append_value(text),
-            Some((_, Change::Never)) => return None,
+            Some((_, Change::Never)) => {
+                odd.push(row);
+                texts.append_null();
+            }
         }
     }
     Some(JsonMember::own(Arc::clone(member.name()), texts.finish()))
@@ -308,8 +312,9 @@ mod tests {
         let texts = [None, Some(r#"{"a":"x","b":1}"#), Some(r#"{"a":"y","b":22}"#)];
         let objects = JsonObjects::read(&texts.into_iter().collect(), |_, _| unreachable!());
         let objects = objects.unwrap();
-        let change = |member: &JsonMember| {
-            changed(&objects, member, |text| match text {
+        let mut odd = Vec::new();
+        let mut change = |member: &JsonMember| {
+            changed(&objects, member, &mut odd, |text| match text {
                 "1" => Change::Not,
                 "22" => Change::made(Some("2".to_owned())),
                 "9" => Change::Never,
@@ -318,13 +323,17 @@ mod tests {
         };
         let name = |name: &'static str| Arc::<str>::from(name);
         let names = ["a", "b", "c"].map(name);
-        let made = change_members(&objects, names.iter(), change).unwrap();
+        let made = change_members(&objects, names.iter(), &mut change).unwrap();
         let constants: Vec<_> = made.members().iter().map(JsonMember::constant).collect();
         assert_eq!(constants, [Some("9"), None, Some("null")]);
         let expected = [None, Some(r#"{"a":9,"b":1,"c":null}"#), Some(r#"{"a":9,"b":2,"c":null}"#)];
         assert_eq!(made.texts(), expected.into_iter().collect());
-        assert!(change(&made.members()[0]).is_none(), "what is never changed spoils the run");
+        assert!(change(&made.members()[0]).is_none(), "nothing is left to be held");
         let same = JsonMember::same(name("d"), "1");
         assert_eq!(change(&same).unwrap().constant(), Some("1"));
+        let own =
+            JsonMember::own(name("e"), [Some("1"), Some("9"), Some("1")].into_iter().collect());
+        assert_eq!(change(&own).unwrap().constant(), None);
+        assert_eq!(odd, [1]);
     }
 }

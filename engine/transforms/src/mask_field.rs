@@ -267,12 +267,12 @@ impl EachValue for MaskField {
         Ok(Value::Map(entries))
     }
 
-    fn members(&self, objects: &JsonObjects) -> Result<Option<Column>> {
+    fn members(&self, objects: &JsonObjects, odd: &mut Vec<usize>) -> Result<Option<Column>> {
         let mask = |text: &str| match self.texts.of(text) {
             Some(mask) => Change::To(mask.into()),
             None => Change::Never,
         };
-        let masked = |member: &JsonMember| json_object::changed(objects, member, mask);
+        let masked = |member: &JsonMember| json_object::changed(objects, member, odd, mask);
         let changed = json_object::change_members(objects, self.fields.iter(), masked);
         Ok(changed.map(Column::Objects))
     }

@@ -208,7 +208,7 @@ impl EachValue for ReplaceField {
         Ok(Value::Map(kept))
     }
 
-    fn members(&self, objects: &JsonObjects) -> Result<Option<Column>> {
+    fn members(&self, objects: &JsonObjects, _odd: &mut Vec<usize>) -> Result<Option<Column>> {
         let mut members: Vec<JsonMember> = Vec::with_capacity(objects.members().len());
         for member in objects.members().iter().filter(|member| self.keeps(member.name())) {
             let new = self.renamed(member.name());

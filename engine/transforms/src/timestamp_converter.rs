@@ -245,12 +245,12 @@ impl EachValue for TimestampConverter {
         Ok(Value::Map(entries))
     }
 
-    fn members(&self, objects: &JsonObjects) -> Result<Option<Column>> {
+    fn members(&self, objects: &JsonObjects, odd: &mut Vec<usize>) -> Result<Option<Column>> {
         if !self.makes_text() {
             return Ok(None);
         }
         let convert = |text: &str| Change::made(self.converted_text(text));
-        let converted = |member: &JsonMember| json_object::changed(objects, member, convert);
+        let converted = |member: &JsonMember| json_object::changed(objects, member, odd, convert);
         let changed = json_object::change_members(objects, self.field.iter(), converted);
         Ok(changed.map(Column::Objects))
     }

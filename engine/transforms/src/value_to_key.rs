@@ -96,7 +96,7 @@ impl EachValue for ValueToKey {
         Ok(Value::Map(self.fields.iter().map(entry).collect()))
     }
 
-    fn members(&self, objects: &JsonObjects) -> Result<Option<Column>> {
+    fn members(&self, objects: &JsonObjects, _odd: &mut Vec<usize>) -> Result<Option<Column>> {
         let mut key: Vec<JsonMember> = Vec::with_capacity(self.fields.len());
         for name in &self.fields {
             key.push(match objects.member(name) {

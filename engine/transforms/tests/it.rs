@@ -9,7 +9,8 @@ use millrace_api::data::{
 };
 use millrace_api::{Error, Plugin, Props, Transformation};
 use millrace_testkit::arbitrary::{
-    Shape, json_columns, json_objects, json_texts, records, records_by_key, schemaless_columns,
+    Shape, by_member, json_columns, json_objects, json_texts, records, records_by_key,
+    schemaless_columns,
 };
 use millrace_testkit::golden::assert_keys_recorded;
 use millrace_testkit::plugin_host::{props, transformation};
@@ -591,4 +592,32 @@ fn null_values_keep_their_schema_and_their_place() {
     assert_eq!(runs.iter().map(Records::len).collect::<Vec<_>>(), [7, 1, 12]);
     assert_eq!(runs[1].value.schema(), Some(&schema));
     assert_eq!(texts(&runs[2])[0], "Struct{a=x,t=t}");
+}
+
+/// Where one row of JSON objects is refused, the others need not become text again.
+#[test]
+fn objects_stay_by_member_where_a_row_is_refused() {
+    let mut rows = [Some(r#"{"n":1,"t":"x"}"#); 3];
+    for (fixture, bad) in [
+        (with("ValueToKey", [("fields", "n")]), None),
+        (with("MaskField$Value", [("fields", "t")]), None),
+        (with("Cast$Value", [("spec", "n:int64")]), Some(r#"{"n":"x","t":"y"}"#)),
+        (with("HeaderFrom$Value", header_from_n()), None),
+    ] {
+        rows[1] = bad;
+        let column = by_member(&Column::Json(rows.iter().copied().collect())).unwrap();
+        let (runs, failed) = apply(&fixture, Records::new("t", column));
+        assert_eq!(failed.len(), 1, "{failed:?}");
+        assert!(failed[0].starts_with("1: "), "{failed:?}");
+        let made = match fixture.name {
+            "ValueToKey" => &runs[0].key,
+            _ => &runs[0].value,
+        };
+        assert!(matches!(made, Column::Objects(_)), "{}: {made:?}", fixture.name);
+        assert_eq!(runs[0].len(), 2);
+    }
+}
+
+fn header_from_n() -> [(&'static str, &'static str); 3] {
+    [("fields", "n"), ("headers", "h"), ("operation", "move")]
 }
