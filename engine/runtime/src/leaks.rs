@@ -112,7 +112,7 @@ impl Leaks {
             job.activity.fence.close();
             // Before it ends, which whoever waits for it hears of as well.
             job.fail(error);
-            job.give_up();
+            job.give_up_as_greedy();
         }
         job.restrain();
         let fence = job.activity.fence.clone();

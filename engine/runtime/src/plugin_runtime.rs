@@ -67,6 +67,8 @@ pub(crate) struct Running {
     thread: AtomicU32,
     /// By which its thread can be made to stand still.
     place: Option<Place>,
+    /// It was given up for the memory it takes, and keeps that until it ends.
+    is_greedy: AtomicBool,
     /// Who hears when it is made to fail from outside, until that is known to have ended;
     /// else whoever waits for it.
     failing: Mutex<Option<Failing>>,
@@ -81,6 +83,7 @@ impl Running {
             idle: AtomicBool::default(),
             thread: AtomicU32::default(),
             place: Place::take(),
+            is_greedy: AtomicBool::default(),
             failing: Mutex::default(),
             failed: Mutex::new(Some(failed)),
         }
@@ -94,6 +97,12 @@ impl Running {
     pub(crate) fn give_up(&self) {
         self.activity.fence.close();
         self.abort.abort();
+    }
+
+    /// The same, for the memory it takes.
+    pub(crate) fn give_up_as_greedy(&self) {
+        self.is_greedy.store(true, Ordering::Release);
+        self.give_up();
     }
 
     fn failing(&self) -> MutexGuard<'_, Option<Failing>> {
@@ -149,6 +158,17 @@ impl Jobs {
 
     pub(crate) fn all(&self) -> Vec<(u64, Arc<Running>)> {
         self.lock().1.iter().map(|(number, job)| (*number, Arc::clone(job))).collect()
+    }
+
+    /// Whether a run of a connector, or of a task of it, was given up for its memory and has not
+    /// ended: another would take as much again.
+    pub(crate) fn has_greedy(&self, connector: &str, task: Option<usize>) -> bool {
+        let is_greedy = |job: &Arc<Running>| {
+            let whose = &job.activity.whose;
+            job.is_greedy.load(Ordering::Acquire)
+                && (whose.connector(), whose.task()) == (connector, task)
+        };
+        self.lock().1.values().any(is_greedy)
     }
 
     fn add(&self, job: Arc<Running>) -> Result<u64> {

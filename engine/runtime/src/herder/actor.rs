@@ -253,9 +253,10 @@ impl ConnectorActor {
 
     /// Restarts what the supervisor says is to be restarted now.
     async fn restart_due(&mut self) {
-        let due = self.supervisor().take_due(Instant::now());
+        let jobs = self.worker.plugins.jobs();
+        let is_greedy = |part: PartId| jobs.has_greedy(&self.name, part);
+        let due = self.supervisor().take_due(Instant::now(), is_greedy);
         let tasks: BTreeSet<usize> = due.iter().copied().flatten().collect();
-        tracing::info!("connector {}: restarting what has failed, task(s) {tasks:?}", self.name);
         if due.contains(&None) {
             self.worker.metrics.restarted(&self.name, None);
             self.stop_connector().await;

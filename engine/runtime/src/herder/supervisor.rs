@@ -13,6 +13,8 @@ use crate::metrics::ErrorClass;
 
 /// The window of `errors.restart.max.per.hour`.
 const HOUR: Duration = Duration::from_secs(3600);
+/// What keeps its memory is looked at again after the first pause, but no sooner.
+const SHORTEST_HOLD: Duration = Duration::from_millis(100);
 /// Failures that are remembered of a connector or task.
 const HISTORY: usize = 20;
 
@@ -82,6 +84,8 @@ struct Part {
     /// Failures that each came soon after a restart.
     in_a_row: u32,
     due: Option<Instant>,
+    /// It is due, but its last run has not given its memory back.
+    is_held: bool,
     obstacle: Option<Obstacle>,
     failures: VecDeque<PastFailure>,
     /// Whether it is failed now.
@@ -94,7 +98,7 @@ impl Part {
     }
 
     fn restarted(&mut self, by_itself: bool) {
-        (self.due, self.is_failed) = (None, false);
+        (self.due, self.is_held, self.is_failed) = (None, false, false);
         if let Some(last) = self.failures.back_mut() {
             (last.restarted_at, last.by_itself) = (Some(unix_millis()), by_itself);
         }
@@ -152,7 +156,7 @@ impl Supervisor {
             Which::Always => true,
         };
         let known = self.parts.entry(part).or_default();
-        known.is_failed = true;
+        (known.is_failed, known.is_held) = (true, false);
         known.obstacle = failure.record.clone().map(|record| {
             let before = known.obstacle.take().filter(|before| before.record == record);
             Obstacle { record, failures: before.map_or(0, |before| before.failures) + 1 }
@@ -191,13 +195,26 @@ impl Supervisor {
     }
 
     /// What is to be restarted now, and counts as restarted from here on. A connector goes before
-    /// its tasks, which it may replace.
-    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<PartId> {
+    /// its tasks, which it may replace. What is greedy keeps the memory of its last run, and waits.
+    pub(crate) fn take_due(
+        &mut self,
+        now: Instant,
+        is_greedy: impl Fn(PartId) -> bool,
+    ) -> Vec<PartId> {
         let mut due = Vec::new();
         for (id, part) in &mut self.parts {
             if !self.is_resting && part.due.is_some_and(|at| at <= now) {
+                part.is_held = is_greedy(*id);
+                if part.is_held {
+                    part.due = Some(now + self.policy.backoff.max(SHORTEST_HOLD));
+                    continue;
+                }
                 part.attempts.push_back(now);
                 part.restarted(true);
+                match id {
+                    Some(task) => tracing::info!("restarting task {}-{task}", self.name),
+                    None => tracing::info!("restarting connector {}", self.name),
+                }
                 due.push(*id);
                 if id.is_none() {
                     break;
@@ -243,7 +260,17 @@ impl Supervisor {
     pub(crate) fn remark(&self, part: PartId, now: Instant) -> Option<String> {
         let known = self.parts.get(&part).filter(|part| part.is_failed)?;
         let mut lines = Vec::new();
-        if let Some(due) = known.due {
+        let path = match part {
+            Some(task) => format!("/connectors/{}/tasks/{task}/restart", self.name),
+            None => format!("/connectors/{}/restart", self.name),
+        };
+        if known.is_held {
+            lines.push(format!(
+                "Millrace does not restart it by itself before the thread of its last run has \
+                 ended, which keeps the memory it has taken (GET /ext/v1/hung): restart the worker \
+                 to have that back, or POST {path} restarts it at once"
+            ));
+        } else if let Some(due) = known.due {
             let attempt = known.attempts.len().min(self.policy.per_hour - 1) + 1;
             let when = match self.is_resting {
                 true => "once it is resumed".to_owned(),
@@ -256,14 +283,9 @@ impl Supervisor {
                 self.policy.name()
             ));
             if known.attempts.len() >= self.policy.per_hour {
-                let path = match part {
-                    Some(task) => format!("tasks/{task}/restart"),
-                    None => "restart".to_owned(),
-                };
                 lines.push(format!(
                     "It was restarted as often as errors.restart.max.per.hour allows: mend the \
-                     cause, then POST /connectors/{}/{path} restarts it at once",
-                    self.name
+                     cause, then POST {path} restarts it at once"
                 ));
             }
         }
@@ -289,7 +311,7 @@ impl Supervisor {
     pub(crate) fn restarts(&self, now: Instant) -> Restarts {
         let part = |(id, part): (&PartId, &Part)| PartRestarts {
             task: *id,
-            restarts_in_ms: part.due.filter(|_| !self.is_resting).map(|due| {
+            restarts_in_ms: part.due.filter(|_| !self.is_resting && !part.is_held).map(|due| {
                 u64::try_from(due.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX)
             }),
             restarts_in_last_hour: part

@@ -440,3 +440,30 @@ async fn a_task_that_keeps_ever_more_is_failed() {
     fixture.worker().restart_task("keeping", 0).await.unwrap();
     fixture.wait_for_task("keeping", 0, State::Running).await;
 }
+
+/// Its successor would take as much again.
+#[tokio::test]
+async fn what_keeps_its_memory_is_restarted_by_hand_only() {
+    let _alone = ALONE.lock().await;
+    let fixture = with_memory(150 << 20).await;
+    let state = shared("restarted");
+    lock(&state).faults.insert("poll", (1, Fault::Leak));
+    let often = [
+        ("errors.restart.policy", "always"),
+        ("errors.restart.backoff.ms", "100"),
+        ("poll.ms", "1"),
+    ];
+    fixture.source("restarted", "restarted", 100_000_000, &often).await;
+    fixture.wait_for_task("restarted", 0, State::Failed).await;
+    until("a word on it", async || {
+        let trace = trace(&fixture, "restarted").await;
+        trace.is_some_and(|trace| trace.contains("before the thread of its last run has ended"))
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    fixture.wait_for_task("restarted", 0, State::Failed).await;
+    lock(&state).kept.clear();
+    fixture.worker().restart_task("restarted", 0).await.unwrap();
+    fixture.wait_for_task("restarted", 0, State::Running).await;
+    goes_on(&fixture).await;
+}

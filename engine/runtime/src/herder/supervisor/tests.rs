@@ -41,7 +41,7 @@ async fn waits_double_up_to_a_limit_and_an_hour_has_a_budget() {
         let due = supervisor.next().unwrap();
         waits.push(due.duration_since(Instant::now()).as_secs_f64());
         tokio::time::sleep_until(due).await;
-        assert_eq!(supervisor.take_due(Instant::now()), [Some(0)]);
+        assert_eq!(supervisor.take_due(Instant::now(), |_| false), [Some(0)]);
         assert_eq!(supervisor.next(), None);
     }
     for (wait, most) in waits.iter().zip([10.0, 20.0, 40.0, 60.0, 60.0]) {
@@ -68,8 +68,8 @@ async fn a_policy_decides_what_restarts() {
         assert_eq!(supervisor.failed(None, away(), now), restarts[0], "{policy}");
         assert_eq!(supervisor.failed(Some(1), poison(5), now), restarts[1], "{policy}");
         let due = restarts.iter().filter(|restarts| **restarts).count();
-        let mut taken = supervisor.take_due(now + HOUR);
-        taken.extend(supervisor.take_due(now + HOUR));
+        let mut taken = supervisor.take_due(now + HOUR, |_| false);
+        taken.extend(supervisor.take_due(now + HOUR, |_| false));
         assert_eq!(taken.len(), due);
     }
     let wrong = Props::from([("errors.restart.policy".to_owned(), "sometimes".to_owned())]);
@@ -124,13 +124,13 @@ fn a_task_that_was_replaced_is_not_restarted() {
     for part in [None, Some(0), Some(1)] {
         supervisor.failed(part, poison(5), now);
     }
-    assert_eq!(supervisor.take_due(now + HOUR), [None], "it may replace its tasks");
+    assert_eq!(supervisor.take_due(now + HOUR, |_| false), [None], "it may replace its tasks");
     supervisor.replaced(&[0], 2);
     let place = RecordPlace::Topic { topic: "t".into(), partition: 0, offset: 5 };
     assert!(supervisor.obstacle(0, &place).is_err());
     assert!(supervisor.obstacle(1, &place).is_ok());
-    assert_eq!(supervisor.take_due(now + HOUR), [Some(1)]);
-    assert_eq!(supervisor.take_due(now + HOUR), []);
+    assert_eq!(supervisor.take_due(now + HOUR, |_| false), [Some(1)]);
+    assert_eq!(supervisor.take_due(now + HOUR, |_| false), []);
 }
 
 #[test]
@@ -142,4 +142,21 @@ fn what_is_remembered_is_bounded() {
     assert_eq!(supervisor.restarts(Instant::now()).parts[0].failures.len(), HISTORY);
     supervisor.replaced(&[0], 0);
     assert!(supervisor.restarts(Instant::now()).parts.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_keeps_its_memory_is_not_restarted() {
+    let mut supervisor = supervisor(&[("errors.restart.policy", "always")]);
+    assert!(supervisor.failed(Some(1), away(), Instant::now()));
+    tokio::time::sleep_until(supervisor.next().unwrap()).await;
+    let now = Instant::now();
+    assert_eq!(supervisor.take_due(now, |part| part == Some(1)), []);
+    let said = supervisor.remark(Some(1), now).unwrap();
+    assert!(said.contains("before the thread of its last run has ended"), "{said}");
+    let part = &supervisor.restarts(now).parts[0];
+    assert_eq!((part.restarts_in_ms, part.restarts_in_last_hour), (None, 0));
+    let again = supervisor.next().unwrap();
+    assert_eq!(again - now, Duration::from_secs(10));
+    assert_eq!(supervisor.take_due(again, |_| false), [Some(1)]);
+    assert_eq!(supervisor.remark(Some(1), again), None);
 }
