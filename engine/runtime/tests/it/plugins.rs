@@ -414,7 +414,7 @@ impl SinkTask for RecordingTask {
             }
             may_fail(&self.shared, "put").await?;
         }
-        let mut put = Vec::new();
+        let mut put = Vec::with_capacity(rows);
         for run in records {
             for (row, offset) in run.offsets().iter().enumerate() {
                 let value = run.records.value.value(row)?.to_string();

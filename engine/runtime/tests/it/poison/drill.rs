@@ -117,7 +117,9 @@ impl Scene {
     }
 
     async fn on(cluster: EmbeddedCluster, directory: Option<tempfile::TempDir>) -> Self {
-        let fixture = Fixture::start_on(Arc::new(cluster), &[]).await;
+        // The time of a drill is known to that.
+        let keys = [("offset.flush.interval.ms", "10")];
+        let fixture = Fixture::start_on(Arc::new(cluster), &keys).await;
         let registry = registry::start().await;
         Self { fixture, registry, _directory: directory, drills: 0 }
     }

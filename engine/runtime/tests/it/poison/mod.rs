@@ -51,8 +51,6 @@ async fn fields_of_64_mib_are_delivered_or_letters() {
     scene.drill_without_room(bad).await;
 }
 
-/// What a percent of poison leaves of the throughput, at least.
-const LEAST_SHARE: f64 = 0.7;
 /// What tolerance and a dead letter queue leave of it where nothing is wrong.
 const LEAST_TOLERANT: f64 = 0.95;
 /// How often it is measured.
@@ -80,7 +78,9 @@ async fn a_million_records_with_poison_of_each_kind() {
     let only = std::env::var("MILLRACE_POISON_KIND").unwrap_or_default();
     for poison in Poison::ALL.into_iter().filter(|kind| format!("{kind:?}").contains(&only)) {
         let mut scene = Scene::on_disk().await;
-        for (every, rounds, least) in [(1_000, 1, 0.0), (100, ROUNDS, LEAST_SHARE), (1, 1, 0.0)] {
+        for (every, rounds, least) in
+            [(1_000, 1, 0.0), (100, ROUNDS, poison.least_share()), (1, 1, 0.0)]
+        {
             let is_huge = (poison, every) == (Poison::DeepJson, 1);
             let count = if is_huge { count / 10 } else { count };
             let clean = Topic { name: "clean", poison, count, every: 0 };
