@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::StringViewArray;
-use millrace_api::data::json::{Checked, JsonObjects, Reader, SyntaxError, Token, check, parse};
+use millrace_api::data::json::{
+    Checked, JsonObjects, Reader, SyntaxError, Token, check, parse, without,
+};
 use millrace_api::data::{Column, RowError, SchemaRef, Value};
 use millrace_api::{Error, Serialized};
 
@@ -477,15 +479,18 @@ fn schemaless(rows: &Serialized, columns_from: usize, failed: &mut Failures<'_>)
         return Column::Objects(objects);
     }
     failed.rows.truncate(failed_before);
-    let mut is_strict = true;
+    let (mut is_strict, mut refused) = (true, Vec::new());
     let pieces: Vec<Piece<'_>> = (texts.iter().enumerate())
         .map(|(row, text)| {
             let (whole, text) = (text?, without_mark(text?));
             let checked = check(text);
-            is_strict &= checked == Ok(Checked::Strict) && text.len() == whole.len();
             match checked {
-                Ok(checked) => strict(text, checked),
+                Ok(checked) => {
+                    is_strict &= checked == Checked::Strict && text.len() == whole.len();
+                    strict(text, checked)
+                }
                 Err(error) => {
+                    refused.push(row);
                     failed.push(row, error.into());
                     None
                 }
@@ -493,7 +498,7 @@ fn schemaless(rows: &Serialized, columns_from: usize, failed: &mut Failures<'_>)
         })
         .collect();
     if is_strict {
-        return Column::Json(texts);
+        return Column::Json(without(&texts, &refused));
     }
     Column::Json(assemble(rows, 0, pieces.into_iter()))
 }

@@ -13,19 +13,22 @@ use crate::task::TaskId;
 pub(crate) enum Whose {
     Connector(Arc<str>),
     Task(TaskId),
+    /// What is asked of a connector's plugin, whether the connector runs or not: to validate a
+    /// configuration, to alter offsets.
+    Asked(Arc<str>),
 }
 
 impl Whose {
     pub(crate) fn connector(&self) -> &str {
         match self {
-            Self::Connector(name) => name,
+            Self::Connector(name) | Self::Asked(name) => name,
             Self::Task(id) => &id.connector,
         }
     }
 
     pub(crate) fn task(&self) -> Option<usize> {
         match self {
-            Self::Connector(_) => None,
+            Self::Connector(_) | Self::Asked(_) => None,
             Self::Task(id) => Some(id.task),
         }
     }
@@ -34,7 +37,7 @@ impl Whose {
 impl fmt::Display for Whose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connector(name) => write!(f, "connector {name}"),
+            Self::Connector(name) | Self::Asked(name) => write!(f, "connector {name}"),
             Self::Task(id) => write!(f, "task {id}"),
         }
     }

@@ -110,9 +110,11 @@ impl Leaks {
         // One that was given up before, as it did not stop, is nobody's any more.
         if !job.activity.fence.is_closed() {
             job.activity.fence.close();
+            // Who hears that it has failed asks for that.
+            job.mark_greedy();
             // Before it ends, which whoever waits for it hears of as well.
             job.fail(error);
-            job.give_up_as_greedy();
+            job.give_up();
         }
         job.restrain();
         let fence = job.activity.fence.clone();

@@ -99,10 +99,9 @@ impl Running {
         self.abort.abort();
     }
 
-    /// The same, for the memory it takes.
-    pub(crate) fn give_up_as_greedy(&self) {
+    /// It is given up for the memory it takes.
+    pub(crate) fn mark_greedy(&self) {
         self.is_greedy.store(true, Ordering::Release);
-        self.give_up();
     }
 
     fn failing(&self) -> MutexGuard<'_, Option<Failing>> {
@@ -160,15 +159,16 @@ impl Jobs {
         self.lock().1.iter().map(|(number, job)| (*number, Arc::clone(job))).collect()
     }
 
-    /// Whether a run of a connector, or of a task of it, was given up for its memory and has not
-    /// ended: another would take as much again.
-    pub(crate) fn has_greedy(&self, connector: &str, task: Option<usize>) -> bool {
-        let is_greedy = |job: &Arc<Running>| {
+    /// Whether the last run of a connector, or of a task of it, was given up for its memory and has
+    /// not ended.
+    pub(crate) fn keeps_memory(&self, connector: &str, task: Option<usize>) -> bool {
+        let keeps = |job: &Arc<Running>| {
             let whose = &job.activity.whose;
             job.is_greedy.load(Ordering::Acquire)
+                && matches!(whose, Whose::Connector(_) | Whose::Task(_))
                 && (whose.connector(), whose.task()) == (connector, task)
         };
-        self.lock().1.values().any(is_greedy)
+        self.lock().1.values().any(keeps)
     }
 
     fn add(&self, job: Arc<Running>) -> Result<u64> {
@@ -178,6 +178,10 @@ impl Jobs {
             return Err(Error::fatal("too many plugins have not given their threads back")
                 .context("threads", stuck)
                 .context("remedy", "GET /ext/v1/hung names them; restart the worker"));
+        }
+        // Whoever starts it anew, or another of its name, knows of the last run.
+        for last in all.values().filter(|last| last.activity.whose == job.activity.whose) {
+            last.is_greedy.store(false, Ordering::Release);
         }
         *next += 1;
         all.insert(*next, job);
@@ -339,7 +343,7 @@ fn begin(life: Life, driver: Arc<Driver>) -> Result<(), (std::io::Error, Option<
     let whose = &life.running.activity.whose;
     // Linux shows 15 bytes of it.
     let name = match whose {
-        Whose::Connector(name) => name.to_string(),
+        Whose::Connector(name) | Whose::Asked(name) => name.to_string(),
         Whose::Task(id) => id.to_string(),
     };
     let name = name.replace('\0', "");

@@ -72,7 +72,8 @@ pub(crate) trait EachValue: Send {
 
     /// Makes the new values of objects by member, if that can be done; equals
     /// [`EachValue::schemaless`], but for the rows it adds to `odd`, which may become anything.
-    /// Null is among the objects, and is odd where it fails. Never called where any value is fine.
+    /// Null may be among the objects: where it fails it may become anything. Never called where any
+    /// value is fine.
     fn members(&self, _objects: &JsonObjects, _odd: &mut Vec<usize>) -> Result<Option<Column>> {
         Ok(None)
     }
@@ -137,8 +138,8 @@ impl<T: EachValue> Each<T> {
             odd.extend((0..objects.len()).filter(|row| objects.is_null(*row)));
         }
         odd.into_iter().all(|row| {
-            let made = objects.value(row).and_then(|value| self.schemaless_value(value));
-            made.map_err(|error| refused.push(row, error)).is_err()
+            let made = || objects.value(row).and_then(|value| self.schemaless_value(value));
+            refused.has(row) || made().map_err(|error| refused.push(row, error)).is_err()
         })
     }
 

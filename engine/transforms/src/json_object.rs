@@ -193,7 +193,7 @@ impl PartialEq for Change<'_> {
 }
 
 /// The objects with the members of these names, which are distinct, changed, and with null for those
-/// that are not there. None when a change gives none, or some objects have a member and others not:
+/// that are not there. None when `change` gives none, or some objects have a member and others not:
 /// null comes last in the others, whatever its place in the run.
 pub(crate) fn change_members<'n>(
     objects: &JsonObjects,
@@ -227,10 +227,22 @@ pub(crate) fn changed<'c>(
     if let Some(text) = member.constant() {
         return all(change(text));
     }
-    let mut changes = (0..objects.len()).filter_map(|row| objects.text(member, row)).map(&change);
-    let first = changes.next().unwrap_or(Change::Not);
-    if changes.all(|change| change == first) {
-        return all(first);
+    let changes = (0..objects.len()).filter_map(|row| Some((row, objects.text(member, row)?)));
+    let odd_before = odd.len();
+    let mut changes = changes.map(|(row, text)| (row, change(text))).filter(|(row, change)| {
+        let is_odd = *change == Change::Never;
+        if is_odd {
+            odd.push(*row);
+        }
+        !is_odd
+    });
+    let first = changes.next().map(|(_, change)| change);
+    let is_same = changes.all(|(_, change)| Some(&change) == first.as_ref());
+    match first {
+        Some(first) if is_same => return all(first),
+        None if odd.len() > odd_before => return None,
+        None => return all(Change::Not),
+        Some(_) => odd.truncate(odd_before),
     }
     let mut texts = StringViewBuilder::with_capacity(objects.len());
     for row in 0..objects.len() {
@@ -328,12 +340,17 @@ mod tests {
         assert_eq!(constants, [Some("9"), None, Some("null")]);
         let expected = [None, Some(r#"{"a":9,"b":1,"c":null}"#), Some(r#"{"a":9,"b":2,"c":null}"#)];
         assert_eq!(made.texts(), expected.into_iter().collect());
-        assert!(change(&made.members()[0]).is_none(), "nothing is left to be held");
+        assert!(change(&made.members()[0]).is_none(), "what is never changed spoils the run");
         let same = JsonMember::same(name("d"), "1");
         assert_eq!(change(&same).unwrap().constant(), Some("1"));
         let own =
             JsonMember::own(name("e"), [Some("1"), Some("9"), Some("1")].into_iter().collect());
         assert_eq!(change(&own).unwrap().constant(), None);
-        assert_eq!(odd, [1]);
+        let like =
+            [Some("1"), Some("9"), Some("1")].map(|t| t.map(|t| if t == "1" { "7" } else { t }));
+        let like = JsonMember::own(name("f"), like.into_iter().collect());
+        assert_eq!(change(&like).unwrap().constant(), Some("9"), "the odd one may be anything");
+        // The first object is null.
+        assert_eq!(odd, [1, 1]);
     }
 }

@@ -253,9 +253,7 @@ impl ConnectorActor {
 
     /// Restarts what the supervisor says is to be restarted now.
     async fn restart_due(&mut self) {
-        let jobs = self.worker.plugins.jobs();
-        let is_greedy = |part: PartId| jobs.has_greedy(&self.name, part);
-        let due = self.supervisor().take_due(Instant::now(), is_greedy);
+        let due = self.supervisor().take_due(Instant::now());
         let tasks: BTreeSet<usize> = due.iter().copied().flatten().collect();
         if due.contains(&None) {
             self.worker.metrics.restarted(&self.name, None);

@@ -196,7 +196,7 @@ async fn consent(
         let _call = during("alterOffsets", "");
         asked.await
     });
-    let asking = worker.plugins.spawn(Whose::Connector(name.into()), asked);
+    let asking = worker.plugins.spawn(Whose::Asked(name.into()), asked);
     let answer = match timeout(PATIENCE, asking).await {
         Err(_) => {
             return Err(Error::fatal(format!(

@@ -181,7 +181,9 @@ impl StandaloneHerder {
         }
         let snapshot = Arc::new(Mutex::new(Snapshot { state, ..Snapshot::default() }));
         let topics = Arc::new(ActiveTopics::default());
-        let supervisor = Arc::new(Mutex::new(Supervisor::new(name)));
+        let (jobs, whose) = (Arc::clone(self.worker.plugins.jobs()), name.to_owned());
+        let supervisor = Supervisor::new(name, move |task| jobs.keeps_memory(&whose, task));
+        let supervisor = Arc::new(Mutex::new(supervisor));
         let shared = Shared { snapshot, topics, supervisor };
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (stop, stopping) = watch::channel(false);

@@ -13,8 +13,8 @@ use crate::metrics::ErrorClass;
 
 /// The window of `errors.restart.max.per.hour`.
 const HOUR: Duration = Duration::from_secs(3600);
-/// What keeps its memory is looked at again after the first pause, but no sooner.
-const SHORTEST_HOLD: Duration = Duration::from_millis(100);
+/// After so long it is looked again whether a last run has given its memory back.
+const HOLD: Duration = Duration::from_secs(1);
 /// Failures that are remembered of a connector or task.
 const HISTORY: usize = 20;
 
@@ -51,6 +51,9 @@ pub struct PartRestarts {
     /// The task's number; none for the connector itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<usize>,
+    /// Whether its last run was given up for its memory and has not ended: before that it is not
+    /// restarted by itself.
+    pub keeps_memory: bool,
     /// In how many milliseconds it is restarted by itself; none when it is not.
     pub restarts_in_ms: Option<u64>,
     /// How often it was restarted by itself in the last hour.
@@ -84,8 +87,6 @@ struct Part {
     /// Failures that each came soon after a restart.
     in_a_row: u32,
     due: Option<Instant>,
-    /// It is due, but its last run has not given its memory back.
-    is_held: bool,
     obstacle: Option<Obstacle>,
     failures: VecDeque<PastFailure>,
     /// Whether it is failed now.
@@ -98,7 +99,7 @@ impl Part {
     }
 
     fn restarted(&mut self, by_itself: bool) {
-        (self.due, self.is_held, self.is_failed) = (None, false, false);
+        (self.due, self.is_failed) = (None, false);
         if let Some(last) = self.failures.back_mut() {
             (last.restarted_at, last.by_itself) = (Some(unix_millis()), by_itself);
         }
@@ -111,13 +112,23 @@ pub(crate) struct Supervisor {
     policy: RestartPolicy,
     /// Nothing is restarted meanwhile.
     is_resting: bool,
+    keeps_memory: KeepsMemory,
     parts: BTreeMap<PartId, Part>,
 }
 
+type KeepsMemory = Box<dyn Fn(PartId) -> bool + Send>;
+
 impl Supervisor {
-    pub(crate) fn new(name: &str) -> Self {
-        let policy = RestartPolicy::default();
-        Self { name: name.to_owned(), policy, is_resting: false, parts: BTreeMap::new() }
+    /// `keeps_memory` says of what has failed whether its last run was given up for its memory and
+    /// has not ended: another would take as much again.
+    pub(crate) fn new(name: &str, keeps_memory: impl Fn(PartId) -> bool + Send + 'static) -> Self {
+        Self {
+            name: name.to_owned(),
+            policy: RestartPolicy::default(),
+            is_resting: false,
+            keeps_memory: Box::new(keeps_memory),
+            parts: BTreeMap::new(),
+        }
     }
 
     /// A new configuration begins anew.
@@ -156,7 +167,7 @@ impl Supervisor {
             Which::Always => true,
         };
         let known = self.parts.entry(part).or_default();
-        (known.is_failed, known.is_held) = (true, false);
+        known.is_failed = true;
         known.obstacle = failure.record.clone().map(|record| {
             let before = known.obstacle.take().filter(|before| before.record == record);
             Obstacle { record, failures: before.map_or(0, |before| before.failures) + 1 }
@@ -195,18 +206,13 @@ impl Supervisor {
     }
 
     /// What is to be restarted now, and counts as restarted from here on. A connector goes before
-    /// its tasks, which it may replace. What is greedy keeps the memory of its last run, and waits.
-    pub(crate) fn take_due(
-        &mut self,
-        now: Instant,
-        is_greedy: impl Fn(PartId) -> bool,
-    ) -> Vec<PartId> {
+    /// its tasks, which it may replace; what [keeps memory](Self::new) waits.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<PartId> {
         let mut due = Vec::new();
         for (id, part) in &mut self.parts {
             if !self.is_resting && part.due.is_some_and(|at| at <= now) {
-                part.is_held = is_greedy(*id);
-                if part.is_held {
-                    part.due = Some(now + self.policy.backoff.max(SHORTEST_HOLD));
+                if (self.keeps_memory)(*id) {
+                    part.due = Some(now + HOLD);
                     continue;
                 }
                 part.attempts.push_back(now);
@@ -264,11 +270,12 @@ impl Supervisor {
             Some(task) => format!("/connectors/{}/tasks/{task}/restart", self.name),
             None => format!("/connectors/{}/restart", self.name),
         };
-        if known.is_held {
+        if (self.keeps_memory)(part) {
             lines.push(format!(
-                "Millrace does not restart it by itself before the thread of its last run has \
-                 ended, which keeps the memory it has taken (GET /ext/v1/hung): restart the worker \
-                 to have that back, or POST {path} restarts it at once"
+                "The thread of its last run keeps the memory it has taken (GET /ext/v1/hung; one \
+                 that stands does so until the worker is restarted), and Millrace does not restart \
+                 it by itself before that has ended. Mend the cause, then POST {path} restarts it \
+                 beside that thread"
             ));
         } else if let Some(due) = known.due {
             let attempt = known.attempts.len().min(self.policy.per_hour - 1) + 1;
@@ -309,11 +316,16 @@ impl Supervisor {
     }
 
     pub(crate) fn restarts(&self, now: Instant) -> Restarts {
+        let in_ms = |due: Instant| {
+            u64::try_from(due.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX)
+        };
         let part = |(id, part): (&PartId, &Part)| PartRestarts {
             task: *id,
-            restarts_in_ms: part.due.filter(|_| !self.is_resting && !part.is_held).map(|due| {
-                u64::try_from(due.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX)
-            }),
+            keeps_memory: part.is_failed && (self.keeps_memory)(*id),
+            restarts_in_ms: part
+                .due
+                .filter(|_| !self.is_resting && !(self.keeps_memory)(*id))
+                .map(in_ms),
             restarts_in_last_hour: part
                 .attempts
                 .iter()

@@ -69,7 +69,7 @@ pub(crate) async fn validate(
         Ok(infos)
     });
     let name = raw.get("name").map_or("", String::as_str);
-    let mut checked = worker.plugins.spawn(Whose::Connector(name.into()), checking);
+    let mut checked = worker.plugins.spawn(Whose::Asked(name.into()), checking);
     let checked = tokio::time::timeout(LONGEST_VALIDATION, &mut checked).await;
     let checked = checked.unwrap_or_else(|_| Err(unanswered())).flatten();
     checked.map(|infos| redaction.infos(infos)).map_err(|e| redaction.error(e))

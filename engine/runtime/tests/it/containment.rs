@@ -457,13 +457,21 @@ async fn what_keeps_its_memory_is_restarted_by_hand_only() {
     fixture.wait_for_task("restarted", 0, State::Failed).await;
     until("a word on it", async || {
         let trace = trace(&fixture, "restarted").await;
-        trace.is_some_and(|trace| trace.contains("before the thread of its last run has ended"))
+        trace.is_some_and(|trace| trace.contains("does not restart it by itself before that"))
     })
     .await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     fixture.wait_for_task("restarted", 0, State::Failed).await;
     lock(&state).kept.clear();
     fixture.worker().restart_task("restarted", 0).await.unwrap();
+    fixture.wait_for_task("restarted", 0, State::Running).await;
+    // Whoever did that has begun anew.
+    lock(&state).faults.insert("poll", (1, Fault::Fatal));
+    until("it to be restarted by itself", async || {
+        let parts = fixture.worker().restarts("restarted").await.unwrap().parts;
+        parts[0].restarts_in_last_hour == 1 && !parts[0].keeps_memory
+    })
+    .await;
     fixture.wait_for_task("restarted", 0, State::Running).await;
     goes_on(&fixture).await;
 }

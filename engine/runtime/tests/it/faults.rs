@@ -7,8 +7,12 @@ use millrace_api::{Error, Result};
 
 use crate::plugins::{Shared, lock};
 
-/// So many megabytes a leak takes at most.
-const MOST_KEPT: usize = 100_000;
+/// A leak takes so much at a time: the allocator has more than 32 MiB from the system, and gives it
+/// back when it is let go. What is smaller would stay with the thread that stands.
+const CHUNK: usize = 33 << 20;
+
+/// So many chunks a leak takes at most.
+const MOST_KEPT: usize = 3_000;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fault {
@@ -61,9 +65,9 @@ fn fail(shared: &Mutex<Shared>, call: &str, fault: Option<Fault>) -> Result<()> 
             // Nothing is wanted of the allocator while others may wait for the lock.
             lock(shared).kept.reserve(MOST_KEPT);
             while is_held() && lock(shared).kept.len() < MOST_KEPT {
-                let more = std::hint::black_box(vec![1u8; 1 << 20]);
+                let more = std::hint::black_box(vec![1u8; CHUNK]);
                 lock(shared).kept.push(more);
-                std::thread::sleep(Duration::from_millis(1));
+                std::thread::sleep(Duration::from_millis(33));
             }
             Ok(())
         }

@@ -266,8 +266,12 @@ impl JsonObjects {
     }
 }
 
-/// The texts with null in these rows.
-fn without(texts: &StringViewArray, rows: &[usize]) -> StringViewArray {
+/// The texts with null in these rows; shares the buffers.
+///
+/// # Panics
+///
+/// When there is no such row.
+pub fn without(texts: &StringViewArray, rows: &[usize]) -> StringViewArray {
     if rows.is_empty() {
         return texts.clone();
     }

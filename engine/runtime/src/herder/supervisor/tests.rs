@@ -1,5 +1,8 @@
 //! Failures at chosen times, and what becomes of them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use millrace_api::Props;
 
 use super::*;
@@ -7,7 +10,7 @@ use crate::config::restart::check;
 
 fn supervisor(pairs: &[(&str, &str)]) -> Supervisor {
     let props = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    let mut supervisor = Supervisor::new("orders");
+    let mut supervisor = Supervisor::new("orders", |_| false);
     supervisor.configure(RestartPolicy::of(&props, &Props::new()).unwrap());
     supervisor
 }
@@ -41,7 +44,7 @@ async fn waits_double_up_to_a_limit_and_an_hour_has_a_budget() {
         let due = supervisor.next().unwrap();
         waits.push(due.duration_since(Instant::now()).as_secs_f64());
         tokio::time::sleep_until(due).await;
-        assert_eq!(supervisor.take_due(Instant::now(), |_| false), [Some(0)]);
+        assert_eq!(supervisor.take_due(Instant::now()), [Some(0)]);
         assert_eq!(supervisor.next(), None);
     }
     for (wait, most) in waits.iter().zip([10.0, 20.0, 40.0, 60.0, 60.0]) {
@@ -68,8 +71,8 @@ async fn a_policy_decides_what_restarts() {
         assert_eq!(supervisor.failed(None, away(), now), restarts[0], "{policy}");
         assert_eq!(supervisor.failed(Some(1), poison(5), now), restarts[1], "{policy}");
         let due = restarts.iter().filter(|restarts| **restarts).count();
-        let mut taken = supervisor.take_due(now + HOUR, |_| false);
-        taken.extend(supervisor.take_due(now + HOUR, |_| false));
+        let mut taken = supervisor.take_due(now + HOUR);
+        taken.extend(supervisor.take_due(now + HOUR));
         assert_eq!(taken.len(), due);
     }
     let wrong = Props::from([("errors.restart.policy".to_owned(), "sometimes".to_owned())]);
@@ -124,13 +127,13 @@ fn a_task_that_was_replaced_is_not_restarted() {
     for part in [None, Some(0), Some(1)] {
         supervisor.failed(part, poison(5), now);
     }
-    assert_eq!(supervisor.take_due(now + HOUR, |_| false), [None], "it may replace its tasks");
+    assert_eq!(supervisor.take_due(now + HOUR), [None], "it may replace its tasks");
     supervisor.replaced(&[0], 2);
     let place = RecordPlace::Topic { topic: "t".into(), partition: 0, offset: 5 };
     assert!(supervisor.obstacle(0, &place).is_err());
     assert!(supervisor.obstacle(1, &place).is_ok());
-    assert_eq!(supervisor.take_due(now + HOUR, |_| false), [Some(1)]);
-    assert_eq!(supervisor.take_due(now + HOUR, |_| false), []);
+    assert_eq!(supervisor.take_due(now + HOUR), [Some(1)]);
+    assert_eq!(supervisor.take_due(now + HOUR), []);
 }
 
 #[test]
@@ -146,17 +149,37 @@ fn what_is_remembered_is_bounded() {
 
 #[tokio::test(start_paused = true)]
 async fn what_keeps_its_memory_is_not_restarted() {
-    let mut supervisor = supervisor(&[("errors.restart.policy", "always")]);
+    let keeps = Arc::new(AtomicBool::new(true));
+    let its = Arc::clone(&keeps);
+    let mut supervisor =
+        Supervisor::new("orders", move |part| part == Some(1) && its.load(Ordering::Relaxed));
     assert!(supervisor.failed(Some(1), away(), Instant::now()));
+    let said = |supervisor: &Supervisor| supervisor.remark(Some(1), Instant::now());
+    let why = "does not restart it by itself before that has ended";
+    assert!(said(&supervisor).unwrap().contains(why));
+    for _ in 0..3 {
+        tokio::time::sleep_until(supervisor.next().unwrap()).await;
+        assert_eq!(supervisor.take_due(Instant::now()), []);
+    }
+    assert!(said(&supervisor).unwrap().contains(why));
+    let part = |supervisor: &Supervisor| supervisor.restarts(Instant::now()).parts[0].clone();
+    assert_eq!(
+        (part(&supervisor).keeps_memory, part(&supervisor).restarts_in_last_hour),
+        (true, 0)
+    );
+    keeps.store(false, Ordering::Relaxed);
+    assert!(said(&supervisor).unwrap().starts_with("Millrace restarts it by itself in 1 s"));
+    assert!(!part(&supervisor).keeps_memory);
     tokio::time::sleep_until(supervisor.next().unwrap()).await;
-    let now = Instant::now();
-    assert_eq!(supervisor.take_due(now, |part| part == Some(1)), []);
-    let said = supervisor.remark(Some(1), now).unwrap();
-    assert!(said.contains("before the thread of its last run has ended"), "{said}");
-    let part = &supervisor.restarts(now).parts[0];
-    assert_eq!((part.restarts_in_ms, part.restarts_in_last_hour), (None, 0));
-    let again = supervisor.next().unwrap();
-    assert_eq!(again - now, Duration::from_secs(10));
-    assert_eq!(supervisor.take_due(again, |_| false), [Some(1)]);
-    assert_eq!(supervisor.remark(Some(1), again), None);
+    assert_eq!(supervisor.take_due(Instant::now()), [Some(1)]);
+    assert_eq!(said(&supervisor), None);
+}
+
+/// Nobody restarts it, and what to do is said all the same.
+#[test]
+fn what_keeps_its_memory_says_so_whatever_the_policy() {
+    let mut supervisor = Supervisor::new("orders", |_| true);
+    assert!(!supervisor.failed(None, Failure::of(&Error::fatal("it leaks")), Instant::now()));
+    let said = supervisor.remark(None, Instant::now()).unwrap();
+    assert!(said.ends_with("POST /connectors/orders/restart restarts it beside that thread"));
 }

@@ -109,8 +109,9 @@ impl Poison {
         Self::Batch,
     ];
 
-    /// What a percent of it leaves of the throughput, at least. Who fails with the whole batch has
-    /// each bad record found with about ten puts, which here cost as much as a hundred records.
+    /// What a percent of it leaves of the throughput, at least. A sink that fails with the whole batch
+    /// is no kind of bad record: each is found with ten puts, which here cost as much as a hundred
+    /// records, and no way of asking yes or no needs fewer than eight.
     pub(super) fn least_share(self) -> f64 {
         match self {
             Self::Batch => 0.5,
