@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::StringViewArray;
 use millrace_api::data::json::{
-    Checked, JsonObjects, Reader, SyntaxError, Token, check, parse, without,
+    Checked, JsonObjects, Reader, SyntaxError, Token, check, parse, with_nulls_at,
 };
 use millrace_api::data::{Column, RowError, SchemaRef, Value};
 use millrace_api::{Error, Serialized};
@@ -468,7 +468,7 @@ fn strict(text: &str, checked: Checked) -> Option<Cow<'_, str>> {
 }
 
 /// The texts by member where they are many objects that have the same, else themselves where every row
-/// is strict JSON, else with the others put right.
+/// is strict JSON or refused, else with the others put right.
 fn schemaless(rows: &Serialized, columns_from: usize, failed: &mut Failures<'_>) -> Column {
     let texts = only_texts(rows, failed);
     let failed_before = failed.rows.len();
@@ -498,7 +498,7 @@ fn schemaless(rows: &Serialized, columns_from: usize, failed: &mut Failures<'_>)
         })
         .collect();
     if is_strict {
-        return Column::Json(without(&texts, &refused));
+        return Column::Json(with_nulls_at(&texts, &refused));
     }
     Column::Json(assemble(rows, 0, pieces.into_iter()))
 }

@@ -364,7 +364,14 @@ fn schemaless_text_is_not_copied() {
     assert_eq!((0..5).filter(|i| texts.is_null(*i)).collect::<Vec<_>>(), [1, 2, 4]);
     assert_eq!(failed.iter().map(|f| f.row).collect::<Vec<_>>(), [2]);
 
-    let good = rows.slice(0, 2);
+    let rows = Serialized::from_iter([Some(&long[..]), Some(b"[1"), Some(b"2")]);
+    failed.clear();
+    let columns = columnar(OFF).to_connect_data("t", &rows, &[], &mut failed).unwrap();
+    let [Column::Json(texts)] = &columns[..] else { panic!("one column of text") };
+    assert_eq!(texts.value(0).as_ptr(), rows.value(0).as_ptr());
+    assert!(texts.is_null(1) && texts.value(2) == "2" && failed.len() == 1);
+
+    let good = rows.slice(0, 1);
     let columns = columnar(OFF).to_connect_data("t", &good, &[], &mut failed).unwrap();
     let [Column::Objects(objects)] = &columns[..] else { panic!("one column of objects") };
     let texts = objects.texts();

@@ -110,7 +110,7 @@ impl Leaks {
         // One that was given up before, as it did not stop, is nobody's any more.
         if !job.activity.fence.is_closed() {
             job.activity.fence.close();
-            // Who hears that it has failed asks for that.
+            // First: who hears of the failure asks at once whether it keeps memory.
             job.mark_greedy();
             // Before it ends, which whoever waits for it hears of as well.
             job.fail(error);

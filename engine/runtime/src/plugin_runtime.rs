@@ -171,6 +171,11 @@ impl Jobs {
         self.lock().1.values().any(keeps)
     }
 
+    /// Whoever starts something anew, or another of its name, knows of its last run.
+    pub(crate) fn forget_greed(&self, whose: &Whose) {
+        forget_greed(&self.lock().1, whose);
+    }
+
     fn add(&self, job: Arc<Running>) -> Result<u64> {
         let (next, all) = &mut *self.lock();
         let stuck = all.values().filter(|job| job.activity.fence.is_closed()).count();
@@ -179,10 +184,7 @@ impl Jobs {
                 .context("threads", stuck)
                 .context("remedy", "GET /ext/v1/hung names them; restart the worker"));
         }
-        // Whoever starts it anew, or another of its name, knows of the last run.
-        for last in all.values().filter(|last| last.activity.whose == job.activity.whose) {
-            last.is_greedy.store(false, Ordering::Release);
-        }
+        forget_greed(all, &job.activity.whose);
         *next += 1;
         all.insert(*next, job);
         Ok(*next)
@@ -190,6 +192,12 @@ impl Jobs {
 
     fn remove(&self, number: u64) {
         self.lock().1.remove(&number);
+    }
+}
+
+fn forget_greed(all: &BTreeMap<u64, Arc<Running>>, whose: &Whose) {
+    for last in all.values().filter(|last| last.activity.whose == *whose) {
+        last.is_greedy.store(false, Ordering::Release);
     }
 }
 
@@ -428,6 +436,28 @@ mod tests {
         while !plugins.jobs().all().is_empty() {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn memory_is_kept_by_the_last_run_alone() {
+        let plugins = PluginRuntime::start().unwrap();
+        let greedy = |whose: Whose| {
+            let job = plugins.spawn(whose, std::future::pending::<()>());
+            job.running.as_ref().unwrap().mark_greedy();
+            job
+        };
+        let keeps_memory = || plugins.jobs().keeps_memory("c", None);
+        let asked = greedy(Whose::Asked("c".into()));
+        assert!(!keeps_memory(), "a validation is no run");
+        let first = greedy(whose());
+        assert!(keeps_memory() && !plugins.jobs().keeps_memory("c", Some(0)));
+        let second = plugins.spawn(whose(), std::future::pending::<()>());
+        assert!(!keeps_memory());
+        second.running.as_ref().unwrap().mark_greedy();
+        assert!(keeps_memory());
+        plugins.jobs().forget_greed(&whose());
+        assert!(!keeps_memory());
+        drop((asked, first, second));
     }
 
     #[tokio::test]

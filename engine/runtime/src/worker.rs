@@ -157,6 +157,7 @@ impl Worker {
         raw: &Props,
         requests: Arc<dyn ConnectorRequests>,
     ) -> Result<RunningConnector> {
+        self.plugins.jobs().forget_greed(&Whose::Connector(name.into()));
         let Resolved { props, redaction } = self.config.variables.resolve_aside(raw).await?;
         let plugin = self.catalog.connector_of(&props).map_err(|e| redaction.error(e))?;
         let (Open::Source { connector, .. } | Open::Sink { connector, .. }) = plugin.open() else {

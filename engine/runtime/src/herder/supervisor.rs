@@ -271,11 +271,16 @@ impl Supervisor {
             None => format!("/connectors/{}/restart", self.name),
         };
         if (self.keeps_memory)(part) {
+            let waits = match known.due {
+                Some(_) => {
+                    ", and Millrace does not restart it by itself before that thread has ended"
+                }
+                None => "",
+            };
             lines.push(format!(
                 "The thread of its last run keeps the memory it has taken (GET /ext/v1/hung; one \
-                 that stands does so until the worker is restarted), and Millrace does not restart \
-                 it by itself before that has ended. Mend the cause, then POST {path} restarts it \
-                 beside that thread"
+                 that stands does so until the worker is restarted){waits}. Mend the cause, then \
+                 POST {path} restarts it beside that thread"
             ));
         } else if let Some(due) = known.due {
             let attempt = known.attempts.len().min(self.policy.per_hour - 1) + 1;
@@ -319,20 +324,21 @@ impl Supervisor {
         let in_ms = |due: Instant| {
             u64::try_from(due.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX)
         };
-        let part = |(id, part): (&PartId, &Part)| PartRestarts {
-            task: *id,
-            keeps_memory: part.is_failed && (self.keeps_memory)(*id),
-            restarts_in_ms: part
-                .due
-                .filter(|_| !self.is_resting && !(self.keeps_memory)(*id))
-                .map(in_ms),
-            restarts_in_last_hour: part
-                .attempts
-                .iter()
-                .filter(|attempt| now.duration_since(**attempt) < HOUR)
-                .count(),
-            obstacle: part.obstacle.clone(),
-            failures: part.failures.iter().cloned().collect(),
+        let part = |(id, part): (&PartId, &Part)| {
+            let keeps_memory = part.is_failed && (self.keeps_memory)(*id);
+            let due = part.due.filter(|_| !self.is_resting && !keeps_memory);
+            PartRestarts {
+                task: *id,
+                keeps_memory,
+                restarts_in_ms: due.map(in_ms),
+                restarts_in_last_hour: part
+                    .attempts
+                    .iter()
+                    .filter(|attempt| now.duration_since(**attempt) < HOUR)
+                    .count(),
+                obstacle: part.obstacle.clone(),
+                failures: part.failures.iter().cloned().collect(),
+            }
         };
         Restarts {
             name: self.name.clone(),

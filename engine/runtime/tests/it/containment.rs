@@ -460,7 +460,10 @@ async fn what_keeps_its_memory_is_restarted_by_hand_only() {
         trace.is_some_and(|trace| trace.contains("does not restart it by itself before that"))
     })
     .await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    until("its thread to stand", async || {
+        fixture.worker().hung().await.unwrap().iter().any(|hung| hung.thread == "stands")
+    })
+    .await;
     fixture.wait_for_task("restarted", 0, State::Failed).await;
     lock(&state).kept.clear();
     fixture.worker().restart_task("restarted", 0).await.unwrap();

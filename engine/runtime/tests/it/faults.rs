@@ -25,7 +25,7 @@ pub(crate) enum Fault {
     Block,
     /// Computes until it is released.
     Loop,
-    /// Takes memory for ever, a megabyte a millisecond; what is then kept can be let go from
+    /// Takes memory for ever, a megabyte for each millisecond; what is then kept can be let go from
     /// outside.
     Leak,
     /// Takes a few megabytes, each time.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use number::Number;
-pub use objects::{JsonMember, JsonObjects, without};
+pub use objects::{JsonMember, JsonObjects, with_nulls_at};
 pub use reader::{Checked, Reader, SyntaxError, Token, WrittenName, check};
 
 use crate::data::Value;

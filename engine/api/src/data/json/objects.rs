@@ -106,7 +106,7 @@ impl JsonObjects {
             values: Values::Within(ScalarBuffer::from(known.parts)),
         };
         let members = shape.names.into_iter().map(member).collect();
-        Some(Self { texts: without(texts, &refused), members, is_as_it_came: true })
+        Some(Self { texts: with_nulls_at(texts, &refused), members, is_as_it_came: true })
     }
 
     /// How many rows.
@@ -271,7 +271,7 @@ impl JsonObjects {
 /// # Panics
 ///
 /// When there is no such row.
-pub fn without(texts: &StringViewArray, rows: &[usize]) -> StringViewArray {
+pub fn with_nulls_at(texts: &StringViewArray, rows: &[usize]) -> StringViewArray {
     if rows.is_empty() {
         return texts.clone();
     }

@@ -155,7 +155,7 @@ async fn what_keeps_its_memory_is_not_restarted() {
         Supervisor::new("orders", move |part| part == Some(1) && its.load(Ordering::Relaxed));
     assert!(supervisor.failed(Some(1), away(), Instant::now()));
     let said = |supervisor: &Supervisor| supervisor.remark(Some(1), Instant::now());
-    let why = "does not restart it by itself before that has ended";
+    let why = "does not restart it by itself before that thread has ended";
     assert!(said(&supervisor).unwrap().contains(why));
     for _ in 0..3 {
         tokio::time::sleep_until(supervisor.next().unwrap()).await;
@@ -175,11 +175,12 @@ async fn what_keeps_its_memory_is_not_restarted() {
     assert_eq!(said(&supervisor), None);
 }
 
-/// Nobody restarts it, and what to do is said all the same.
+/// Nobody restarts it, which is not promised either; what to do is said all the same.
 #[test]
 fn what_keeps_its_memory_says_so_whatever_the_policy() {
     let mut supervisor = Supervisor::new("orders", |_| true);
     assert!(!supervisor.failed(None, Failure::of(&Error::fatal("it leaks")), Instant::now()));
     let said = supervisor.remark(None, Instant::now()).unwrap();
     assert!(said.ends_with("POST /connectors/orders/restart restarts it beside that thread"));
+    assert!(!said.contains("by itself"), "{said}");
 }
