@@ -17,12 +17,21 @@ const MOST: usize = 100;
 
 type Place = (TopicPartition, i64);
 
-/// The records that the tasks of a connector skip, and what these have said of them.
+/// The records that the tasks of a connector skip.
 #[derive(Default)]
-pub(crate) struct Skips(Mutex<BTreeMap<Place, String>>);
+pub(crate) struct Skips(Mutex<BTreeMap<Place, Skip>>);
+
+#[derive(Clone)]
+struct Skip {
+    /// What the task has said of it.
+    why: String,
+    /// Its letter is in the queue, if there is one: a task that comes to it again, since it fails
+    /// behind it, sends no other.
+    is_buried: bool,
+}
 
 impl Skips {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, String>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, Skip>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -32,8 +41,14 @@ impl Skips {
             return Err(Error::config(format!("{MOST} records of this connector are skipped"))
                 .context("remedy", "have such records skipped by errors.tolerance=all"));
         }
-        places.insert(place, why.to_owned());
+        places.entry(place).or_insert_with(|| Skip { why: why.to_owned(), is_buried: false });
         Ok(())
+    }
+
+    fn buried(&self, place: &Place) {
+        if let Some(skip) = self.lock().get_mut(place) {
+            skip.is_buried = true;
+        }
     }
 
     /// Another configuration may deal with what the last one could not.
@@ -46,14 +61,14 @@ impl Skips {
         self.lock().retain(|(p, at), _| p != partition || *at >= offset);
     }
 
-    /// The first row of a run that is to be skipped, and why.
-    fn first_in(&self, run: &Fetched) -> Option<(usize, String)> {
+    /// The first row of a run that is to be skipped.
+    fn first_in(&self, run: &Fetched) -> Option<(usize, Skip)> {
         let places = self.lock();
         let first = (run.topic_partition.clone(), *run.offsets.first()?);
         let last = (run.topic_partition.clone(), *run.offsets.last()?);
         let mut within = places.range(first..=last);
-        within.find_map(|((_, offset), why)| {
-            Some((run.offsets.binary_search(offset).ok()?, why.clone()))
+        within.find_map(|((_, offset), skip)| {
+            Some((run.offsets.binary_search(offset).ok()?, skip.clone()))
         })
     }
 
@@ -76,6 +91,7 @@ pub(crate) struct SkippingConsumer {
 
 /// The records that were left out, on their way to the dead letter queue.
 struct LeftOut {
+    skips: Arc<Skips>,
     errors: Arc<ErrorPolicy>,
     /// A letter that is being sent, whoever waits for it: one that is dropped half-way is lost.
     sending: Option<(Place, JoinHandle<Result<()>>)>,
@@ -85,8 +101,13 @@ struct LeftOut {
 
 impl LeftOut {
     /// Returns once a record is in the queue, if there is one. Repeated, it sends no other letter.
-    async fn add(&mut self, run: &Fetched, row: usize, why: String) -> Result<()> {
+    async fn add(&mut self, run: &Fetched, row: usize, skip: Skip) -> Result<()> {
         let place = (run.topic_partition.clone(), run.offsets[row]);
+        let Skip { why, is_buried } = skip;
+        if is_buried {
+            self.sent.insert(place);
+            return Ok(());
+        }
         if !self.sent.contains(&place) {
             let sending = self.sending.take().filter(|(of, _)| *of == place);
             let (_, sending) = self.sending.insert(sending.unwrap_or_else(|| {
@@ -98,9 +119,11 @@ impl LeftOut {
             self.sending = None;
             sent.map_err(|e| Error::fatal("a dead letter was not sent").with_source(e))??;
             tracing::warn!("skipping offset {} of {}, as asked", place.1, place.0);
-            self.sent.insert(place);
+            self.sent.insert(place.clone());
         }
-        self.errors.settle(None).await
+        self.errors.settle(None).await?;
+        self.skips.buried(&place);
+        Ok(())
     }
 }
 
@@ -110,7 +133,8 @@ impl SkippingConsumer {
         skips: Arc<Skips>,
         errors: Arc<ErrorPolicy>,
     ) -> Box<dyn Consumer> {
-        let left_out = LeftOut { errors, sending: None, sent: BTreeSet::new() };
+        let (sending, sent) = (None, BTreeSet::new());
+        let left_out = LeftOut { skips: Arc::clone(&skips), errors, sending, sent };
         let (fetched, committed) = (Vec::new(), BTreeMap::new());
         Box::new(Self { inner, skips, left_out, fetched, committed })
     }
@@ -120,8 +144,8 @@ impl SkippingConsumer {
         let mut remaining = Vec::with_capacity(self.fetched.len());
         for run in &self.fetched {
             let mut rest = run.clone();
-            while let Some((row, why)) = self.skips.first_in(&rest) {
-                self.left_out.add(&rest, row, why).await?;
+            while let Some((row, skip)) = self.skips.first_in(&rest) {
+                self.left_out.add(&rest, row, skip).await?;
                 let after = slice(&rest, row + 1, rest.offsets.len());
                 remaining.push(slice(&rest, 0, row));
                 rest = after;

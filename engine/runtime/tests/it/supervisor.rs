@@ -217,6 +217,32 @@ async fn a_record_that_stands_in_the_way_is_skipped_when_it_is_named() {
     assert_eq!(fixture.end_offset("skipped-letters").await, 1, "and a skip none, if it is there");
 }
 
+/// A task that fails behind it comes to it again with each restart.
+#[tokio::test]
+async fn a_skipped_record_has_one_letter_however_often_it_comes_again() {
+    let fixture = Fixture::start().await;
+    let worker = fixture.worker();
+    poisoned(&fixture, "twice", 20, "5").await;
+    worker.skip("twice", 0, at("twice", 5)).await.unwrap();
+    for failures in 1..4 {
+        if failures > 1 {
+            worker.restart_task("twice", 0).await.unwrap();
+        }
+        until("it to fail behind it", async || {
+            let obstacle = worker.restarts("twice").await.unwrap().parts[0].obstacle.clone();
+            obstacle.is_some_and(|o| o.record == at("twice", 15) && o.failures == failures)
+        })
+        .await;
+    }
+    worker.skip("twice", 0, at("twice", 15)).await.unwrap();
+    until("all to be behind it", async || {
+        fixture.committed("connect-twice", "twice").await == Some(20)
+    })
+    .await;
+    assert_eq!(lock(&shared("twice")).put_values().len(), 18);
+    assert_eq!(fixture.end_offset("skipped-letters").await, 2, "one each");
+}
+
 /// Nothing may come after it that moves the offset.
 #[tokio::test]
 async fn the_last_record_is_skipped_for_good() {

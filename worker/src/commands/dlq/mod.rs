@@ -23,7 +23,7 @@ Examples:
   millrace dlq --worker connect-standalone.properties ls orders-dlq
   millrace dlq --bootstrap-server localhost:9092 show orders-dlq -n 3
   millrace dlq --worker worker.properties show orders-dlq --stage VALUE_CONVERTER --offsets 100..
-  millrace dlq --worker worker.properties replay orders-dlq --exception 'is not JSON' --dry-run
+  millrace dlq --worker worker.properties replay orders-dlq --stage VALUE_CONVERTER --dry-run
   millrace dlq --worker worker.properties replay orders-dlq
   millrace dlq --worker worker.properties replay orders-dlq --to orders-repaired
 
@@ -175,6 +175,9 @@ async fn show(mut queue: Queue<'_>, filter: &Filter, most: usize) -> Result<()> 
                 left -= 1;
             }
         }
+    }
+    if left == most && most > 0 {
+        tracing::warn!("no letter matches; `millrace dlq ls` shows what there is");
     }
     Ok(())
 }
